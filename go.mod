@@ -1,0 +1,9 @@
+module github.com/finite-init/finite
+
+go 1.26.0
+
+require (
+	github.com/pborman/getopt/v2 v2.1.0
+	github.com/sirupsen/logrus v1.10.2
+	golang.org/x/sys v0.49.0
+)

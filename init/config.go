@@ -1,0 +1,175 @@
+package pid1
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/signals"
+)
+
+// Off, as a duration in a [Config], means that there is no such limit.
+const Off time.Duration = -1
+
+// The defaults of a zero [Config].
+const (
+	DefaultStopSignal  = unix.SIGTERM
+	DefaultGrace       = 5 * time.Second
+	DefaultGiveUp      = 5 * time.Second
+	DefaultTimeoutExit = 124
+)
+
+// TimeoutExitZero as a [Config]'s TimeoutExit stands for the exit status 0.
+const TimeoutExitZero = -1
+
+// MinGiveUp is the shortest give-up time: a killed tree needs a moment to be reaped.
+const MinGiveUp = 100 * time.Millisecond
+
+// Leftovers says what happens to the rest of the tree when the command itself has ended.
+type Leftovers uint8
+
+// The policies.
+const (
+	LeftoversTerminate Leftovers = iota // the stop signal and SIGCONT, then, after the grace time, SIGKILL
+	LeftoversKill                       // SIGKILL at once
+	LeftoversWait                       // wait until they end by themselves; a stop signal or the deadline terminates them
+	LeftoversLeave                      // leave them to the next reaper; not as PID 1
+)
+
+var leftoversNames = [...]string{"terminate", "kill", "wait", "leave"}
+
+func (l Leftovers) String() string { return leftoversNames[l] }
+
+// ParseLeftovers reads the name of a policy.
+func ParseLeftovers(s string) (Leftovers, error) {
+	for i, name := range leftoversNames {
+		if s == name {
+			return Leftovers(i), nil
+		}
+	}
+	return 0, errors.New("must be terminate, kill, wait or leave")
+}
+
+// Forward says who gets the signals that arrive.
+type Forward uint8
+
+// The targets.
+const (
+	ForwardChild Forward = iota // the command's direct process
+	ForwardGroup                // its process group
+	ForwardAll                  // the whole tree
+)
+
+var forwardNames = [...]string{"child", "group", "all"}
+
+func (f Forward) String() string { return forwardNames[f] }
+
+// ParseForward reads the name of a target.
+func ParseForward(s string) (Forward, error) {
+	for i, name := range forwardNames {
+		if s == name {
+			return Forward(i), nil
+		}
+	}
+	return 0, errors.New("must be child, group or all")
+}
+
+// Config says what to run and how it may end. Only Args is required.
+type Config struct {
+	Args []string // the command and its arguments; the first is looked up in PATH of Env
+	Env  []string // its environment; nil: this process's own
+	Dir  string   // its working directory; empty: this process's own
+
+	// Timeout is a deadline relative to the command's start; 0 means none. Deadline is one by the wall clock, which is followed when
+	// it is stepped; zero means none. Each takes effect besides the context's own.
+	Timeout  time.Duration
+	Deadline time.Time
+
+	StopSignal unix.Signal   // the first signal when an ending begins here; 0: SIGTERM
+	Grace      time.Duration // from that signal to SIGKILL; 0: DefaultGrace; less than 0 ([Off]): SIGKILL at once
+	StopGrace  time.Duration // the same clock for a stop that was requested by a signal; 0 or Off: none, as with other inits
+	GiveUp     time.Duration // from the last SIGKILL to the report of survivors; 0: DefaultGiveUp; Off: wait for ever
+
+	Leftovers Leftovers
+	Forward   Forward
+	Rewrite   signals.Rewrite
+
+	TimeoutExit    int // the exit status when the deadline ended the command, 1–255; 0: DefaultTimeoutExit; TimeoutExitZero: 0
+	PreserveStatus bool
+	Expect         []int // exit statuses of the command that are reported as 0
+
+	ParentDeath unix.Signal // what this process is sent when its parent ends (PR_SET_PDEATHSIG); 0: nothing
+	ParentPID   int         // the parent's PID as it was at the start, to notice a parent that is gone before that is set; 0: now
+
+	// Source delivers signals. nil: Run listens itself, and stops listening before it returns.
+	Source *signals.Source
+	// Log gets what happens; nil: nothing is logged. It is used from one goroutine and may block: supervision does not wait for it.
+	Log *logrus.Logger
+
+	listenLate func() // called, in a goroutine, once the command has been started
+}
+
+// ErrBusy says that another Run is under way in this process.
+var ErrBusy = errors.New("another command is being supervised by this process")
+
+// UsageError says which field of a Config cannot be used.
+type UsageError struct {
+	Field string
+	Value any
+	Why   string
+}
+
+func (e *UsageError) Error() string { return fmt.Sprintf("%s %v: %s", e.Field, e.Value, e.Why) }
+
+// withDefaults returns the Config with zero values filled in, or an error that names the first field that is out of range.
+func (c Config) withDefaults(role nsutil.Role) (Config, error) {
+	if c.StopSignal == 0 {
+		c.StopSignal = DefaultStopSignal
+	}
+	if c.TimeoutExit == 0 {
+		c.TimeoutExit = DefaultTimeoutExit
+	}
+	switch {
+	case c.Grace == 0:
+		c.Grace = DefaultGrace
+	case c.Grace < 0:
+		c.Grace = 0
+	}
+	if c.StopGrace <= 0 {
+		c.StopGrace = Off
+	}
+	switch {
+	case c.GiveUp == 0:
+		c.GiveUp = DefaultGiveUp
+	case c.GiveUp < 0:
+		c.GiveUp = Off
+	}
+	bad := func(field string, value any, why string) (Config, error) {
+		return Config{}, &UsageError{Field: field, Value: value, Why: why}
+	}
+	switch {
+	case len(c.Args) == 0:
+		return bad("Args", "[]", "no command")
+	case c.StopSignal < 1 || c.StopSignal > signals.RTMax:
+		return bad("StopSignal", int(c.StopSignal), "not a signal")
+	case c.GiveUp != Off && c.GiveUp < MinGiveUp:
+		return bad("GiveUp", c.GiveUp, "must be at least "+MinGiveUp.String())
+	case c.TimeoutExit < TimeoutExitZero || c.TimeoutExit > 255:
+		return bad("TimeoutExit", c.TimeoutExit, "must be within 1-255, or TimeoutExitZero")
+	case c.Timeout < 0:
+		return bad("Timeout", c.Timeout, "must not be negative")
+	case c.Leftovers > LeftoversLeave:
+		return bad("Leftovers", int(c.Leftovers), "not a policy")
+	case c.Leftovers == LeftoversLeave && role == nsutil.RoleInit:
+		return bad("Leftovers", c.Leftovers, "as PID 1 nothing can be left: the kernel kills the PID namespace with it")
+	case c.Forward > ForwardAll:
+		return bad("Forward", int(c.Forward), "not a target")
+	case c.ParentDeath < 0 || c.ParentDeath > signals.RTMax:
+		return bad("ParentDeath", int(c.ParentDeath), "not a signal")
+	}
+	return c, nil
+}

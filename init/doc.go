@@ -1,0 +1,24 @@
+// Package pid1 runs one command and makes it end: it is the supervisor of finite, an init for containers.
+//
+// It guarantees:
+//
+//   - [Run] returns when the command has ended and nothing of the tree below it is left, which only ECHILD from waitid(2) proves;
+//     or when the give-up time after the last SIGKILL is over, and then [Result.Survivors] names who is left and why.
+//   - The context's deadline is the command's deadline, its cancellation is a request to stop. What was observed first counts: a
+//     command that had already exited is never reported as timed out.
+//   - Every signal that the [signals.Source] delivers is passed on to the command, or counted as not passed on.
+//   - The command's direct process is signalled through the pidfd that clone returned and never after it was reaped. Where pidfds are
+//     refused, kill(2) takes their place, while the process is a child that nobody has consumed.
+//   - Logging never blocks supervision: lines go through a bounded queue, and what does not fit is counted.
+//
+// # Ownership
+//
+// The goroutine that called Run owns the command's state: it alone feeds the [machine], and it alone signals, forgets and closes. One
+// goroutine, locked to its thread, starts the command and waits for children (package reap). One goroutine signals trees. Timers,
+// the context and the signal source only send events. The machine is a pure function of its events: no system call, no clock.
+//
+// # What it does not do
+//
+// It does not know what a service is: nothing is restarted, and there are no dependencies. A process can hold one Run at a time, since
+// dispositions, children and the subreaper attribute belong to the whole process; a second one returns [ErrBusy].
+package pid1

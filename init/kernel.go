@@ -1,0 +1,39 @@
+package pid1
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/signals"
+)
+
+// kernel is everything the runner does to the world. The real one is [host]; tests put another in its place, so that the runner can
+// be tried in a bubble of testing/synctest. All methods but start are called by the owner; none of them blocks.
+type kernel interface {
+	// start begins to start the command, away from the owner. It answers with evStarted or evStartFailed, and after that with what
+	// the reaper sees.
+	start()
+	// adopt takes over the command that evStarted is about.
+	adopt(pid, pidfd int)
+	// signal sends sig to target. from is set where it is passed on for somebody.
+	signal(target Forward, sig unix.Signal, from signals.Sender) error
+	// gone reports whether the command is a zombie already.
+	gone() bool
+	// terminate sends sig and SIGCONT to the whole tree, once.
+	terminate(sig unix.Signal)
+	// killTree sends SIGKILL to the whole tree until close.
+	killTree()
+	// namespaceEmpty reports whether PID 1 is alone.
+	namespaceEmpty() bool
+	// look makes a resting reaper look again.
+	look()
+	// suspend stops finite's own process group, if somebody is there to resume it.
+	suspend()
+	// foreground hands the terminal to the command, if finite's group has it.
+	foreground()
+	// survey describes who is left, away from the owner, and answers with evSurvivors.
+	survey()
+	// without lists what is missing.
+	without() []string
+	// close gives everything back: the terminal, descriptors, goroutines.
+	close()
+}

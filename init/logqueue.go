@@ -1,0 +1,92 @@
+package pid1
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+type fields = logrus.Fields
+
+// The queue between the owner and the log. Its length is for bursts; the wait at the end is for a reader that is slow, and is the most
+// that one which does not read at all can delay the end.
+const (
+	logQueueLength = 256
+	logFlushLimit  = 500 * time.Millisecond
+)
+
+// logQueue hands lines to a goroutine of its own, which formats and writes them. add never blocks.
+type logQueue struct {
+	logger  *logrus.Logger
+	lines   chan logLine
+	idle    chan struct{} // closed when the goroutine has ended
+	dropped atomic.Int64
+}
+
+type logLine struct {
+	at     time.Time
+	level  logrus.Level
+	text   string
+	fields fields
+}
+
+var logLevels = [...]logrus.Level{
+	levelDebug: logrus.DebugLevel, levelInfo: logrus.InfoLevel, levelWarn: logrus.WarnLevel, levelError: logrus.ErrorLevel,
+}
+
+func newLogQueue(logger *logrus.Logger) *logQueue {
+	q := &logQueue{logger: logger}
+	if logger == nil {
+		return q
+	}
+	q.lines, q.idle = make(chan logLine, logQueueLength), make(chan struct{})
+	go func() {
+		defer close(q.idle)
+		for line := range q.lines {
+			q.write(line)
+		}
+	}()
+	return q
+}
+
+// write keeps a logger that panics (a hook of the caller's) from ending the process.
+func (q *logQueue) write(line logLine) {
+	defer func() {
+		if recover() != nil {
+			q.dropped.Add(1)
+		}
+	}()
+	q.logger.WithTime(line.at).WithFields(line.fields).Log(line.level, line.text)
+}
+
+func (q *logQueue) enabled(l level) bool {
+	return q.logger != nil && q.logger.IsLevelEnabled(logLevels[l])
+}
+
+func (q *logQueue) add(l level, text string, f fields) {
+	if !q.enabled(l) {
+		return
+	}
+	select {
+	case q.lines <- logLine{at: time.Now(), level: logLevels[l], text: text, fields: f}:
+	default:
+		q.dropped.Add(1)
+	}
+}
+
+// close waits for what is queued, for logFlushLimit at most, and returns how many lines were not written.
+func (q *logQueue) close() int {
+	if q.logger == nil {
+		return 0
+	}
+	close(q.lines)
+	timeout := time.NewTimer(logFlushLimit)
+	defer timeout.Stop()
+	select {
+	case <-q.idle:
+		return int(q.dropped.Load())
+	case <-timeout.C:
+		return int(q.dropped.Load()) + len(q.lines)
+	}
+}

@@ -1,0 +1,131 @@
+package pid1
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/reap"
+	"github.com/finite-init/finite/signals"
+)
+
+// Exit statuses of finite itself; they are those of GNU timeout, env and the shells.
+const (
+	StatusFailure       = 125 // finite itself failed, or was used wrongly
+	StatusNotExecutable = 126 // the command was found but cannot be executed
+	StatusNotFound      = 127 // the command was not found
+)
+
+// Kind says what ended the command.
+type Kind string
+
+// The kinds.
+const (
+	KindExited        Kind = "exited"         // it exited by itself
+	KindSignaled      Kind = "signaled"       // a signal ended it that finite neither sent nor passed on as a request to stop
+	KindDeadline      Kind = "deadline"       // the deadline was reached first
+	KindStopRequested Kind = "stop-requested" // a stop signal was passed on, or the context was cancelled, before it ended
+	KindStartFailed   Kind = "start-failed"   // it never ran
+)
+
+// Cause says what ended the command, and how it ended.
+type Cause struct {
+	Kind       Kind
+	Known      bool        // whether ExitCode, Signal and CoreDumped are known: not if it never ran or could not be reaped
+	ExitCode   int         // 0–255; 0 if a signal ended it
+	Signal     unix.Signal // the signal that ended it, 0 if none did
+	CoreDumped bool
+	By         By    // who asked, for stop-requested
+	Step       Step  // what failed, for start-failed
+	Err        error // and how
+}
+
+// By says who asked for the stop.
+type By struct {
+	Signal unix.Signal // 0 where it was the context
+	Sender signals.Sender
+}
+
+// Step names a step of the start.
+type Step string
+
+// The steps of the start.
+const (
+	StepLookup Step = "lookup" // the command was looked up in PATH
+	StepClone  Step = "clone"  // a process was made
+	StepExec   Step = "exec"   // and the command was executed in it
+)
+
+// Rung is one step of an ending that was taken.
+type Rung struct {
+	Step   string        // SIGTERM, SIGCONT, SIGKILL, tree (the kill of the whole tree), leftovers (the stop signal to the rest)
+	At     time.Duration // after Started
+	Target string        // child, group, all
+	Result string        // sent, or the error
+}
+
+// Counts are counts of events.
+type Counts struct {
+	Forwarded           int // signals that were passed on
+	Undelivered         int // signals that arrived and were not passed on: dropped by a rule, refused, or nobody there to take them
+	Orphans             int // children other than the command that were reaped, whenever they ended
+	LeftoversTerminated int // of these, those that ended after the command, on their own or by the stop signal
+	LeftoversKilled     int // of these, those that ended after the command by SIGKILL
+	Unexpected          int // events that should not have come: ignored
+	LogDropped          int // log lines that were dropped because nobody read them
+}
+
+// Result is what became of the command.
+type Result struct {
+	ExitStatus int // what finite exits with
+	Cause      Cause
+	PID        int // 0 if it never ran
+	Role       nsutil.Role
+	Started    time.Time
+	Ended      time.Time // when nothing was left, or finite gave up
+	Ladder     []Rung
+	Counts     Counts
+	Survivors  []nsutil.Survivor
+	GaveUp     bool // the tree is not known to be empty; Survivors lists who is left, as far as that could be read
+	Rusage     reap.Rusage
+	Without    []string // what finite had to do without: subreaper, pidfd, proc, foreground, threads
+}
+
+// exitStatus is what finite reports for a command that ended in this way.
+func exitStatus(cfg *Config, cause Cause, ran bool) int {
+	switch {
+	case cause.Kind == KindStartFailed:
+		return startFailureStatus(cause)
+	case cause.Kind == KindDeadline && !cfg.PreserveStatus:
+		return max(cfg.TimeoutExit, 0) // TimeoutExitZero is below
+	case !ran && cause.By.Signal != 0:
+		return 128 + int(cause.By.Signal)
+	case !cause.Known && cause.Kind == KindExited:
+		return StatusFailure // its status was taken away
+	case !cause.Known:
+		return 128 + int(unix.SIGKILL) // it was killed, and never reaped
+	}
+	own := cause.ExitCode
+	if cause.Signal != 0 {
+		own = 128 + int(cause.Signal)
+	}
+	if slices.Contains(cfg.Expect, own) {
+		return 0
+	}
+	return own
+}
+
+// startFailureStatus follows env(1) and the shells: 127 for a command that is not there, 126 for one that cannot be executed, and
+// 125 where finite could not even try.
+func startFailureStatus(cause Cause) int {
+	switch {
+	case cause.Step == StepClone:
+		return StatusFailure
+	case errors.Is(cause.Err, unix.ENOENT):
+		return StatusNotFound
+	}
+	return StatusNotExecutable
+}

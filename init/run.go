@@ -1,0 +1,45 @@
+package pid1
+
+import (
+	"context"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/signals"
+)
+
+var busy atomic.Bool
+
+// Run runs the command of cfg to its end and returns when nothing of it is left, or when it gave up on what cannot be killed.
+//
+// The context's deadline is the command's deadline; its cancellation asks the command to stop. Either begins the ending that cfg
+// describes, so Run returns after at most Grace + GiveUp, and a moment for the record of survivors.
+//
+// An error means that the command could not be supervised at all: a [UsageError], or [ErrBusy]. Everything that happens to a command,
+// a failed start included, is in the Result. Run makes the process a child subreaper and leaves it one.
+func Run(ctx context.Context, cfg Config) (Result, error) {
+	role := nsutil.CurrentRole()
+	cfg, err := cfg.withDefaults(role)
+	if err != nil {
+		return Result{ExitStatus: StatusFailure}, err
+	}
+	if !busy.CompareAndSwap(false, true) {
+		return Result{ExitStatus: StatusFailure}, ErrBusy
+	}
+	defer busy.Store(false)
+	src := cfg.Source
+	if src == nil {
+		src = signals.Listen()
+		defer src.Close()
+	}
+	cfg.listenLate = src.ListenLate
+	if cfg.ParentPID == 0 {
+		cfg.ParentPID = unix.Getppid()
+	}
+	reserveThreads()
+	r := newRunner(&cfg, role, src)
+	r.kernel = newHost(&cfg, role, r.post)
+	return r.run(ctx), nil
+}

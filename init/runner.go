@@ -1,0 +1,293 @@
+package pid1
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/signals"
+)
+
+const eventQueue = 256 // events that may wait; a sender beyond that waits itself
+
+// runner is the owner: it feeds the machine and carries out what the machine says. Only its own goroutine touches its fields, except
+// for events and done.
+type runner struct {
+	cfg    *Config
+	m      *machine
+	kernel kernel
+	source *signals.Source
+	log    *logQueue
+
+	events chan event
+	done   chan struct{}
+	answer []event // what the owner itself has to tell the machine, after the event under way
+
+	ctx      context.Context
+	cancel   context.CancelFunc
+	unwatch  func() bool
+	wall     *wallTimer
+	timers   [timerCount]*time.Timer
+	begun    time.Time // when run was called
+	started  time.Time // when the command was
+	ladder   []Rung
+	finished bool
+	panics   int
+	noProc   bool
+}
+
+func newRunner(cfg *Config, role nsutil.Role, source *signals.Source) *runner {
+	return &runner{
+		cfg: cfg, m: newMachine(cfg, role), source: source, log: newLogQueue(cfg.Log),
+		events: make(chan event, eventQueue), done: make(chan struct{}),
+	}
+}
+
+// post hands an event to the owner. It waits while the queue is full and gives up when the run is over.
+func (r *runner) post(ev event) {
+	select {
+	case r.events <- ev:
+	case <-r.done:
+	}
+}
+
+// run is the whole of it, from before the start to after the end.
+func (r *runner) run(ctx context.Context) Result {
+	r.begun = time.Now()
+	r.watch(ctx)
+	if !r.cfg.Deadline.IsZero() {
+		r.wall = newWallTimer(r.cfg.Deadline, func() { r.post(event{kind: evDeadline}) })
+	}
+	r.before()
+	for !r.finished {
+		select {
+		case ev := <-r.events:
+			r.step(ev)
+		case sig := <-r.source.C:
+			r.step(event{kind: evSignal, signal: sig})
+		}
+	}
+	return r.finish()
+}
+
+// before looks once whether the end was asked for already, and otherwise has the command started.
+func (r *runner) before() {
+	for !r.finished {
+		select {
+		case sig := <-r.source.C:
+			r.step(event{kind: evSignal, signal: sig})
+			continue
+		case ev := <-r.events:
+			r.step(ev)
+			continue
+		default:
+		}
+		if err := r.ctx.Err(); err != nil {
+			r.step(contextEvent(err))
+			continue
+		}
+		if !r.cfg.Deadline.IsZero() && !time.Now().Before(r.cfg.Deadline) {
+			r.step(event{kind: evDeadline})
+			continue
+		}
+		r.step(event{kind: evCloning})
+		r.kernel.start()
+		return
+	}
+}
+
+// watch turns the end of ctx into an event.
+func (r *runner) watch(ctx context.Context) {
+	r.ctx = ctx
+	r.unwatch = context.AfterFunc(ctx, func() { r.post(contextEvent(ctx.Err())) })
+}
+
+func contextEvent(err error) event {
+	if err == context.DeadlineExceeded {
+		return event{kind: evDeadline}
+	}
+	return event{kind: evCancel}
+}
+
+// step tells the machine one event, and then what came of it, and does what it says. Nothing that goes wrong in here may end the
+// process: a panic is logged and counted, and the next event is handled.
+func (r *runner) step(ev event) {
+	defer func() {
+		if v := recover(); v != nil {
+			r.panics++
+			r.log.add(levelError, fmt.Sprintf("internal error while handling %v: %v", ev.kind, v), fields{"stack": string(debug.Stack())})
+			r.finished = r.finished || r.m.state == stateEnded
+		}
+		if ev.handled != nil {
+			ev.handled <- struct{}{}
+		}
+	}()
+	switch ev.kind {
+	case evStarted:
+		r.kernel.adopt(ev.pid, ev.pidfd)
+		r.started = time.Now()
+		r.startClock()
+	case evTrouble:
+		r.noProc = r.noProc || errors.Is(ev.err, nsutil.ErrNoProc)
+	case evDeadline, evCancel:
+		// What was observed first counts, and the command's end can be observed before the reaper's word of it is here.
+		ev.gone = r.m.alive && r.kernel.gone()
+	}
+	r.perform(r.m.handle(ev))
+	for len(r.answer) > 0 {
+		next := r.answer[0]
+		r.answer = r.answer[1:]
+		r.perform(r.m.handle(next))
+	}
+}
+
+// startClock starts what runs from the command's start.
+func (r *runner) startClock() {
+	if r.cfg.Timeout <= 0 {
+		return
+	}
+	if !r.unwatch() {
+		return // the context is over, and the event is on its way
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.Timeout)
+	r.cancel = cancel
+	r.watch(ctx)
+}
+
+func (r *runner) perform(actions []action) {
+	for i := range actions {
+		a := &actions[i]
+		switch a.kind {
+		case actForward:
+			r.forward(a)
+		case actSend:
+			r.rung(signals.Name(a.sig), a.target.String(), r.kernel.signal(a.target, a.sig, signals.Sender{}))
+		case actTerminate:
+			r.kernel.terminate(a.sig)
+			r.rung("leftovers", "all", nil)
+		case actKillTree:
+			r.kernel.killTree()
+			r.rung("tree", "all", nil)
+		case actArm:
+			r.arm(a.timer, a.length)
+		case actDisarm:
+			r.timers[a.timer].Stop()
+		case actProbe:
+			r.answer = append(r.answer, event{kind: evNamespace, empty: r.kernel.namespaceEmpty()})
+		case actLook:
+			r.kernel.look()
+		case actSuspend:
+			r.kernel.suspend()
+		case actForeground:
+			r.kernel.foreground()
+		case actSurvey:
+			r.kernel.survey()
+		case actTransition:
+			if r.log.enabled(levelDebug) {
+				r.log.add(levelDebug, "state", fields{"from": a.from.String(), "to": a.to.String(), "why": a.why})
+			}
+		case actNote:
+			r.log.add(a.level, a.why, nil)
+		case actEnd:
+			r.finished = true
+		}
+	}
+}
+
+func (r *runner) forward(a *action) {
+	err := r.kernel.signal(a.target, a.signal.Number, a.signal.Sender)
+	name := signals.Name(a.signal.Number)
+	if err != nil {
+		r.m.forwardFailed()
+		r.log.add(levelWarn, "cannot pass "+name+" on: "+err.Error(), nil)
+		return
+	}
+	if r.log.enabled(levelInfo) {
+		r.log.add(levelInfo, "passed "+name+" on to "+a.target.String()+describeSender(a.signal.Sender), nil)
+	}
+}
+
+func (r *runner) rung(step, target string, err error) {
+	result := "sent"
+	if err != nil {
+		result = err.Error()
+	}
+	r.ladder = append(r.ladder, Rung{Step: step, Target: target, Result: result, At: r.elapsed()})
+	if r.log.enabled(levelInfo) {
+		r.log.add(levelInfo, step+" to "+target+": "+result, nil)
+	}
+}
+
+func (r *runner) elapsed() time.Duration {
+	if r.started.IsZero() {
+		return 0
+	}
+	return time.Since(r.started)
+}
+
+func (r *runner) arm(id timerID, d time.Duration) {
+	r.timers[id] = time.AfterFunc(d, func() { r.post(event{kind: evTimer, timer: id}) })
+}
+
+// finish drains what is still queued, gives everything back and makes the Result.
+func (r *runner) finish() Result {
+	ended := time.Now()
+	r.unwatch()
+	if r.cancel != nil {
+		r.cancel()
+	}
+	if r.wall != nil {
+		r.wall.close()
+	}
+	for _, t := range r.timers {
+		if t != nil {
+			t.Stop()
+		}
+	}
+	r.drain()
+	close(r.done)
+	r.kernel.close()
+	m := r.m
+	res := Result{
+		Cause: m.cause, PID: m.pid, Role: m.role, Started: r.started, Ended: ended,
+		Ladder: r.ladder, Counts: m.counts, Survivors: m.survivors, GaveUp: m.gaveUp, Rusage: m.change.Rusage,
+		Without: r.missing(),
+	}
+	res.Counts.Unexpected += r.panics
+	if res.Started.IsZero() {
+		res.Started = r.begun
+	}
+	res.ExitStatus = exitStatus(r.cfg, m.cause, m.pid != 0)
+	res.Counts.LogDropped = r.log.close()
+	return res
+}
+
+func (r *runner) missing() []string {
+	missing := r.kernel.without()
+	if r.noProc {
+		missing = append(missing, "proc")
+	}
+	return missing
+}
+
+// drain counts what came and could not be acted on any more.
+func (r *runner) drain() {
+	for {
+		select {
+		case ev := <-r.events:
+			if ev.kind == evReaped {
+				r.m.counts.Orphans++
+			}
+			if ev.handled != nil {
+				ev.handled <- struct{}{}
+			}
+		case <-r.source.C:
+			r.m.counts.Undelivered++
+		default:
+			return
+		}
+	}
+}

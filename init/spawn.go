@@ -1,0 +1,126 @@
+package pid1
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// child is a command that was started.
+type child struct {
+	pid   int
+	pidfd int // -1 where the kernel gave none
+}
+
+// startError says at which step a start failed.
+type startError struct {
+	step Step
+	err  error
+}
+
+func (e *startError) Error() string { return fmt.Sprintf("%s: %v", e.step, e.err) }
+
+// spawn starts the command: in a process group of its own, in the foreground of the terminal if finite was, with a pidfd from clone.
+// It is called on the reaper's thread and returns when the command has been executed, or could not be.
+func spawn(cfg *Config, term *terminal) (child, *startError) {
+	env := cfg.Env
+	if env == nil {
+		env = os.Environ()
+	}
+	path, err := lookPath(cfg.Args[0], env)
+	if err != nil {
+		return child{}, &startError{StepLookup, err}
+	}
+	c, err := fork(path, cfg.Args, env, cfg.Dir, term)
+	if errors.Is(err, unix.ENOEXEC) {
+		// A script without an interpreter line: as execvp(3) and every shell do.
+		args := append([]string{"/bin/sh", path}, cfg.Args[1:]...)
+		if viaShell, shellErr := fork(args[0], args, env, cfg.Dir, term); shellErr == nil {
+			return viaShell, nil
+		}
+	}
+	switch {
+	case err == nil:
+		return c, nil
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOMEM):
+		return child{}, &startError{StepClone, err}
+	}
+	return child{}, &startError{StepExec, err}
+}
+
+// fork tries to start path with everything, and then without what the kernel, a filter or the terminal refuses. A refusal that is really
+// the execution's comes back from every try.
+func fork(path string, args, env []string, dir string, term *terminal) (child, error) {
+	var first error
+	for _, try := range []struct{ pidfd, foreground bool }{{true, true}, {true, false}, {false, true}, {false, false}} {
+		if try.foreground && term == nil {
+			continue
+		}
+		c := child{pidfd: -1}
+		sys := &syscall.SysProcAttr{Setpgid: true}
+		if try.pidfd {
+			sys.PidFD = &c.pidfd
+		}
+		if try.foreground {
+			sys.Foreground, sys.Ctty = true, term.fd
+		}
+		attr := &syscall.ProcAttr{Dir: dir, Env: env, Files: []uintptr{0, 1, 2}, Sys: sys}
+		var err error
+		c.pid, err = syscall.ForkExec(path, args, attr)
+		switch err {
+		case nil:
+			return c, nil
+		case unix.EPERM, unix.EINVAL, unix.ENOSYS, unix.ENOTTY, unix.EIO:
+			if first == nil {
+				first = err
+			}
+		default:
+			return child{}, err
+		}
+	}
+	return child{}, first
+}
+
+// defaultPath is where commands are looked up if the environment has no PATH.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// lookPath finds the file that name stands for, as execvp(3) does: a name with a slash is a path, any other is looked up in PATH. What is
+// found but cannot be executed is passed over, and is the error (EACCES) if nothing else is found.
+func lookPath(name string, env []string) (string, error) {
+	if name == "" {
+		return "", unix.ENOENT
+	}
+	if strings.Contains(name, "/") {
+		return name, nil // what is wrong with it, execve(2) says best
+	}
+	path := defaultPath
+	for _, kv := range env {
+		if value, ok := strings.CutPrefix(kv, "PATH="); ok {
+			path = value
+		}
+	}
+	found := error(unix.ENOENT)
+	for dir := range strings.SplitSeq(path, ":") {
+		if dir == "" {
+			dir = "."
+		}
+		file := dir + "/" + name
+		var st unix.Stat_t
+		if err := unix.Stat(file, &st); err != nil {
+			if err == unix.EACCES {
+				found = err
+			}
+			continue
+		}
+		if st.Mode&unix.S_IFMT == unix.S_IFDIR || unix.Faccessat(unix.AT_FDCWD, file, unix.X_OK, unix.AT_EACCESS) != nil {
+			found = unix.EACCES
+			continue
+		}
+		return file, nil
+	}
+	return "", found
+}

@@ -1,0 +1,99 @@
+package pid1
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/signals"
+)
+
+// terminal is the controlling terminal, where finite's process group is in its foreground at the start. The command's group takes that
+// place; finite's own has it again at the end (tcsetpgrp(3), setpgid(2), credentials(7)).
+type terminal struct {
+	fd    int
+	group int // finite's own process group
+}
+
+// openTerminal returns the controlling terminal if finite has its foreground, nil otherwise.
+func openTerminal() *terminal {
+	t := &terminal{fd: -1, group: unix.Getpgrp()}
+	fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err == nil {
+		t.fd = fd
+	} else {
+		// A minimal image may lack /dev/tty, but the terminal is usually here already.
+		for std := range 3 {
+			if _, err := unix.IoctlGetInt(std, unix.TIOCGPGRP); err != nil {
+				continue
+			}
+			if fd, err := unix.FcntlInt(uintptr(std), unix.F_DUPFD_CLOEXEC, 3); err == nil {
+				t.fd = fd
+				break
+			}
+		}
+	}
+	if t.fd < 0 {
+		return nil
+	}
+	if !t.has(t.group) {
+		_ = unix.Close(t.fd)
+		return nil
+	}
+	return t
+}
+
+func (t *terminal) has(group int) bool {
+	current, err := unix.IoctlGetInt(t.fd, unix.TIOCGPGRP)
+	return err == nil && current == group
+}
+
+func (t *terminal) set(group int) {
+	// From the background this raises SIGTTOU, which would stop finite.
+	_ = signals.Shielded(func() error { return unix.IoctlSetPointerInt(t.fd, unix.TIOCSPGRP, group) })
+}
+
+// handed reports whether somebody else, the command's group, got the foreground at its start.
+func (t *terminal) handed() bool { return !t.has(t.group) }
+
+// give hands the foreground to the command's group, if finite's own has it: a shell that resumes a job puts finite's there.
+func (t *terminal) give(group int) {
+	if t.has(t.group) {
+		t.set(group)
+	}
+}
+
+// suspend stops finite's process group because the command was stopped by the terminal: the shell that waits for finite then takes the
+// terminal back and offers to resume the job. It does nothing where no such shell is there, since nobody could ever resume finite.
+func (t *terminal) suspend() {
+	if hasJobControlParent(nsutil.NewProc(), t.group) {
+		_ = unix.Kill(0, unix.SIGSTOP)
+	}
+}
+
+// hasJobControlParent reports whether finite's process group is not orphaned: whether an ancestor in the same session is in another
+// group. Ancestors within the group (a script) are passed over.
+func hasJobControlParent(proc *nsutil.Proc, group int) bool {
+	session, err := unix.Getsid(0)
+	if err != nil {
+		return false
+	}
+	for pid := unix.Getppid(); pid > 1; {
+		parent, err := proc.Stat(pid)
+		if err != nil || parent.Session != session {
+			return false
+		}
+		if parent.PGRP != group {
+			return true
+		}
+		pid = parent.PPID
+	}
+	return false
+}
+
+// close gives the foreground back and forgets the terminal.
+func (t *terminal) close() {
+	if !t.has(t.group) {
+		t.set(t.group)
+	}
+	_ = unix.Close(t.fd)
+}

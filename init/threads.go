@@ -1,0 +1,28 @@
+package pid1
+
+import (
+	"runtime"
+	"sync"
+)
+
+// reservedThreads is how many threads exist before the command does. A pids limit that the command has filled makes clone(2) fail, and
+// a Go runtime that needs a thread then aborts; threads that exist are kept and used again. At the last minute these run: the
+// reaper in its wait, a log writer in its write, the owner, the killer of the tree, one that a system call has just freed.
+const reservedThreads = 5
+
+// reserveThreads makes the threads, by holding that many at the same time.
+func reserveThreads() {
+	var ready, done sync.WaitGroup
+	ready.Add(reservedThreads)
+	done.Add(reservedThreads)
+	for range reservedThreads {
+		go func() {
+			defer done.Done()
+			runtime.LockOSThread()
+			ready.Done()
+			ready.Wait()
+			runtime.UnlockOSThread()
+		}()
+	}
+	done.Wait()
+}

@@ -1,0 +1,92 @@
+package pid1
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/nsutil"
+)
+
+// treeWorker signals trees away from the owner, because a walk over thousands of processes takes tens of milliseconds. Jobs are done in
+// the order in which they were given; the kill goes on until the survey or the end.
+type treeWorker struct {
+	post     func(event)
+	jobs     chan func(*nsutil.Tree)
+	stopKill chan struct{}
+	stopOnce sync.Once
+	closed   sync.Once
+}
+
+const treeJobs = 64 // jobs that may wait; more are refused
+
+var errTreeBusy = errors.New("too many signals to the whole tree are waiting")
+
+func newTreeWorker(role nsutil.Role, pin sync.Locker, post func(event)) *treeWorker {
+	w := &treeWorker{post: post, jobs: make(chan func(*nsutil.Tree), treeJobs), stopKill: make(chan struct{})}
+	go func() {
+		tree := nsutil.NewTree(role, pin)
+		for job := range w.jobs {
+			w.run(job, tree)
+		}
+	}()
+	return w
+}
+
+// run does one job. It reads what others write to /proc, so a mistake in that must not end the process.
+func (w *treeWorker) run(job func(*nsutil.Tree), tree *nsutil.Tree) {
+	defer func() {
+		if v := recover(); v != nil {
+			w.failed(fmt.Errorf("internal error: %v", v))
+		}
+	}()
+	job(tree)
+}
+
+func (w *treeWorker) failed(err error) {
+	w.post(event{kind: evTrouble, err: fmt.Errorf("cannot signal the whole tree: %w", err)})
+}
+
+func (w *treeWorker) do(job func(*nsutil.Tree)) error {
+	select {
+	case w.jobs <- job:
+		return nil
+	default:
+		return errTreeBusy
+	}
+}
+
+func (w *treeWorker) signal(sigs ...unix.Signal) error {
+	return w.do(func(t *nsutil.Tree) {
+		if err := t.Signal(sigs...); err != nil {
+			w.failed(err)
+		}
+	})
+}
+
+func (w *treeWorker) kill() {
+	job := func(t *nsutil.Tree) { t.Kill(w.stopKill, w.failed) }
+	if w.do(job) != nil {
+		go func() { w.jobs <- job }() // the queue is full of signals that are being sent; this one is never refused
+	}
+}
+
+func (w *treeWorker) survey() {
+	w.stop()
+	_ = w.do(func(t *nsutil.Tree) {
+		survivors, err := t.Survivors()
+		w.post(event{kind: evSurvivors, survivors: survivors, err: err})
+	})
+}
+
+func (w *treeWorker) stop() { w.stopOnce.Do(func() { close(w.stopKill) }) }
+
+// close ends the kill and, once the job under way is done, the worker.
+func (w *treeWorker) close() {
+	w.closed.Do(func() {
+		w.stop()
+		close(w.jobs)
+	})
+}

@@ -1,0 +1,84 @@
+// Command finite runs a command and makes it end: an init for containers, and a subreaper everywhere else.
+//
+// This package is the command line alone: it parses, builds a [pid1.Config], calls [pid1.Run] and exits.
+//
+// The runtime would otherwise read cgroup files at start, and again while it runs, to follow a CPU limit. Two threads that may run Go
+// code at once are enough for an init, whatever the machine has; see main.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/init"
+	"github.com/finite-init/finite/signals"
+)
+
+// parentPID is read as early as Go allows, so that --parent-death can tell that the parent has ended since.
+var parentPID = unix.Getppid()
+
+func main() {
+	if runtime.GOMAXPROCS(0) > 2 {
+		runtime.GOMAXPROCS(2) // bounds the number of threads, and with it what is needed when a pids limit is full
+	}
+	os.Exit(run(os.Args, os.Environ()))
+}
+
+// run does what the arguments say and returns the exit status.
+func run(args, env []string) int {
+	source := signals.Listen() // never closed: until the very end a signal is forwarded or counted, and then the process is gone
+	opts, err := parseOptions(args, env)
+	if err != nil {
+		return fail(err)
+	}
+	switch {
+	case opts.help:
+		return printOut(helpText())
+	case opts.version:
+		return printOut(versionText(opts.verbosity > 0))
+	}
+	cfg := opts.config
+	cfg.Env = withoutOptions(env)
+	cfg.ParentPID = parentPID
+	cfg.Source = source
+	cfg.Log = newLogger(opts, stderr{})
+	result, err := pid1.Run(context.Background(), cfg)
+	if err != nil {
+		return fail(describeUsage(err))
+	}
+	return result.ExitStatus
+}
+
+// fail prints one line on stderr and returns the status for finite's own failure.
+func fail(err error) int {
+	_, _ = stderr{}.Write([]byte("finite: " + printable(err.Error()) + "\n"))
+	return pid1.StatusFailure
+}
+
+// describeUsage names the option instead of the field that it sets.
+func describeUsage(err error) error {
+	var usage *pid1.UsageError
+	if errors.As(err, &usage) {
+		for i := range optionTable {
+			if o := &optionTable[i]; o.field == usage.Field {
+				return optionError("--"+o.long, usage.Value, usage.Why)
+			}
+		}
+	}
+	return err
+}
+
+// printOut writes to stdout; a reader that is gone is no failure.
+func printOut(s string) int {
+	if err := writeAll(unix.Stdout, []byte(s)); err != nil && !errors.Is(err, unix.EPIPE) {
+		return fail(err)
+	}
+	return 0
+}

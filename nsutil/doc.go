@@ -1,0 +1,22 @@
+// Package nsutil knows where this process stands: in which role it is the root of a tree of processes, who belongs to that tree,
+// and how all of it is signalled or killed. It reads /proc and makes the kernel calls for that.
+//
+// It guarantees:
+//
+//   - A tree is bounded by descent alone. Process groups, sessions, double forks and names make no difference.
+//   - As a subreaper nothing outside the tree is signalled: a direct child is signalled while its PID is pinned, a deeper one
+//     through a pidfd after its parent was checked through that same pidfd's lifetime. kill(-1) is for PID 1 only.
+//   - [Tree.Kill] wins against processes that fork while they are being killed: it stops first, and kills when nothing new
+//     appears any more.
+//   - Files of /proc that can hang on the target's memory lock (cmdline, environ, maps) are never read.
+//
+// # Ownership
+//
+// A [Tree] belongs to one goroutine at a time. It owns the descriptors it opens and closes them before it returns. Parsers take
+// bytes and own nothing.
+//
+// # What it does not do
+//
+// It never waits for a process; that is package reap's. Processes in a PID namespace below are seen and signalled like any
+// others, but their orphans go to the init of their own namespace.
+package nsutil

@@ -1,0 +1,168 @@
+package nsutil
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// Stat is what /proc/PID/stat says, as far as it is used here (proc_pid_stat(5)).
+type Stat struct {
+	PID       int
+	Comm      string
+	State     byte // R, S, D, T, t, Z, X, I
+	PPID      int
+	PGRP      int
+	Session   int
+	StartTime uint64 // clock ticks after boot; with PID it names a process for good
+	ExitCode  int    // field 52, a wait(2) status; 0 where it is hidden
+}
+
+// Status is what /proc/PID/status says, as far as it is used here (proc_pid_status(5)).
+type Status struct {
+	Name      string
+	State     byte
+	TracerPID int
+	UID       int // real user ID, as seen from the reader's user namespace
+	PPID      int
+	NSpid     []int  // PIDs from the reader's namespace inwards
+	SigPnd    uint64 // pending for the thread
+	ShdPnd    uint64 // pending for the process
+	SigBlk    uint64
+	SigIgn    uint64
+	SigCgt    uint64
+}
+
+var errMalformed = errors.New("malformed")
+
+// ParseStat reads the text of /proc/PID/stat. The name stands in parentheses and may itself hold any byte, parentheses and
+// newlines among them, so the last closing one counts.
+func ParseStat(b []byte) (Stat, error) {
+	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
+	if open < 2 || end < open {
+		return Stat{}, fmt.Errorf("stat: %w", errMalformed)
+	}
+	var s Stat
+	var err error
+	if s.PID, err = strconv.Atoi(string(bytes.TrimSpace(b[:open]))); err != nil {
+		return Stat{}, fmt.Errorf("stat: pid: %w", err)
+	}
+	s.Comm = string(b[open+1 : end])
+	field := 2
+	for f := range bytes.FieldsSeq(b[end+1:]) {
+		field++
+		var target *int
+		switch field {
+		case 3:
+			s.State = f[0]
+		case 4:
+			target = &s.PPID
+		case 5:
+			target = &s.PGRP
+		case 6:
+			target = &s.Session
+		case 22:
+			if s.StartTime, err = strconv.ParseUint(string(f), 10, 64); err != nil {
+				return Stat{}, fmt.Errorf("stat: field 22: %w", err)
+			}
+		case 52:
+			target = &s.ExitCode
+		}
+		if target == nil {
+			continue
+		}
+		if *target, err = strconv.Atoi(string(f)); err != nil {
+			return Stat{}, fmt.Errorf("stat: field %d: %w", field, err)
+		}
+	}
+	if field < 22 {
+		return Stat{}, fmt.Errorf("stat: %d fields: %w", field, errMalformed)
+	}
+	return s, nil
+}
+
+// ParseStatus reads the text of /proc/PID/status. Lines it does not know are passed over; a line it knows and cannot read is an
+// error.
+func ParseStatus(b []byte) (Status, error) {
+	var s Status
+	for line := range bytes.Lines(b) {
+		key, value, ok := bytes.Cut(line, []byte(":"))
+		if !ok {
+			continue
+		}
+		if err := s.set(string(key), bytes.TrimSpace(value)); err != nil {
+			return Status{}, fmt.Errorf("status: %s: %w", key, err)
+		}
+	}
+	if s.State == 0 {
+		return Status{}, fmt.Errorf("status: no State: %w", errMalformed)
+	}
+	return s, nil
+}
+
+func (s *Status) set(key string, value []byte) (err error) {
+	first, _, _ := bytes.Cut(value, []byte("\t"))
+	switch key {
+	case "Name":
+		s.Name = string(value)
+	case "State":
+		if len(value) == 0 {
+			return errMalformed
+		}
+		s.State = value[0]
+	case "TracerPid":
+		s.TracerPID, err = strconv.Atoi(string(value))
+	case "PPid":
+		s.PPID, err = strconv.Atoi(string(value))
+	case "Uid":
+		s.UID, err = strconv.Atoi(string(first))
+	case "NSpid":
+		s.NSpid = nil
+		for f := range bytes.FieldsSeq(value) {
+			n, err := strconv.Atoi(string(f))
+			if err != nil {
+				return err
+			}
+			s.NSpid = append(s.NSpid, n)
+		}
+	case "SigPnd":
+		s.SigPnd, err = parseMask(value)
+	case "ShdPnd":
+		s.ShdPnd, err = parseMask(value)
+	case "SigBlk":
+		s.SigBlk, err = parseMask(value)
+	case "SigIgn":
+		s.SigIgn, err = parseMask(value)
+	case "SigCgt":
+		s.SigCgt, err = parseMask(value)
+	}
+	return err
+}
+
+func parseMask(b []byte) (uint64, error) {
+	return strconv.ParseUint(string(b), 16, 64)
+}
+
+// appendChildren appends the PIDs in the text of /proc/PID/task/TID/children: numbers with a blank after each. What is no
+// number ends the list.
+func appendChildren(pids []int, b []byte) []int {
+	n, digits := 0, false
+	for _, c := range b {
+		switch {
+		case c >= '0' && c <= '9':
+			n, digits = n*10+int(c-'0'), true
+		case c == ' ' || c == '\n':
+			if digits {
+				pids = append(pids, n)
+			}
+			n, digits = 0, false
+		default:
+			return pids
+		}
+	}
+	if digits {
+		pids = append(pids, n)
+	}
+	return pids
+}

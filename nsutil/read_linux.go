@@ -1,0 +1,138 @@
+package nsutil
+
+import (
+	"fmt"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Proc reads a mounted procfs. It holds a buffer that is used again for every read, so one Proc belongs to one goroutine.
+type Proc struct {
+	root string // "/proc" unless a test says otherwise
+	buf  []byte
+	path []byte
+	dir  []byte
+}
+
+// NewProc returns a reader of /proc. Nothing is opened before it is asked for.
+func NewProc() *Proc {
+	return &Proc{root: "/proc", buf: make([]byte, 16<<10), dir: make([]byte, 8<<10)}
+}
+
+// Mounted reports whether this is the procfs of the reader's own PID namespace: what it calls self must be this very process.
+// A container without /proc and one that sees its host's are both "no".
+func (p *Proc) Mounted() bool {
+	target := make([]byte, 16)
+	n, err := unix.Readlink(p.root+"/self", target)
+	return err == nil && string(target[:n]) == strconv.Itoa(unix.Getpid())
+}
+
+// read returns the content of root/PID/name. The bytes are valid until the next call.
+func (p *Proc) read(pid int, name string) ([]byte, error) {
+	p.path = append(p.path[:0], p.root...)
+	p.path = append(p.path, '/')
+	p.path = strconv.AppendInt(p.path, int64(pid), 10)
+	p.path = append(p.path, '/')
+	p.path = append(p.path, name...)
+	return p.readPath(string(p.path))
+}
+
+func (p *Proc) readPath(path string) ([]byte, error) {
+	fd, err := retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	defer unix.Close(fd)
+	total := 0
+	for {
+		if total == len(p.buf) {
+			p.buf = append(p.buf, make([]byte, len(p.buf))...)
+		}
+		n, err := retry(func() (int, error) { return unix.Read(fd, p.buf[total:]) })
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", path, err)
+		}
+		if n == 0 {
+			return p.buf[:total], nil
+		}
+		total += n
+	}
+}
+
+// Stat reads /proc/PID/stat, which never hangs.
+func (p *Proc) Stat(pid int) (Stat, error) {
+	b, err := p.read(pid, "stat")
+	if err != nil {
+		return Stat{}, err
+	}
+	return ParseStat(b)
+}
+
+// Status reads /proc/PID/status, which never hangs.
+func (p *Proc) Status(pid int) (Status, error) {
+	b, err := p.read(pid, "status")
+	if err != nil {
+		return Status{}, err
+	}
+	return ParseStatus(b)
+}
+
+// Children appends the children of pid, those of all its threads, zombies included. It needs a kernel with
+// CONFIG_PROC_CHILDREN; without it the error is ENOENT while the process exists.
+func (p *Proc) Children(pids []int, pid int) ([]int, error) {
+	tids, err := p.numbers(p.root + "/" + strconv.Itoa(pid) + "/task")
+	if err != nil {
+		return pids, err
+	}
+	for _, tid := range tids {
+		b, err := p.read(pid, "task/"+strconv.Itoa(tid)+"/children")
+		if err != nil {
+			if len(tids) == 1 {
+				return pids, err
+			}
+			continue // that thread has ended
+		}
+		pids = appendChildren(pids, b)
+	}
+	return pids, nil
+}
+
+// PIDs lists every process that this procfs shows.
+func (p *Proc) PIDs() ([]int, error) { return p.numbers(p.root) }
+
+// numbers lists the entries of a directory whose names are numbers.
+func (p *Proc) numbers(path string) ([]int, error) {
+	fd, err := retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	defer unix.Close(fd)
+	var found []int
+	var names []string
+	for {
+		n, err := retry(func() (int, error) { return unix.ReadDirent(fd, p.dir) })
+		if err != nil {
+			return nil, fmt.Errorf("getdents %s: %w", path, err)
+		}
+		if n <= 0 {
+			return found, nil
+		}
+		_, _, names = unix.ParseDirent(p.dir[:n], -1, names[:0])
+		for _, name := range names {
+			if pid, err := strconv.Atoi(name); err == nil {
+				found = append(found, pid)
+			}
+		}
+	}
+}
+
+// retry calls fn again for as long as a signal interrupts it.
+func retry(fn func() (int, error)) (int, error) {
+	for {
+		n, err := fn()
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}

@@ -1,0 +1,56 @@
+package nsutil
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Role is how this process is the root of its tree.
+type Role uint8
+
+// The roles.
+const (
+	RoleSubreaper Role = iota // any PID but 1: orphans come here because of PR_SET_CHILD_SUBREAPER
+	RoleInit                  // PID 1 of a PID namespace: orphans come here because there is nobody else
+)
+
+func (r Role) String() string {
+	if r == RoleInit {
+		return "init"
+	}
+	return "subreaper"
+}
+
+// CurrentRole says which role this process has. It cannot change while the process lives.
+func CurrentRole() Role {
+	if os.Getpid() == 1 {
+		return RoleInit
+	}
+	return RoleSubreaper
+}
+
+// BecomeSubreaper makes orphaned descendants children of this process (PR_SET_CHILD_SUBREAPER, Linux 3.4). It is a property of
+// the whole process, needs no privilege, and is not inherited by children.
+func BecomeSubreaper() error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("prctl PR_SET_CHILD_SUBREAPER: %w", err)
+	}
+	return nil
+}
+
+// SetParentDeathSignal asks the kernel to send sig to this process when the thread that created it ends
+// (PR_SET_PDEATHSIG). It is a property of the calling thread, which must live on, and is not inherited by children.
+func SetParentDeathSignal(sig unix.Signal) error {
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(sig), 0, 0, 0); err != nil {
+		return fmt.Errorf("prctl PR_SET_PDEATHSIG: %w", err)
+	}
+	return nil
+}
+
+// NamespaceEmpty reports whether PID 1 is alone in its PID namespace: kill(-1, 0) finds nobody. A process that may not be
+// signalled counts as somebody. It is meaningful for PID 1 only.
+func NamespaceEmpty() bool {
+	return unix.Kill(-1, 0) == unix.ESRCH
+}

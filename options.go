@@ -1,0 +1,346 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pborman/getopt/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/init"
+	"github.com/finite-init/finite/signals"
+)
+
+// options is what the command line and the environment say.
+type options struct {
+	config    pid1.Config
+	group     bool
+	forwarded bool // --forward was given
+	help      bool
+	version   bool
+	verbosity int
+	logLevel  string
+	logFormat string
+}
+
+// option is one row of the table of options. Each has an environment variable, FINITE_ and the long name in capitals, unless it
+// makes no sense there.
+type option struct {
+	long  string
+	short rune
+	arg   string // what its value is called; empty: a switch
+	noEnv bool
+	list  bool   // may be given several times; in the environment, values are separated by commas
+	field string // the field of pid1.Config that it sets, where that is checked there as well
+	help  string
+	set   func(*options, string) error
+}
+
+func (o *option) env() string {
+	return "FINITE_" + strings.ToUpper(strings.ReplaceAll(o.long, "-", "_"))
+}
+
+var optionTable = []option{
+	{
+		long: "timeout", short: 't', arg: "D", help: "deadline, from the command's start; 0: none",
+		set: func(o *options, v string) (err error) { o.config.Timeout, err = parseDuration(v, 0, ""); return },
+	},
+	{
+		long: "deadline", arg: "TIME", help: "deadline by the wall clock, RFC 3339: 2026-01-31T18:30:00Z",
+		set: func(o *options, v string) error {
+			at, err := time.Parse(time.RFC3339, v)
+			if err != nil {
+				return errors.New("not a time of the form 2026-01-31T18:30:00Z (RFC 3339)")
+			}
+			o.config.Deadline = at
+			return nil
+		},
+	},
+	{
+		long: "stop-signal", arg: "SIG", help: "first signal when finite itself ends something [TERM]",
+		set: func(o *options, v string) (err error) {
+			o.config.StopSignal, err = signals.Parse(v)
+			if err == nil && o.config.StopSignal == unix.SIGSTOP {
+				return errors.New("SIGSTOP ends nothing")
+			}
+			return err
+		},
+	},
+	{
+		long: "grace", short: 'k', arg: "D", help: "from that signal to SIGKILL; 0: SIGKILL at once [5s]",
+		set: func(o *options, v string) (err error) {
+			o.config.Grace, err = parseDuration(v, 0, "")
+			if o.config.Grace == 0 {
+				o.config.Grace = pid1.Off
+			}
+			return err
+		},
+	},
+	{
+		long: "stop-grace", arg: "D", help: "the same for a stop that is requested by TERM, INT, QUIT or HUP [off]",
+		set: func(o *options, v string) (err error) { o.config.StopGrace, err = parseDuration(v, 0, "off"); return },
+	},
+	{
+		long: "leftovers", arg: "POLICY", field: "Leftovers", help: "when the command has ended, what to do with the rest: terminate, kill, wait, leave [terminate]",
+		set: func(o *options, v string) (err error) { o.config.Leftovers, err = pid1.ParseLeftovers(v); return },
+	},
+	{
+		long: "give-up", arg: "D", help: "after SIGKILL, how long to wait for what cannot die, at least 100ms; off: for ever [5s]",
+		set: func(o *options, v string) (err error) {
+			o.config.GiveUp, err = parseDuration(v, pid1.MinGiveUp, "off")
+			return err
+		},
+	},
+	{
+		long: "timeout-exit", arg: "N", help: "exit status when the deadline ended the command, 0-255 [124]",
+		set: func(o *options, v string) (err error) {
+			o.config.TimeoutExit, err = parseStatus(v)
+			if o.config.TimeoutExit == 0 {
+				o.config.TimeoutExit = pid1.TimeoutExitZero
+			}
+			return err
+		},
+	},
+	{
+		long: "preserve-status", help: "exit with the command's own status when the deadline ended it",
+		set: setBool(func(o *options, b bool) { o.config.PreserveStatus = b }),
+	},
+	{
+		long: "expect", short: 'e', arg: "N", list: true, help: "report the command's exit status N, 0-255, as 0 (repeatable)",
+		set: func(o *options, v string) error {
+			n, err := parseStatus(v)
+			o.config.Expect = append(o.config.Expect, n)
+			return err
+		},
+	},
+	{
+		long: "parent-death", short: 'p', arg: "SIG", help: "have the kernel send SIG to finite when its parent ends",
+		set: func(o *options, v string) (err error) { o.config.ParentDeath, err = signals.Parse(v); return },
+	},
+	{
+		long: "forward", arg: "TO", help: "who gets signals: child, group (its process group), all (the whole tree) [child]",
+		set: func(o *options, v string) (err error) {
+			o.forwarded = true
+			o.config.Forward, err = pid1.ParseForward(v)
+			return err
+		},
+	},
+	{
+		long: "group", short: 'g', help: "short for --forward group",
+		set: setBool(func(o *options, b bool) { o.group = b }),
+	},
+	{
+		long: "rewrite", arg: "A:B", list: true, help: "pass signal A on as B, or drop it if B is 0 (repeatable)",
+		set: func(o *options, v string) error { return o.config.Rewrite.ParseRule(v) },
+	},
+	{
+		long: "verbose", short: 'v', help: "say more on stderr: -v info, -vv debug; FINITE_VERBOSE=2 is -vv",
+		set: func(o *options, v string) error {
+			n := 1
+			if v != "" {
+				var err error
+				if n, err = strconv.Atoi(v); err != nil || n < 0 || n > 2 {
+					return errors.New("must be 0, 1 or 2")
+				}
+			}
+			o.verbosity += n
+			return nil
+		},
+	},
+	{
+		long: "log-level", arg: "LEVEL", help: "what to say on stderr: error, warn, info, debug; wins over -v [warn]",
+		set: func(o *options, v string) error {
+			if _, ok := logLevels[v]; !ok {
+				return errors.New("must be error, warn, info or debug")
+			}
+			o.logLevel = v
+			return nil
+		},
+	},
+	{
+		long: "log-format", arg: "FORMAT", help: "text or json [text]",
+		set: func(o *options, v string) error {
+			if v != "text" && v != "json" {
+				return errors.New("must be text or json")
+			}
+			o.logFormat = v
+			return nil
+		},
+	},
+	{long: "version", noEnv: true, help: "print the version and exit", set: setBool(func(o *options, b bool) { o.version = b })},
+	{long: "help", short: 'h', noEnv: true, help: "print this text and exit", set: setBool(func(o *options, b bool) { o.help = b })},
+}
+
+// setBool is a switch: on where it is named, and what its variable says in the environment.
+func setBool(set func(*options, bool)) func(*options, string) error {
+	return func(o *options, v string) error {
+		if v == "" {
+			set(o, true)
+			return nil
+		}
+		b, err := strconv.ParseBool(v)
+		if err != nil {
+			return errors.New("must be 1, 0, true or false")
+		}
+		set(o, b)
+		return nil
+	}
+}
+
+// optionValue lets getopt set an option.
+type optionValue struct {
+	option *option
+	to     *options
+	bad    *error // the first error, in finite's own words
+}
+
+func (v optionValue) String() string { return "" }
+
+func (v optionValue) Set(value string, _ getopt.Option) error {
+	err := v.option.set(v.to, value)
+	if err != nil && *v.bad == nil {
+		*v.bad = optionError("--"+v.option.long, value, err.Error())
+	}
+	return err
+}
+
+func optionError(name string, value any, why string) error {
+	if value == "" {
+		return fmt.Errorf("%s: %s", name, why)
+	}
+	return fmt.Errorf("%s %v: %s", name, value, why)
+}
+
+// parseOptions reads the arguments, up to the first that is no option or to "--", and then the environment for what they do not say. An
+// error names the option and the value.
+func parseOptions(args, env []string) (*options, error) {
+	o := &options{logFormat: "text"}
+	set := getopt.New()
+	given := make([]getopt.Option, len(optionTable))
+	var bad error
+	for i := range optionTable {
+		row := &optionTable[i]
+		given[i] = set.FlagLong(optionValue{row, o, &bad}, row.long, row.short)
+		if row.arg == "" {
+			given[i].SetFlag()
+		}
+	}
+	if err := set.Getopt(args, nil); err != nil {
+		if bad != nil {
+			return nil, bad
+		}
+		return nil, fmt.Errorf("%w (see finite --help)", err)
+	}
+	if o.help || o.version {
+		return o, nil
+	}
+	for i := range optionTable {
+		if row := &optionTable[i]; !row.noEnv && !given[i].Seen() {
+			if err := o.fromEnv(row, env); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if o.group {
+		if o.forwarded && o.config.Forward != pid1.ForwardGroup {
+			return nil, fmt.Errorf("--group: contradicts --forward %v", o.config.Forward)
+		}
+		o.config.Forward = pid1.ForwardGroup
+	}
+	o.config.Args = set.Args()
+	if len(o.config.Args) == 0 {
+		return nil, errors.New("no command given (see finite --help)")
+	}
+	return o, nil
+}
+
+// fromEnv sets an option from its variable, if that is there and not empty.
+func (o *options) fromEnv(row *option, env []string) error {
+	value, ok := lookupEnv(env, row.env())
+	if !ok || value == "" {
+		return nil
+	}
+	values := []string{value}
+	if row.list {
+		values = strings.Split(value, ",")
+	}
+	for _, v := range values {
+		if v = strings.TrimSpace(v); v == "" {
+			return fmt.Errorf("%s=%s: empty value", row.env(), value)
+		}
+		if err := row.set(o, v); err != nil {
+			return fmt.Errorf("%s=%s: %w", row.env(), value, err)
+		}
+	}
+	return nil
+}
+
+// lookupEnv returns the value of the last entry for name, which is the one that counts for most programs.
+func lookupEnv(env []string, name string) (value string, ok bool) {
+	for _, kv := range env {
+		if v, found := strings.CutPrefix(kv, name+"="); found {
+			value, ok = v, true
+		}
+	}
+	return value, ok
+}
+
+// withoutOptions returns env without the variables that are options, so that a finite further down does not inherit a deadline.
+func withoutOptions(env []string) []string {
+	names := make(map[string]bool, len(optionTable))
+	for i := range optionTable {
+		if !optionTable[i].noEnv {
+			names[optionTable[i].env()] = true
+		}
+	}
+	kept := make([]string, 0, len(env))
+	for _, kv := range env {
+		name, _, _ := strings.Cut(kv, "=")
+		if !names[name] {
+			kept = append(kept, kv)
+		}
+	}
+	return kept
+}
+
+// parseDuration reads 1h30m, 1.5s, 300ms (as Go does), 2d, or a plain number of seconds (as GNU timeout does). It must be at least low,
+// which is 0 or more. The word off, if given, stands for [pid1.Off].
+func parseDuration(s string, low time.Duration, off string) (time.Duration, error) {
+	if off != "" && s == off {
+		return pid1.Off, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		number, unit := s, time.Second
+		if days, ok := strings.CutSuffix(s, "d"); ok {
+			number, unit = days, 24*time.Hour
+		}
+		n, parseErr := strconv.ParseFloat(number, 64)
+		if parseErr != nil || strings.ContainsAny(number, "xXpPiInN_") {
+			return 0, errors.New("not a duration (examples: 90, 1.5s, 300ms, 1h30m, 2d)")
+		}
+		if f := n * float64(unit); f >= float64(1<<63-1) || f < 0 {
+			return 0, errors.New("out of range")
+		} else {
+			d = time.Duration(f)
+		}
+	}
+	if d < 0 {
+		return 0, errors.New("must not be negative")
+	}
+	if d < low {
+		return 0, fmt.Errorf("must be at least %v", low)
+	}
+	return d, nil
+}
+
+func parseStatus(s string) (int, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || n > 255 {
+		return 0, errors.New("not an exit status (0-255)")
+	}
+	return int(n), nil
+}

@@ -1,0 +1,23 @@
+// Package reap waits for children: it is the one place where this process learns that a child ended, and the only proof that
+// nothing of a tree is left.
+//
+// It guarantees:
+//
+//   - Every child, including orphans that the kernel hands over, is looked at once and consumed once, in that order.
+//   - The registered child is not consumed before the receiver has said so ([Handler.Exited] returned). Until then its PID
+//     belongs to it, and a signal to that PID cannot hit a stranger.
+//   - While a [Loop] is pinned ([Loop.Lock]), no child's PID is freed.
+//   - Empty means that waitid(2) said ECHILD: there is no child, not even a zombie. As PID 1 or a child subreaper, that is the
+//     whole tree, except for what entered the PID namespace from outside.
+//
+// # Ownership
+//
+// The goroutine in [Loop.Run] stays on its thread, starts the child there and waits there: PR_SET_PDEATHSIG follows the thread
+// that forked. No other goroutine waits. SIGCHLD is not used, __WALL is not used.
+//
+// # What it does not do
+//
+// It waits for every child of the process, not only for its own: a program that uses it must not run other children in other
+// ways at the same time. A wait that blocks cannot be taken back; a Loop that is closed while children live keeps its thread
+// until one of them changes state, and then leaves that child for others to collect.
+package reap

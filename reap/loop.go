@@ -1,0 +1,119 @@
+package reap
+
+import (
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// Handler is told what the loop sees. Its methods are called on the loop's thread, one at a time; the loop waits for them.
+type Handler interface {
+	// Exited is told of the registered child's end. The child is a zombie until Exited returns, and is consumed then.
+	Exited(Change)
+	// Stopped is told that the registered child was stopped or continued.
+	Stopped(Change)
+	// Reaped is told of the end of any other child, before it is consumed.
+	Reaped(Change)
+	// Remaining is told once, after the registered child is gone, that other children live and none of them has ended.
+	Remaining()
+	// Empty is told that there is no child at all (ECHILD). The loop then rests until [Loop.Again].
+	Empty()
+	// Failed is told of an error of waitid(2) that is not expected. The loop rests until [Loop.Again].
+	Failed(error)
+}
+
+// Loop waits for all children of this process. The zero value is ready to use; it must not be copied.
+type Loop struct {
+	pin    sync.Mutex
+	closed atomic.Bool
+	init   sync.Once
+	again  chan struct{}
+}
+
+// Lock pins the PIDs of this process's children: until Unlock none is consumed, so a PID that was read from a list of children
+// after Lock still names that child. It blocks no longer than one consumption takes.
+func (l *Loop) Lock() { l.pin.Lock() }
+
+// Unlock ends what Lock began.
+func (l *Loop) Unlock() { l.pin.Unlock() }
+
+func (l *Loop) wake() chan struct{} {
+	l.init.Do(func() { l.again = make(chan struct{}, 1) })
+	return l.again
+}
+
+// Again makes a loop that rests look once more. It never blocks.
+func (l *Loop) Again() {
+	select {
+	case l.wake() <- struct{}{}:
+	default:
+	}
+}
+
+// Close ends the loop: at once when it rests, otherwise as soon as its wait returns, without consuming anything more.
+func (l *Loop) Close() {
+	l.closed.Store(true)
+	l.Again()
+}
+
+// Run locks the calling goroutine to its thread, calls start there, which starts the child and returns its PID, and then waits
+// for children until Close. If start returns 0, there is no registered child: what it has to say about that it says itself.
+func (l *Loop) Run(start func() (pid int), h Handler) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	const changes = unix.WEXITED | unix.WSTOPPED | unix.WCONTINUED
+	var w waiter
+	child := start()
+	childGone, toldRemaining := child == 0, false
+	for !l.closed.Load() {
+		options := changes | unix.WNOWAIT
+		if childGone && !toldRemaining {
+			options |= unix.WNOHANG // is anybody left? A blocking wait would not say
+		}
+		c, found, err := w.wait(unix.P_ALL, 0, options)
+		switch {
+		case l.closed.Load():
+			return
+		case errors.Is(err, unix.ECHILD):
+			toldRemaining = false
+			h.Empty()
+			<-l.wake()
+			continue
+		case err != nil:
+			h.Failed(err)
+			<-l.wake()
+			continue
+		case !found:
+			toldRemaining = true
+			h.Remaining()
+			continue
+		}
+		switch {
+		case !c.Ended():
+			// Taken by its own kind: if the child has ended meanwhile, that is for the next look. If it was stopped when looked at
+			// and has been continued since, it is the latter that is taken and told.
+			c, found = l.consume(&w, c.PID, unix.WSTOPPED|unix.WCONTINUED)
+			if found && c.PID == child && !childGone {
+				h.Stopped(c)
+			}
+			continue
+		case c.PID == child && !childGone:
+			h.Exited(c)
+			childGone = true
+		default:
+			h.Reaped(c)
+		}
+		l.consume(&w, c.PID, unix.WEXITED)
+	}
+}
+
+// consume takes one change that was looked at before. WNOHANG, because the child may have changed again since.
+func (l *Loop) consume(w *waiter, pid, kind int) (Change, bool) {
+	l.pin.Lock()
+	defer l.pin.Unlock()
+	c, found, err := w.wait(unix.P_PID, pid, kind|unix.WNOHANG)
+	return c, found && err == nil
+}
