@@ -5,10 +5,11 @@ import (
 	"sync"
 )
 
-// reservedThreads is how many threads exist before the command does. A pids limit that the command has filled makes clone(2) fail, and
-// a Go runtime that needs a thread then aborts; threads that exist are kept and used again. At the last minute these run: the
-// reaper in its wait, a log writer in its write, the owner, the killer of the tree, one that a system call has just freed.
-const reservedThreads = 5
+// reservedThreads is how many threads that run Go code exist before the command does. A pids limit that the command has filled makes
+// clone(2) fail, and a Go runtime that needs a thread then aborts; threads that exist are kept and used again. At the last minute four
+// are busy at the same time: the reaper in its wait, a log writer in its write, and two that run Go code (the owner, the killer of
+// the tree). Each costs about 40 µs of start-up.
+const reservedThreads = 4
 
 // reserveThreads makes the threads, by holding that many at the same time.
 func reserveThreads() {

@@ -35,11 +35,13 @@ type Source struct {
 	channels []chan os.Signal
 }
 
-// standard are the signals that are listened to before the command starts, those that ask for an end first. Each costs about
-// 30 µs, because os/signal hands it to a thread of its own. Not here: what cannot be caught (KILL, STOP), what is the
-// runtime's or the reaper's (URG, PROF, CHLD).
+// stops are the signals that are caught before the command starts, and must be: their default would end this process. Each signal
+// costs about 30 µs, because os/signal hands it to a thread of its own.
+var stops = []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT}
+
+// standard are the rest of what is usually sent. Until they are caught the Go runtime swallows them. Not here: what cannot be caught
+// (KILL, STOP), what is the runtime's or the reaper's (URG, PROF, CHLD).
 var standard = []unix.Signal{
-	unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT,
 	unix.SIGUSR1, unix.SIGUSR2, unix.SIGCONT, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGWINCH,
 	unix.SIGPIPE, unix.SIGALRM, unix.SIGSTKFLT, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGVTALRM, unix.SIGIO, unix.SIGPWR,
 }
@@ -50,20 +52,25 @@ var faults = []unix.Signal{
 	unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGSYS,
 }
 
-// Listen starts to catch signals. Those in standard are caught when it returns; call [Source.ListenLate] for the rest.
+// Listen starts to catch signals. Those that ask for an end (SIGTERM, SIGINT, SIGHUP, SIGQUIT) are caught when it returns; call
+// [Source.ListenLate] for the rest.
 func Listen() *Source {
 	s := &Source{c: make(chan Signal), done: make(chan struct{})}
 	s.C = s.c
-	for _, sig := range standard {
+	for _, sig := range stops {
 		s.add(sig)
 	}
 	return s
 }
 
-// ListenLate adds the signals that need not be caught before the command starts: the faults and the real-time ones (35–64). It is
-// called after the start so that the start does not pay for them. Until then the Go runtime swallows the real-time ones.
+// ListenLate adds all other signals. It takes about 1.5 ms, and is called while the command starts so that the start does not pay for
+// it. What comes before that is swallowed by the Go runtime, except for those whose default ends a process with a core dump: of
+// these, one that was sent ends this process.
 func (s *Source) ListenLate() {
 	s.late.Do(func() {
+		for _, sig := range standard {
+			s.add(sig)
+		}
 		for _, sig := range faults {
 			s.add(sig)
 		}
