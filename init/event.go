@@ -37,7 +37,12 @@ var eventNames = [...]string{
 	"deadline", "cancel", "timer", "survivors", "trouble",
 }
 
-func (k eventKind) String() string { return eventNames[k] }
+func (k eventKind) String() string {
+	if int(k) >= len(eventNames) {
+		return "unknown"
+	}
+	return eventNames[k]
+}
 
 // event is what the machine is told. Which fields are set goes by kind.
 type event struct {
