@@ -103,6 +103,8 @@ func exitStatus(cfg *Config, cause Cause, ran bool) int {
 		return max(cfg.TimeoutExit, 0) // TimeoutExitZero is below
 	case !ran && cause.By.Signal != 0:
 		return 128 + int(cause.By.Signal)
+	case !ran:
+		return 128 + int(cfg.StopSignal) // cancelled before the start: as if it had been started and stopped
 	case !cause.Known && cause.Kind == KindExited:
 		return StatusFailure // its status was taken away
 	case !cause.Known:

@@ -49,14 +49,6 @@ func (c Change) Signal() unix.Signal {
 	return 0
 }
 
-// ShellStatus returns what a shell calls the exit status: 0–255 for an exit, 128+n for signal n.
-func (c Change) ShellStatus() int {
-	if c.Code == CodeExited {
-		return c.Status & 0xff
-	}
-	return 128 + c.Status
-}
-
 func (c Change) String() string {
 	switch c.Code {
 	case CodeExited:

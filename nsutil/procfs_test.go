@@ -1,0 +1,135 @@
+package nsutil
+
+import (
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// statTail is what follows the state: ppid, process group and session, and, of the fields up to 52, the start time (22) and the exit
+// status (52).
+var statTail = " 5 40 41" + strings.Repeat(" 0", 15) + " 123456" + strings.Repeat(" 0", 29) + " 9\n"
+
+func TestParseStat(t *testing.T) {
+	for name, comm := range map[string]string{
+		"plain": "sh", "space": "a b", "parentheses": ") R 1 (", "newline": "a\nb", "empty": "", "bytes": "\xff\x01",
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := ParseStat([]byte("39 (" + comm + ") Z" + statTail))
+			want := Stat{PID: 39, Comm: comm, State: 'Z', PPID: 5, PGRP: 40, Session: 41, StartTime: 123456, ExitCode: 9}
+			if err != nil || got != want {
+				t.Errorf("got %+v, %v\nwant %+v", got, err, want)
+			}
+		})
+	}
+	for _, bad := range []string{"", "1", "1 (", "1 (sh", "1 (sh)", "1 (sh) R", "x (sh) R" + statTail, "1 (sh) R x" + statTail, ") 1 (sh"} {
+		if got, err := ParseStat([]byte(bad)); err == nil {
+			t.Errorf("ParseStat(%q) = %+v, want an error", bad, got)
+		}
+	}
+}
+
+func TestParseStatus(t *testing.T) {
+	text := "Name:\tsh\nUmask:\t0022\nState:\tT (stopped)\nTgid:\t7\nPPid:\t3\nTracerPid:\t12\nUid:\t1000\t1001\t1002\t1003\nNSpid:\t7\t1\n" +
+		"SigPnd:\t0000000000000100\nShdPnd:\t0000000000000002\nSigBlk:\t0000000000010000\nSigIgn:\t0000000000000004\nSigCgt:\t8000000000000001\n"
+	got, err := ParseStatus([]byte(text))
+	want := Status{
+		Name: "sh", State: 'T', TracerPID: 12, UID: 1000, PPID: 3, NSpid: []int{7, 1},
+		SigPnd: 0x100, ShdPnd: 2, SigBlk: 0x10000, SigIgn: 4, SigCgt: 0x8000000000000001,
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
+	}
+	for _, bad := range []string{"", "Name:\tsh\n", "State:\n", "State:\tR\nPPid:\tx\n", "State:\tR\nSigPnd:\txyz\n", "State:\tR\nNSpid:\t1\tx\n"} {
+		if got, err := ParseStatus([]byte(bad)); err == nil {
+			t.Errorf("ParseStatus(%q) = %+v, want an error", bad, got)
+		}
+	}
+}
+
+func TestAppendChildren(t *testing.T) {
+	for text, want := range map[string][]int{
+		"": nil, "12 ": {12}, "12 345 6 ": {12, 345, 6}, "12": {12}, "12 x 6 ": {12}, "\n": nil,
+	} {
+		if got := appendChildren(nil, []byte(text)); !reflect.DeepEqual(got, want) {
+			t.Errorf("appendChildren(%q) = %v, want %v", text, got, want)
+		}
+	}
+}
+
+func TestParseStack(t *testing.T) {
+	got := parseStack([]byte("[<0>] request_wait_answer+0x1a/0x2b\n[<0>] fuse_read\n\n"))
+	if want := []string{"request_wait_answer+0x1a/0x2b", "fuse_read"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// What the kernel says of this very process can be read.
+func TestReadSelf(t *testing.T) {
+	p := NewProc()
+	if !p.Mounted() {
+		t.Fatal("/proc is not mounted")
+	}
+	st, err := p.Stat(os.Getpid())
+	if err != nil || st.PID != os.Getpid() || st.PPID != os.Getppid() || st.StartTime == 0 {
+		t.Errorf("Stat: %+v, %v", st, err)
+	}
+	status, err := p.Status(os.Getpid())
+	if err != nil || status.UID != os.Getuid() || status.PPID != os.Getppid() || len(status.NSpid) == 0 {
+		t.Errorf("Status: %+v, %v", status, err)
+	}
+	if _, err := p.Stat(0); err == nil {
+		t.Error("Stat(0): want an error")
+	}
+}
+
+func TestExplain(t *testing.T) {
+	for _, tt := range []struct {
+		s       Survivor
+		refused bool
+		want    string
+	}{
+		{Survivor{State: 'Z', Tracer: 5}, false, "its tracer gdb (pid 5)"},
+		{Survivor{State: 'Z'}, false, "its parent (pid 3) has not reaped it"},
+		{Survivor{State: 'D', WChan: "request_wait_answer"}, false, "in request_wait_answer"},
+		{Survivor{State: 'D'}, false, "uninterruptible sleep"},
+		{Survivor{State: 'S', UID: 12}, true, "belongs to uid 12"},
+		{Survivor{State: 't', Tracer: 5}, false, "held by its tracer gdb"},
+		{Survivor{State: 'R'}, false, "still ending"},
+	} {
+		if got := explain(tt.s, 3, "gdb", tt.refused); !strings.Contains(got, tt.want) {
+			t.Errorf("explain(%+v) = %q, want %q in it", tt.s, got, tt.want)
+		}
+	}
+}
+
+func FuzzParseStat(f *testing.F) {
+	f.Add([]byte("39 (sh) Z" + statTail))
+	f.Add([]byte("1 () R"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if s, err := ParseStat(b); err == nil && s.State == 0 {
+			t.Fatalf("ParseStat(%q) = %+v without a state", b, s)
+		}
+	})
+}
+
+func FuzzParseStatus(f *testing.F) {
+	f.Add([]byte("State:\tR\nNSpid:\t1\t2\nSigPnd:\t00\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if s, err := ParseStatus(b); err == nil && s.State == 0 {
+			t.Fatalf("ParseStatus(%q) = %+v without a state", b, s)
+		}
+	})
+}
+
+func FuzzAppendChildren(f *testing.F) {
+	f.Add([]byte("1 2 3 "))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, pid := range appendChildren(nil, b) {
+			if pid < 0 && len(b) < 19 {
+				t.Fatalf("appendChildren(%q) has %d", b, pid)
+			}
+		}
+	})
+}
