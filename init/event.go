@@ -21,7 +21,7 @@ const (
 	evSignal                // a signal arrived; signal
 	evExited                // the command ended and is a zombie until this event was handled; change
 	evStopped               // the command was stopped or continued; change
-	evReaped                // another child ended; change
+	evReaped                // other children ended; count, killed
 	evRemaining             // the command is gone and others live
 	evEmpty                 // there is no child (ECHILD)
 	evNamespace             // the answer to actProbe; empty
@@ -53,6 +53,8 @@ type event struct {
 	err       error
 	signal    signals.Signal
 	change    reap.Change
+	count     int // how many
+	killed    int // of these by SIGKILL
 	empty     bool
 	gone      bool
 	timer     timerID

@@ -184,8 +184,18 @@ func (w *reapWatcher) Exited(c reap.Change) {
 	<-w.handled
 }
 
+// Reaped makes one event of a batch: of orphans, only how many there were matters.
+func (w *reapWatcher) Reaped(all []reap.Change) {
+	ev := event{kind: evReaped, count: len(all)}
+	for i := range all {
+		if all[i].Signal() == unix.SIGKILL {
+			ev.killed++
+		}
+	}
+	w.post(ev)
+}
+
 func (w *reapWatcher) Stopped(c reap.Change) { w.post(event{kind: evStopped, change: c}) }
-func (w *reapWatcher) Reaped(c reap.Change)  { w.post(event{kind: evReaped, change: c}) }
 func (w *reapWatcher) Remaining()            { w.post(event{kind: evRemaining}) }
 func (w *reapWatcher) Empty()                { w.post(event{kind: evEmpty}) }
 func (w *reapWatcher) Failed(err error)      { w.post(event{kind: evTrouble, err: err}) }

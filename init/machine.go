@@ -73,7 +73,7 @@ func (m *machine) handle(ev event) []action {
 	case evStopped:
 		m.jobControl(ev.change)
 	case evReaped:
-		m.reaped(ev.change)
+		m.reaped(ev)
 	case evRemaining:
 		m.remaining()
 	case evEmpty:
@@ -350,9 +350,6 @@ func (m *machine) exited(ev event) {
 	}
 	// The grace time of an ending that is under way goes on: it is the time until SIGKILL for all.
 	m.transition(stateLeftovers, ev.change.String())
-	if m.cfg.Leftovers == LeftoversLeave {
-		m.end("what is left is left alone")
-	}
 }
 
 func (m *machine) jobControl(c reap.Change) {
@@ -373,13 +370,15 @@ func (m *machine) jobControl(c reap.Change) {
 	}
 }
 
-func (m *machine) reaped(c reap.Change) {
-	m.counts.Orphans++
-	switch {
-	case m.treeKilled && c.Signal() == unix.SIGKILL:
-		m.counts.LeftoversKilled++
-	case m.pid != 0 && !m.alive:
-		m.counts.LeftoversTerminated++
+func (m *machine) reaped(ev event) {
+	m.counts.Orphans += ev.count
+	killed := 0
+	if m.treeKilled {
+		killed = ev.killed
+	}
+	m.counts.LeftoversKilled += killed
+	if m.pid != 0 && !m.alive {
+		m.counts.LeftoversTerminated += ev.count - killed
 	}
 }
 
@@ -392,6 +391,8 @@ func (m *machine) remaining() {
 	switch m.cfg.Leftovers {
 	case LeftoversKill:
 		m.kill("the command has ended and left others")
+	case LeftoversLeave:
+		m.end("what is left is left alone")
 	case LeftoversWait:
 		asked := m.endAsked || m.armed[timerGrace] || m.armed[timerDeadline] || m.cause.Kind == KindStopRequested
 		if !asked {

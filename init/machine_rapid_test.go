@@ -108,7 +108,10 @@ func drawEvent(t *rapid.T) event {
 		ev.err = unix.ENOENT
 	case evSignal:
 		ev.signal.Number = rapid.SampledFrom([]unix.Signal{1, 2, 10, 15, 18, 20, 40, 64}).Draw(t, "signal")
-	case evExited, evStopped, evReaped:
+	case evReaped:
+		ev.count = rapid.IntRange(1, 9).Draw(t, "count")
+		ev.killed = rapid.IntRange(0, ev.count).Draw(t, "killed")
+	case evExited, evStopped:
 		ev.change = reap.Change{
 			PID:    rapid.SampledFrom([]int{testPID, testPID, 99}).Draw(t, "pid"),
 			Code:   rapid.SampledFrom([]reap.Code{reap.CodeExited, reap.CodeKilled, reap.CodeStopped, reap.CodeContinued}).Draw(t, "code"),

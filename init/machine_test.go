@@ -73,7 +73,11 @@ func stopped(s unix.Signal) event {
 }
 
 func orphan(code reap.Code, status int) event {
-	return event{kind: evReaped, change: reap.Change{PID: 99, Code: code, Status: status}}
+	ev := event{kind: evReaped, count: 1}
+	if code == reap.CodeKilled && status == int(unix.SIGKILL) {
+		ev.killed = 1
+	}
+	return ev
 }
 
 var (
@@ -349,7 +353,7 @@ func TestMachine(t *testing.T) {
 		{
 			name:  "leftovers are left by policy",
 			cfg:   func(c *Config) { c.Leftovers = LeftoversLeave },
-			steps: []step{{cloning, "", stateStarting}, {started, "", stateRunning}, {exit(2), "end", stateEnded}},
+			steps: []step{{cloning, "", stateStarting}, {started, "", stateRunning}, {exit(2), "", stateLeftovers}, {remaining, "end", stateEnded}},
 			kind:  KindExited, status: 2,
 		},
 		{

@@ -279,7 +279,7 @@ func (r *runner) drain() {
 		select {
 		case ev := <-r.events:
 			if ev.kind == evReaped {
-				r.m.counts.Orphans++
+				r.m.counts.Orphans += ev.count
 			}
 			if ev.handled != nil {
 				ev.handled <- struct{}{}

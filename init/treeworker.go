@@ -24,7 +24,7 @@ const treeJobs = 64 // jobs that may wait; more are refused
 
 var errTreeBusy = errors.New("too many signals to the whole tree are waiting")
 
-func newTreeWorker(role nsutil.Role, pin sync.Locker, post func(event)) *treeWorker {
+func newTreeWorker(role nsutil.Role, pin nsutil.Pinner, post func(event)) *treeWorker {
 	w := &treeWorker{post: post, jobs: make(chan func(*nsutil.Tree), treeJobs), stopKill: make(chan struct{})}
 	go func() {
 		tree := nsutil.NewTree(role, pin)

@@ -81,7 +81,15 @@ func (p *Proc) Status(pid int) (Status, error) {
 // Children appends the children of pid, those of all its threads, zombies included. It needs a kernel with
 // CONFIG_PROC_CHILDREN; without it the error is ENOENT while the process exists.
 func (p *Proc) Children(pids []int, pid int) ([]int, error) {
-	tids, err := p.numbers(p.root + "/" + strconv.Itoa(pid) + "/task")
+	task := p.root + "/" + strconv.Itoa(pid) + "/task"
+	// Most processes have one thread, and then there is no need to list them: the directory has a link for each, besides its two.
+	var st unix.Stat_t
+	if err := unix.Stat(task, &st); err == nil && st.Nlink == 3 {
+		if b, err := p.read(pid, "task/"+strconv.Itoa(pid)+"/children"); err == nil {
+			return appendChildren(pids, b), nil
+		}
+	}
+	tids, err := p.numbers(task)
 	if err != nil {
 		return pids, err
 	}

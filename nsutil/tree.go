@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 // Tree is everything that descends from this process, or, as PID 1, everything else in its PID namespace.
 type Tree struct {
 	role Role
-	pin  sync.Locker
+	pin  Pinner
 	proc *Proc
 	self int
 
@@ -22,12 +23,18 @@ type Tree struct {
 	noPidfd bool          // pidfd_open is refused: signal by PID after the same checks
 
 	members     []member         // what the last sweep found
+	listed      []int            // what one read of a list of children held
 	seen, found map[int]struct{} // who was there in the sweep before, and in the last one
 }
 
-// NewTree returns the tree below this process. pin keeps the PIDs of direct children from being freed while it is locked; it is
-// the reaper's.
-func NewTree(role Role, pin sync.Locker) *Tree {
+// Pinner is the reaper, as far as a tree needs it.
+type Pinner interface {
+	sync.Locker    // while it is locked, no direct child's PID is freed
+	Drained() bool // whether no direct child waits to be reaped
+}
+
+// NewTree returns the tree below this process. pin is who reaps the direct children.
+func NewTree(role Role, pin Pinner) *Tree {
 	return &Tree{
 		role: role, pin: pin, proc: NewProc(), self: os.Getpid(),
 		seen: make(map[int]struct{}), found: make(map[int]struct{}),
@@ -67,13 +74,15 @@ func (t *Tree) Signal(sigs ...unix.Signal) error {
 	return err
 }
 
-// The kill of a tree as a subreaper. Sweeping costs about 10 µs per process; five quiet sweeps in a row were enough against
-// 32 lines of descent that fork and exit as fast as they can. The bound is for what cannot be stopped (another user's processes):
-// after it, what is known is killed, and the next round begins.
+// The kill of a tree as a subreaper. A process that forks and exits hands its place to a new direct child within 0.1 ms. While the loop
+// that stops them has a processor, only what runs on another one can get away from it. The bounds are for what cannot be stopped
+// (another user's processes): beyond them, what is known is killed, and the next round begins.
 const (
-	quietSweeps = 5
-	maxSweeps   = 250
-	firstPause  = time.Millisecond
+	quietFreeze = 500 * time.Microsecond // without anybody new, everybody counts as stopped
+	maxFreeze   = 100 * time.Millisecond // for that, at most; the reaper waits meanwhile
+	maxDrain    = 20 * time.Millisecond  // for the reaper to take the zombies away
+	maxSweeps   = 10                     // attempts at freezing, at most, before what is known is killed
+	firstPause  = time.Millisecond       // between rounds, and then twice as long each time
 	maxPause    = 100 * time.Millisecond
 )
 
@@ -105,21 +114,21 @@ func (t *Tree) killRound(done <-chan struct{}) error {
 	if t.role == RoleInit {
 		return t.Signal(unix.SIGKILL)
 	}
-	quiet := 0
-	for n := 0; quiet < quietSweeps && n < maxSweeps; n++ {
+	for range maxSweeps {
 		select {
 		case <-done:
 			return nil
 		default:
 		}
+		t.freeze()
+		t.drain(done)
+		// Somebody may have come to a place that was looked at before: below a subreaper that is itself part of the tree.
 		err := t.sweep(func(m member) { _ = t.send(m, unix.SIGSTOP) }, nil)
 		if err != nil {
 			return err
 		}
-		if t.grew() {
-			quiet = 0
-		} else {
-			quiet++
+		if !t.grew() {
+			break
 		}
 	}
 	// Children first: with a parent killed first, its children change parents while they are walked, and a deep tree would take a
@@ -129,6 +138,88 @@ func (t *Tree) killRound(done <-chan struct{}) error {
 			_ = t.send(t.members[i], unix.SIGKILL)
 		}
 	})
+}
+
+// freeze stops everybody whom it can find, until nobody new appears. It does not let the reaper in before that: to wait for it to get a
+// processor, on a machine that is busy with forking, is to lose the race. And since nobody is reaped meanwhile, the kernel's lists of
+// direct children only grow, at their ends: reading on where the last read stopped returns whoever is new, however many zombies stand
+// before. A new one is stopped at once, and then so is the child that it may have forked before that.
+func (t *Tree) freeze() {
+	t.pin.Lock()
+	defer t.pin.Unlock()
+	if t.scan {
+		return // no lists; the sweep that follows does what can be done
+	}
+	stop := func(m member) { _ = t.send(m, unix.SIGSTOP) }
+	t.begin()
+	lists := t.openLists(stop)
+	defer func() {
+		for _, fd := range lists {
+			unix.Close(fd)
+		}
+	}()
+	walked := t.walk(0, stop)
+	begin := time.Now()
+	for last, now := begin, begin; now.Sub(last) < quietFreeze && now.Sub(begin) < maxFreeze; now = time.Now() {
+		for _, fd := range lists {
+			t.addListed(fd, stop)
+		}
+		if walked < len(t.members) {
+			walked = t.walk(walked, stop)
+			last = time.Now()
+		}
+	}
+}
+
+// openLists opens the lists of children of this process's threads, as far as there are descriptors, and adds who is on them. Orphans go
+// to the first thread.
+func (t *Tree) openLists(visit func(member)) []int {
+	threads, err := t.proc.numbers("/proc/self/task")
+	if err != nil {
+		return nil // the sweep that follows says what is wrong
+	}
+	var fds []int
+	for _, tid := range threads {
+		path := "/proc/self/task/" + strconv.Itoa(tid) + "/children"
+		fd, err := retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+		if err != nil {
+			continue
+		}
+		before := len(t.members)
+		t.addListed(fd, visit)
+		if tid != t.self && before == len(t.members) {
+			unix.Close(fd) // this thread has no children, and gets none
+			continue
+		}
+		fds = append(fds, fd)
+	}
+	return fds
+}
+
+// addListed adds everybody whom reads of fd return until its end. The kernel writes whole numbers, each with a blank behind it.
+func (t *Tree) addListed(fd int, visit func(member)) {
+	for {
+		n, err := retry(func() (int, error) { return unix.Read(fd, t.proc.buf) })
+		if err != nil || n == 0 {
+			return
+		}
+		t.listed = appendChildren(t.listed[:0], t.proc.buf[:n])
+		for _, pid := range t.listed {
+			t.add(member{pid: pid, direct: true}, visit)
+		}
+	}
+}
+
+// drain gives the reaper time to take the zombies away, which would make what follows slow.
+func (t *Tree) drain(done <-chan struct{}) {
+	begin := time.Now()
+	for !t.pin.Drained() && time.Since(begin) < maxDrain {
+		select {
+		case <-done:
+			return
+		case <-time.After(200 * time.Microsecond):
+		}
+	}
 }
 
 // grew reports whether the last sweep found somebody whom the one before had not.
@@ -176,11 +267,9 @@ type member struct {
 // is called as soon as a member is found. The PIDs of direct children are pinned for the whole sweep, and for then, which may be
 // nil too and is called at its end.
 func (t *Tree) sweep(visit func(m member), then func()) error {
-	t.seen, t.found = t.found, t.seen
-	clear(t.found)
-	t.members = t.members[:0]
 	t.pin.Lock()
 	defer t.pin.Unlock()
+	t.begin()
 	if t.scan {
 		if err := t.scanAll(); err != nil {
 			return err
@@ -203,9 +292,25 @@ func (t *Tree) sweep(visit func(m member), then func()) error {
 	for _, pid := range direct {
 		t.add(member{pid: pid, direct: true}, visit)
 	}
+	t.walk(0, visit)
+	if then != nil {
+		then()
+	}
+	return nil
+}
+
+// begin begins a sweep.
+func (t *Tree) begin() {
+	t.seen, t.found = t.found, t.seen
+	clear(t.found)
+	t.members = t.members[:0]
+}
+
+// walk adds the descendants of the members from index first on and returns how many members there are then. The list grows while it is
+// walked: the depth of a tree is the command's to choose, so this is no recursion.
+func (t *Tree) walk(first int, visit func(member)) int {
 	var pids []int
-	// t.members grows while it is walked: the depth of the tree is the command's to choose, so this is no recursion.
-	for i := 0; i < len(t.members); i++ {
+	for i := first; i < len(t.members); i++ {
 		pids, _ = t.children(pids[:0], t.members[i].pid) // an error: it has ended, and its children have another parent now
 		for _, pid := range pids {
 			if _, ok := t.found[pid]; ok {
@@ -217,10 +322,7 @@ func (t *Tree) sweep(visit func(m member), then func()) error {
 			}
 		}
 	}
-	if then != nil {
-		then()
-	}
-	return nil
+	return len(t.members)
 }
 
 func (t *Tree) add(m member, visit func(member)) {

@@ -3,7 +3,8 @@
 //
 // It guarantees:
 //
-//   - Every child, including orphans that the kernel hands over, is looked at once and consumed once, in that order.
+//   - Every child, including orphans that the kernel hands over, is looked at, consumed by its PID, and told of, once. Orphans are
+//     told of in batches, so that thousands that end together cost little more than their system calls.
 //   - The registered child is not consumed before the receiver has said so ([Handler.Exited] returned). Until then its PID
 //     belongs to it, and a signal to that PID cannot hit a stranger.
 //   - While a [Loop] is pinned ([Loop.Lock]), no child's PID is freed.

@@ -15,8 +15,8 @@ type Handler interface {
 	Exited(Change)
 	// Stopped is told that the registered child was stopped or continued.
 	Stopped(Change)
-	// Reaped is told of the end of any other child, before it is consumed.
-	Reaped(Change)
+	// Reaped is told of other children that ended and were consumed, one or more. The slice is used again after it returns.
+	Reaped([]Change)
 	// Remaining is told once, after the registered child is gone, that other children live and none of them has ended.
 	Remaining()
 	// Empty is told that there is no child at all (ECHILD). The loop then rests until [Loop.Again].
@@ -39,6 +39,13 @@ func (l *Loop) Lock() { l.pin.Lock() }
 
 // Unlock ends what Lock began.
 func (l *Loop) Unlock() { l.pin.Unlock() }
+
+// Drained reports whether no child is waiting to be consumed. It may be called from any goroutine.
+func (l *Loop) Drained() bool {
+	var w waiter
+	_, found, err := w.wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT)
+	return err != nil || !found
+}
 
 func (l *Loop) wake() chan struct{} {
 	l.init.Do(func() { l.again = make(chan struct{}, 1) })
@@ -66,11 +73,12 @@ func (l *Loop) Run(start func() (pid int), h Handler) {
 	defer runtime.UnlockOSThread()
 	const changes = unix.WEXITED | unix.WSTOPPED | unix.WCONTINUED
 	var w waiter
-	child := start()
-	childGone, toldRemaining := child == 0, false
+	batch := make([]Change, 0, batchSize)
+	child := start() // 0 as soon as it is gone
+	toldRemaining := false
 	for !l.closed.Load() {
 		options := changes | unix.WNOWAIT
-		if childGone && !toldRemaining {
+		if child == 0 && !toldRemaining {
 			options |= unix.WNOHANG // is anybody left? A blocking wait would not say
 		}
 		c, found, err := w.wait(unix.P_ALL, 0, options)
@@ -81,32 +89,52 @@ func (l *Loop) Run(start func() (pid int), h Handler) {
 			toldRemaining = false
 			h.Empty()
 			<-l.wake()
-			continue
 		case err != nil:
 			h.Failed(err)
 			<-l.wake()
-			continue
 		case !found:
 			toldRemaining = true
 			h.Remaining()
-			continue
-		}
-		switch {
 		case !c.Ended():
 			// Taken by its own kind: if the child has ended meanwhile, that is for the next look. If it was stopped when looked at
 			// and has been continued since, it is the latter that is taken and told.
 			c, found = l.consume(&w, c.PID, unix.WSTOPPED|unix.WCONTINUED)
-			if found && c.PID == child && !childGone {
+			if found && c.PID == child {
 				h.Stopped(c)
 			}
-			continue
-		case c.PID == child && !childGone:
+		case c.PID == child:
 			h.Exited(c)
-			childGone = true
+			child = 0
+			l.consume(&w, c.PID, unix.WEXITED)
 		default:
-			h.Reaped(c)
+			batch = l.reap(&w, batch[:0], c, child)
+			h.Reaped(batch)
 		}
-		l.consume(&w, c.PID, unix.WEXITED)
+	}
+}
+
+// batchSize is how many orphans are reaped before the handler is told, and, where they end as fast as they can be reaped, how many are
+// consumed while the pin is held: about a millisecond's worth.
+const batchSize = 512
+
+// reap consumes orphans that have ended, the first of which was looked at already, until there is none or the batch is full, and returns
+// them. To hand the pin over for each would let zombies pile up while a tree is being killed, and a sweep over a list full of zombies
+// is too slow to catch a process that forks and exits.
+func (l *Loop) reap(w *waiter, batch []Change, c Change, child int) []Change {
+	l.pin.Lock()
+	defer l.pin.Unlock()
+	for {
+		batch = append(batch, c)
+		_, _, _ = w.wait(unix.P_PID, c.PID, unix.WEXITED|unix.WNOHANG)
+		if len(batch) == cap(batch) {
+			return batch
+		}
+		var found bool
+		var err error
+		c, found, err = w.wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT)
+		if err != nil || !found || c.PID == child {
+			return batch
+		}
 	}
 }
 

@@ -63,7 +63,9 @@ type recorder struct {
 	onExited func(Change)
 }
 
-func newRecorder() *recorder { return &recorder{changes: map[int]Change{}, ch: make(chan string, 1000)} }
+func newRecorder() *recorder {
+	return &recorder{changes: map[int]Change{}, ch: make(chan string, 1000)}
+}
 
 func (r *recorder) tell(what string, c Change) {
 	r.mu.Lock()
@@ -82,7 +84,11 @@ func (r *recorder) Exited(c Change) {
 	r.tell("exited", c)
 }
 func (r *recorder) Stopped(c Change) { r.tell("stopped", c) }
-func (r *recorder) Reaped(c Change)  { r.tell("reaped", c) }
+func (r *recorder) Reaped(all []Change) {
+	for _, c := range all {
+		r.tell("reaped", c)
+	}
+}
 func (r *recorder) Remaining()       { r.tell("remaining", Change{}) }
 func (r *recorder) Empty()           { r.tell("empty", Change{}) }
 func (r *recorder) Failed(err error) { r.tell("failed: "+err.Error(), Change{}) }
@@ -204,11 +210,19 @@ func TestLoopPin(t *testing.T) {
 	rec := newRecorder()
 	var child int
 	l.Lock()
-	go l.Run(func() int { child = fork(t, "exit-7", -1); return 0 }, rec)
-	rec.await(t, "reaped") // looked at
-	if !HasEnded(child) {
-		t.Error("a pinned child was consumed")
+	forked := make(chan struct{})
+	go l.Run(func() int { child = fork(t, "exit-7", -1); close(forked); return 0 }, rec)
+	<-forked
+	for deadline := time.Now().Add(patience); !HasEnded(child); {
+		if time.Now().After(deadline) {
+			t.Fatal("the child did not become a zombie: was it consumed?")
+		}
 	}
+	rec.mu.Lock()
+	if len(rec.changes) > 0 {
+		t.Errorf("told of %v while pinned", rec.changes)
+	}
+	rec.mu.Unlock()
 	l.Unlock()
 	rec.await(t, "empty")
 	if HasEnded(child) {

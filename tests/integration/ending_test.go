@@ -1,0 +1,259 @@
+package integration
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// script returns a file of testdata where every user can read it.
+func script(t *testing.T, name string) string {
+	t.Helper()
+	path := filepath.Join(filepath.Dir(finiteBin), name)
+	if err := copyFile(path, filepath.Join("testdata", name)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestExitStatus(t *testing.T) {
+	forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
+		for code := range 256 {
+			t.Run(strconv.Itoa(code), func(t *testing.T) {
+				t.Parallel()
+				run(t, m, "--", "sh", "-c", "exit "+strconv.Itoa(code)).want(t, code)
+			})
+		}
+	})
+}
+
+func TestFatalSignals(t *testing.T) {
+	harmless := map[unix.Signal]bool{
+		unix.SIGCHLD: true, unix.SIGCONT: true, unix.SIGURG: true, unix.SIGWINCH: true, // ignored
+		unix.SIGSTOP: true, unix.SIGTSTP: true, unix.SIGTTIN: true, unix.SIGTTOU: true, // stop
+	}
+	forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
+		for sig := unix.Signal(1); sig <= 64; sig++ {
+			if harmless[sig] || sig == 32 || sig == 33 {
+				continue
+			}
+			t.Run(strconv.Itoa(int(sig)), func(t *testing.T) {
+				t.Parallel()
+				run(t, m, "--", "sh", "-c", "kill -"+strconv.Itoa(int(sig))+" $$; sleep 1000").want(t, 128+int(sig))
+			})
+		}
+	})
+}
+
+func TestStartFailures(t *testing.T) {
+	dir := filepath.Dir(finiteBin)
+	plain := filepath.Join(dir, "plain")
+	if err := os.WriteFile(plain, []byte("exit 9\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	noInterpreter := filepath.Join(dir, "no-interpreter")
+	if err := os.WriteFile(noInterpreter, []byte("#!/no/such/file\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	noMagic := filepath.Join(dir, "no-magic")
+	if err := os.WriteFile(noMagic, []byte("exit 9\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name   string
+		args   []string
+		status int
+		stderr string
+	}{
+		{"not in PATH", []string{"no-such-command"}, 127, `cannot run "no-such-command": no such file`},
+		{"no such path", []string{"/no/such"}, 127, `cannot run "/no/such": no such file`},
+		{"empty", []string{"--", ""}, 127, `cannot run ""`},
+		{"not executable", []string{plain}, 126, "permission denied"},
+		{"a directory", []string{"/tmp"}, 126, "permission denied"},
+		{"interpreter is missing", []string{noInterpreter}, 127, "no such file"},
+		{"a script without an interpreter line", []string{noMagic}, 9, ""},
+		{"arguments too long", []string{"true", strings.Repeat("x", 1<<18)}, 126, "argument list too long"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
+				args := tt.args
+				if len(args) == 2 && len(args[1]) > 1<<17 {
+					t.Skip("cannot be passed to a cage either")
+				}
+				r := run(t, m, args...)
+				r.want(t, tt.status)
+				if !strings.Contains(r.stderr, tt.stderr) || strings.Count(r.stderr, "\n") > 1 {
+					t.Errorf("stderr: %q, want one line with %q", r.stderr, tt.stderr)
+				}
+			})
+		})
+	}
+}
+
+// 200 escapees, half of them deaf, and lines of descent that fork and exit as fast as they can, are gone when finite returns.
+func TestEscapeesAreGone(t *testing.T) {
+	needCommand(t, "perl")
+	tree := script(t, "tree.pl")
+	forModes(t, allModes, func(t *testing.T, m mode) {
+		r := run(t, m, "--timeout", "1s", "--grace", "500ms", "--", "perl", tree, "MARK", "200", "4")
+		r.want(t, 124)
+		if !strings.Contains(r.stdout, "ready") {
+			t.Fatalf("the tree was not complete at the deadline: %q", r.stdout)
+		}
+		if !strings.Contains(r.stderr, "the grace time is over") {
+			t.Errorf("nobody was deaf: %s", r.stderr)
+		}
+		if strings.Contains(r.stderr, "gave up") {
+			t.Errorf("gave up: %s", r.stderr)
+		}
+	})
+}
+
+// The same with no grace, so that everything is alive when the kill begins, and many lines.
+func TestFastForkersAreGone(t *testing.T) {
+	needCommand(t, "perl")
+	tree := script(t, "tree.pl")
+	forModes(t, allModes, func(t *testing.T, m mode) {
+		r := run(t, m, "--timeout", "1s", "--grace", "0", "--give-up", "30s", "--", "perl", tree, "MARK", "20", "32")
+		r.want(t, 124)
+		if strings.Contains(r.stderr, "gave up") {
+			t.Errorf("gave up: %s", r.stderr)
+		}
+	})
+}
+
+// A tree a thousand processes deep is killed in one go, not a level at a time.
+func TestDeepTreeIsGone(t *testing.T) {
+	needCommand(t, "perl")
+	const deep = `my $n = 400; while ($n--) { my $p = fork; last unless defined $p; if ($p) { sleep 1 while 1 } } syswrite STDOUT, "ready\n"; sleep 1 while 1`
+	forModes(t, allModes, func(t *testing.T, m mode) {
+		c := start(t, m, "--stop-grace", "100ms", "--stop-signal", "WINCH", "--rewrite", "INT:WINCH", "--", "perl", "-e", deep)
+		c.stdout.await(t, "ready")
+		c.signal(unix.SIGINT)
+		r := c.wait()
+		r.want(t, 137)
+		if strings.Contains(r.stderr, "gave up") {
+			t.Errorf("gave up: %s", r.stderr)
+		}
+	})
+}
+
+// A daemon that the command leaves behind gets the time it needs for a clean end, and the status is the command's.
+func TestLeftoversGetTheirGrace(t *testing.T) {
+	needCommand(t, "perl")
+	daemon := script(t, "daemon.pl")
+	forModes(t, allModes, func(t *testing.T, m mode) {
+		dir := t.TempDir()
+		for d := dir; d != os.TempDir() && len(d) > 1; d = filepath.Dir(d) {
+			_ = os.Chmod(d, 0o777)
+		}
+		file := filepath.Join(dir, "clean")
+		r := run(t, m, "--", "perl", daemon, file)
+		r.want(t, 3)
+		if b, err := os.ReadFile(file); err != nil || string(b) != "clean" {
+			t.Errorf("the daemon did not end cleanly: %v", err)
+		}
+		if r.stderr != "" {
+			t.Errorf("stderr: %q, want nothing", r.stderr)
+		}
+	})
+}
+
+func TestLeftoversPolicies(t *testing.T) {
+	const leave = `trap "" TERM; sleep 1000 & exit 4`
+	forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
+		t.Run("kill", func(t *testing.T) {
+			r := run(t, m, "--leftovers", "kill", "--", "sh", "-c", leave)
+			r.want(t, 4)
+			if !strings.Contains(r.stderr, "killed 1 process") {
+				t.Errorf("stderr: %q", r.stderr)
+			}
+		})
+		t.Run("wait", func(t *testing.T) {
+			r := run(t, m, "--leftovers", "wait", "--", "sh", "-c", `(sleep 0.3; echo late) & exit 4`)
+			r.want(t, 4)
+			if r.stdout != "late\n" || r.stderr != "" {
+				t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)
+			}
+		})
+		t.Run("wait, until a stop is requested", func(t *testing.T) {
+			c := start(t, m, "-v", "--leftovers", "wait", "--grace", "200ms", "--", "sh", "-c", leave)
+			c.stderr.await(t, "waiting for what it left")
+			c.signal(unix.SIGTERM)
+			c.wait().want(t, 4)
+		})
+		t.Run("wait, until the deadline", func(t *testing.T) {
+			run(t, m, "--leftovers", "wait", "-t", "500ms", "-k", "200ms", "--", "sh", "-c", leave).want(t, 4)
+		})
+	})
+	t.Run("leave", func(t *testing.T) {
+		r := run(t, asSubreaper, "--leftovers", "leave", "--", "sh", "-c", leave)
+		if r.status != 4 || len(r.left) != 1 || !strings.Contains(r.left[0], "(sleep)") {
+			t.Errorf("status %d, left %v; want 4 and the sleep", r.status, r.left)
+		}
+		r = run(t, asInit, "--leftovers", "leave", "--", "true")
+		r.want(t, 125)
+		if want := "finite: --leftovers leave: as PID 1 nothing can be left: the kernel kills the PID namespace with it\n"; r.stderr != want {
+			t.Errorf("stderr: %q, want %q", r.stderr, want)
+		}
+	})
+}
+
+// Seed row 1: a child that stops itself used to make its parent wait for ever.
+func TestSeedRow1StoppedChildEndsInTime(t *testing.T) {
+	forModes(t, allModes, func(t *testing.T, m mode) {
+		t.Run("plain", func(t *testing.T) {
+			run(t, m, "-t", "500ms", "-k", "20s", "--", "sh", "-c", "kill -STOP $$").want(t, 124)
+		})
+		t.Run("deaf", func(t *testing.T) {
+			r := run(t, m, "-t", "500ms", "-k", "200ms", "--", "perl", "-e", `$SIG{TERM} = "IGNORE"; kill "STOP", $$ while 1`)
+			r.want(t, 124)
+		})
+		t.Run("with a handler", func(t *testing.T) {
+			r := run(t, m, "-t", "500ms", "-k", "20s", "--", "perl", "-e", `$SIG{TERM} = sub { print "handled\n"; exit 0 }; kill "STOP", $$; sleep 1 while 1`)
+			r.want(t, 124)
+			if r.stdout != "handled\n" {
+				t.Errorf("the handler did not run: %q", r.stdout)
+			}
+		})
+		t.Run("requested stop", func(t *testing.T) {
+			c := start(t, m, "-vv", "--", "perl", "-e", `$SIG{TERM} = sub { exit 6 }; kill "STOP", $$; sleep 1 while 1`)
+			c.stderr.await(t, "was stopped by signal 19")
+			c.signal(unix.SIGTERM)
+			c.wait().want(t, 6)
+		})
+	})
+}
+
+// Seed row 7: pidfds are refused, one way after another; kill(2) takes their place.
+func TestSeedRow7WithoutPidfd(t *testing.T) {
+	needCommand(t, "perl")
+	tree := script(t, "tree.pl")
+	all := []string{"pidfd_open", "pidfd_send_signal", "clone3", "CLONE_PIDFD", "P_PIDFD"}
+	sets := map[string][]string{"all": all}
+	for _, one := range all {
+		sets[one] = []string{one}
+	}
+	for name, set := range sets {
+		for errnoName, errno := range map[string]uint16{"ENOSYS": uint16(unix.ENOSYS), "EPERM": uint16(unix.EPERM)} {
+			t.Run(name+"/"+errnoName, func(t *testing.T) {
+				forModes(t, allModes, func(t *testing.T, m mode) {
+					t.Parallel()
+					deny := &denial{What: set, Errno: errno}
+					c := startSpec(t, cageSpec{Mode: m, Deny: deny, Args: []string{
+						finiteBin, "--stop-grace", "300ms", "--", "sh", "-c", `trap "echo got it" USR1; perl ` + tree + ` M 10 2 & wait; wait`,
+					}}, nil)
+					c.stdout.await(t, "ready")
+					c.signal(unix.SIGUSR1)
+					c.stdout.await(t, "got it")
+					c.signal(unix.SIGTERM)
+					c.wait().want(t, 143)
+				})
+			})
+		}
+	}
+}

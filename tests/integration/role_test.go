@@ -1,0 +1,97 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+func lockForever() { runtime.LockOSThread() }
+
+func playRole(role string) {
+	switch role {
+	case "cage":
+		var spec cageSpec
+		must(json.Unmarshal([]byte(os.Getenv(cageEnv)), &spec))
+		playCage(spec)
+	case "storm":
+		playStorm()
+	}
+}
+
+func must(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cage:", err)
+		os.Exit(98)
+	}
+}
+
+// playCage is the first process of a new PID namespace.
+func playCage(spec cageSpec) {
+	runtime.LockOSThread() // no_new_privs and a filter belong to a thread
+	must(unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	must(unix.Mount("proc", "/proc", "proc", 0, ""))
+	unix.CloseOnExec(3)
+	var env []string
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "FINITE_TEST_") {
+			env = append(env, kv)
+		}
+	}
+	if spec.Deny != nil || spec.Mode == asNobody {
+		must(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	}
+	if spec.Deny != nil {
+		must(spec.Deny.install())
+	}
+	if spec.Mode == asInit {
+		must(syscall.Exec(spec.Args[0], spec.Args, env))
+	}
+	attr := &syscall.ProcAttr{Env: env, Files: []uintptr{0, 1, 2}}
+	if spec.Mode == asNobody {
+		attr.Sys = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	}
+	pid, err := syscall.ForkExec(spec.Args[0], spec.Args, attr)
+	must(err)
+	// Only finite is waited for: what comes here besides is what finite has left, zombies included.
+	var ws syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(pid, &ws, 0, nil)
+		if err != syscall.EINTR {
+			must(err)
+			break
+		}
+	}
+	report := cageReport{Status: ws.ExitStatus(), Left: whoIsThere()}
+	if ws.Signaled() {
+		report.Status = -int(ws.Signal())
+	}
+	text, err := json.Marshal(report)
+	must(err)
+	_, err = syscall.Write(3, text)
+	must(err)
+	os.Exit(0)
+}
+
+// whoIsThere lists everybody in this PID namespace but its PID 1.
+func whoIsThere() []string {
+	entries, err := os.ReadDir("/proc")
+	must(err)
+	var left []string
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil && pid != 1 {
+			stat, _ := os.ReadFile("/proc/" + e.Name() + "/stat")
+			if len(stat) > 60 {
+				stat = stat[:60]
+			}
+			left = append(left, string(stat))
+		}
+	}
+	return left
+}
