@@ -340,11 +340,11 @@ func parseDuration(s string, low time.Duration, off string) (time.Duration, erro
 		if parseErr != nil || strings.ContainsAny(number, "xXpPiInN_") {
 			return 0, errors.New("not a duration (examples: 90, 1.5s, 300ms, 1h30m, 2d)")
 		}
-		if f := n * float64(unit); f >= float64(1<<63-1) || f < 0 {
+		f := n * float64(unit)
+		if f >= 1<<63 {
 			return 0, errors.New("out of range")
-		} else {
-			d = time.Duration(f)
 		}
+		d = time.Duration(max(f, -1))
 	}
 	if d < 0 {
 		return 0, errors.New("must not be negative")

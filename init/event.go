@@ -29,12 +29,13 @@ const (
 	evCancel                // the context was cancelled; gone as above
 	evTimer                 // a timer that actArm started is over; timer
 	evSurvivors             // the answer to actSurvey; survivors, err
+	evListening             // all signals are caught now, not only those that ask for an end
 	evTrouble               // something that the run can do without did not go well; err
 )
 
 var eventNames = [...]string{
 	"none", "cloning", "started", "start-failed", "signal", "exited", "stopped", "reaped", "remaining", "empty", "namespace",
-	"deadline", "cancel", "timer", "survivors", "trouble",
+	"deadline", "cancel", "timer", "survivors", "listening", "trouble",
 }
 
 func (k eventKind) String() string {

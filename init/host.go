@@ -60,7 +60,10 @@ func (h *host) start() {
 		}
 		h.post(event{kind: evStarted, pid: child.pid, pidfd: child.pidfd})
 		if h.cfg.listenLate != nil {
-			go h.cfg.listenLate()
+			go func() {
+				h.cfg.listenLate()
+				h.post(event{kind: evListening})
+			}()
 		}
 		return child.pid
 	}, watcher)

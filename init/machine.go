@@ -86,6 +86,8 @@ func (m *machine) handle(ev event) []action {
 		m.timer(ev.timer)
 	case evSurvivors:
 		m.surveyed(ev)
+	case evListening:
+		m.note(levelDebug, "all signals are caught")
 	case evTrouble:
 		m.note(levelWarn, ev.err.Error())
 	default:

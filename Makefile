@@ -1,0 +1,50 @@
+# finite: a container init. `make help` lists what can be made.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+
+# The version is stamped here, so Go need not look into the repository, which it may not be allowed to (another owner), or cannot (an
+# image build, a tarball). With -trimpath the same sources give the same bytes wherever they are built.
+BUILD = CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
+
+DIST_ARCHS = amd64 arm64
+
+# Nothing here is a file to make: what is out of date is for go's build cache to know.
+.PHONY: help build dist image demo test unit integration lint fmt clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+build: ## bin/finite, static, for this machine
+	$(BUILD) -o bin/finite .
+
+dist: ## dist/finite-linux-{amd64,arm64} and their SHA256SUMS
+	rm -rf dist
+	set -e; for arch in $(DIST_ARCHS); do GOOS=linux GOARCH=$$arch $(BUILD) -o dist/finite-linux-$$arch .; done
+	cd dist && sha256sum finite-linux-* > SHA256SUMS
+
+image: ## the image "finite", by docker
+	docker build --build-arg VERSION='$(VERSION)' --build-arg COMMIT='$(COMMIT)' -t finite .
+
+demo: ## run a tree that does not want to end, and end it
+	@scripts/demo.sh
+
+test: ## everything; as root on Debian it installs what the tests need
+	@scripts/test.sh
+
+unit: ## the unit tests alone
+	@scripts/test.sh build unit
+
+integration: ## the tests of the built binary alone
+	@scripts/test.sh build integration
+
+lint: ## golangci-lint, and govulncheck where its database can be reached
+	@scripts/test.sh lint
+
+fmt: ## format the Go code (gofumpt)
+	@scripts/tools.sh golangci-lint
+	bin/tools/golangci-lint fmt
+
+clean: ## remove what was made
+	rm -rf bin dist

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"os/exec"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/init"
+)
+
+func TestParseOptions(t *testing.T) {
+	tests := []struct {
+		name string
+		args string // separated by blanks
+		env  []string
+		want func(*options)
+		cmd  string
+	}{
+		{name: "a command alone", args: "server -v", cmd: "server -v"},
+		{name: "after --", args: "-- -server --help", cmd: "-server --help"},
+		{name: "options end at the command", args: "-v server -v", cmd: "server -v", want: func(o *options) { o.verbosity = 1 }},
+		{name: "options end at --", args: "-v -- -v", cmd: "-v", want: func(o *options) { o.verbosity = 1 }},
+		{name: "bundled", args: "-gvv x", cmd: "x", want: func(o *options) { o.verbosity, o.group, o.config.Forward = 2, true, pid1.ForwardGroup }},
+		{name: "value with =", args: "--timeout=1m30s x", cmd: "x", want: func(o *options) { o.config.Timeout = 90 * time.Second }},
+		{name: "value apart", args: "--timeout 1m30s x", cmd: "x", want: func(o *options) { o.config.Timeout = 90 * time.Second }},
+		{name: "short value", args: "-t90 -k 2d x", cmd: "x", want: func(o *options) { o.config.Timeout, o.config.Grace = 90*time.Second, 48*time.Hour }},
+		{name: "no grace", args: "-k 0 x", cmd: "x", want: func(o *options) { o.config.Grace = pid1.Off }},
+		{name: "off", args: "--stop-grace off --give-up off x", cmd: "x", want: func(o *options) { o.config.StopGrace, o.config.GiveUp = pid1.Off, pid1.Off }},
+		{name: "repeated", args: "-e 1 -e 2 --rewrite TERM:QUIT --rewrite HUP:0 x", cmd: "x", want: func(o *options) {
+			o.config.Expect = []int{1, 2}
+			_ = o.config.Rewrite.ParseRule("TERM:QUIT")
+			_ = o.config.Rewrite.ParseRule("HUP:0")
+		}},
+		{name: "timeout exit 0", args: "--timeout-exit 0 x", cmd: "x", want: func(o *options) { o.config.TimeoutExit = pid1.TimeoutExitZero }},
+		{
+			name: "everything else", args: "--deadline 2026-01-31T18:30:00Z --stop-signal rtmin+3 --leftovers wait --preserve-status -p HUP --forward all --log-level debug --log-format json x", cmd: "x",
+			want: func(o *options) {
+				o.config.Deadline = time.Date(2026, 1, 31, 18, 30, 0, 0, time.UTC)
+				o.config.StopSignal, o.config.Leftovers, o.config.PreserveStatus = 37, pid1.LeftoversWait, true
+				o.config.ParentDeath, o.config.Forward, o.forwarded = unix.SIGHUP, pid1.ForwardAll, true
+				o.logLevel, o.logFormat = "debug", "json"
+			},
+		},
+		{
+			name: "environment", args: "x", cmd: "x",
+			env: []string{
+				"FINITE_TIMEOUT=5", "FINITE_EXPECT=1, 2", "FINITE_REWRITE=TERM:QUIT,HUP:0", "FINITE_PRESERVE_STATUS=1", "FINITE_VERBOSE=2",
+				"FINITE_GROUP=false", "FINITE_STOP_GRACE=", "FINITE_UNKNOWN=x", "FINITE_HELP=1",
+			},
+			want: func(o *options) {
+				o.config.Timeout, o.config.Expect, o.config.PreserveStatus, o.verbosity = 5*time.Second, []int{1, 2}, true, 2
+				_ = o.config.Rewrite.ParseRule("TERM:QUIT")
+				_ = o.config.Rewrite.ParseRule("HUP:0")
+			},
+		},
+		{
+			name: "the option wins, whatever the environment says", args: "-t 7 -e 3 x", cmd: "x", env: []string{"FINITE_TIMEOUT=nonsense", "FINITE_EXPECT=1,2"},
+			want: func(o *options) { o.config.Timeout, o.config.Expect = 7*time.Second, []int{3} },
+		},
+		{name: "help", args: "--help", want: func(o *options) { o.help = true }},
+		{name: "version, whatever the environment says", args: "--version -v", env: []string{"FINITE_TIMEOUT=nonsense"}, want: func(o *options) { o.version, o.verbosity = true, 1 }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			want := &options{logFormat: "text"}
+			if tt.want != nil {
+				tt.want(want)
+			}
+			if tt.cmd != "" {
+				want.config.Args = strings.Fields(tt.cmd)
+			}
+			got, err := parseOptions(append([]string{"finite"}, strings.Fields(tt.args)...), tt.env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("got  %+v\nwant %+v", got, want)
+			}
+		})
+	}
+}
+
+// What a user can type wrong gets one line that names the option and the value.
+func TestParseOptionsErrors(t *testing.T) {
+	for _, tt := range []struct {
+		args string
+		env  string
+		want string
+	}{
+		{args: "", want: "no command given (see finite --help)"},
+		{args: "-v", want: "no command given (see finite --help)"},
+		{args: "--", want: "no command given (see finite --help)"},
+		{args: "--foo x", want: "unknown option: --foo (see finite --help)"},
+		{args: "-x", want: "unknown option: -x (see finite --help)"},
+		{args: "--timeout", want: "missing parameter for --timeout (see finite --help)"},
+		{args: "-t 1x x", want: "--timeout 1x: not a duration (examples: 90, 1.5s, 300ms, 1h30m, 2d)"},
+		{args: "-t -1s x", want: "--timeout -1s: must not be negative"},
+		{args: "-t -1 x", want: "--timeout -1: must not be negative"},
+		{args: "-t 1e300 x", want: "--timeout 1e300: out of range"},
+		{args: "-t 999999999999d x", want: "--timeout 999999999999d: out of range"},
+		{args: "-t inf x", want: "--timeout inf: not a duration (examples: 90, 1.5s, 300ms, 1h30m, 2d)"},
+		{args: "-t nan x", want: "--timeout nan: not a duration (examples: 90, 1.5s, 300ms, 1h30m, 2d)"},
+		{args: "-t off x", want: "--timeout off: not a duration (examples: 90, 1.5s, 300ms, 1h30m, 2d)"},
+		{args: "--timeout= x", want: "--timeout: not a duration (examples: 90, 1.5s, 300ms, 1h30m, 2d)"},
+		{args: "--give-up 1ms x", want: "--give-up 1ms: must be at least 100ms"},
+		{args: "--deadline tomorrow x", want: "--deadline tomorrow: not a time of the form 2026-01-31T18:30:00Z (RFC 3339)"},
+		{args: "--stop-signal STOP x", want: "--stop-signal STOP: SIGSTOP ends nothing"},
+		{args: "--stop-signal FOO x", want: `--stop-signal FOO: unknown signal "FOO"`},
+		{args: "--leftovers some x", want: "--leftovers some: must be terminate, kill, wait or leave"},
+		{args: "--timeout-exit 256 x", want: "--timeout-exit 256: not an exit status (0-255)"},
+		{args: "-e -1 x", want: "--expect -1: not an exit status (0-255)"},
+		{args: "-p 99 x", want: `--parent-death 99: signal number "99" is not within 1-64`},
+		{args: "--forward some x", want: "--forward some: must be child, group or all"},
+		{args: "-g --forward all x", want: "--group: contradicts --forward all"},
+		{args: "--rewrite TERM x", want: `--rewrite TERM: "TERM" is not of the form SIGNAL:SIGNAL`},
+		{args: "--rewrite KILL:TERM x", want: "--rewrite KILL:TERM: SIGKILL cannot be rewritten: it is never forwarded"},
+		{args: "--log-level loud x", want: "--log-level loud: must be error, warn, info or debug"},
+		{args: "--log-format xml x", want: "--log-format xml: must be text or json"},
+		{args: "x", env: "FINITE_TIMEOUT=abc", want: "FINITE_TIMEOUT=abc: not a duration (examples: 90, 1.5s, 300ms, 1h30m, 2d)"},
+		{args: "x", env: "FINITE_GROUP=maybe", want: "FINITE_GROUP=maybe: must be 1, 0, true or false"},
+		{args: "x", env: "FINITE_VERBOSE=3", want: "FINITE_VERBOSE=3: must be 0, 1 or 2"},
+		{args: "x", env: "FINITE_EXPECT=1,,2", want: "FINITE_EXPECT=1,,2: empty value"},
+	} {
+		t.Run(tt.args+tt.env, func(t *testing.T) {
+			_, err := parseOptions(append([]string{"finite"}, strings.Fields(tt.args)...), []string{tt.env})
+			if err == nil || err.Error() != tt.want {
+				t.Errorf("got  %v\nwant %s", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestWithoutOptions(t *testing.T) {
+	got := withoutOptions([]string{"PATH=/bin", "FINITE_TIMEOUT=5", "FINITE_OTHER=1", "FINITE_HELP=1", "FINITE_STOP_GRACE=", "odd"})
+	if want := []string{"PATH=/bin", "FINITE_OTHER=1", "FINITE_HELP=1", "odd"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Every option is in the help text, with its default where there is one.
+func TestHelpNamesEveryOption(t *testing.T) {
+	text := helpText()
+	for i := range optionTable {
+		if !strings.Contains(text, "--"+optionTable[i].long) {
+			t.Errorf("--%s is not in the help text", optionTable[i].long)
+		}
+	}
+}
+
+func FuzzParseDuration(f *testing.F) {
+	for _, s := range []string{"90", "1.5s", "2d", "1e9", "-1", "0x1p-2", "1_000", "infd"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if d, err := parseDuration(s, 0, "off"); err == nil && d < 0 && s != "off" {
+			t.Fatalf("parseDuration(%q) = %v", s, d)
+		}
+	})
+}
+
+func TestPrintable(t *testing.T) {
+	if got := printable("a\x1b[31m\nb\x7f\u0085é\xff"); got != "a?[31m?b??é?" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// The binary's import graph stays lean: what every image inherits is size, start-up, and other people's advisories.
+func TestImportGraph(t *testing.T) {
+	goCommand, err := exec.LookPath("go")
+	if err != nil {
+		t.Fatal("the go command is needed to list imports")
+	}
+	for _, arch := range []string{"amd64", "arm64"} {
+		cmd := exec.Command(goCommand, "list", "-deps", ".")
+		cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		banned := regexp.MustCompile(`^(net(/.*)?|crypto(/.*)?|text/template(/.*)?|html/template|regexp(/.*)?|os/exec|plugin)$`)
+		for pkg := range strings.FieldsSeq(string(out)) {
+			if banned.MatchString(pkg) {
+				t.Errorf("%s: the binary imports %s", arch, pkg)
+			}
+		}
+	}
+}

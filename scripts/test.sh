@@ -1,0 +1,177 @@
+#!/bin/bash
+# Runs everything that says whether finite is right: `make test`. Without root, apt-get or a network it runs what it can, and lists at the
+# end what it skipped and why.
+#
+#   scripts/test.sh [setup] [build] [lint] [unit] [integration]
+#
+# FINITE_TEST_REQUIRE=all turns whatever would be skipped into a failure: tests see to that themselves, this script to the rest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+
+parts=("$@")
+[ $# -gt 0 ] || parts=(setup build lint unit integration)
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+skips=$work/skips # lines of: what, a tab, why
+: >"$skips"
+
+skip() { printf '%s\t%s\n' "$1" "$2" >>"$skips"; }
+
+# go_test runs go test in directory $1 with the other arguments and prints what a reader wants of its output.
+go_test() {
+	local dir=$1
+	shift
+	(cd "$dir" && go test -json -count=1 "$@") | bin/tools/testreport -skips "$skips" "${report_flags[@]}"
+}
+report_flags=()
+
+part_setup() {
+	if [ "$(id -u)" != 0 ]; then
+		echo "not root: using what is installed"
+	elif ! command -v apt-get >/dev/null; then
+		echo "no apt-get: using what is installed"
+	elif ! scripts/setup.sh; then
+		skip setup "the Debian packages could not be installed"
+	fi
+}
+
+part_build() {
+	make -s build
+	bin/finite --version
+}
+
+part_lint() {
+	local dir status=0
+	if ! scripts/tools.sh golangci-lint; then
+		skip lint "golangci-lint could not be built"
+		return
+	fi
+	# A module of its own is out of the main module's ./...
+	for dir in . tools tests/integration; do
+		[ -e "$dir/go.mod" ] || continue
+		(cd "$dir" && "$root/bin/tools/golangci-lint" run -c "$root/.golangci.yml" ./...) || status=1
+	done
+	# The other architecture has code of its own, and vet knows assembly.
+	for arch in amd64 arm64; do
+		CGO_ENABLED=0 GOARCH=$arch go vet ./... || status=1
+	done
+	if command -v shellcheck >/dev/null; then
+		shellcheck .ci/run scripts/*.sh examples/*.sh || status=1
+	else
+		skip "lint of the scripts" "no shellcheck"
+	fi
+	lint_vulnerabilities || status=1
+	return $status
+}
+
+# lint_vulnerabilities asks the vulnerability database (GOVULNDB names another one, file:///… too). Where it cannot be reached that is said
+# but does not count as skipped: whether a network is there is no property of the code, and must not fail CI.
+lint_vulnerabilities() {
+	local status=0
+	if ! scripts/tools.sh govulncheck; then
+		echo "note: no check for known vulnerabilities: govulncheck could not be built"
+		return 0
+	fi
+	timeout 120 bin/tools/govulncheck ${GOVULNDB:+-db "$GOVULNDB"} ./... >"$work/vuln" 2>&1 || status=$?
+	case $status in
+	0) echo "no known vulnerabilities" ;;
+	3) # it found some
+		cat "$work/vuln"
+		return 1
+		;;
+	*) echo "note: no check for known vulnerabilities: $(tail -n 1 "$work/vuln")" ;;
+	esac
+}
+
+part_unit() {
+	local race=() packages status=0
+	if command -v "$(go env CC | cut -d ' ' -f 1)" >/dev/null; then
+		race=(-race)
+	else
+		skip "the race detector" "no C compiler"
+	fi
+	packages=$(go list ./... | grep -v '/tests/')
+	# shellcheck disable=SC2086 # a list of words
+	CGO_ENABLED=$([ ${#race[@]} = 0 ] && echo 0 || echo 1) go_test . "${race[@]}" $packages || status=1
+	go_test tools ./... || status=1
+	return $status
+}
+
+part_integration() {
+	local dir=. packages=./tests/integration/...
+	if [ -e tests/integration/go.mod ]; then
+		dir=tests/integration packages=./...
+	fi
+	if ! ls tests/integration/*_test.go >/dev/null 2>&1; then
+		skip "the integration tests" "there are none in tests/integration"
+		return
+	fi
+	[ -x bin/finite ] || part_build
+	# They take minutes, so each test is shown as it ends.
+	report_flags=(-progress)
+	# One package at a time: some of them are about time.
+	FINITE_BIN=$root/bin/finite go_test "$dir" -p 1 -tags integration -timeout 8m "$packages"
+}
+
+# Output that others read goes first through a program of our own; building it needs no network.
+(cd tools && CGO_ENABLED=0 go build -buildvcs=false -o ../bin/tools/testreport ./testreport)
+
+passed=() failed=()
+for part in "${parts[@]}"; do
+	case $part in
+	setup | build | lint | unit | integration) ;;
+	*)
+		echo "test.sh: unknown part: $part" >&2
+		exit 2
+		;;
+	esac
+	echo "== $part"
+	begin=$SECONDS
+	# In a subshell with -e of its own: "if part_x" would switch it off inside the function.
+	set +e
+	(
+		set -e
+		"part_$part"
+	)
+	status=$?
+	set -e
+	if [ $status = 0 ]; then
+		passed+=("$part ($((SECONDS - begin))s)")
+	else
+		failed+=("$part ($((SECONDS - begin))s)")
+		[ "$part" != build ] || break
+	fi
+done
+
+# join prints its arguments with ", " between them.
+join() {
+	local first=${1-}
+	[ $# -eq 0 ] || shift
+	printf '%s' "$first" "${@/#/, }"
+	echo
+}
+
+echo "== result"
+# One line for each reason.
+awk -F '\t' '
+	!($2 in count) { order[++reasons] = $2 }
+	{ if (++count[$2] <= 3) names[$2] = names[$2] (count[$2] > 1 ? ", " : "") $1 }
+	END {
+		for (i = 1; i <= reasons; i++) {
+			why = order[i]
+			more = count[why] > 3 ? " and " (count[why] - 3) " more" : ""
+			print "skipped: " names[why] more ": " why
+		}
+		if (!reasons) print "skipped: nothing"
+	}' "$skips"
+[ ${#passed[@]} = 0 ] || echo "passed: $(join "${passed[@]}")"
+if [ ${#failed[@]} != 0 ]; then
+	echo "failed: $(join "${failed[@]}")"
+	exit 1
+fi
+if [ "${FINITE_TEST_REQUIRE:-}" = all ] && [ -s "$skips" ]; then
+	echo "failed: FINITE_TEST_REQUIRE=all allows no skips"
+	exit 1
+fi
