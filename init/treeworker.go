@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,9 +16,9 @@ import (
 type treeWorker struct {
 	post     func(event)
 	jobs     chan func(*nsutil.Tree)
+	idle     chan struct{} // closed when the worker has ended
 	stopKill chan struct{}
 	stopOnce sync.Once
-	closed   sync.Once
 }
 
 const treeJobs = 64 // jobs that may wait; more are refused
@@ -25,8 +26,9 @@ const treeJobs = 64 // jobs that may wait; more are refused
 var errTreeBusy = errors.New("too many signals to the whole tree are waiting")
 
 func newTreeWorker(role nsutil.Role, pin nsutil.Pinner, post func(event)) *treeWorker {
-	w := &treeWorker{post: post, jobs: make(chan func(*nsutil.Tree), treeJobs), stopKill: make(chan struct{})}
+	w := &treeWorker{post: post, jobs: make(chan func(*nsutil.Tree), treeJobs), stopKill: make(chan struct{}), idle: make(chan struct{})}
 	go func() {
+		defer close(w.idle)
 		tree := nsutil.NewTree(role, pin)
 		for job := range w.jobs {
 			w.run(job, tree)
@@ -68,8 +70,12 @@ func (w *treeWorker) signal(sigs ...unix.Signal) error {
 
 func (w *treeWorker) kill() {
 	job := func(t *nsutil.Tree) { t.Kill(w.stopKill, w.failed) }
-	if w.do(job) != nil {
-		go func() { w.jobs <- job }() // the queue is full of signals that are being sent; this one is never refused
+	for w.do(job) != nil {
+		// The queue is full of signals that are waiting to be sent. The kill is never refused: it takes the place of one of them.
+		select {
+		case <-w.jobs:
+		default:
+		}
 	}
 }
 
@@ -83,10 +89,15 @@ func (w *treeWorker) survey() {
 
 func (w *treeWorker) stop() { w.stopOnce.Do(func() { close(w.stopKill) }) }
 
-// close ends the kill and, once the job under way is done, the worker.
+// close ends the kill and the worker, and waits for that: after it, nobody is signalled, who may be the next run's command. The wait is
+// bounded by surveyLimit, against a /proc that does not answer.
 func (w *treeWorker) close() {
-	w.closed.Do(func() {
-		w.stop()
-		close(w.jobs)
-	})
+	w.stop()
+	close(w.jobs)
+	limit := time.NewTimer(surveyLimit)
+	defer limit.Stop()
+	select {
+	case <-w.idle:
+	case <-limit.C:
+	}
 }

@@ -115,12 +115,10 @@ func (t *Tree) killRound(done <-chan struct{}) error {
 		return t.Signal(unix.SIGKILL)
 	}
 	for range maxSweeps {
-		select {
-		case <-done:
+		if isClosed(done) {
 			return nil
-		default:
 		}
-		t.freeze()
+		t.freeze(done)
 		t.drain(done)
 		// Somebody may have come to a place that was looked at before: below a subreaper that is itself part of the tree.
 		err := t.sweep(func(m member) { _ = t.send(m, unix.SIGSTOP) }, nil)
@@ -134,6 +132,9 @@ func (t *Tree) killRound(done <-chan struct{}) error {
 	// Children first: with a parent killed first, its children change parents while they are walked, and a deep tree would take a
 	// round for each level.
 	return t.sweep(nil, func() {
+		if isClosed(done) {
+			return
+		}
 		for i := len(t.members) - 1; i >= 0; i-- {
 			_ = t.send(t.members[i], unix.SIGKILL)
 		}
@@ -144,7 +145,7 @@ func (t *Tree) killRound(done <-chan struct{}) error {
 // processor, on a machine that is busy with forking, is to lose the race. And since nobody is reaped meanwhile, the kernel's lists of
 // direct children only grow, at their ends: reading on where the last read stopped returns whoever is new, however many zombies stand
 // before. A new one is stopped at once, and then so is the child that it may have forked before that.
-func (t *Tree) freeze() {
+func (t *Tree) freeze(done <-chan struct{}) {
 	t.pin.Lock()
 	defer t.pin.Unlock()
 	if t.scan {
@@ -161,6 +162,9 @@ func (t *Tree) freeze() {
 	walked := t.walk(0, stop)
 	begin := time.Now()
 	for last, now := begin, begin; now.Sub(last) < quietFreeze && now.Sub(begin) < maxFreeze; now = time.Now() {
+		if isClosed(done) {
+			return
+		}
 		for _, fd := range lists {
 			t.addListed(fd, stop)
 		}
@@ -219,6 +223,15 @@ func (t *Tree) drain(done <-chan struct{}) {
 			return
 		case <-time.After(200 * time.Microsecond):
 		}
+	}
+}
+
+func isClosed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
 	}
 }
 

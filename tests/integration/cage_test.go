@@ -41,6 +41,7 @@ type cageSpec struct {
 	Mode mode
 	Args []string
 	Deny *denial // system calls that are refused to finite
+	Role string  // where not empty, Args is the test binary, and this is what it plays
 }
 
 // cageReport is what the PID 1 of a cage says when finite has ended.
@@ -234,7 +235,12 @@ func (c *cage) signal(sig unix.Signal) {
 // wait waits for the end of the run.
 func (c *cage) wait() result {
 	c.t.Helper()
-	hang := time.AfterFunc(patience, func() { _ = c.cmd.Process.Kill() })
+	return c.waitLong(patience)
+}
+
+func (c *cage) waitLong(limit time.Duration) result {
+	c.t.Helper()
+	hang := time.AfterFunc(limit, func() { _ = c.cmd.Process.Kill() })
 	err := c.cmd.Wait()
 	if !hang.Stop() {
 		c.t.Fatalf("the run did not end\nstdout: %s\nstderr: %s", c.stdout, c.stderr)

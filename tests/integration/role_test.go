@@ -44,6 +44,9 @@ func playCage(spec cageSpec) {
 			env = append(env, kv)
 		}
 	}
+	if spec.Role != "" {
+		env = append(env, roleEnv+"="+spec.Role)
+	}
 	if spec.Deny != nil || spec.Mode == asNobody {
 		must(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 	}

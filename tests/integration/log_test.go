@@ -1,0 +1,111 @@
+package integration
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// What finite says never holds it up and never ends it.
+func TestStderrThatNobodyReads(t *testing.T) {
+	forModes(t, allModes, func(t *testing.T, m mode) {
+		var p [2]int
+		if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(p[0])
+		for size := 4096; size > 0; size /= 2 { // full: the next write blocks
+			for {
+				if _, err := unix.Write(p[1], make([]byte, size)); err != nil {
+					break
+				}
+			}
+		}
+		if _, err := unix.FcntlInt(uintptr(p[1]), unix.F_SETFL, 0); err != nil {
+			t.Fatal(err)
+		}
+		w := os.NewFile(uintptr(p[1]), "full pipe")
+		c := startSpec(t, cageSpec{Mode: m, Args: []string{finiteBin, "-vv", "-t", "300ms", "-k", "200ms", "--", "sh", "-c", `trap "" TERM; sleep 1000`}},
+			func(cmd *exec.Cmd) { cmd.Stderr = w })
+		w.Close()
+		c.wait().want(t, 124)
+	})
+}
+
+func TestStderrThatIsGone(t *testing.T) {
+	const script = `trap "" TERM; echo ready; sleep 1000`
+	forModes(t, allModes, func(t *testing.T, m mode) {
+		t.Run("a pipe without a reader", func(t *testing.T) {
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Close()
+			c := startSpec(t, cageSpec{Mode: m, Args: []string{finiteBin, "-vv", "-t", "300ms", "-k", "200ms", "--", "sh", "-c", script}},
+				func(cmd *exec.Cmd) { cmd.Stderr = w })
+			w.Close()
+			c.wait().want(t, 124)
+		})
+		t.Run("closed", func(t *testing.T) {
+			c := startSpec(t, cageSpec{Mode: m, Args: []string{
+				"/bin/sh", "-c", `exec "$@" 0<&- 2>&-`, "sh", finiteBin, "-vv", "-t", "300ms", "-k", "200ms", "--", "sh", "-c", script,
+			}}, nil)
+			c.wait().want(t, 124)
+		})
+	})
+}
+
+func TestLogFormats(t *testing.T) {
+	r := run(t, asSubreaper, "--log-format", "json", "-vv", "-t", "100ms", "--", "sleep", "1000")
+	r.want(t, 124)
+	found := false
+	for line := range strings.Lines(r.stderr) {
+		var entry map[string]any
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		for _, key := range []string{"time", "level", "severity", "message"} {
+			if entry[key] == nil {
+				t.Errorf("%q has no %q", line, key)
+			}
+		}
+		found = found || entry["severity"] == "WARNING" && strings.Contains(entry["message"].(string), "the deadline was reached")
+	}
+	if !found {
+		t.Errorf("no warning of the deadline:\n%s", r.stderr)
+	}
+	// Silent where nothing is abnormal; silent but for errors where that is asked for.
+	if r := run(t, asSubreaper, "--", "sh", "-c", "(:&); exit 3"); r.stderr != "" {
+		t.Errorf("stderr: %q", r.stderr)
+	}
+	if r := run(t, asSubreaper, "--log-level", "error", "-vv", "-t", "100ms", "--", "sleep", "1000"); r.stderr != "" {
+		t.Errorf("stderr: %q", r.stderr)
+	}
+}
+
+// A name that the command chose cannot write to the terminal.
+func TestLogIsPrintable(t *testing.T) {
+	r := run(t, asSubreaper, "--", "no\x1b[31m\nsuch")
+	r.want(t, 127)
+	if strings.ContainsAny(strings.TrimSuffix(r.stderr, "\n"), "\x1b\n") {
+		t.Errorf("stderr: %q", r.stderr)
+	}
+}
+
+// The command does not see the variables that are options.
+func TestEnvironmentIsConsumed(t *testing.T) {
+	forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
+		c := startSpec(t, cageSpec{Mode: m, Args: []string{finiteBin, "env"}}, func(cmd *exec.Cmd) {
+			cmd.Env = append(cmd.Env, "FINITE_TIMEOUT=1h", "FINITE_EXPECT=9", "FINITE_SERVICE_HOST=kept")
+		})
+		r := c.wait()
+		r.want(t, 0)
+		if strings.Contains(r.stdout, "FINITE_TIMEOUT") || strings.Contains(r.stdout, "FINITE_EXPECT") || !strings.Contains(r.stdout, "FINITE_SERVICE_HOST=kept") {
+			t.Errorf("stdout: %q", r.stdout)
+		}
+	})
+}
