@@ -9,6 +9,7 @@ require (
 )
 
 require (
+	github.com/creack/pty v1.1.24
 	go.uber.org/goleak v1.3.0
 	pgregory.net/rapid v1.3.0
 )

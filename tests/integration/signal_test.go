@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -111,11 +112,14 @@ func TestStopGraceAndExpect(t *testing.T) {
 	})
 }
 
-// The parent's death is a signal like any other.
+// The parent's death is a signal like any other. The parent here is a shell that ends itself as soon as the command is ready.
 func TestParentDeath(t *testing.T) {
-	c := start(t, asSubreaper, "--", "sh", "-c", finiteBin+` -p TERM -- sh -c 'trap "echo told; exit 0" TERM; echo ready; while :; do sleep 0.05; done' & read line; kill -9 $$`)
-	c.stdout.await(t, "ready")
-	// The shell between has no standard input, so read ends at once and the shell kills itself; the inner finite is told of that.
-	c.stdout.await(t, "told")
-	c.wait().want(t, 137)
+	ready := filepath.Join(t.TempDir(), "ready")
+	inner := finiteBin + ` -p TERM -- sh -c 'trap "echo told; exit 0" TERM; : >` + ready + `; while :; do sleep 0.05; done'`
+	c := start(t, asSubreaper, "--leftovers", "wait", "--", "sh", "-c", inner+` & while ! test -e `+ready+`; do sleep 0.05; done; kill -9 $$`)
+	r := c.wait()
+	r.want(t, 137)
+	if r.stdout != "told\n" {
+		t.Errorf("stdout: %q\nstderr: %s", r.stdout, r.stderr)
+	}
 }

@@ -1,0 +1,123 @@
+package integration
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/creack/pty"
+)
+
+// console is a shell or a command on a terminal of its own, whose session leader it is.
+type console struct {
+	t   *testing.T
+	tty *os.File
+	cmd *exec.Cmd
+	out *lines
+}
+
+func openConsole(t *testing.T, args ...string) *console {
+	t.Helper()
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), "PS1=prompt> ", "TERM=dumb", "HISTFILE=", "FINITE="+finiteBin)
+	tty, tts, err := pty.Open()
+	if err != nil {
+		missing(t, "no pseudo-terminal: %v", err)
+	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tts, tts, tts
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: syscall.SIGKILL}
+	if err := startLocked(cmd); err != nil {
+		t.Fatal(err)
+	}
+	tts.Close()
+	c := &console{t: t, tty: tty, cmd: cmd, out: newLines()}
+	go func() {
+		_, _ = io.Copy(c.out, tty)
+		c.out.close()
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		tty.Close() // hangs up whoever is still there
+	})
+	return c
+}
+
+func (c *console) write(s string) {
+	c.t.Helper()
+	if _, err := c.tty.WriteString(s); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *console) wait(status int) {
+	c.t.Helper()
+	if got := exitCode(c.t, c.cmd.Wait()); got != status {
+		c.t.Errorf("status %d, want %d\n%s", got, status, c.out)
+	}
+}
+
+const (
+	ctrlC = "\x03"
+	ctrlZ = "\x1a"
+)
+
+// As the leader of its session, as under docker run -it: the command has the foreground, reads, and gets Ctrl-C from the terminal.
+func TestTerminalAsSessionLeader(t *testing.T) {
+	c := openConsole(t, finiteBin, "--", "sh", "-c", `trap "echo interrupted; exit 3" INT; echo ready; read -r word; echo "read $word"; while :; do sleep 0.05; done`)
+	c.out.await(t, "ready")
+	c.write("word\n")
+	c.out.await(t, "read word")
+	c.write(ctrlC)
+	c.out.await(t, "interrupted")
+	c.wait(3)
+}
+
+// Under a shell with job control: Ctrl-Z stops both, fg resumes both, and the terminal is given back at the end.
+func TestTerminalJobControl(t *testing.T) {
+	needCommand(t, "bash")
+	c := openConsole(t, "bash", "--norc", "--noprofile", "-i")
+	c.out.await(t, "prompt> ")
+	c.write(`$FINITE -- sh -c 'echo rea""dy; read -r a; echo "fi""rst $a"; read -r b; echo "sec""ond $b"; exit 5'` + "\n")
+	c.out.await(t, "ready")
+	c.write("one\n")
+	c.out.await(t, "first one")
+	c.write(ctrlZ)
+	c.out.await(t, "Stopped")
+	c.write("echo the sh'ell' is back\n")
+	c.out.await(t, "the shell is back")
+	c.write("fg\n")
+	c.write("two\n")
+	c.out.await(t, "second two")
+	c.write("echo sta'tus' $?\n")
+	c.out.await(t, "status 5")
+	c.write("exit 0\n")
+	c.wait(0)
+}
+
+// In a script, where no shell puts the foreground back, finite does.
+func TestTerminalIsGivenBack(t *testing.T) {
+	c := openConsole(t, "sh", "-c", `$FINITE -- true; $FINITE -- no-such-command; echo ready; read -r word; echo "read $word"; exit 4`)
+	c.out.await(t, "ready")
+	c.write("word\n")
+	c.out.await(t, "read word")
+	c.wait(4)
+	if strings.Count(c.out.String(), "finite:") != 1 {
+		t.Errorf("output: %q", c.out)
+	}
+}
+
+// In the background of a terminal, with TOSTOP set, what finite says does not stop it.
+func TestTerminalInTheBackground(t *testing.T) {
+	needCommand(t, "bash")
+	c := openConsole(t, "bash", "--norc", "--noprofile", "-i")
+	c.out.await(t, "prompt> ")
+	c.write("stty tostop\n")
+	c.write("$FINITE -t 300ms -- sleep 1000 & wait $!; echo sta'tus' $?\n")
+	c.out.await(t, "status 124")
+	c.write("exit 0\n")
+	c.wait(0)
+}
