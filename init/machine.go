@@ -461,7 +461,9 @@ func (m *machine) namespace(empty bool) {
 		m.end("nothing is left")
 	default:
 		m.remaining()
-		m.arm(timerProbe, probeInterval)
+		if m.state != stateEnded {
+			m.arm(timerProbe, probeInterval)
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	if cfg.ParentPID == 0 {
 		cfg.ParentPID = unix.Getppid()
 	}
-	reserveThreads()
+	cfg.threads = reserveThreads()
 	r := newRunner(&cfg, role, src)
 	r.kernel = newHost(&cfg, role, r.post)
 	return r.run(ctx), nil

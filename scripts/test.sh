@@ -85,16 +85,24 @@ lint_vulnerabilities() {
 	esac
 }
 
-part_unit() {
-	local race=() packages status=0
+# The race detector needs a C compiler.
+race=()
+cgo=0
+find_compiler() {
 	if command -v "$(go env CC | cut -d ' ' -f 1)" >/dev/null; then
 		race=(-race)
+		cgo=1
 	else
-		skip "the race detector" "no C compiler"
+		skip "the race detector in the $1 tests" "no C compiler"
 	fi
+}
+
+part_unit() {
+	local packages status=0
+	find_compiler unit
 	packages=$(go list ./... | grep -v '/tests/')
 	# shellcheck disable=SC2086 # a list of words
-	CGO_ENABLED=$([ ${#race[@]} = 0 ] && echo 0 || echo 1) go_test . "${race[@]}" $packages || status=1
+	CGO_ENABLED=$cgo go_test . "${race[@]}" $packages || status=1
 	go_test tools ./... || status=1
 	return $status
 }
@@ -112,7 +120,8 @@ part_integration() {
 	# They take minutes, so each test is shown as it ends.
 	report_flags=(-progress)
 	# One package at a time: some of them are about time.
-	FINITE_BIN=$root/bin/finite go_test "$dir" -p 1 -tags integration -timeout 8m "$packages"
+	find_compiler integration # one of them supervises in the test binary itself
+	CGO_ENABLED=$cgo FINITE_BIN=$root/bin/finite go_test "$dir" "${race[@]}" -p 1 -timeout 8m "$packages"
 }
 
 # Output that others read goes first through a program of our own; building it needs no network.

@@ -44,6 +44,8 @@ func playCage(spec cageSpec) {
 			env = append(env, kv)
 		}
 	}
+	// A directory of the caller's PATH that this user may not search would make "not found" a "permission denied".
+	env = append(env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 	if spec.Role != "" {
 		env = append(env, roleEnv+"="+spec.Role)
 	}

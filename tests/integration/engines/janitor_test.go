@@ -1,0 +1,80 @@
+package engines
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// The test binary runs itself once more, as the janitor: it holds the room open while the lifeline on its stdin lasts, and when the
+// tests are over, or are no more, it removes what the kernel does not remove by itself.
+const (
+	roleVariable = "FINITE_ENGINES_ROLE"
+	roleJanitor  = "janitor"
+)
+
+// roomScript makes a room out of new namespaces and stays as its PID 1 until the lifeline is cut. Then the kernel kills everything in
+// it and undoes all mounts. SIGCHLD is ignored so that orphans need nobody to reap them.
+//
+// The engines find cgroup v2 alone, and whatever they leave in /dev/shm, /etc, /opt, /run and /var goes with the room.
+const roomScript = `
+set -e
+mount -t proc proc /proc
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /dev/shm
+for dir in etc opt var; do
+	mkdir -p /run/room/$dir /run/room/work.$dir
+	mount -t overlay -o lowerdir=/$dir,upperdir=/run/room/$dir,workdir=/run/room/work.$dir overlay /$dir
+done
+umount -l /sys/fs/cgroup
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mkdir /sys/fs/cgroup/` + engineCgroup + `
+echo 1 >/sys/fs/cgroup/` + engineCgroup + `/cgroup.procs
+echo ready
+exec env --ignore-signal=CHLD cat
+`
+
+// janitor makes the room in the given cgroup, writes the PID of its PID 1 to stdout, waits for its end and removes both the cgroup and
+// the directory.
+func janitor(cgroup, dir string) int {
+	status := 0
+	for _, err := range []error{keepRoom(cgroup), removeCgroup(cgroup), os.RemoveAll(dir)} {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "janitor:", err)
+			status = 1
+		}
+	}
+	return status
+}
+
+func keepRoom(cgroup string) error {
+	runtime.LockOSThread() // the parent-death signal is sent at the end of the thread that cloned
+	fd, err := unix.Open(cgroup, unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("cannot open cgroup %s: %w", cgroup, err)
+	}
+	cmd := exec.Command("/bin/sh", "-c", roomScript)
+	cmd.Stdin, cmd.Stderr = os.Stdin, os.Stderr
+	cmd.SysProcAttr = &unix.SysProcAttr{
+		Cloneflags:   unix.CLONE_NEWPID | unix.CLONE_NEWNET,
+		Unshareflags: unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP, // after the clone into the cgroup, which so becomes the root in there
+		UseCgroupFD:  true,
+		CgroupFD:     fd,
+		Pdeathsig:    unix.SIGKILL,
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("cannot make the namespaces: %w", err)
+	}
+	if line, _ := bufio.NewReader(stdout).ReadString('\n'); line == "ready\n" {
+		fmt.Println(cmd.Process.Pid)
+	}
+	return cmd.Wait()
+}
