@@ -11,7 +11,7 @@ BUILD = CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w -X m
 DIST_ARCHS = amd64 arm64
 
 # Nothing here is a file to make: what is out of date is for go's build cache to know.
-.PHONY: help build dist image demo test unit integration lint fmt clean
+.PHONY: help build dist image demo test unit integration bench lint fmt clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ unit: ## the unit tests alone
 
 integration: ## the tests of the built binary alone
 	@scripts/test.sh build integration
+
+bench: build ## start-up and idling beside tini, dumb-init and catatonit
+	$(GO) run ./tests/bench bin/finite
 
 lint: ## golangci-lint, and govulncheck where its database can be reached
 	@scripts/test.sh lint
