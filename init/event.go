@@ -71,12 +71,13 @@ const (
 	timerGrace                   // the grace time of the ending that began first
 	timerDeadline                // the grace time of a deadline that fell into an ending with a later kill
 	timerGiveUp                  // what was killed has had its time
+	timerSettle                  // the command is gone, and nothing was heard of others for too long
 	timerProbe                   // ask again whether the PID namespace is empty
 	timerSurvey                  // the survivors could not be described in time
 	timerCount
 )
 
-var timerNames = [...]string{"start", "grace", "deadline-grace", "give-up", "probe", "survey"}
+var timerNames = [...]string{"start", "grace", "deadline-grace", "give-up", "settle", "probe", "survey"}
 
 func (t timerID) String() string { return timerNames[t] }
 

@@ -36,6 +36,8 @@ type machine struct {
 	survivors  []nsutil.Survivor
 	gaveUp     bool
 	leftovers  bool // what is left has been dealt with once, by policy
+	graceArmed bool // the grace time runs for the leftovers alone: it is the deadline's own
+	late       bool // a deadline came after the command's end
 	endAsked   bool // a stop or a deadline came after the command's end
 	treeKilled bool
 	counts     Counts
@@ -176,7 +178,7 @@ func (m *machine) signalled(sig signals.Signal) {
 		sig.Number = number
 		m.forward(sig)
 		if stop {
-			m.stopRequested(arrived, sig.Sender)
+			m.stopRequested(arrived, number, sig.Sender)
 		}
 	case stateLeftovers:
 		// The command is gone, and its process group's number may already be somebody else's.
@@ -206,7 +208,7 @@ func (m *machine) forwardFailed() {
 }
 
 // stopRequested begins an ending that a signal asked for. SIGHUP alone, without a clock, is a plain signal: programs reload on it.
-func (m *machine) stopRequested(arrived unix.Signal, sender signals.Sender) {
+func (m *machine) stopRequested(arrived, number unix.Signal, sender signals.Sender) {
 	m.continued = false
 	if m.stopped {
 		m.resume()
@@ -214,7 +216,7 @@ func (m *machine) stopRequested(arrived unix.Signal, sender signals.Sender) {
 	if m.state == stateStopping {
 		return
 	}
-	if arrived == unix.SIGHUP && m.cfg.StopGrace == Off {
+	if m.cfg.StopGrace == Off && (arrived == unix.SIGHUP && (number == unix.SIGHUP || !signals.IsStop(number))) {
 		return
 	}
 	m.cause = Cause{Kind: KindStopRequested, By: By{Signal: arrived, Sender: sender}}
@@ -251,7 +253,7 @@ func (m *machine) overdue(ev event) {
 		case m.armed[timerGrace]:
 			// An ending with a clock is under way, and stays the cause. The deadline can only bring its kill forward.
 			m.note(levelWarn, why+" while a stop was under way")
-			if m.cfg.Grace == 0 {
+			if m.immediate() {
 				m.kill(why)
 			} else {
 				m.arm(timerDeadline, m.cfg.Grace)
@@ -261,7 +263,9 @@ func (m *machine) overdue(ev event) {
 			m.beginEnding(ev.gone, kind, why)
 		}
 	case stateLeftovers:
+		m.late = true
 		m.endLeftovers(why)
+		m.hurryLeftovers(why)
 	default: // it is being killed already
 	}
 }
@@ -277,7 +281,7 @@ func (m *machine) beginEnding(gone bool, kind Kind, why string) {
 		}
 		m.note(levelWarn, why+m.announce())
 	}
-	if m.cfg.Grace == 0 || m.cfg.StopSignal == unix.SIGKILL {
+	if m.immediate() {
 		m.kill(why)
 		return
 	}
@@ -292,8 +296,11 @@ func (m *machine) beginEnding(gone bool, kind Kind, why string) {
 	m.arm(timerGrace, m.cfg.Grace)
 }
 
+// immediate reports whether an ending of finite's own has no other rung than the kill.
+func (m *machine) immediate() bool { return m.cfg.Grace == 0 || m.cfg.StopSignal == unix.SIGKILL }
+
 func (m *machine) announce() string {
-	if m.cfg.Grace == 0 || m.cfg.StopSignal == unix.SIGKILL {
+	if m.immediate() {
 		return ": SIGKILL to everything"
 	}
 	return fmt.Sprintf(": %s, and SIGKILL to everything in %v", signals.Name(m.cfg.StopSignal), m.cfg.Grace)
@@ -315,6 +322,7 @@ func (m *machine) kill(why string) {
 	m.disarm(timerGrace)
 	m.disarm(timerDeadline)
 	m.disarm(timerStart)
+	m.disarm(timerSettle)
 	if m.alive {
 		m.do(action{kind: actSend, sig: unix.SIGKILL, target: ForwardChild})
 	}
@@ -352,6 +360,7 @@ func (m *machine) exited(ev event) {
 	}
 	// The grace time of an ending that is under way goes on: it is the time until SIGKILL for all.
 	m.transition(stateLeftovers, ev.change.String())
+	m.arm(timerSettle, settleLimit)
 }
 
 func (m *machine) jobControl(c reap.Change) {
@@ -390,6 +399,7 @@ func (m *machine) remaining() {
 		return
 	}
 	m.leftovers = true
+	m.disarm(timerSettle)
 	switch m.cfg.Leftovers {
 	case LeftoversKill:
 		m.kill("the command has ended and left others")
@@ -399,12 +409,13 @@ func (m *machine) remaining() {
 		asked := m.endAsked || m.armed[timerGrace] || m.armed[timerDeadline] || m.cause.Kind == KindStopRequested
 		if !asked {
 			m.note(levelInfo, "the command has ended; waiting for what it left")
-			return
+			break
 		}
 		m.terminateLeftovers("a stop is under way")
 	default:
 		m.terminateLeftovers("the command has ended and left others")
 	}
+	m.hurryLeftovers("the deadline was reached")
 }
 
 // endLeftovers is a stop or a deadline after the command's end: what is being waited for is terminated. Under every other policy
@@ -419,16 +430,31 @@ func (m *machine) endLeftovers(why string) {
 	}
 }
 
+// hurryLeftovers is the deadline of what the command has left: if an ending with a longer clock (--stop-grace) is under way, its kill is
+// brought forward.
+func (m *machine) hurryLeftovers(why string) {
+	switch {
+	case !m.late || !m.leftovers || m.state != stateLeftovers || m.cfg.Leftovers == LeftoversLeave:
+	case m.immediate():
+		m.kill(why)
+	case !m.graceArmed:
+		m.arm(timerDeadline, m.cfg.Grace)
+	}
+}
+
 func (m *machine) terminateLeftovers(why string) {
-	if m.cfg.Grace == 0 || m.cfg.StopSignal == unix.SIGKILL {
+	if m.immediate() {
 		m.kill(why)
 		return
 	}
-	m.note(levelInfo, why+m.announce())
 	m.do(action{kind: actTerminate, sig: m.cfg.StopSignal})
-	if !m.armed[timerGrace] && !m.armed[timerDeadline] {
-		m.arm(timerGrace, m.cfg.Grace)
+	if m.armed[timerGrace] || m.armed[timerDeadline] {
+		m.note(levelInfo, why+": "+signals.Name(m.cfg.StopSignal)+", and SIGKILL when the time of the stop that is under way is over")
+		return
 	}
+	m.note(levelInfo, why+m.announce())
+	m.graceArmed = true
+	m.arm(timerGrace, m.cfg.Grace)
 }
 
 // empty is ECHILD. As PID 1 there may still be processes that came in from outside and are nobody's children here.
@@ -472,6 +498,7 @@ func (m *machine) namespace(empty bool) {
 // Times that are nobody's to choose.
 const (
 	probeInterval = 50 * time.Millisecond // between questions whether a PID namespace is empty; nothing tells when it becomes so
+	settleLimit   = time.Second           // from the command's end until its leftovers are dealt with, if no word of them comes
 	surveyLimit   = time.Second           // for the description of survivors; /proc may be slow, never that slow
 )
 
@@ -504,6 +531,8 @@ func (m *machine) timer(id timerID) {
 		}
 	case timerProbe:
 		m.do(action{kind: actLook})
+	case timerSettle:
+		m.remaining()
 	case timerSurvey:
 		m.note(levelWarn, "gave up: processes are left, and /proc did not say in time which")
 		m.end("gave up")

@@ -152,7 +152,6 @@ func TestMachineAlwaysEnds(t *testing.T) {
 // letTimePass reaches the deadline and lets every timer run out. Nothing dies, nothing answers.
 func (w *world) letTimePass() {
 	w.tell(event{kind: evDeadline})
-	w.tell(event{kind: evRemaining}) // what the reaper says once of a tree in which nobody ends
 	for range 100 {
 		if w.m.state == stateEnded {
 			return

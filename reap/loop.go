@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,11 +18,12 @@ type Handler interface {
 	Stopped(Change)
 	// Reaped is told of other children that ended and were consumed, one or more. The slice is used again after it returns.
 	Reaped([]Change)
-	// Remaining is told once, after the registered child is gone, that other children live and none of them has ended.
+	// Remaining is told once, after the registered child is gone, that other children live: none of them has ended, or they end one
+	// after the other without end.
 	Remaining()
 	// Empty is told that there is no child at all (ECHILD). The loop then rests until [Loop.Again].
 	Empty()
-	// Failed is told of an error of waitid(2) that is not expected. The loop rests until [Loop.Again].
+	// Failed is told of an error of waitid(2) that is not expected. The loop tries again after a second, or on [Loop.Again].
 	Failed(error)
 }
 
@@ -76,6 +78,7 @@ func (l *Loop) Run(start func() (pid int), h Handler) {
 	batch := make([]Change, 0, batchSize)
 	child := start() // 0 as soon as it is gone
 	toldRemaining := false
+	batches := 0 // full ones, since the child is gone
 	for !l.closed.Load() {
 		options := changes | unix.WNOWAIT
 		if child == 0 && !toldRemaining {
@@ -86,12 +89,15 @@ func (l *Loop) Run(start func() (pid int), h Handler) {
 		case l.closed.Load():
 			return
 		case errors.Is(err, unix.ECHILD):
-			toldRemaining = false
+			toldRemaining, batches = false, 0
 			h.Empty()
 			<-l.wake()
 		case err != nil:
 			h.Failed(err)
-			<-l.wake()
+			select {
+			case <-l.wake():
+			case <-time.After(retryAfter):
+			}
 		case !found:
 			toldRemaining = true
 			h.Remaining()
@@ -104,18 +110,29 @@ func (l *Loop) Run(start func() (pid int), h Handler) {
 			}
 		case c.PID == child:
 			h.Exited(c)
-			child = 0
+			child, batches = 0, 0
 			l.consume(&w, c.PID, unix.WEXITED)
 		default:
 			batch = l.reap(&w, batch[:0], c, child)
 			h.Reaped(batch)
+			// Where orphans end faster than they can be reaped there never is a moment without one; they come from somebody.
+			if batches++; child == 0 && !toldRemaining && batches >= manyBatches {
+				toldRemaining = true
+				h.Remaining()
+			}
 		}
 	}
 }
 
+// retryAfter is how long the loop rests after an error that is not expected.
+const retryAfter = time.Second
+
 // batchSize is how many orphans are reaped before the handler is told, and, where they end as fast as they can be reaped, how many are
 // consumed while the pin is held: about a millisecond's worth.
 const batchSize = 512
+
+// manyBatches is after how many batches in a row others are taken to live, though none was seen that had not ended.
+const manyBatches = 16
 
 // reap consumes orphans that have ended, the first of which was looked at already, until there is none or the batch is full, and returns
 // them. To hand the pin over for each would let zombies pile up while a tree is being killed, and a sweep over a list full of zombies
