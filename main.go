@@ -58,7 +58,7 @@ func run(args, env []string) int {
 
 // fail prints one line on stderr and returns the status for finite's own failure.
 func fail(err error) int {
-	_, _ = stderr{}.Write([]byte("finite: " + printable(err.Error()) + "\n"))
+	_ = writeSoon(unix.Stderr, []byte("finite: "+printable(err.Error())+"\n"))
 	return pid1.StatusFailure
 }
 
@@ -77,7 +77,7 @@ func describeUsage(err error) error {
 
 // printOut writes to stdout; a reader that is gone is no failure.
 func printOut(s string) int {
-	if err := writeAll(unix.Stdout, []byte(s)); err != nil && !errors.Is(err, unix.EPIPE) {
+	if err := writeSoon(unix.Stdout, []byte(s)); err != nil && !errors.Is(err, unix.EPIPE) {
 		return fail(err)
 	}
 	return 0

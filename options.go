@@ -33,6 +33,7 @@ type option struct {
 	short rune
 	arg   string // what its value is called; empty: a switch
 	noEnv bool
+	rival string // another option that says the same thing in another way
 	list  bool   // may be given several times; in the environment, values are separated by commas
 	field string // the field of pid1.Config that it sets, where that is checked there as well
 	help  string
@@ -121,7 +122,7 @@ var optionTable = []option{
 		set: func(o *options, v string) (err error) { o.config.ParentDeath, err = signals.Parse(v); return },
 	},
 	{
-		long: "forward", arg: "TO", help: "who gets signals: child, group (its process group), all (the whole tree) [child]",
+		long: "forward", arg: "TO", rival: "group", help: "who gets signals: child, group (its process group), all (the whole tree) [child]",
 		set: func(o *options, v string) (err error) {
 			o.forwarded = true
 			o.config.Forward, err = pid1.ParseForward(v)
@@ -129,7 +130,7 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "group", short: 'g', help: "short for --forward group",
+		long: "group", short: 'g', rival: "forward", help: "short for --forward group",
 		set: setBool(func(o *options, b bool) { o.group = b }),
 	},
 	{
@@ -137,7 +138,7 @@ var optionTable = []option{
 		set: func(o *options, v string) error { return o.config.Rewrite.ParseRule(v) },
 	},
 	{
-		long: "verbose", short: 'v', help: "say more on stderr: -v info, -vv debug; FINITE_VERBOSE=2 is -vv",
+		long: "verbose", short: 'v', rival: "log-level", help: "say more on stderr: -v info, -vv debug; FINITE_VERBOSE=2 is -vv",
 		set: func(o *options, v string) error {
 			n := 1
 			if v != "" {
@@ -151,7 +152,7 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "log-level", arg: "LEVEL", help: "what to say on stderr: error, warn, info, debug; wins over -v [warn]",
+		long: "log-level", arg: "LEVEL", rival: "verbose", help: "what to say on stderr: error, warn, info, debug; wins over -v [warn]",
 		set: func(o *options, v string) error {
 			if _, ok := logLevels[v]; !ok {
 				return errors.New("must be error, warn, info or debug")
@@ -225,8 +226,14 @@ func parseOptions(args, env []string) (*options, error) {
 	if o.help || o.version {
 		return o, nil
 	}
+	given := make(map[string]bool) // options that the environment has no say in
 	for i := range optionTable {
-		if row := &optionTable[i]; !row.noEnv && !seen(i) {
+		if row := &optionTable[i]; seen(i) {
+			given[row.long], given[row.rival] = true, true
+		}
+	}
+	for i := range optionTable {
+		if row := &optionTable[i]; !row.noEnv && !given[row.long] {
 			if err := o.fromEnv(row, env); err != nil {
 				return nil, err
 			}

@@ -62,6 +62,14 @@ func TestParseOptions(t *testing.T) {
 			name: "the option wins, whatever the environment says", args: "-t 7 -e 3 x", cmd: "x", env: []string{"FINITE_TIMEOUT=nonsense", "FINITE_EXPECT=1,2"},
 			want: func(o *options) { o.config.Timeout, o.config.Expect = 7*time.Second, []int{3} },
 		},
+		{
+			name: "an option wins over the variable of its rival", args: "--forward child -v x", cmd: "x", env: []string{"FINITE_GROUP=1", "FINITE_LOG_LEVEL=error"},
+			want: func(o *options) { o.forwarded, o.verbosity = true, 1 },
+		},
+		{
+			name: "and the other way round", args: "-g --log-level error x", cmd: "x", env: []string{"FINITE_FORWARD=all", "FINITE_VERBOSE=2"},
+			want: func(o *options) { o.group, o.config.Forward, o.logLevel = true, pid1.ForwardGroup, "error" },
+		},
 		{name: "help", args: "--help", want: func(o *options) { o.help = true }},
 		{name: "version, whatever the environment says", args: "--version -v", env: []string{"FINITE_TIMEOUT=nonsense"}, want: func(o *options) { o.version, o.verbosity = true, 1 }},
 	}

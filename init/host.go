@@ -17,17 +17,18 @@ type host struct {
 	cfg  *Config
 	role nsutil.Role
 	post func(event)
+	done <-chan struct{} // closed when the run is over
 
 	reaper   reap.Loop
 	trees    *treeWorker
-	terminal *terminal // nil where finite is not in the foreground of one
+	terminal *terminal // nil where there is none
 	missing  []string  // what finite has to do without
 
 	pid, pidfd int // the command, once adopted; pidfd is -1 where there is none
 }
 
-func newHost(cfg *Config, role nsutil.Role, post func(event)) *host {
-	h := &host{cfg: cfg, role: role, post: post, pidfd: -1}
+func newHost(cfg *Config, role nsutil.Role, post func(event), done <-chan struct{}) *host {
+	h := &host{cfg: cfg, role: role, post: post, done: done, pidfd: -1}
 	if role != nsutil.RoleInit {
 		if err := nsutil.BecomeSubreaper(); err != nil {
 			h.miss("subreaper")
@@ -48,7 +49,7 @@ func (h *host) without() []string { return h.missing }
 
 // start runs the reaper, which starts the command on its own thread.
 func (h *host) start() {
-	watcher := &reapWatcher{post: h.post, handled: make(chan struct{}, 1)}
+	watcher := &reapWatcher{post: h.post, done: h.done, handled: make(chan struct{}, 1)}
 	go h.reaper.Run(func() int {
 		if sig := h.cfg.ParentDeath; sig != 0 {
 			h.watchParent(sig)
@@ -87,7 +88,7 @@ func (h *host) adopt(pid, pidfd int) {
 	if pidfd < 0 {
 		h.miss("pidfd")
 	}
-	if h.terminal != nil && !h.terminal.handed() {
+	if h.terminal != nil && !h.terminal.adopt(pid) {
 		h.miss("foreground")
 	}
 }
@@ -105,8 +106,8 @@ func (h *host) signal(target Forward, sig unix.Signal, _ signals.Sender) error {
 		return errGone
 	}
 	if target == ForwardGroup {
-		// The command may have moved on to a group of its own choice. Never finite's own.
-		if group, err := unix.Getpgid(h.pid); err == nil && group > 1 && group != unix.Getpgrp() {
+		// Only the group that the command leads, since clone. One that it has moved on to may be anybody's.
+		if group, err := unix.Getpgid(h.pid); err == nil && group == h.pid {
 			if err := unix.Kill(-group, sig); err != unix.ESRCH {
 				return wrapKill(err)
 			}
@@ -155,12 +156,15 @@ func (h *host) suspend() {
 	if h.role == nsutil.RoleInit || h.terminal == nil {
 		return
 	}
+	if h.cfg.listenLate != nil {
+		h.cfg.listenLate() // SIGCONT must be caught before a stop that only SIGCONT ends; done already, unless the stop comes at once
+	}
 	h.terminal.suspend()
 }
 
 func (h *host) foreground() {
-	if h.terminal != nil && h.pid != 0 {
-		h.terminal.give(h.pid)
+	if h.terminal != nil {
+		h.terminal.give()
 	}
 }
 
@@ -179,13 +183,17 @@ func (h *host) close() {
 // reapWatcher turns what the reaper sees into events.
 type reapWatcher struct {
 	post    func(event)
+	done    <-chan struct{} // closed when the run is over
 	handled chan struct{}
 }
 
 // Exited returns when the owner has handled the event: from then on it does not signal the command, whose PID is free after this.
 func (w *reapWatcher) Exited(c reap.Change) {
 	w.post(event{kind: evExited, change: c, handled: w.handled})
-	<-w.handled
+	select {
+	case <-w.handled:
+	case <-w.done:
+	}
 }
 
 // Reaped makes one event of a batch: of orphans, only how many there were matters.

@@ -176,7 +176,12 @@ func (m *machine) signalled(sig signals.Signal) {
 			m.do(action{kind: actForeground})
 		}
 		sig.Number = number
-		m.forward(sig)
+		if number == unix.SIGCONT && m.stopped {
+			// A terminal, and the shell behind it, stop and continue process groups: the command may wait for a child that was stopped with it.
+			m.forward(sig, max(m.cfg.Forward, ForwardGroup))
+		} else {
+			m.forward(sig, m.cfg.Forward)
+		}
 		if stop {
 			m.stopRequested(arrived, number, sig.Sender)
 		}
@@ -184,7 +189,7 @@ func (m *machine) signalled(sig signals.Signal) {
 		// The command is gone, and its process group's number may already be somebody else's.
 		if m.cfg.Forward == ForwardAll {
 			sig.Number = number
-			m.forward(sig)
+			m.forward(sig, ForwardAll)
 		} else {
 			m.counts.Undelivered++
 		}
@@ -196,9 +201,9 @@ func (m *machine) signalled(sig signals.Signal) {
 	}
 }
 
-func (m *machine) forward(sig signals.Signal) {
+func (m *machine) forward(sig signals.Signal, target Forward) {
 	m.counts.Forwarded++
-	m.do(action{kind: actForward, signal: sig, target: m.cfg.Forward})
+	m.do(action{kind: actForward, signal: sig, target: target})
 }
 
 // forwardFailed takes back what forward counted, when the kernel refused.
@@ -306,14 +311,14 @@ func (m *machine) announce() string {
 	return fmt.Sprintf(": %s, and SIGKILL to everything in %v", signals.Name(m.cfg.StopSignal), m.cfg.Grace)
 }
 
-// resume sends SIGCONT to a stopped command so that it can act on the stop signal it was sent; once, since a command may stop
+// resume sends SIGCONT to a stopped command, and to its process group, so that it can act on the stop signal it was sent; once, since a command may stop
 // itself again for ever.
 func (m *machine) resume() {
 	if m.continued {
 		return
 	}
 	m.continued = true
-	m.do(action{kind: actSend, sig: unix.SIGCONT, target: m.cfg.Forward})
+	m.do(action{kind: actSend, sig: unix.SIGCONT, target: max(m.cfg.Forward, ForwardGroup)})
 }
 
 // kill is the last rung: everything, until nothing is left or it is given up.

@@ -17,7 +17,7 @@ var busy atomic.Bool
 // The context's deadline is the command's deadline; its cancellation asks the command to stop. Either begins the ending that cfg
 // describes, so Run returns after at most Grace + GiveUp, and a moment for the record of survivors.
 //
-// An error means that the command could not be supervised at all: a [UsageError], or [ErrBusy]. Everything that happens to a command,
+// An error means that the command could not be supervised at all: a [UsageError], [ErrBusy], or that no file descriptor is left. Everything that happens to a command,
 // a failed start included, is in the Result. Run makes the process a child subreaper and leaves it one.
 func Run(ctx context.Context, cfg Config) (Result, error) {
 	role := nsutil.CurrentRole()
@@ -29,6 +29,9 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 		return Result{ExitStatus: StatusFailure}, ErrBusy
 	}
 	defer busy.Store(false)
+	if err := reserveDescriptors(); err != nil {
+		return Result{ExitStatus: StatusFailure}, err
+	}
 	src := cfg.Source
 	if src == nil {
 		src = signals.Listen()
@@ -40,6 +43,6 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	}
 	cfg.threads = reserveThreads()
 	r := newRunner(&cfg, role, src)
-	r.kernel = newHost(&cfg, role, r.post)
+	r.kernel = newHost(&cfg, role, r.post, r.done)
 	return r.run(ctx), nil
 }

@@ -26,7 +26,8 @@ type runner struct {
 	done   chan struct{}
 	answer []event // what the owner itself has to tell the machine, after the event under way
 
-	ctx      context.Context
+	caller   context.Context // Run's
+	ctx      context.Context // that, or one with the timeout as well
 	cancel   context.CancelFunc
 	unwatch  func() bool
 	wall     *wallTimer
@@ -57,6 +58,7 @@ func (r *runner) post(ev event) {
 // run is the whole of it, from before the start to after the end.
 func (r *runner) run(ctx context.Context) Result {
 	r.begun = time.Now()
+	r.caller = ctx
 	r.watch(ctx)
 	if !r.cfg.Deadline.IsZero() {
 		r.wall = newWallTimer(r.cfg.Deadline, func() { r.post(event{kind: evDeadline}) })
@@ -94,6 +96,7 @@ func (r *runner) before() {
 			continue
 		}
 		r.step(event{kind: evCloning})
+		r.startClock() // a start can hang, and is timed then; once there is a command, its time counts from there
 		r.kernel.start()
 		return
 	}
@@ -152,7 +155,10 @@ func (r *runner) startClock() {
 	if !r.unwatch() {
 		return // the context is over, and the event is on its way
 	}
-	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.Timeout)
+	if r.cancel != nil {
+		r.cancel()
+	}
+	ctx, cancel := context.WithTimeout(r.caller, r.cfg.Timeout)
 	r.cancel = cancel
 	r.watch(ctx)
 }
@@ -247,8 +253,8 @@ func (r *runner) finish() Result {
 			t.Stop()
 		}
 	}
+	close(r.done) // nobody waits for the owner any more
 	r.drain()
-	close(r.done)
 	r.kernel.close()
 	m := r.m
 	res := Result{

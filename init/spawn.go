@@ -46,7 +46,7 @@ func spawn(cfg *Config, term *terminal) (child, *startError) {
 	switch {
 	case err == nil:
 		return c, nil
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOMEM):
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOMEM), errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
 		return child{}, &startError{StepClone, err}
 	}
 	return child{}, &startError{StepExec, err}
@@ -57,7 +57,7 @@ func spawn(cfg *Config, term *terminal) (child, *startError) {
 func fork(path string, args, env []string, dir string, term *terminal) (child, error) {
 	var first error
 	for _, try := range []struct{ pidfd, foreground bool }{{true, true}, {true, false}, {false, true}, {false, false}} {
-		if try.foreground && term == nil {
+		if try.foreground && (term == nil || !term.foreground) {
 			continue
 		}
 		c := child{pidfd: -1}

@@ -7,14 +7,16 @@ import (
 	"github.com/finite-init/finite/signals"
 )
 
-// terminal is the controlling terminal, where finite's process group is in its foreground at the start. The command's group takes that
-// place; finite's own has it again at the end (tcsetpgrp(3), setpgid(2), credentials(7)).
+// terminal is the controlling terminal. Where finite's process group is in its foreground at the start, the command's group takes that
+// place, and finite's own has it again at the end (tcsetpgrp(3), setpgid(2), credentials(7)).
 type terminal struct {
-	fd    int
-	group int // finite's own process group
+	fd         int
+	group      int  // finite's own process group
+	command    int  // the command's, once it runs
+	foreground bool // finite had the foreground at the start
 }
 
-// openTerminal returns the controlling terminal if finite has its foreground, nil otherwise.
+// openTerminal returns the controlling terminal, nil if there is none.
 func openTerminal() *terminal {
 	t := &terminal{fd: -1, group: unix.Getpgrp()}
 	fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
@@ -35,10 +37,7 @@ func openTerminal() *terminal {
 	if t.fd < 0 {
 		return nil
 	}
-	if !t.has(t.group) {
-		_ = unix.Close(t.fd)
-		return nil
-	}
+	t.foreground = t.has(t.group)
 	return t
 }
 
@@ -52,13 +51,16 @@ func (t *terminal) set(group int) {
 	_ = signals.Shielded(func() error { return unix.IoctlSetPointerInt(t.fd, unix.TIOCSPGRP, group) })
 }
 
-// handed reports whether somebody else, the command's group, got the foreground at its start.
-func (t *terminal) handed() bool { return !t.has(t.group) }
+// adopt notes the command's process group, and reports whether that got the foreground if finite had it.
+func (t *terminal) adopt(command int) bool {
+	t.command = command
+	return !t.foreground || !t.has(t.group)
+}
 
 // give hands the foreground to the command's group, if finite's own has it: a shell that resumes a job puts finite's there.
-func (t *terminal) give(group int) {
-	if t.has(t.group) {
-		t.set(group)
+func (t *terminal) give() {
+	if t.command != 0 && t.has(t.group) {
+		t.set(t.command)
 	}
 }
 
@@ -90,9 +92,11 @@ func hasJobControlParent(proc *nsutil.Proc, group int) bool {
 	return false
 }
 
-// close gives the foreground back and forgets the terminal.
+// close takes the foreground back from the command's group, or from a group that is gone, and forgets the terminal. A shell that has it
+// meanwhile, or another of its jobs, keeps it.
 func (t *terminal) close() {
-	if !t.has(t.group) {
+	current, err := unix.IoctlGetInt(t.fd, unix.TIOCGPGRP)
+	if err == nil && current != t.group && (current == t.command || t.foreground && unix.Kill(-current, 0) == unix.ESRCH) {
 		t.set(t.group)
 	}
 	_ = unix.Close(t.fd)

@@ -1,9 +1,38 @@
 package pid1
 
 import (
+	"fmt"
 	"runtime"
 	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
+
+// reserveDescriptors has the runtime open what it needs for timers (epoll and eventfd) now, and makes sure before that there is room for
+// them: without a descriptor the runtime aborts, and no recover helps. The same number is left for the sweeps over the tree.
+func reserveDescriptors() error {
+	const needed = 4
+	var fds []int
+	defer func() {
+		for _, fd := range fds {
+			_ = unix.Close(fd)
+		}
+	}()
+	for range needed {
+		fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+		if err != nil {
+			return fmt.Errorf("cannot reserve %d file descriptors: %w", needed, err)
+		}
+		fds = append(fds, fd)
+	}
+	for _, fd := range fds {
+		_ = unix.Close(fd)
+	}
+	fds = nil
+	time.NewTimer(time.Hour).Stop()
+	return nil
+}
 
 // reservedThreads is how many threads that run Go code exist before the command can do any harm. A pids limit that the command has filled makes
 // clone(2) fail, and a Go runtime that needs a thread then aborts; threads that exist are kept and used again. At the last minute four

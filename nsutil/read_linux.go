@@ -20,12 +20,17 @@ func NewProc() *Proc {
 	return &Proc{root: "/proc", buf: make([]byte, 16<<10), dir: make([]byte, 8<<10)}
 }
 
-// Mounted reports whether this is the procfs of the reader's own PID namespace: what it calls self must be this very process.
-// A container without /proc and one that sees its host's are both "no".
+// Mounted reports whether this is the procfs of the reader's own PID namespace. A container without /proc and one that sees its host's
+// are both "no"; the numbers in the latter are other processes'. What the procfs calls self must be this process, and this process
+// must have no further number in a namespace below the procfs's (NSpid, Linux 4.1).
 func (p *Proc) Mounted() bool {
-	target := make([]byte, 16)
-	n, err := unix.Readlink(p.root+"/self", target)
-	return err == nil && string(target[:n]) == strconv.Itoa(unix.Getpid())
+	var target [16]byte
+	n, err := unix.Readlink(p.root+"/self", target[:])
+	if err != nil || string(target[:n]) != strconv.Itoa(unix.Getpid()) {
+		return false
+	}
+	status, err := p.Status(unix.Getpid())
+	return err == nil && len(status.NSpid) <= 1
 }
 
 // read returns the content of root/PID/name. The bytes are valid until the next call.

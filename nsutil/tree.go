@@ -148,7 +148,7 @@ func (t *Tree) killRound(done <-chan struct{}) error {
 func (t *Tree) freeze(done <-chan struct{}) {
 	t.pin.Lock()
 	defer t.pin.Unlock()
-	if t.scan {
+	if t.scan || !t.proc.Mounted() {
 		return // no lists; the sweep that follows does what can be done
 	}
 	stop := func(m member) { _ = t.send(m, unix.SIGSTOP) }
@@ -283,6 +283,9 @@ func (t *Tree) sweep(visit func(m member), then func()) error {
 	t.pin.Lock()
 	defer t.pin.Unlock()
 	t.begin()
+	if !t.proc.Mounted() {
+		return ErrNoProc // before anything is read: its numbers would be strangers'
+	}
 	if t.scan {
 		if err := t.scanAll(); err != nil {
 			return err
@@ -290,9 +293,6 @@ func (t *Tree) sweep(visit func(m member), then func()) error {
 	}
 	direct, err := t.children(nil, t.self)
 	if err != nil && !t.scan {
-		if !t.proc.Mounted() {
-			return ErrNoProc
-		}
 		t.scan = true
 		if err := t.scanAll(); err != nil {
 			return err

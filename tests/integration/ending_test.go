@@ -131,6 +131,54 @@ func TestFastForkersAreGone(t *testing.T) {
 	})
 }
 
+// The same when it is not a deadline: the command ends by itself, and there never is a moment in which no orphan waits to be reaped.
+func TestFastForkersThatWereLeft(t *testing.T) {
+	needCommand(t, "perl")
+	const storm = `$SIG{TERM} = "IGNORE"; for (1 .. 32) { next if fork; while (1) { my $p = fork; exit if !defined $p || $p } } exit 5`
+	forModes(t, allModes, func(t *testing.T, m mode) {
+		for _, policy := range []string{"kill", "terminate"} {
+			r := run(t, m, "--leftovers", policy, "--grace", "300ms", "--give-up", "30s", "--", "perl", "-e", storm)
+			r.want(t, 5)
+			if strings.Contains(r.stderr, "gave up") {
+				t.Errorf("gave up: %s", r.stderr)
+			}
+		}
+	})
+}
+
+// A /proc that belongs to another PID namespace shows strangers under the numbers of one's own: nobody is signalled by it.
+func TestForeignProcIsNotBelieved(t *testing.T) {
+	needCommand(t, "unshare")
+	// finite is the second process in the inner namespace, and some hundred strangers have the numbers that its descendants have outside.
+	const inner = `"$0" -t 1s -k 100ms --give-up 100ms -- sh -c 'trap : TERM; sleep 1000 & wait; wait; wait' & finite=$!
+i=0; while [ $i -lt 200 ]; do sleep 1000 & i=$((i+1)); strangers="$strangers $!"; done
+wait $finite; echo "status $?"
+for pid in $strangers; do kill -0 $pid 2>/dev/null || echo "$pid is gone"; done; echo checked`
+	r := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{
+		needCommand(t, "unshare"), "--pid", "--fork", "--kill-child", "sh", "-c", inner, finiteBin,
+	}}, nil).wait()
+	if r.stdout != "status 124\nchecked\n" || !strings.Contains(r.stderr, "/proc is not mounted, or not this PID namespace's") {
+		t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)
+	}
+}
+
+// With next to no file descriptors finite ends what it began, or begins nothing; it never aborts.
+func TestFewDescriptors(t *testing.T) {
+	for limit := 3; limit <= 16; limit++ {
+		r := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{
+			"/bin/sh", "-c", `ulimit -n ` + strconv.Itoa(limit) + `; exec "$0" --timeout 200ms --grace 100ms -- sh -c 'trap "" TERM; sleep 1000'`, finiteBin,
+		}}, nil).wait()
+		if limit >= 8 {
+			r.want(t, 124)
+		} else if r.status != 124 && r.status != 125 || len(r.left) > 0 {
+			t.Errorf("limit %d: status %d, left %v, stderr %q", limit, r.status, r.left, r.stderr)
+		}
+		if strings.Contains(r.stderr, "goroutine") || strings.Contains(r.stderr, "fatal error") {
+			t.Errorf("limit %d: %s", limit, r.stderr)
+		}
+	}
+}
+
 // A tree 400 processes deep is killed in one go, not a level at a time.
 func TestDeepTreeIsGone(t *testing.T) {
 	needCommand(t, "perl")

@@ -110,6 +110,44 @@ func TestTerminalIsGivenBack(t *testing.T) {
 	}
 }
 
+// A job that is continued in the background leaves the terminal to the shell, also when it ends.
+func TestTerminalIsNotTakenFromTheShell(t *testing.T) {
+	needCommand(t, "bash")
+	needCommand(t, "perl")
+	c := openConsole(t, "bash", "--norc", "--noprofile", "-i")
+	c.out.await(t, "prompt> ")
+	// The command waits for a child that is stopped with it. Not a shell's: one that is stopped within vfork never stops as a whole.
+	c.write(`$FINITE -- perl -e '$| = 1; if (!fork) { print "rea" . "dy\n"; select undef, undef, undef, 1; exit } wait; print "do" . "ne\n"'` + "\n")
+	c.out.await(t, "ready")
+	c.write(ctrlZ)
+	c.out.await(t, "Stopped")
+	c.write("bg\n")
+	c.write("wait; echo sta'tus' $?\n")
+	c.out.await(t, "done")
+	c.out.await(t, "status")
+	c.write("echo the sh'ell' is here\n")
+	c.out.await(t, "the shell is here")
+	c.write("exit 6\n")
+	c.wait(6)
+}
+
+// A command that wants the terminal in the background is stopped, and finite with it; fg resumes both.
+func TestTerminalFromTheBackground(t *testing.T) {
+	needCommand(t, "bash")
+	c := openConsole(t, "bash", "--norc", "--noprofile", "-i")
+	c.out.await(t, "prompt> ")
+	c.write(`$FINITE -- sh -c 'read -r a; echo "g""ot $a"; exit 7' &` + "\n")
+	c.write("while ! jobs -s | grep -q Stopped; do sleep 0.05; done; echo sto'pped'\n")
+	c.out.await(t, "stopped")
+	c.write("fg\n")
+	c.write("word\n")
+	c.out.await(t, "got word")
+	c.write("echo sta'tus' $?\n")
+	c.out.await(t, "status 7")
+	c.write("exit 0\n")
+	c.wait(0)
+}
+
 // In the background of a terminal, with TOSTOP set, what finite says does not stop it.
 func TestTerminalInTheBackground(t *testing.T) {
 	needCommand(t, "bash")
