@@ -4,10 +4,11 @@
 // It guarantees:
 //
 //   - A tree is bounded by descent alone. Process groups, sessions, double forks and names make no difference.
+//   - A /proc that is not this PID namespace's is not believed.
 //   - As a subreaper nothing outside the tree is signalled: a direct child is signalled while its PID is pinned, a deeper one
-//     through a pidfd after its parent was checked through that same pidfd's lifetime. kill(-1) is for PID 1 only.
-//   - [Tree.Kill] wins against processes that fork while they are being killed: it stops first, and kills when nothing new
-//     appears any more.
+//     through a pidfd, after it was checked during that pidfd's lifetime who its parent is. kill(-1) is for PID 1 only.
+//   - [Tree.Kill] stops first, and kills when nothing new appears any more, so that processes that fork while they are being killed
+//     do not get away.
 //   - Files of /proc that can hang on the target's memory lock (cmdline, environ, maps) are never read.
 //
 // # Ownership

@@ -18,6 +18,6 @@
 //
 // The Source here is built on os/signal. It knows neither the sender nor the value of a signal, it merges real-time signals of one
 // number that arrive faster than they are read, and it does not see SIGURG (the Go runtime sends that to itself to preempt
-// goroutines), SIGPROF, the three numbers that C libraries keep for themselves (32, 33, 34), and the signals that stand for
-// faults of the process itself. SIGHUP and SIGINT are left alone where they were ignored at start, so that nohup works.
+// goroutines), SIGPROF, and 32, 33 and 34: the runtime leaves these to C libraries, so that their default ends the process (of PID 1
+// the kernel ignores them). Faults of the process itself are not delivered, only those that were sent. SIGHUP and SIGINT are left alone where they were ignored at start, so that nohup works.
 package signals
