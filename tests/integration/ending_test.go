@@ -50,6 +50,7 @@ func TestFatalSignals(t *testing.T) {
 		switch sig {
 		case unix.SIGCHLD, unix.SIGCONT, unix.SIGURG, unix.SIGWINCH: // ignored by default
 		case unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU: // stop
+		case 32, 33: // the C library's, which a test binary with the race detector is linked with, and blocks them
 		default:
 			fatal.WriteString(strconv.Itoa(int(sig)) + " ")
 		}
@@ -164,7 +165,7 @@ for pid in $strangers; do kill -0 $pid 2>/dev/null || echo "$pid is gone"; done;
 
 // With next to no file descriptors finite ends what it began, or begins nothing; it never aborts.
 func TestFewDescriptors(t *testing.T) {
-	for limit := 3; limit <= 16; limit++ {
+	for limit := 3; limit <= 10; limit++ {
 		r := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{
 			"/bin/sh", "-c", `ulimit -n ` + strconv.Itoa(limit) + `; exec "$0" --timeout 200ms --grace 100ms -- sh -c 'trap "" TERM; sleep 1000'`, finiteBin,
 		}}, nil).wait()
