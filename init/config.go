@@ -111,7 +111,6 @@ type Config struct {
 	Log *logrus.Logger
 
 	listenLate func() // called, in a goroutine, once the command has been started
-	threads    func() // waits until the threads that the end needs are there
 }
 
 // ErrBusy says that another Run is under way in this process.

@@ -83,7 +83,6 @@ func (h *host) watchParent(sig unix.Signal) {
 }
 
 func (h *host) adopt(pid, pidfd int) {
-	h.cfg.threads()
 	h.pid, h.pidfd = pid, pidfd
 	if pidfd < 0 {
 		h.miss("pidfd")

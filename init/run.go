@@ -41,7 +41,7 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	if cfg.ParentPID == 0 {
 		cfg.ParentPID = unix.Getppid()
 	}
-	cfg.threads = reserveThreads()
+	reserveThreads()
 	r := newRunner(&cfg, role, src)
 	r.kernel = newHost(&cfg, role, r.post, r.done)
 	return r.run(ctx), nil

@@ -34,15 +34,15 @@ func reserveDescriptors() error {
 	return nil
 }
 
-// reservedThreads is how many threads that run Go code exist before the command can do any harm. A pids limit that the command has filled makes
+// reservedThreads is how many threads that run Go code exist before the command does. A pids limit that the command has filled makes
 // clone(2) fail, and a Go runtime that needs a thread then aborts; threads that exist are kept and used again. At the last minute four
 // are busy at the same time: the reaper in its wait, a log writer in its write, and two that run Go code (the owner, the killer of
-// the tree). Each costs about 40 µs of start-up.
+// the tree).
 const reservedThreads = 4
 
-// reserveThreads makes the threads, by holding that many at the same time, while the command is being started. What it returns waits
-// until they are there.
-func reserveThreads() (wait func()) {
+// reserveThreads makes the threads, by holding that many at the same time. It is not done beside the start of the command: the runtime
+// makes some threads later than it decides to, through a thread of its own, and a fork bomb fills a limit within milliseconds.
+func reserveThreads() {
 	var ready, done sync.WaitGroup
 	ready.Add(reservedThreads)
 	done.Add(reservedThreads)
@@ -55,5 +55,5 @@ func reserveThreads() (wait func()) {
 			runtime.UnlockOSThread()
 		}()
 	}
-	return done.Wait
+	done.Wait()
 }
