@@ -124,7 +124,7 @@ func TestFastForkersAreGone(t *testing.T) {
 	needCommand(t, "perl")
 	tree := script(t, "tree.pl")
 	forModes(t, allModes, func(t *testing.T, m mode) {
-		r := run(t, m, "--timeout", "1s", "--grace", "0", "--give-up", "30s", "--", "perl", tree, "MARK", "20", "32")
+		r := run(t, m, "--timeout", "1s", "--grace", "0", "--give-up", "30s", "--", "perl", tree, "MARK", "20", "16")
 		r.want(t, 124)
 		if strings.Contains(r.stderr, "gave up") {
 			t.Errorf("gave up: %s", r.stderr)
@@ -135,7 +135,7 @@ func TestFastForkersAreGone(t *testing.T) {
 // The same when it is not a deadline: the command ends by itself, and there never is a moment in which no orphan waits to be reaped.
 func TestFastForkersThatWereLeft(t *testing.T) {
 	needCommand(t, "perl")
-	const storm = `$SIG{TERM} = "IGNORE"; for (1 .. 32) { next if fork; while (1) { my $p = fork; exit if !defined $p || $p } } exit 5`
+	const storm = `$SIG{TERM} = "IGNORE"; for (1 .. 16) { next if fork; while (1) { my $p = fork; exit if !defined $p || $p } } exit 5`
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		for _, policy := range []string{"kill", "terminate"} {
 			r := run(t, m, "--leftovers", policy, "--grace", "300ms", "--give-up", "30s", "--", "perl", "-e", storm)

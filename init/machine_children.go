@@ -1,0 +1,165 @@
+package pid1
+
+import (
+	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/reap"
+	"github.com/finite-init/finite/signals"
+)
+
+func (m *machine) exited(ev event) {
+	if !m.alive || ev.change.PID != m.pid {
+		m.unexpected(ev.kind)
+		return
+	}
+	m.alive, m.stopped = false, false
+	m.change = ev.change
+	m.cause.Known = true
+	m.cause.Signal, m.cause.ExitCode, m.cause.CoreDumped = 0, 0, false
+	if c := ev.change; c.Code == reap.CodeExited {
+		m.cause.ExitCode = c.Status & 0xff
+	} else {
+		m.cause.Signal, m.cause.CoreDumped = c.Signal(), c.Code == reap.CodeDumped
+	}
+	if m.cause.Kind == "" {
+		m.cause.Kind = KindExited
+		if m.cause.Signal != 0 {
+			m.cause.Kind = KindSignaled
+		}
+	}
+	if m.state == stateKilling || m.state == stateSurvey {
+		return
+	}
+	// The grace time of an ending that is under way goes on: it is the time until SIGKILL for all.
+	m.transition(stateLeftovers, ev.change.String())
+	m.arm(timerSettle, settleLimit)
+}
+
+func (m *machine) jobControl(c reap.Change) {
+	if !m.alive || c.PID != m.pid {
+		m.unexpected(evStopped)
+		return
+	}
+	m.stopped = c.Code != reap.CodeContinued
+	if !m.stopped {
+		return
+	}
+	m.note(levelDebug, c.String())
+	switch {
+	case m.state == stateStopping:
+		m.resume()
+	case m.state == stateRunning && signals.IsJobStop(c.Signal()):
+		m.do(action{kind: actSuspend, sig: c.Signal()})
+	}
+}
+
+func (m *machine) reaped(ev event) {
+	m.counts.Orphans += ev.count
+	killed := 0
+	if m.treeKilled {
+		killed = ev.killed
+	}
+	m.counts.LeftoversKilled += killed
+	if m.pid != 0 && !m.alive {
+		m.counts.LeftoversTerminated += ev.count - killed
+	}
+}
+
+// remaining is the word that the command is gone and others are not.
+func (m *machine) remaining() {
+	if m.state != stateLeftovers || m.leftovers {
+		return
+	}
+	m.leftovers = true
+	m.disarm(timerSettle)
+	switch m.cfg.Leftovers {
+	case LeftoversKill:
+		m.kill("the command has ended and left others")
+	case LeftoversLeave:
+		m.end("what is left is left alone")
+	case LeftoversWait:
+		asked := m.endAsked || m.armed[timerGrace] || m.armed[timerDeadline] || m.cause.Kind == KindStopRequested
+		if !asked {
+			m.note(levelInfo, "the command has ended; waiting for what it left")
+			break
+		}
+		m.terminateLeftovers("a stop is under way")
+	default:
+		m.terminateLeftovers("the command has ended and left others")
+	}
+	m.hurryLeftovers("the deadline was reached")
+}
+
+// endLeftovers is a stop or a deadline after the command's end: what is being waited for is terminated. Under every other policy
+// that is happening already.
+func (m *machine) endLeftovers(why string) {
+	if m.endAsked {
+		return
+	}
+	m.endAsked = true
+	if m.cfg.Leftovers == LeftoversWait && m.leftovers && !m.armed[timerGrace] && !m.armed[timerDeadline] {
+		m.terminateLeftovers(why)
+	}
+}
+
+// hurryLeftovers is the deadline of what the command has left: if an ending with a longer clock (--stop-grace) is under way, its kill is
+// brought forward.
+func (m *machine) hurryLeftovers(why string) {
+	switch {
+	case !m.late || !m.leftovers || m.state != stateLeftovers || m.cfg.Leftovers == LeftoversLeave:
+	case m.immediate():
+		m.kill(why)
+	case !m.graceArmed:
+		m.arm(timerDeadline, m.cfg.Grace)
+	}
+}
+
+func (m *machine) terminateLeftovers(why string) {
+	if m.immediate() {
+		m.kill(why)
+		return
+	}
+	m.do(action{kind: actTerminate, sig: m.cfg.StopSignal})
+	if m.armed[timerGrace] || m.armed[timerDeadline] {
+		m.note(levelInfo, why+": "+signals.Name(m.cfg.StopSignal)+", and SIGKILL when the time of the stop that is under way is over")
+		return
+	}
+	m.note(levelInfo, why+m.announce())
+	m.graceArmed = true
+	m.arm(timerGrace, m.cfg.Grace)
+}
+
+// empty is ECHILD. As PID 1 there may still be processes that came in from outside and are nobody's children here.
+func (m *machine) empty() {
+	switch {
+	case m.state == stateStarting:
+		m.unexpected(evEmpty)
+	case m.state == stateSurvey: // just in time, but the survey answers first: it will find nobody
+	case m.alive:
+		// Only if another wait in this process took the command's status away. There is nobody left to wait for.
+		m.unexpected(evEmpty)
+		m.alive = false
+		if m.cause.Kind == "" {
+			m.cause.Kind = KindExited
+		}
+		m.note(levelError, "the command is gone and its exit status was taken by another wait in this process")
+		m.end("nothing is left")
+	case m.role == nsutil.RoleInit:
+		m.do(action{kind: actProbe})
+	default:
+		m.end("nothing is left")
+	}
+}
+
+func (m *machine) namespace(empty bool) {
+	switch {
+	case m.state != stateLeftovers && m.state != stateKilling:
+		return
+	case empty:
+		m.end("nothing is left")
+	default:
+		m.remaining()
+		if m.state != stateEnded {
+			m.arm(timerProbe, probeInterval)
+		}
+	}
+}

@@ -1,0 +1,190 @@
+package pid1
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/signals"
+)
+
+func (m *machine) overdue(ev event) {
+	kind, why := KindDeadline, "the deadline was reached"
+	if ev.kind == evCancel {
+		kind, why = KindStopRequested, "the context was cancelled"
+	}
+	switch m.state {
+	case stateStarting:
+		if !m.cloning {
+			m.cause = Cause{Kind: kind}
+			m.note(levelWarn, why+" before the command was started")
+			m.end(why)
+			return
+		}
+		if m.pending == evNone {
+			m.pending = ev.kind
+		}
+		m.arm(timerStart, m.startLimit())
+	case stateRunning:
+		m.beginEnding(ev.gone, kind, why)
+	case stateStopping:
+		switch {
+		case m.armed[timerGrace]:
+			// An ending with a clock is under way, and stays the cause. The deadline can only bring its kill forward.
+			m.note(levelWarn, why+" while a stop was under way")
+			if m.immediate() {
+				m.kill(why)
+			} else {
+				m.arm(timerDeadline, m.cfg.Grace)
+			}
+		case !m.armed[timerDeadline]:
+			// A request that has no clock ended nothing so far: it is the deadline that does.
+			m.beginEnding(ev.gone, kind, why)
+		}
+	case stateLeftovers:
+		m.late = true
+		m.endLeftovers(why)
+		m.hurryLeftovers(why)
+	default: // it is being killed already
+	}
+}
+
+// beginEnding is the first rung of the ladder. If the command is gone and only the word of it has not come yet, the ladder is
+// climbed all the same, in case a tracer keeps the zombie, but nothing is said to have timed out.
+func (m *machine) beginEnding(gone bool, kind Kind, why string) {
+	if !gone {
+		by := m.cause.By
+		m.cause = Cause{Kind: kind}
+		if kind == KindStopRequested {
+			m.cause.By = by
+		}
+		m.note(levelWarn, why+m.announce())
+	}
+	if m.immediate() {
+		m.kill(why)
+		return
+	}
+	m.transition(stateStopping, why)
+	if !gone {
+		m.do(action{kind: actSend, sig: m.cfg.StopSignal, target: m.cfg.Forward})
+		m.continued = false
+		if m.stopped {
+			m.resume()
+		}
+	}
+	m.arm(timerGrace, m.cfg.Grace)
+}
+
+// immediate reports whether an ending of finite's own has no other rung than the kill.
+func (m *machine) immediate() bool { return m.cfg.Grace == 0 || m.cfg.StopSignal == unix.SIGKILL }
+
+func (m *machine) announce() string {
+	if m.immediate() {
+		return ": SIGKILL to everything"
+	}
+	return fmt.Sprintf(": %s, and SIGKILL to everything in %v", signals.Name(m.cfg.StopSignal), m.cfg.Grace)
+}
+
+// resume sends SIGCONT to a stopped command, and to its process group, so that it can act on the stop signal it was sent; once, since a command may stop
+// itself again for ever.
+func (m *machine) resume() {
+	if m.continued {
+		return
+	}
+	m.continued = true
+	m.do(action{kind: actSend, sig: unix.SIGCONT, target: max(m.cfg.Forward, ForwardGroup)})
+}
+
+// kill is the last rung: everything, until nothing is left or it is given up.
+func (m *machine) kill(why string) {
+	m.transition(stateKilling, why)
+	m.disarm(timerGrace)
+	m.disarm(timerDeadline)
+	m.disarm(timerStart)
+	m.disarm(timerSettle)
+	if m.alive {
+		m.do(action{kind: actSend, sig: unix.SIGKILL, target: ForwardChild})
+	}
+	m.treeKilled = true
+	m.do(action{kind: actKillTree})
+	if m.cfg.GiveUp != Off {
+		m.arm(timerGiveUp, m.cfg.GiveUp)
+	}
+}
+
+// Times that are nobody's to choose.
+const (
+	probeInterval = 50 * time.Millisecond // between questions whether a PID namespace is empty; nothing tells when it becomes so
+	settleLimit   = time.Second           // from the command's end until its leftovers are dealt with, if no word of them comes
+	surveyLimit   = time.Second           // for the description of survivors; /proc may be slow, never that slow
+)
+
+// startLimit is how long an ending waits for a start that is under way.
+func (m *machine) startLimit() time.Duration {
+	if m.cfg.GiveUp == Off {
+		return DefaultGiveUp
+	}
+	return m.cfg.GiveUp
+}
+
+func (m *machine) timer(id timerID) {
+	if id >= timerCount || !m.armed[id] {
+		return // it was over at the moment it was stopped
+	}
+	m.armed[id] = false
+	switch id {
+	case timerStart:
+		m.startOverdue()
+	case timerGrace, timerDeadline:
+		why := "the grace time is over"
+		m.note(levelWarn, why+": SIGKILL to everything that is left")
+		m.kill(why)
+	case timerGiveUp:
+		if m.state == stateKilling {
+			m.gaveUp = true
+			m.transition(stateSurvey, "the give-up time is over")
+			m.do(action{kind: actSurvey})
+			m.arm(timerSurvey, surveyLimit)
+		}
+	case timerProbe:
+		m.do(action{kind: actLook})
+	case timerSettle:
+		m.remaining()
+	case timerSurvey:
+		m.note(levelWarn, "gave up: processes are left, and /proc did not say in time which")
+		m.end("gave up")
+	}
+}
+
+// startOverdue ends a run whose start hangs: what is there of the command is killed with the tree.
+func (m *machine) startOverdue() {
+	if m.state != stateStarting {
+		return
+	}
+	by := m.cause.By
+	if m.pending == evDeadline {
+		m.cause = Cause{Kind: KindDeadline}
+	} else {
+		m.cause = Cause{Kind: KindStopRequested, By: by}
+	}
+	m.counts.Undelivered += len(m.held)
+	m.held = nil
+	m.note(levelWarn, "the command was still being started when its end was asked for")
+	m.kill("the start takes too long")
+}
+
+func (m *machine) surveyed(ev event) {
+	if m.state != stateSurvey {
+		m.unexpected(ev.kind)
+		return
+	}
+	m.survivors, m.gaveUp = ev.survivors, ev.err != nil || len(ev.survivors) > 0
+	for _, s := range ev.survivors {
+		m.note(levelWarn, fmt.Sprintf("gave up: pid %d (%s, state %c, uid %d) is left: %s", s.PID, s.Comm, s.State, s.UID, s.Why))
+	}
+	if ev.err != nil {
+		m.note(levelWarn, fmt.Sprintf("gave up: processes are left, and it cannot be told which: %v", ev.err))
+	}
+	m.end("gave up")
+}
