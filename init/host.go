@@ -97,7 +97,7 @@ var errGone = errors.New("the command is not running")
 
 // signal is called for the command only between evStarted and evExited: within that time its PID is its own, and so is the number of a
 // process group that it leads.
-func (h *host) signal(target Forward, sig unix.Signal, _ signals.Sender) error {
+func (h *host) signal(target Forward, sig unix.Signal) error {
 	if target == ForwardAll {
 		return h.trees.signal(sig)
 	}

@@ -1,10 +1,6 @@
 package pid1
 
-import (
-	"golang.org/x/sys/unix"
-
-	"github.com/finite-init/finite/signals"
-)
+import "golang.org/x/sys/unix"
 
 // kernel is everything the runner does to the world. The real one is [host]; tests put another in its place, so that the runner can
 // be tried in a bubble of testing/synctest. All methods but start are called by the owner; none of them blocks.
@@ -14,8 +10,8 @@ type kernel interface {
 	start()
 	// adopt takes over the command that evStarted is about.
 	adopt(pid, pidfd int)
-	// signal sends sig to target. from is set where it is passed on for somebody.
-	signal(target Forward, sig unix.Signal, from signals.Sender) error
+	// signal sends sig to target.
+	signal(target Forward, sig unix.Signal) error
 	// gone reports whether the command is a zombie already.
 	gone() bool
 	// terminate sends sig and SIGCONT to the whole tree, once.

@@ -37,7 +37,6 @@ type machine struct {
 	graceArmed bool // the grace time runs for the leftovers alone: it is the deadline's own
 	late       bool // a deadline came after the command's end
 	endAsked   bool // a stop or a deadline came after the command's end
-	treeKilled bool
 	counts     Counts
 	pid        int // 0 until it runs
 

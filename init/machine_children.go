@@ -55,7 +55,7 @@ func (m *machine) jobControl(c reap.Change) {
 func (m *machine) reaped(ev event) {
 	m.counts.Orphans += ev.count
 	killed := 0
-	if m.treeKilled {
+	if m.state >= stateKilling {
 		killed = ev.killed
 	}
 	m.counts.LeftoversKilled += killed

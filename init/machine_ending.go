@@ -86,8 +86,8 @@ func (m *machine) announce() string {
 	return fmt.Sprintf(": %s, and SIGKILL to everything in %v", signals.Name(m.cfg.StopSignal), m.cfg.Grace)
 }
 
-// resume sends SIGCONT to a stopped command, and to its process group, so that it can act on the stop signal it was sent; once, since a command may stop
-// itself again for ever.
+// resume sends SIGCONT to a stopped command, and to its process group, so that it can act on the stop signal it was sent; once, since a
+// command may stop itself again for ever.
 func (m *machine) resume() {
 	if m.continued {
 		return
@@ -106,7 +106,6 @@ func (m *machine) kill(why string) {
 	if m.alive {
 		m.do(action{kind: actSend, sig: unix.SIGKILL, target: ForwardChild})
 	}
-	m.treeKilled = true
 	m.do(action{kind: actKillTree})
 	if m.cfg.GiveUp != Off {
 		m.arm(timerGiveUp, m.cfg.GiveUp)

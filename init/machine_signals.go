@@ -127,7 +127,8 @@ func (m *machine) stopRequested(arrived, number unix.Signal, sender signals.Send
 	if m.state == stateStopping {
 		return
 	}
-	if m.cfg.StopGrace == Off && (arrived == unix.SIGHUP && (number == unix.SIGHUP || !signals.IsStop(number))) {
+	reload := arrived == unix.SIGHUP && (number == unix.SIGHUP || !signals.IsStop(number))
+	if reload && m.cfg.StopGrace == Off {
 		return
 	}
 	m.cause = Cause{Kind: KindStopRequested, By: By{Signal: arrived, Sender: sender}}

@@ -170,7 +170,7 @@ func (r *runner) perform(actions []action) {
 		case actForward:
 			r.forward(a)
 		case actSend:
-			r.rung(signals.Name(a.sig), a.target.String(), r.kernel.signal(a.target, a.sig, signals.Sender{}))
+			r.rung(signals.Name(a.sig), a.target.String(), r.kernel.signal(a.target, a.sig))
 		case actTerminate:
 			r.kernel.terminate(a.sig)
 			r.rung("leftovers", "all", nil)
@@ -204,7 +204,7 @@ func (r *runner) perform(actions []action) {
 }
 
 func (r *runner) forward(a *action) {
-	err := r.kernel.signal(a.target, a.signal.Number, a.signal.Sender)
+	err := r.kernel.signal(a.target, a.signal.Number)
 	name := signals.Name(a.signal.Number)
 	if err != nil {
 		r.m.forwardFailed()

@@ -39,7 +39,7 @@ func (k *fakeKernel) start() {
 
 func (k *fakeKernel) adopt(int, int) { k.began = time.Now() }
 
-func (k *fakeKernel) signal(_ Forward, sig unix.Signal, _ signals.Sender) error {
+func (k *fakeKernel) signal(_ Forward, sig unix.Signal) error {
 	k.note(signals.Name(sig))
 	if k.react != nil {
 		go k.react(k, sig)
@@ -268,4 +268,4 @@ func TestSeedRow9APanicDoesNotEndTheRun(t *testing.T) {
 
 type panickyKernel struct{ *fakeKernel }
 
-func (panickyKernel) signal(Forward, unix.Signal, signals.Sender) error { panic("on purpose") }
+func (panickyKernel) signal(Forward, unix.Signal) error { panic("on purpose") }

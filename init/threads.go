@@ -14,22 +14,19 @@ import (
 func reserveDescriptors() error {
 	const needed = 4
 	var fds []int
-	defer func() {
-		for _, fd := range fds {
-			_ = unix.Close(fd)
+	var err error
+	for len(fds) < needed && err == nil {
+		var fd int
+		if fd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err == nil {
+			fds = append(fds, fd)
 		}
-	}()
-	for range needed {
-		fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-		if err != nil {
-			return fmt.Errorf("cannot reserve %d file descriptors: %w", needed, err)
-		}
-		fds = append(fds, fd)
 	}
 	for _, fd := range fds {
 		_ = unix.Close(fd)
 	}
-	fds = nil
+	if err != nil {
+		return fmt.Errorf("cannot reserve %d file descriptors: %w", needed, err)
+	}
 	time.NewTimer(time.Hour).Stop()
 	return nil
 }

@@ -46,6 +46,14 @@ func openConsole(t *testing.T, args ...string) *console {
 	return c
 }
 
+// openShell opens a console with an interactive shell, which has job control, and waits for its prompt.
+func openShell(t *testing.T) *console {
+	t.Helper()
+	c := openConsole(t, needCommand(t, "bash"), "--norc", "--noprofile", "-i")
+	c.out.await(t, "prompt> ")
+	return c
+}
+
 func (c *console) write(s string) {
 	c.t.Helper()
 	if _, err := c.tty.WriteString(s); err != nil {
@@ -78,9 +86,7 @@ func TestTerminalAsSessionLeader(t *testing.T) {
 
 // Under a shell with job control: Ctrl-Z stops both, fg resumes both, and the terminal is given back at the end.
 func TestTerminalJobControl(t *testing.T) {
-	needCommand(t, "bash")
-	c := openConsole(t, "bash", "--norc", "--noprofile", "-i")
-	c.out.await(t, "prompt> ")
+	c := openShell(t)
 	c.write(`$FINITE -- sh -c 'echo rea""dy; read -r a; echo "fi""rst $a"; read -r b; echo "sec""ond $b"; exit 5'` + "\n")
 	c.out.await(t, "ready")
 	c.write("one\n")
@@ -112,10 +118,8 @@ func TestTerminalIsGivenBack(t *testing.T) {
 
 // A job that is continued in the background leaves the terminal to the shell, also when it ends.
 func TestTerminalIsNotTakenFromTheShell(t *testing.T) {
-	needCommand(t, "bash")
 	needCommand(t, "perl")
-	c := openConsole(t, "bash", "--norc", "--noprofile", "-i")
-	c.out.await(t, "prompt> ")
+	c := openShell(t)
 	// The command waits for a child that is stopped with it. Not a shell's: one that is stopped within vfork never stops as a whole.
 	c.write(`$FINITE -- perl -e '$| = 1; if (!fork) { print "rea" . "dy\n"; select undef, undef, undef, 1; exit } wait; print "do" . "ne\n"'` + "\n")
 	c.out.await(t, "ready")
@@ -133,9 +137,7 @@ func TestTerminalIsNotTakenFromTheShell(t *testing.T) {
 
 // A command that wants the terminal in the background is stopped, and finite with it; fg resumes both.
 func TestTerminalFromTheBackground(t *testing.T) {
-	needCommand(t, "bash")
-	c := openConsole(t, "bash", "--norc", "--noprofile", "-i")
-	c.out.await(t, "prompt> ")
+	c := openShell(t)
 	c.write(`$FINITE -- sh -c 'read -r a; echo "g""ot $a"; exit 7' &` + "\n")
 	c.write("while ! jobs -s | grep -q Stopped; do sleep 0.05; done; echo sto'pped'\n")
 	c.out.await(t, "stopped")
@@ -150,9 +152,7 @@ func TestTerminalFromTheBackground(t *testing.T) {
 
 // In the background of a terminal, with TOSTOP set, what finite says does not stop it.
 func TestTerminalInTheBackground(t *testing.T) {
-	needCommand(t, "bash")
-	c := openConsole(t, "bash", "--norc", "--noprofile", "-i")
-	c.out.await(t, "prompt> ")
+	c := openShell(t)
 	c.write("stty tostop\n")
 	c.write("$FINITE -t 300ms -- sleep 1000 & wait $!; echo sta'tus' $?\n")
 	c.out.await(t, "status 124")
