@@ -5,8 +5,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 
 # The version is stamped here, so Go need not look into the repository, which it may not be allowed to (another owner), or cannot (an
-# image build, a tarball). With -trimpath the same sources give the same bytes wherever they are built.
-BUILD = CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
+# image build, a tarball). With -trimpath the same sources give the same bytes wherever they are built. -E is where the binary begins: before
+# the Go runtime, so that no signal is lost on it (signals/entry_linux.go).
+ENTRY = github.com/finite-init/finite/signals.entry
+BUILD = CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w -E $(ENTRY) -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
 
 DIST_ARCHS = amd64 arm64
 

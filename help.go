@@ -10,7 +10,7 @@ import (
 // Stamped in by the Makefile.
 var version, commit string
 
-func versionText(verbose bool) string {
+func versionText(verbose bool, source string) string {
 	v, c := version, commit
 	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
 		v = info.Main.Version // go install
@@ -28,7 +28,7 @@ func versionText(verbose bool) string {
 	}
 	text := fmt.Sprintf("finite %s (commit %s)\n", v, c)
 	if verbose {
-		text += fmt.Sprintf("%s %s/%s\nsignals: os/signal\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		text += fmt.Sprintf("%s %s/%s\nsignals: %s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, source)
 	}
 	return text
 }

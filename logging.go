@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/sirupsen/logrus"
@@ -76,39 +77,46 @@ func printable(s string) string {
 	}, s)
 }
 
-// stderr writes to descriptor 2 and never fails: a reader that is gone, or a descriptor that is closed, must not end an init. A write
-// may block; only the log's own goroutine does it, or finite before there is a command.
+// stderr writes to descriptor 2 and never fails: a reader that is gone, or a descriptor that is closed, must not end an init. Only the log's
+// own goroutine writes, or finite where there is no command.
 type stderr struct{}
 
 func (stderr) Write(p []byte) (int, error) {
-	_ = writeAll(unix.Stderr, p)
+	_ = writeAll(unix.Stderr, p, time.Time{})
 	return len(p), nil
 }
 
 // writeSoon is writeAll for a few lines that finite says without supervising anything: it has caught the signals that would end it, and a
-// reader that does not read must not keep it. A pipe that is ready has room for them (pipe(7), PIPE_BUF).
-func writeSoon(fd int, p []byte) error {
-	const limit = 1000 // ms
-	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, limit); err == nil && n == 0 {
-		return unix.ETIMEDOUT
-	}
-	return writeAll(fd, p)
-}
+// reader that does not read must not keep it.
+func writeSoon(fd int, p []byte) error { return writeAll(fd, p, time.Now().Add(time.Second)) }
 
-func writeAll(fd int, p []byte) error {
-	return signals.Shielded(func() error {
-		for len(p) > 0 {
-			n, err := unix.Write(fd, p)
-			switch err {
-			case nil:
-				p = p[n:]
-			case unix.EINTR:
-			case unix.EAGAIN: // somebody made it non-blocking, for everybody
-				_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
-			default:
-				return err
+// writeAll writes p to fd, until deadline if that is not zero. While the reader is slow it waits in Go and asks again: a write that blocked would
+// keep a thread of the runtime, and there may be no other (see pid1's reserve). O_NONBLOCK is no way to that, since it would be the command's
+// as well. What poll(2) says is ready takes a few lines (pipe(7), PIPE_BUF); only if another writer fills the pipe in between does a write block.
+func writeAll(fd int, p []byte, deadline time.Time) error {
+	const chunk, longest = 4096, 256 * time.Millisecond
+	wait := time.Millisecond
+	for len(p) > 0 {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 0)
+		if err == nil && n == 0 {
+			if !deadline.IsZero() && time.Now().After(deadline) {
+				return unix.ETIMEDOUT
 			}
+			time.Sleep(wait)
+			wait = min(2*wait, longest)
+			continue
 		}
-		return nil
-	})
+		err = signals.Shielded(func() (err error) {
+			n, err = unix.Write(fd, p[:min(len(p), chunk)])
+			return err
+		})
+		switch err {
+		case nil:
+			p, wait = p[n:], time.Millisecond
+		case unix.EINTR, unix.EAGAIN: // the latter where somebody made it non-blocking, for everybody
+		default:
+			return err
+		}
+	}
+	return nil
 }

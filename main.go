@@ -28,7 +28,7 @@ func main() {
 	if runtime.GOMAXPROCS(0) > 2 {
 		runtime.GOMAXPROCS(2) // bounds the number of threads, and with it what is needed when a pids limit is full
 	}
-	os.Exit(run(os.Args, os.Environ()))
+	os.Exit(run(os.Args, signals.Environ()))
 }
 
 // run does what the arguments say and returns the exit status.
@@ -42,7 +42,7 @@ func run(args, env []string) int {
 	case opts.help:
 		return printOut(helpText())
 	case opts.version:
-		return printOut(versionText(opts.verbosity > 0))
+		return printOut(versionText(opts.verbosity > 0, source.Name()))
 	}
 	cfg := opts.config
 	cfg.Env = withoutOptions(env)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,6 +84,10 @@ var optionTable = []option{
 	{
 		long: "stop-grace", arg: "D", help: "the same for a stop that is requested by TERM, INT, QUIT or HUP [off]",
 		set: func(o *options, v string) (err error) { o.config.StopGrace, err = parseDuration(v, 0, "off"); return },
+	},
+	{
+		long: "stop-delay", arg: "D", help: "hold the first signal that requests a stop back for D; a second one ends the wait [0]",
+		set: func(o *options, v string) (err error) { o.config.StopDelay, err = parseDuration(v, 0, ""); return },
 	},
 	{
 		long: "leftovers", arg: "POLICY", field: "Leftovers", help: "when the command has ended, what to do with the rest: terminate, kill, wait, leave [terminate]",
@@ -226,6 +231,9 @@ func parseOptions(args, env []string) (*options, error) {
 	if o.help || o.version {
 		return o, nil
 	}
+	if !slices.ContainsFunc(env, isOption) {
+		return o.finish(operands)
+	}
 	given := make(map[string]bool) // options that the environment has no say in
 	for i := range optionTable {
 		if row := &optionTable[i]; seen(i) {
@@ -239,6 +247,11 @@ func parseOptions(args, env []string) (*options, error) {
 			}
 		}
 	}
+	return o.finish(operands)
+}
+
+// finish checks what only the whole of the options can say.
+func (o *options) finish(operands []string) (*options, error) {
 	if o.group {
 		if o.forwarded && o.config.Forward != pid1.ForwardGroup {
 			return nil, fmt.Errorf("--group: contradicts --forward %v", o.config.Forward)
@@ -313,8 +326,14 @@ func lookupEnv(env []string, name string) (value string, ok bool) {
 	return value, ok
 }
 
+// isOption reports whether an entry of the environment looks like an option.
+func isOption(kv string) bool { return strings.HasPrefix(kv, "FINITE_") }
+
 // withoutOptions returns env without the variables that are options, so that a finite further down does not inherit a deadline.
 func withoutOptions(env []string) []string {
+	if !slices.ContainsFunc(env, isOption) {
+		return env
+	}
 	names := make(map[string]bool, len(optionTable))
 	for i := range optionTable {
 		if !optionTable[i].noEnv {

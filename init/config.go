@@ -92,6 +92,7 @@ type Config struct {
 	StopSignal unix.Signal   // the first signal when an ending begins here; 0: SIGTERM
 	Grace      time.Duration // from that signal to SIGKILL; 0: DefaultGrace; less than 0 ([Off]): SIGKILL at once
 	StopGrace  time.Duration // the same clock for a stop that was requested by a signal; 0 or Off: none, as with other inits
+	StopDelay  time.Duration // how long the first signal that requests a stop is held back; another one ends the wait; 0: not at all
 	GiveUp     time.Duration // from the last SIGKILL to the report of survivors; 0: DefaultGiveUp; Off: wait for ever
 
 	Leftovers Leftovers
@@ -110,7 +111,9 @@ type Config struct {
 	// Log gets what happens; nil: nothing is logged. It is used from one goroutine and may block: supervision does not wait for it.
 	Log *logrus.Logger
 
-	listenLate func() // called, in a goroutine, once the command has been started
+	listenLate func()            // called, in a goroutine, once the command has been started
+	inherited  signals.Inherited // what the command is to start with
+	exact      bool              // whether that is known
 }
 
 // ErrBusy says that another Run is under way in this process.
@@ -125,8 +128,8 @@ type UsageError struct {
 
 func (e *UsageError) Error() string { return fmt.Sprintf("%s %v: %s", e.Field, e.Value, e.Why) }
 
-// withDefaults returns the Config with zero values filled in, or an error that names the first field that is out of range.
-func (c Config) withDefaults(role nsutil.Role) (Config, error) {
+// setDefaults fills zero values in. It returns an error that names the first field that is out of range.
+func (c *Config) setDefaults(role nsutil.Role) error {
 	if c.StopSignal == 0 {
 		c.StopSignal = DefaultStopSignal
 	}
@@ -148,8 +151,8 @@ func (c Config) withDefaults(role nsutil.Role) (Config, error) {
 	case c.GiveUp < 0:
 		c.GiveUp = Off
 	}
-	bad := func(field string, value any, why string) (Config, error) {
-		return Config{}, &UsageError{Field: field, Value: value, Why: why}
+	bad := func(field string, value any, why string) error {
+		return &UsageError{Field: field, Value: value, Why: why}
 	}
 	switch {
 	case len(c.Args) == 0:
@@ -162,6 +165,8 @@ func (c Config) withDefaults(role nsutil.Role) (Config, error) {
 		return bad("TimeoutExit", c.TimeoutExit, "must be within 1-255, or TimeoutExitZero")
 	case c.Timeout < 0:
 		return bad("Timeout", c.Timeout, "must not be negative")
+	case c.StopDelay < 0:
+		return bad("StopDelay", c.StopDelay, "must not be negative")
 	case c.Leftovers > LeftoversLeave:
 		return bad("Leftovers", int(c.Leftovers), "not a policy")
 	case c.Leftovers == LeftoversLeave && role == nsutil.RoleInit:
@@ -171,5 +176,5 @@ func (c Config) withDefaults(role nsutil.Role) (Config, error) {
 	case c.ParentDeath < 0 || c.ParentDeath > signals.RTMax:
 		return bad("ParentDeath", int(c.ParentDeath), "not a signal")
 	}
-	return c, nil
+	return nil
 }

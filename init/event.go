@@ -67,17 +67,18 @@ type event struct {
 type timerID uint8
 
 const (
-	timerStart    timerID = iota // the start takes too long for a stop or a deadline that waits for it
-	timerGrace                   // the grace time of the ending that began first
-	timerDeadline                // the grace time of a deadline that fell into an ending with a later kill
-	timerGiveUp                  // what was killed has had its time
-	timerSettle                  // the command is gone, and nothing was heard of others for too long
-	timerProbe                   // ask again whether the PID namespace is empty
-	timerSurvey                  // the survivors could not be described in time
+	timerStart     timerID = iota // the start takes too long for a stop or a deadline that waits for it
+	timerGrace                    // the grace time of the ending that began first
+	timerDeadline                 // the grace time of a deadline that fell into an ending with a later kill
+	timerGiveUp                   // what was killed has had its time
+	timerSettle                   // the command is gone, and nothing was heard of others for too long
+	timerProbe                    // ask again whether the PID namespace is empty
+	timerSurvey                   // the survivors could not be described in time
+	timerStopDelay                // a stop signal was held back for long enough
 	timerCount
 )
 
-var timerNames = [...]string{"start", "grace", "deadline-grace", "give-up", "settle", "probe", "survey"}
+var timerNames = [...]string{"start", "grace", "deadline-grace", "give-up", "settle", "probe", "survey", "stop-delay"}
 
 func (t timerID) String() string { return timerNames[t] }
 

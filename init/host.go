@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -24,11 +25,16 @@ type host struct {
 	terminal *terminal // nil where there is none
 	missing  []string  // what finite has to do without
 
-	pid, pidfd int // the command, once adopted; pidfd is -1 where there is none
+	proc        *nsutil.Proc // nil until it is needed
+	procMounted bool
+
+	pid, pidfd int         // the command, once adopted; pidfd is -1 where there is none
+	byNumber   atomic.Bool // the command is signalled by its PID, so the reaper must not free that before the owner knows
 }
 
 func newHost(cfg *Config, role nsutil.Role, post func(event), done <-chan struct{}) *host {
 	h := &host{cfg: cfg, role: role, post: post, done: done, pidfd: -1}
+	h.byNumber.Store(true) // until there is something better
 	if role != nsutil.RoleInit {
 		if err := nsutil.BecomeSubreaper(); err != nil {
 			h.miss("subreaper")
@@ -49,11 +55,8 @@ func (h *host) without() []string { return h.missing }
 
 // start runs the reaper, which starts the command on its own thread.
 func (h *host) start() {
-	watcher := &reapWatcher{post: h.post, done: h.done, handled: make(chan struct{}, 1)}
+	watcher := &reapWatcher{post: h.post, done: h.done, byNumber: &h.byNumber, handled: make(chan struct{}, 1)}
 	go h.reaper.Run(func() int {
-		if sig := h.cfg.ParentDeath; sig != 0 {
-			h.watchParent(sig)
-		}
 		child, err := spawn(h.cfg, h.terminal)
 		if err != nil {
 			h.post(event{kind: evStartFailed, step: err.step, err: err.err})
@@ -70,22 +73,13 @@ func (h *host) start() {
 	}, watcher)
 }
 
-// watchParent runs on the reaper's thread, which lives as long as the process: the attribute is the thread's. A parent that was gone
-// before it was set has sent nothing, so what it would have sent is made up for.
-func (h *host) watchParent(sig unix.Signal) {
-	if err := nsutil.SetParentDeathSignal(sig); err != nil {
-		h.post(event{kind: evTrouble, err: err})
-		return
-	}
-	if unix.Getppid() != h.cfg.ParentPID {
-		h.post(event{kind: evSignal, signal: signals.Signal{Number: sig}})
-	}
-}
-
 func (h *host) adopt(pid, pidfd int) {
 	h.pid, h.pidfd = pid, pidfd
-	if pidfd < 0 {
+	switch {
+	case pidfd < 0, refused(signals.Send(pidfd, signals.Signal{}, false)): // the signal 0 only asks (kill(2))
 		h.miss("pidfd")
+	default:
+		h.byNumber.Store(false)
 	}
 	if h.terminal != nil && !h.terminal.adopt(pid) {
 		h.miss("foreground")
@@ -95,47 +89,80 @@ func (h *host) adopt(pid, pidfd int) {
 // errGone is why a signal is not sent to a command that was reaped, or that does not run yet.
 var errGone = errors.New("the command is not running")
 
-// signal is called for the command only between evStarted and evExited: within that time its PID is its own, and so is the number of a
-// process group that it leads.
-func (h *host) signal(target Forward, sig unix.Signal) error {
-	if target == ForwardAll {
-		return h.trees.signal(sig)
-	}
-	if h.pid == 0 {
+// signal is called for the command only between evStarted and evExited.
+func (h *host) signal(target Forward, sig signals.Signal) error {
+	switch {
+	case target == ForwardAll:
+		return h.trees.signal(sig.Number)
+	case h.pid == 0:
 		return errGone
-	}
-	if target == ForwardGroup {
-		// Only the group that the command leads, since clone. One that it has moved on to may be anybody's.
-		if group, err := unix.Getpgid(h.pid); err == nil && group == h.pid {
-			if err := unix.Kill(-group, sig); err != unix.ESRCH {
-				return wrapKill(err)
-			}
-		}
-	}
-	return h.signalChild(sig)
-}
-
-func (h *host) signalChild(sig unix.Signal) error {
-	if h.pidfd >= 0 {
-		err := nsutil.PidfdSignal(h.pidfd, sig)
-		if !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) {
+	case target == ForwardGroup:
+		if done, err := h.signalGroup(sig); done {
 			return err
 		}
-		// Refused by a filter, or really not permitted: kill(2) tells which. The child is unreaped, so the PID is its own.
-		if err := unix.Kill(h.pid, sig); err != nil {
-			return wrapKill(err)
-		}
-		h.miss("pidfd")
-		return nil
 	}
-	return wrapKill(unix.Kill(h.pid, sig))
+	if h.byNumber.Load() {
+		return signals.SendPID(h.pid, sig) // its own, since the reaper waits for the owner
+	}
+	return signals.Send(h.pidfd, sig, false)
 }
+
+// signalGroup signals the process group that the command has led since clone, if it is there still; one that the command has moved on to may
+// be anybody's.
+func (h *host) signalGroup(sig signals.Signal) (done bool, err error) {
+	if !h.byNumber.Load() {
+		switch err := signals.Send(h.pidfd, sig, true); {
+		case errors.Is(err, unix.ESRCH):
+			return false, nil
+		case !errors.Is(err, unix.EINVAL): // before Linux 6.9
+			return true, err
+		}
+		// Nobody is reaped until Unlock. If the command was not before, its number is its own until then.
+		h.reaper.Lock()
+		defer h.reaper.Unlock()
+		if errors.Is(signals.Send(h.pidfd, signals.Signal{}, false), unix.ESRCH) {
+			return true, errGone
+		}
+	}
+	if group, err := unix.Getpgid(h.pid); err != nil || group != h.pid {
+		return false, nil
+	}
+	err = unix.Kill(-h.pid, sig.Number)
+	return err != unix.ESRCH, wrapKill(err)
+}
+
+// refused reports whether a system call was not there, or not allowed.
+func refused(err error) bool { return errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) }
 
 func wrapKill(err error) error {
 	if err == nil {
 		return nil
 	}
 	return fmt.Errorf("kill: %w", err)
+}
+
+// identify looks up the sender's name, which may be another's by now if the sender is gone.
+func (h *host) identify(sender *signals.Sender) {
+	if sender.PID <= 0 {
+		return
+	}
+	if h.proc == nil {
+		h.proc = nsutil.NewProc()
+		h.procMounted = h.proc.Mounted()
+	}
+	if h.procMounted {
+		if stat, err := h.proc.Stat(sender.PID); err == nil {
+			sender.Comm = stat.Comm
+		}
+	}
+}
+
+// watchParent is called on a thread that lives as long as the process: the attribute is the thread's.
+func (h *host) watchParent(sig unix.Signal) (gone bool, err error) {
+	if err := nsutil.SetParentDeathSignal(sig); err != nil {
+		return false, err
+	}
+	return unix.Getppid() != h.cfg.ParentPID, nil
 }
 
 func (h *host) gone() bool {
@@ -181,13 +208,19 @@ func (h *host) close() {
 
 // reapWatcher turns what the reaper sees into events.
 type reapWatcher struct {
-	post    func(event)
-	done    <-chan struct{} // closed when the run is over
-	handled chan struct{}
+	post     func(event)
+	done     <-chan struct{} // closed when the run is over
+	byNumber *atomic.Bool
+	handled  chan struct{}
 }
 
-// Exited returns when the owner has handled the event: from then on it does not signal the command, whose PID is free after this.
+// Exited returns when the owner has handled the event, if the owner signals the command by its PID: from then on it does not, and after this the
+// PID is free. A pidfd needs no such care.
 func (w *reapWatcher) Exited(c reap.Change) {
+	if !w.byNumber.Load() {
+		w.post(event{kind: evExited, change: c})
+		return
+	}
 	w.post(event{kind: evExited, change: c, handled: w.handled})
 	select {
 	case <-w.handled:

@@ -1,6 +1,10 @@
 package pid1
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/signals"
+)
 
 // kernel is everything the runner does to the world. The real one is [host]; tests put another in its place, so that the runner can
 // be tried in a bubble of testing/synctest. All methods but start are called by the owner; none of them blocks.
@@ -10,8 +14,12 @@ type kernel interface {
 	start()
 	// adopt takes over the command that evStarted is about.
 	adopt(pid, pidfd int)
-	// signal sends sig to target.
-	signal(target Forward, sig unix.Signal) error
+	// watchParent has sig sent to this process when its parent ends, and reports whether the parent is gone already.
+	watchParent(sig unix.Signal) (gone bool, err error)
+	// signal sends sig to target, with the value that it came with.
+	signal(target Forward, sig signals.Signal) error
+	// identify adds the sender's name, if it can be had.
+	identify(sender *signals.Sender)
 	// gone reports whether the command is a zombie already.
 	gone() bool
 	// terminate sends sig and SIGCONT to the whole tree, once.

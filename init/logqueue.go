@@ -16,10 +16,11 @@ const (
 	logFlushLimit  = 500 * time.Millisecond
 )
 
-// logQueue hands lines to a goroutine of its own, which formats and writes them. add never blocks.
+// logQueue hands lines to a goroutine of its own, which formats and writes them, and which the first line starts. add and close are the
+// owner's; add never blocks.
 type logQueue struct {
 	logger  *logrus.Logger
-	lines   chan logLine
+	lines   chan logLine  // nil until there is a line
 	idle    chan struct{} // closed when the goroutine has ended
 	dropped atomic.Int64
 }
@@ -35,11 +36,9 @@ var logLevels = [...]logrus.Level{
 	levelDebug: logrus.DebugLevel, levelInfo: logrus.InfoLevel, levelWarn: logrus.WarnLevel, levelError: logrus.ErrorLevel,
 }
 
-func newLogQueue(logger *logrus.Logger) *logQueue {
-	q := &logQueue{logger: logger}
-	if logger == nil {
-		return q
-	}
+func newLogQueue(logger *logrus.Logger) *logQueue { return &logQueue{logger: logger} }
+
+func (q *logQueue) start() {
 	q.lines, q.idle = make(chan logLine, logQueueLength), make(chan struct{})
 	go func() {
 		defer close(q.idle)
@@ -47,7 +46,6 @@ func newLogQueue(logger *logrus.Logger) *logQueue {
 			q.write(line)
 		}
 	}()
-	return q
 }
 
 // write keeps a logger that panics (a hook of the caller's) from ending the process.
@@ -68,6 +66,9 @@ func (q *logQueue) add(l level, text string, f fields) {
 	if !q.enabled(l) {
 		return
 	}
+	if q.lines == nil {
+		q.start()
+	}
 	select {
 	case q.lines <- logLine{at: time.Now(), level: logLevels[l], text: text, fields: f}:
 	default:
@@ -77,7 +78,7 @@ func (q *logQueue) add(l level, text string, f fields) {
 
 // close waits for what is queued, for logFlushLimit at most, and returns how many lines were not written.
 func (q *logQueue) close() int {
-	if q.logger == nil {
+	if q.lines == nil {
 		return 0
 	}
 	close(q.lines)

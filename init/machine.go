@@ -42,6 +42,7 @@ type machine struct {
 
 	cloning bool             // the command is being started: it cannot be taken back
 	held    []signals.Signal // what arrived meanwhile
+	delayed signals.Signal   // a stop signal that is held back, while timerStopDelay is armed
 	pending eventKind        // evDeadline or evCancel that came meanwhile
 
 	actions []action // what handle returns: valid until the next call
@@ -138,6 +139,8 @@ func describeSender(s signals.Sender) string {
 	switch {
 	case !s.Known:
 		return ""
+	case s.Kernel:
+		return " from the kernel"
 	case s.PID == 0:
 		return " from outside the PID namespace"
 	case s.Comm != "":

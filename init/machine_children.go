@@ -30,6 +30,7 @@ func (m *machine) exited(ev event) {
 		return
 	}
 	// The grace time of an ending that is under way goes on: it is the time until SIGKILL for all.
+	m.dropDelayed()
 	m.transition(stateLeftovers, ev.change.String())
 	m.arm(timerSettle, settleLimit)
 }

@@ -65,6 +65,7 @@ func (m *machine) beginEnding(gone bool, kind Kind, why string) {
 		m.kill(why)
 		return
 	}
+	m.dropDelayed()
 	m.transition(stateStopping, why)
 	if !gone {
 		m.do(action{kind: actSend, sig: m.cfg.StopSignal, target: m.cfg.Forward})
@@ -103,6 +104,7 @@ func (m *machine) kill(why string) {
 	m.disarm(timerDeadline)
 	m.disarm(timerStart)
 	m.disarm(timerSettle)
+	m.dropDelayed()
 	if m.alive {
 		m.do(action{kind: actSend, sig: unix.SIGKILL, target: ForwardChild})
 	}
@@ -146,6 +148,8 @@ func (m *machine) timer(id timerID) {
 			m.do(action{kind: actSurvey})
 			m.arm(timerSurvey, surveyLimit)
 		}
+	case timerStopDelay:
+		m.delayOver()
 	case timerProbe:
 		m.do(action{kind: actLook})
 	case timerSettle:

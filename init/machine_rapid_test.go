@@ -10,6 +10,7 @@ import (
 
 	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/reap"
+	"github.com/finite-init/finite/signals"
 )
 
 // world checks what a machine does, whatever it is told.
@@ -82,6 +83,8 @@ func drawConfig(t *rapid.T) (*Config, nsutil.Role) {
 	role := rapid.SampledFrom([]nsutil.Role{nsutil.RoleInit, nsutil.RoleSubreaper}).Draw(t, "role")
 	cfg := testConfig(func(c *Config) {
 		c.Grace = rapid.SampledFrom([]time.Duration{Off, 0, time.Second}).Draw(t, "grace")
+		c.StopDelay = rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(t, "stop-delay")
+		c.inherited.Ignored = rapid.SampledFrom([]signals.Set{0, signals.SetOf(unix.SIGTERM, unix.SIGHUP)}).Draw(t, "ignored")
 		c.StopGrace = rapid.SampledFrom([]time.Duration{Off, time.Second}).Draw(t, "stop-grace")
 		c.GiveUp = rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(t, "give-up")
 		c.Leftovers = rapid.SampledFrom([]Leftovers{LeftoversTerminate, LeftoversKill, LeftoversWait, LeftoversLeave}).Draw(t, "leftovers")
@@ -106,7 +109,8 @@ func drawEvent(t *rapid.T) event {
 	case evStartFailed, evTrouble:
 		ev.err = unix.ENOENT
 	case evSignal:
-		ev.signal.Number = rapid.SampledFrom([]unix.Signal{1, 2, 10, 15, 18, 20, 40, 64}).Draw(t, "signal")
+		ev.signal.Passed = rapid.Bool().Draw(t, "passed")
+		ev.signal.Number = rapid.SampledFrom([]unix.Signal{1, 2, 9, 10, 15, 18, 20, 40, 64}).Draw(t, "signal")
 	case evReaped:
 		ev.count = rapid.IntRange(1, 9).Draw(t, "count")
 		ev.killed = rapid.IntRange(0, ev.count).Draw(t, "killed")

@@ -65,6 +65,37 @@ func (m *machine) hold(sig signals.Signal, stop bool) {
 	m.held = append(m.held, sig)
 }
 
+// passable is what may be passed on without asking the machine first, while the command runs, and what of that it need not even be told.
+func (m *machine) passable() (set, quiet signals.Set) {
+	if m.cfg.Forward == ForwardAll {
+		return 0, 0
+	}
+	for sig := unix.Signal(1); sig <= signals.RTMax; sig++ {
+		to, keep := m.cfg.Rewrite.Apply(sig)
+		switch {
+		case !keep || to != sig:
+		case sig == unix.SIGCONT: // comes with more than the signal
+		case m.cfg.StopDelay > 0 && m.isStop(sig, sig):
+		default:
+			set |= signals.SetOf(sig)
+			if !signals.IsStop(sig) {
+				quiet |= signals.SetOf(sig)
+			}
+		}
+	}
+	return set, quiet
+}
+
+// isStop reports whether a signal that is passed on as number asks for the end. SIGHUP alone, without a clock, is a plain signal: programs
+// reload on it. So is one that was ignored when finite was started, by nohup(1) for example: whoever did that does not want it to end anything.
+func (m *machine) isStop(arrived, number unix.Signal) bool {
+	if m.cfg.inherited.Ignored.Has(arrived) || !signals.IsStop(arrived) && !signals.IsStop(number) {
+		return false
+	}
+	reload := arrived == unix.SIGHUP && (number == unix.SIGHUP || !signals.IsStop(number))
+	return !reload || m.cfg.StopGrace != Off
+}
+
 func (m *machine) signalled(sig signals.Signal) {
 	arrived := sig.Number
 	number, keep := m.cfg.Rewrite.Apply(arrived)
@@ -73,24 +104,14 @@ func (m *machine) signalled(sig signals.Signal) {
 		m.note(levelDebug, signals.Name(arrived)+" dropped by a rule")
 		return
 	}
-	stop := signals.IsStop(arrived) || signals.IsStop(number)
 	switch m.state {
 	case stateStarting:
-		m.hold(sig, stop)
+		m.hold(sig, endsStart(arrived, number) && !m.cfg.inherited.Ignored.Has(arrived))
 	case stateRunning, stateStopping:
-		if number == unix.SIGCONT {
-			m.do(action{kind: actForeground})
+		if m.state == stateRunning && m.cfg.StopDelay > 0 && m.isStop(arrived, number) && m.delay(sig) {
+			return
 		}
-		sig.Number = number
-		if number == unix.SIGCONT && m.stopped {
-			// A terminal, and the shell behind it, stop and continue process groups: the command may wait for a child that was stopped with it.
-			m.forward(sig, max(m.cfg.Forward, ForwardGroup))
-		} else {
-			m.forward(sig, m.cfg.Forward)
-		}
-		if stop {
-			m.stopRequested(arrived, number, sig.Sender)
-		}
+		m.pass(sig, arrived, number)
 	case stateLeftovers:
 		// The command is gone, and its process group's number may already be somebody else's.
 		if m.cfg.Forward == ForwardAll {
@@ -99,11 +120,66 @@ func (m *machine) signalled(sig signals.Signal) {
 		} else {
 			m.counts.Undelivered++
 		}
-		if stop {
+		if signals.IsStop(arrived) || signals.IsStop(number) {
 			m.endLeftovers("a stop was requested by " + signals.Name(arrived))
 		}
 	default:
 		m.counts.Undelivered++
+	}
+}
+
+// endsStart reports whether a signal that arrives before there is a command ends the run: one that asks for an end, or whose default, which
+// nobody is there to change, would be the end at once.
+func endsStart(arrived, number unix.Signal) bool {
+	return signals.IsStop(arrived) || signals.IsStop(number) || arrived == unix.SIGKILL
+}
+
+// delay holds the first stop signal back; another one ends the wait, and is the one that is passed on. It returns false when there is
+// nothing more to wait for.
+func (m *machine) delay(sig signals.Signal) bool {
+	if m.armed[timerStopDelay] {
+		m.dropDelayed()
+		return false
+	}
+	m.delayed = sig
+	m.arm(timerStopDelay, m.cfg.StopDelay)
+	m.note(levelWarn, fmt.Sprintf("stop requested by %s%s: it is held back for %v, or until another one comes",
+		signals.Name(sig.Number), describeSender(sig.Sender), m.cfg.StopDelay))
+	return true
+}
+
+// dropDelayed forgets what delay held back: an ending of another kind has overtaken it.
+func (m *machine) dropDelayed() {
+	if m.armed[timerStopDelay] {
+		m.disarm(timerStopDelay)
+		m.counts.Undelivered++
+	}
+}
+
+// delayOver passes on what delay held back.
+func (m *machine) delayOver() {
+	if m.state == stateRunning {
+		number, _ := m.cfg.Rewrite.Apply(m.delayed.Number)
+		m.pass(m.delayed, m.delayed.Number, number)
+	} else {
+		m.counts.Undelivered++
+	}
+}
+
+// pass passes a signal on to the command, which runs, and sees whether it begins an ending.
+func (m *machine) pass(sig signals.Signal, arrived, number unix.Signal) {
+	sig.Number = number
+	target := m.cfg.Forward
+	if number == unix.SIGCONT {
+		m.do(action{kind: actForeground})
+		if m.stopped {
+			// A terminal, and the shell behind it, stop and continue process groups: the command may wait for a child that was stopped with it.
+			target = max(target, ForwardGroup)
+		}
+	}
+	m.forward(sig, target)
+	if signals.IsStop(arrived) || signals.IsStop(number) {
+		m.stopRequested(arrived, number, sig.Sender)
 	}
 }
 
@@ -118,17 +194,13 @@ func (m *machine) forwardFailed() {
 	m.counts.Undelivered++
 }
 
-// stopRequested begins an ending that a signal asked for. SIGHUP alone, without a clock, is a plain signal: programs reload on it.
+// stopRequested begins an ending that a signal asked for. The command has it, and is to act on it even if it was stopped.
 func (m *machine) stopRequested(arrived, number unix.Signal, sender signals.Sender) {
 	m.continued = false
 	if m.stopped {
 		m.resume()
 	}
-	if m.state == stateStopping {
-		return
-	}
-	reload := arrived == unix.SIGHUP && (number == unix.SIGHUP || !signals.IsStop(number))
-	if reload && m.cfg.StopGrace == Off {
+	if m.state == stateStopping || !m.isStop(arrived, number) {
 		return
 	}
 	m.cause = Cause{Kind: KindStopRequested, By: By{Signal: arrived, Sender: sender}}

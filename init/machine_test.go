@@ -20,6 +20,9 @@ const testPID = 7
 func (a action) String() string {
 	switch a.kind {
 	case actForward:
+		if a.signal.Passed {
+			return "passed " + signals.Name(a.signal.Number)
+		}
 		return fmt.Sprintf("forward %s %v", signals.Name(a.signal.Number), a.target)
 	case actSend:
 		return fmt.Sprintf("send %s %v", signals.Name(a.sig), a.target)
@@ -49,15 +52,18 @@ func testConfig(change func(*Config)) *Config {
 	if change != nil {
 		change(&cfg)
 	}
-	cfg, err := cfg.withDefaults(nsutil.RoleSubreaper)
-	if err != nil {
+	if err := cfg.setDefaults(nsutil.RoleSubreaper); err != nil {
 		panic(err)
 	}
 	return &cfg
 }
 
 // Events, in the short.
-func sig(s unix.Signal) event   { return event{kind: evSignal, signal: signals.Signal{Number: s}} }
+func sig(s unix.Signal) event { return event{kind: evSignal, signal: signals.Signal{Number: s}} }
+
+func passed(s unix.Signal) event {
+	return event{kind: evSignal, signal: signals.Signal{Number: s, Passed: true}}
+}
 func timer(id timerID) event    { return event{kind: evTimer, timer: id} }
 func just(kind eventKind) event { return event{kind: kind} }
 func exit(status int) event {
@@ -591,6 +597,109 @@ func TestMachine(t *testing.T) {
 			kind: KindExited,
 		},
 		{
+			name: "a stop signal is held back, and passed on when its time is over",
+			cfg:  func(c *Config) { c.StopDelay = 10 * time.Second; c.StopGrace = time.Second },
+			steps: []step{
+				{cloning, "", stateStarting},
+				{started, "", stateRunning},
+				{sig(unix.SIGTERM), "arm stop-delay 10s", stateRunning},
+				{sig(unix.SIGUSR1), "forward SIGUSR1 child", stateRunning},
+				{timer(timerStopDelay), "forward SIGTERM child; arm grace 1s", stateStopping},
+				{killed(unix.SIGTERM), "arm settle 1s", stateLeftovers},
+				{empty, "end", stateEnded},
+			},
+			kind: KindStopRequested, status: 143,
+			check: func(t *testing.T, m *machine) { wantCount(t, "undelivered", m.counts.Undelivered, 0) },
+		},
+		{
+			name: "a second stop signal ends the wait, and is the one that is passed on",
+			cfg:  func(c *Config) { c.StopDelay = 10 * time.Second },
+			steps: []step{
+				{cloning, "", stateStarting},
+				{started, "", stateRunning},
+				{sig(unix.SIGTERM), "arm stop-delay 10s", stateRunning},
+				{sig(unix.SIGINT), "disarm stop-delay; forward SIGINT child", stateStopping},
+				{sig(unix.SIGTERM), "forward SIGTERM child", stateStopping},
+				{killed(unix.SIGINT), "arm settle 1s", stateLeftovers},
+				{empty, "end", stateEnded},
+			},
+			kind: KindStopRequested, status: 130,
+			check: func(t *testing.T, m *machine) { wantCount(t, "undelivered", m.counts.Undelivered, 1) },
+		},
+		{
+			name: "the deadline overtakes a stop signal that is held back",
+			cfg:  func(c *Config) { c.StopDelay = 10 * time.Second },
+			steps: []step{
+				{cloning, "", stateStarting},
+				{started, "", stateRunning},
+				{sig(unix.SIGTERM), "arm stop-delay 10s", stateRunning},
+				{deadline, "disarm stop-delay; send SIGTERM child; arm grace 5s", stateStopping},
+				{killed(unix.SIGTERM), "arm settle 1s", stateLeftovers},
+				{empty, "end", stateEnded},
+			},
+			kind: KindDeadline, status: 124,
+		},
+		{
+			name: "the command ends by itself while a stop signal is held back",
+			cfg:  func(c *Config) { c.StopDelay = 10 * time.Second },
+			steps: []step{
+				{cloning, "", stateStarting},
+				{started, "", stateRunning},
+				{sig(unix.SIGTERM), "arm stop-delay 10s", stateRunning},
+				{exit(3), "disarm stop-delay; arm settle 1s", stateLeftovers},
+				{empty, "end", stateEnded},
+			},
+			kind: KindExited, status: 3,
+		},
+		{
+			name: "SIGHUP without a clock is not held back",
+			cfg:  func(c *Config) { c.StopDelay = 10 * time.Second },
+			steps: []step{
+				{cloning, "", stateStarting},
+				{started, "", stateRunning},
+				{sig(unix.SIGHUP), "forward SIGHUP child", stateRunning},
+				{exit(0), "arm settle 1s", stateLeftovers},
+				{empty, "end", stateEnded},
+			},
+			kind: KindExited,
+		},
+		{
+			name: "a signal that the source has passed on is not sent again, and begins a stop all the same",
+			cfg:  func(c *Config) { c.StopGrace = time.Second },
+			steps: []step{
+				{cloning, "", stateStarting},
+				{started, "", stateRunning},
+				{passed(unix.SIGUSR1), "passed SIGUSR1", stateRunning},
+				{passed(unix.SIGTERM), "passed SIGTERM; arm grace 1s", stateStopping},
+				{killed(unix.SIGTERM), "arm settle 1s", stateLeftovers},
+				{empty, "end", stateEnded},
+			},
+			kind: KindStopRequested, status: 143,
+			check: func(t *testing.T, m *machine) { wantCount(t, "forwarded", m.counts.Forwarded, 2) },
+		},
+		{
+			name: "a stop signal that was ignored at the start is a plain signal, before the command and after",
+			cfg: func(c *Config) {
+				c.StopGrace = time.Second
+				c.inherited.Ignored = signals.SetOf(unix.SIGHUP, unix.SIGINT)
+			},
+			steps: []step{
+				{sig(unix.SIGINT), "", stateStarting},
+				{cloning, "", stateStarting},
+				{started, "forward SIGINT child", stateRunning},
+				{sig(unix.SIGHUP), "forward SIGHUP child", stateRunning},
+				{sig(unix.SIGTERM), "forward SIGTERM child; arm grace 1s", stateStopping},
+				{killed(unix.SIGTERM), "arm settle 1s", stateLeftovers},
+				{empty, "end", stateEnded},
+			},
+			kind: KindStopRequested, status: 143,
+		},
+		{
+			name:  "SIGKILL for a parent that is gone, before there is a command",
+			steps: []step{{sig(unix.SIGKILL), "end", stateEnded}},
+			kind:  KindStopRequested, status: 137,
+		},
+		{
 			name: "an expected status is reported as 0",
 			cfg:  func(c *Config) { c.Expect = []int{3, 143} },
 			steps: []step{
@@ -682,6 +791,40 @@ func TestSeedRow9UnknownEventsAreCounted(t *testing.T) {
 	m.handle(timer(timerGrace))
 	m.handle(sig(unix.SIGTERM))
 	wantCount(t, "unexpected", m.counts.Unexpected, len(strange)+6)
+}
+
+// What the source may pass on by itself is what the machine would pass on as it is.
+func TestPassable(t *testing.T) {
+	all := ^signals.Set(0)
+	for name, tt := range map[string]struct {
+		cfg  func(*Config)
+		want signals.Set
+	}{
+		"everything but SIGCONT": {want: all &^ signals.SetOf(unix.SIGCONT)},
+		"not what is rewritten or dropped": {
+			cfg: func(c *Config) {
+				for _, rule := range []string{"TERM:QUIT", "HUP:0", "USR1:USR1"} {
+					if err := c.Rewrite.ParseRule(rule); err != nil {
+						panic(err)
+					}
+				}
+			},
+			want: all &^ signals.SetOf(unix.SIGCONT, unix.SIGTERM, unix.SIGHUP),
+		},
+		"not what may be held back": {
+			cfg:  func(c *Config) { c.StopDelay = time.Second },
+			want: all &^ signals.SetOf(unix.SIGCONT, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT),
+		},
+		"a whole tree takes a walk": {cfg: func(c *Config) { c.Forward = ForwardAll }},
+	} {
+		got, quiet := newMachine(testConfig(tt.cfg), nsutil.RoleSubreaper).passable()
+		if got != tt.want {
+			t.Errorf("%s: %#x, want %#x", name, got, tt.want)
+		}
+		if want := got &^ signals.SetOf(unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP); quiet != want {
+			t.Errorf("%s: quiet %#x, want %#x", name, quiet, want)
+		}
+	}
 }
 
 // Seed row 10: "stopping" is true exactly from the event that began it, and every transition is said once, with its cause.

@@ -21,27 +21,26 @@ var busy atomic.Bool
 // a failed start included, is in the Result. Run makes the process a child subreaper and leaves it one.
 func Run(ctx context.Context, cfg Config) (Result, error) {
 	role := nsutil.CurrentRole()
-	cfg, err := cfg.withDefaults(role)
-	if err != nil {
+	if err := cfg.setDefaults(role); err != nil {
 		return Result{ExitStatus: StatusFailure}, err
 	}
 	if !busy.CompareAndSwap(false, true) {
 		return Result{ExitStatus: StatusFailure}, ErrBusy
 	}
 	defer busy.Store(false)
-	if err := reserveDescriptors(); err != nil {
-		return Result{ExitStatus: StatusFailure}, err
-	}
 	src := cfg.Source
 	if src == nil {
 		src = signals.Listen()
 		defer src.Close()
 	}
-	cfg.listenLate = src.ListenLate
+	if err := reserveDescriptors(src.Polls()); err != nil {
+		return Result{ExitStatus: StatusFailure}, err
+	}
+	cfg.listenLate = src.Late
+	cfg.inherited, cfg.exact = signals.AtStart()
 	if cfg.ParentPID == 0 {
 		cfg.ParentPID = unix.Getppid()
 	}
-	reserveThreads()
 	r := newRunner(&cfg, role, src)
 	r.kernel = newHost(&cfg, role, r.post, r.done)
 	return r.run(ctx), nil

@@ -183,7 +183,7 @@ func TestRunWithAPanickingLog(t *testing.T) {
 func TestSeedRow11SignalsDuringTheEnd(t *testing.T) {
 	source := signals.Listen() // outlives every run, as in the binary
 	defer source.Close()
-	source.ListenLate()
+	source.Late()
 	stop := make(chan struct{})
 	defer close(stop)
 	go func() {
@@ -262,4 +262,17 @@ func TestWallTimer(t *testing.T) {
 	}
 	w := newWallTimer(time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), func() { t.Error("fired early") })
 	w.close()
+}
+
+// A parent that is gone when its death is to be watched: as if it had died a moment later, and nothing is started.
+func TestRunWithoutItsParent(t *testing.T) {
+	started := t.TempDir() + "/started"
+	res, err := Run(t.Context(), Config{Args: []string{"touch", started}, ParentDeath: unix.SIGTERM, ParentPID: unix.Getppid() + 1})
+	if err != nil || res.ExitStatus != 143 || res.PID != 0 || res.Cause.Kind != KindStopRequested {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if _, err := os.Stat(started); err == nil {
+		t.Error("the command was started")
+	}
+	_ = unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0)
 }

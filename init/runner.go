@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 	"github.com/finite-init/finite/signals"
 )
 
-const eventQueue = 256 // events that may wait; a sender beyond that waits itself
+const eventQueue = 64 // events that may wait; a sender beyond that waits itself
 
 // runner is the owner: it feeds the machine and carries out what the machine says. Only its own goroutine touches its fields, except
 // for events and done.
@@ -38,6 +39,7 @@ type runner struct {
 	finished bool
 	panics   int
 	noProc   bool
+	quiet    int // the source's count before this run
 }
 
 func newRunner(cfg *Config, role nsutil.Role, source *signals.Source) *runner {
@@ -58,6 +60,7 @@ func (r *runner) post(ev event) {
 // run is the whole of it, from before the start to after the end.
 func (r *runner) run(ctx context.Context) Result {
 	r.begun = time.Now()
+	r.quiet = r.source.Quiet()
 	r.caller = ctx
 	r.watch(ctx)
 	if !r.cfg.Deadline.IsZero() {
@@ -67,20 +70,52 @@ func (r *runner) run(ctx context.Context) Result {
 	for !r.finished {
 		select {
 		case ev := <-r.events:
+			// A signal that the source has passed on by itself may be why this event came: it was there first.
+			r.settle()
 			r.step(ev)
 		case sig := <-r.source.C:
-			r.step(event{kind: evSignal, signal: sig})
+			r.signal(sig)
 		}
 	}
 	return r.finish()
 }
 
-// before looks once whether the end was asked for already, and otherwise has the command started.
-func (r *runner) before() {
-	for !r.finished {
+// settle handles the signals that have arrived until now.
+func (r *runner) settle() {
+	for mark := r.source.Mark(); !r.finished && !r.source.Reached(mark); {
 		select {
 		case sig := <-r.source.C:
-			r.step(event{kind: evSignal, signal: sig})
+			r.signal(sig)
+		default:
+			runtime.Gosched() // it is on its way
+		}
+	}
+}
+
+// signal tells the machine of one signal.
+func (r *runner) signal(sig signals.Signal) {
+	defer r.source.Done(sig)
+	if r.log.enabled(levelInfo) || signals.IsStop(sig.Number) {
+		r.kernel.identify(&sig.Sender)
+	}
+	r.step(event{kind: evSignal, signal: sig})
+}
+
+// before looks once whether the end was asked for already, and otherwise has the command started.
+func (r *runner) before() {
+	if sig := r.cfg.ParentDeath; sig != 0 {
+		switch gone, err := r.kernel.watchParent(sig); {
+		case err != nil:
+			r.step(event{kind: evTrouble, err: err})
+		case gone: // before that was set, so nothing was sent
+			r.step(event{kind: evSignal, signal: signals.Signal{Number: sig, Sender: signals.Sender{Known: true, Kernel: true}}})
+		}
+	}
+	for !r.finished {
+		r.settle()
+		select {
+		case sig := <-r.source.C:
+			r.signal(sig)
 			continue
 		case ev := <-r.events:
 			r.step(ev)
@@ -95,6 +130,7 @@ func (r *runner) before() {
 			r.step(event{kind: evDeadline})
 			continue
 		}
+		reserveThreads(r.source.Threads)
 		r.step(event{kind: evCloning})
 		r.startClock() // a start can hang, and is timed then; once there is a command, its time counts from there
 		r.kernel.start()
@@ -138,12 +174,22 @@ func (r *runner) step(ev event) {
 	case evDeadline, evCancel:
 		// What was observed first counts, and the command's end can be observed before the reaper's word of it is here.
 		ev.gone = r.m.alive && r.kernel.gone()
+	case evExited:
+		r.source.Pass(-1, false, 0, 0)
 	}
 	r.perform(r.m.handle(ev))
 	for len(r.answer) > 0 {
 		next := r.answer[0]
 		r.answer = r.answer[1:]
 		r.perform(r.m.handle(next))
+	}
+	if ev.kind == evStarted && r.m.alive && ev.pidfd >= 0 {
+		// What has waited until now was sent by the machine; from here on most signals need not wait for it.
+		set, quiet := r.m.passable()
+		if r.log.enabled(levelInfo) {
+			quiet = 0 // each is told
+		}
+		r.source.Pass(ev.pidfd, r.cfg.Forward == ForwardGroup, set, quiet)
 	}
 }
 
@@ -170,7 +216,7 @@ func (r *runner) perform(actions []action) {
 		case actForward:
 			r.forward(a)
 		case actSend:
-			r.rung(signals.Name(a.sig), a.target.String(), r.kernel.signal(a.target, a.sig))
+			r.rung(signals.Name(a.sig), a.target.String(), r.kernel.signal(a.target, signals.Signal{Number: a.sig}))
 		case actTerminate:
 			r.kernel.terminate(a.sig)
 			r.rung("leftovers", "all", nil)
@@ -204,7 +250,10 @@ func (r *runner) perform(actions []action) {
 }
 
 func (r *runner) forward(a *action) {
-	err := r.kernel.signal(a.target, a.signal.Number)
+	var err error
+	if !a.signal.Passed {
+		err = r.kernel.signal(a.target, a.signal)
+	}
 	name := signals.Name(a.signal.Number)
 	if err != nil {
 		r.m.forwardFailed()
@@ -254,6 +303,7 @@ func (r *runner) finish() Result {
 		}
 	}
 	close(r.done) // nobody waits for the owner any more
+	r.source.Pass(-1, false, 0, 0)
 	r.drain()
 	r.kernel.close()
 	m := r.m
@@ -266,7 +316,12 @@ func (r *runner) finish() Result {
 	if res.Started.IsZero() {
 		res.Started = r.begun
 	}
+	res.Counts.Forwarded += r.source.Quiet() - r.quiet
 	res.ExitStatus = exitStatus(r.cfg, m.cause, m.pid != 0)
+	if lost := r.source.Lost(); lost > 0 {
+		res.Counts.Undelivered += lost
+		r.log.add(levelWarn, fmt.Sprintf("%d real-time signals were lost: no memory was left to keep them", lost), nil)
+	}
 	res.Counts.LogDropped = r.log.close()
 	return res
 }
@@ -281,6 +336,7 @@ func (r *runner) missing() []string {
 
 // drain counts what came and could not be acted on any more.
 func (r *runner) drain() {
+	mark := r.source.Mark()
 	for {
 		select {
 		case ev := <-r.events:
@@ -290,10 +346,14 @@ func (r *runner) drain() {
 			if ev.handled != nil {
 				ev.handled <- struct{}{}
 			}
-		case <-r.source.C:
+		case sig := <-r.source.C:
 			r.m.counts.Undelivered++
+			r.source.Done(sig)
 		default:
-			return
+			if r.source.Reached(mark) {
+				return
+			}
+			runtime.Gosched()
 		}
 	}
 }

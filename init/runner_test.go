@@ -15,10 +15,11 @@ import (
 
 // fakeKernel is a world with one command in it, which reacts to signals as the test says.
 type fakeKernel struct {
-	post    func(event)
-	onStart func(*fakeKernel)
-	react   func(k *fakeKernel, sig unix.Signal) // nil: deaf
-	zombie  bool
+	post     func(event)
+	onStart  func(*fakeKernel)
+	react    func(k *fakeKernel, sig unix.Signal) // nil: deaf
+	zombie   bool
+	orphaned bool // the parent is gone already
 
 	began time.Time
 	got   []string
@@ -39,13 +40,16 @@ func (k *fakeKernel) start() {
 
 func (k *fakeKernel) adopt(int, int) { k.began = time.Now() }
 
-func (k *fakeKernel) signal(_ Forward, sig unix.Signal) error {
-	k.note(signals.Name(sig))
+func (k *fakeKernel) signal(_ Forward, sig signals.Signal) error {
+	k.note(signals.Name(sig.Number))
 	if k.react != nil {
-		go k.react(k, sig)
+		go k.react(k, sig.Number)
 	}
 	return nil
 }
+
+func (k *fakeKernel) watchParent(unix.Signal) (bool, error) { return k.orphaned, nil }
+func (k *fakeKernel) identify(s *signals.Sender)            { s.Comm = "sender" }
 
 // die is what the reaper says of the command's end, in a tree with nobody else.
 func (k *fakeKernel) die(c reap.Change) {
@@ -247,6 +251,40 @@ func TestRunnerStartsNothingTooLate(t *testing.T) {
 	}
 }
 
+// A parent that is gone before its death can be watched sends nothing any more, so the run goes on as if it had: nothing is started.
+func TestRunnerParentIsGone(t *testing.T) {
+	for sig, status := range map[unix.Signal]int{unix.SIGTERM: 143, unix.SIGKILL: 137} {
+		k := &fakeKernel{orphaned: true, onStart: func(*fakeKernel) { t.Error("the command was started") }}
+		res, _ := runFake(t.Context(), testConfig(func(c *Config) { c.ParentDeath = sig }), k, nil)
+		if res.PID != 0 || res.ExitStatus != status {
+			t.Errorf("%v: pid %d, status %d; want 0, %d", sig, res.PID, res.ExitStatus, status)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		k := &fakeKernel{orphaned: true, react: func(k *fakeKernel, sig unix.Signal) { k.die(reap.Change{Code: reap.CodeExited, Status: int(sig)}) }}
+		res, _ := runFake(t.Context(), testConfig(func(c *Config) { c.ParentDeath = unix.SIGUSR1 }), k, nil)
+		if res.ExitStatus != int(unix.SIGUSR1) {
+			t.Errorf("status %d: SIGUSR1 did not reach the command", res.ExitStatus)
+		}
+	})
+}
+
+// Who asked for a stop is in the result, with the name that the kernel knew.
+func TestRunnerNamesTheSender(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		incoming := make(chan signals.Signal)
+		time.AfterFunc(time.Second, func() {
+			incoming <- signals.Signal{Number: unix.SIGTERM, Sender: signals.Sender{Known: true, PID: 42, UID: 7}}
+		})
+		k := &fakeKernel{react: func(k *fakeKernel, sig unix.Signal) { k.die(reap.Change{Code: reap.CodeKilled, Status: int(sig)}) }}
+		res, _ := runFake(t.Context(), testConfig(nil), k, incoming)
+		want := By{Signal: unix.SIGTERM, Sender: signals.Sender{Known: true, PID: 42, UID: 7, Comm: "sender"}}
+		if res.Cause.By != want {
+			t.Errorf("by %+v, want %+v", res.Cause.By, want)
+		}
+	})
+}
+
 // A panic in what handles an event is logged and counted, and the run goes on to its end.
 func TestSeedRow9APanicDoesNotEndTheRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -268,4 +306,4 @@ func TestSeedRow9APanicDoesNotEndTheRun(t *testing.T) {
 
 type panickyKernel struct{ *fakeKernel }
 
-func (panickyKernel) signal(Forward, unix.Signal) error { panic("on purpose") }
+func (panickyKernel) signal(Forward, signals.Signal) error { panic("on purpose") }

@@ -3,11 +3,12 @@ package pid1
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/signals"
 )
 
 // child is a command that was started.
@@ -29,17 +30,17 @@ func (e *startError) Error() string { return fmt.Sprintf("%s: %v", e.step, e.err
 func spawn(cfg *Config, term *terminal) (child, *startError) {
 	env := cfg.Env
 	if env == nil {
-		env = os.Environ()
+		env = signals.Environ()
 	}
 	path, err := lookPath(cfg.Args[0], env)
 	if err != nil {
 		return child{}, &startError{StepLookup, err}
 	}
-	c, err := fork(path, cfg.Args, env, cfg.Dir, term)
+	c, err := fork(cfg, path, cfg.Args, env, term)
 	if errors.Is(err, unix.ENOEXEC) {
 		// A script without an interpreter line: as execvp(3) and every shell do.
 		args := append([]string{"/bin/sh", path}, cfg.Args[1:]...)
-		if viaShell, shellErr := fork(args[0], args, env, cfg.Dir, term); shellErr == nil {
+		if viaShell, shellErr := fork(cfg, args[0], args, env, term); shellErr == nil {
 			return viaShell, nil
 		}
 	}
@@ -52,25 +53,28 @@ func spawn(cfg *Config, term *terminal) (child, *startError) {
 	return child{}, &startError{StepExec, err}
 }
 
+// forkMode is what is asked of the kernel that it may refuse.
+type forkMode struct {
+	pidfd bool
+	tty   int // the terminal whose foreground the command gets; -1: none
+}
+
 // fork tries to start path with everything, and then without what the kernel, a filter or the terminal refuses. A refusal that is really
 // the execution's comes back from every try.
-func fork(path string, args, env []string, dir string, term *terminal) (child, error) {
+func fork(cfg *Config, path string, args, env []string, term *terminal) (child, error) {
+	tty := -1
+	if term != nil && term.foreground {
+		tty = term.fd
+	}
 	var first error
-	for _, try := range []struct{ pidfd, foreground bool }{{true, true}, {true, false}, {false, true}, {false, false}} {
-		if try.foreground && (term == nil || !term.foreground) {
-			continue
-		}
-		c := child{pidfd: -1}
-		sys := &syscall.SysProcAttr{Setpgid: true}
-		if try.pidfd {
-			sys.PidFD = &c.pidfd
-		}
-		if try.foreground {
-			sys.Foreground, sys.Ctty = true, term.fd
-		}
-		attr := &syscall.ProcAttr{Dir: dir, Env: env, Files: []uintptr{0, 1, 2}, Sys: sys}
+	for _, how := range []forkMode{{true, tty}, {true, -1}, {false, tty}, {false, -1}} {
+		var c child
 		var err error
-		c.pid, err = syscall.ForkExec(path, args, attr)
+		if cfg.exact {
+			c, err = forkInherited(how, path, args, env, cfg.Dir, &cfg.inherited)
+		} else {
+			c, err = forkExec(how, path, args, env, cfg.Dir)
+		}
 		switch err {
 		case nil:
 			return c, nil
@@ -83,6 +87,22 @@ func fork(path string, args, env []string, dir string, term *terminal) (child, e
 		}
 	}
 	return child{}, first
+}
+
+// forkExec starts a command with what the Go runtime makes of the inherited signal mask and ignored set.
+func forkExec(how forkMode, path string, args, env []string, dir string) (child, error) {
+	c := child{pidfd: -1}
+	sys := &syscall.SysProcAttr{Setpgid: true}
+	if how.pidfd {
+		sys.PidFD = &c.pidfd
+	}
+	if how.tty >= 0 {
+		sys.Foreground, sys.Ctty = true, how.tty
+	}
+	attr := &syscall.ProcAttr{Dir: dir, Env: env, Files: []uintptr{0, 1, 2}, Sys: sys}
+	var err error
+	c.pid, err = syscall.ForkExec(path, args, attr)
+	return c, err
 }
 
 // defaultPath is where commands are looked up if the environment has no PATH.

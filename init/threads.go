@@ -1,49 +1,29 @@
 package pid1
 
 import (
-	"fmt"
 	"runtime"
 	"sync"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-// reserveDescriptors has the runtime open what it needs for timers (epoll and eventfd) now, and makes sure before that there is room for
-// them: without a descriptor the runtime aborts, and no recover helps. The same number is left for the sweeps over the tree.
-func reserveDescriptors() error {
-	const needed = 4
-	var fds []int
-	var err error
-	for len(fds) < needed && err == nil {
-		var fd int
-		if fd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err == nil {
-			fds = append(fds, fd)
-		}
-	}
-	for _, fd := range fds {
-		_ = unix.Close(fd)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot reserve %d file descriptors: %w", needed, err)
-	}
-	time.NewTimer(time.Hour).Stop()
-	return nil
-}
+// A pids limit that the command has filled makes clone(2) fail, and a Go runtime that needs a thread then aborts, which no recover prevents;
+// threads that exist are kept and used again. So they are made before the command is: with neededThreads, the reaper can be in its wait
+// while the owner and the killer of the tree run. Nothing else keeps a thread: a log writer whose reader is slow waits in Go.
+const neededThreads = 3
 
-// reservedThreads is how many threads that run Go code exist before the command does. A pids limit that the command has filled makes
-// clone(2) fail, and a Go runtime that needs a thread then aborts; threads that exist are kept and used again. At the last minute four
-// are busy at the same time: the reaper in its wait, a log writer in its write, and two that run Go code (the owner, the killer of
-// the tree).
-const reservedThreads = 4
+// runtimeThreads is what the runtime has besides: its monitor.
+const runtimeThreads = 1
 
-// reserveThreads makes the threads, by holding that many at the same time. It is not done beside the start of the command: the runtime
-// makes some threads later than it decides to, through a thread of its own, and a fork bomb fills a limit within milliseconds.
-func reserveThreads() {
+// reserveThreads makes sure that there are enough threads. The runtime has made as many by now on most machines; if count, which counts those
+// that are its, says otherwise or fails, so many are held at the same time. That is not done beside the start of the command: a fork bomb
+// fills a limit within milliseconds.
+func reserveThreads(count func() (int, error)) {
+	if n, err := count(); err == nil && n >= neededThreads+runtimeThreads {
+		return
+	}
 	var ready, done sync.WaitGroup
-	ready.Add(reservedThreads)
-	done.Add(reservedThreads)
-	for range reservedThreads {
+	ready.Add(neededThreads)
+	done.Add(neededThreads)
+	for range neededThreads {
 		go func() {
 			defer done.Done()
 			runtime.LockOSThread()

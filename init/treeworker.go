@@ -12,11 +12,14 @@ import (
 )
 
 // treeWorker signals trees away from the owner, because a walk over thousands of processes takes tens of milliseconds. Jobs are done in
-// the order in which they were given; the kill goes on until the survey or the end.
+// the order in which they were given, by a goroutine that the first one starts; the kill goes on until the survey or the end. Its methods
+// are the owner's.
 type treeWorker struct {
+	role     nsutil.Role
+	pin      nsutil.Pinner
 	post     func(event)
-	jobs     chan func(*nsutil.Tree)
-	idle     chan struct{} // closed when the worker has ended
+	jobs     chan func(*nsutil.Tree) // nil until there is a job
+	idle     chan struct{}           // closed when the goroutine has ended
 	stopKill chan struct{}
 	stopOnce sync.Once
 }
@@ -26,15 +29,18 @@ const treeJobs = 64 // jobs that may wait; more are refused
 var errTreeBusy = errors.New("too many signals to the whole tree are waiting")
 
 func newTreeWorker(role nsutil.Role, pin nsutil.Pinner, post func(event)) *treeWorker {
-	w := &treeWorker{post: post, jobs: make(chan func(*nsutil.Tree), treeJobs), stopKill: make(chan struct{}), idle: make(chan struct{})}
+	return &treeWorker{role: role, pin: pin, post: post, stopKill: make(chan struct{})}
+}
+
+func (w *treeWorker) start() {
+	w.jobs, w.idle = make(chan func(*nsutil.Tree), treeJobs), make(chan struct{})
 	go func() {
 		defer close(w.idle)
-		tree := nsutil.NewTree(role, pin)
+		tree := nsutil.NewTree(w.role, w.pin)
 		for job := range w.jobs {
 			w.run(job, tree)
 		}
 	}()
-	return w
 }
 
 // run does one job. It reads what others write to /proc, so a mistake in that must not end the process.
@@ -52,6 +58,9 @@ func (w *treeWorker) failed(err error) {
 }
 
 func (w *treeWorker) do(job func(*nsutil.Tree)) error {
+	if w.jobs == nil {
+		w.start()
+	}
 	select {
 	case w.jobs <- job:
 		return nil
@@ -92,6 +101,9 @@ func (w *treeWorker) stop() { w.stopOnce.Do(func() { close(w.stopKill) }) }
 // close ends the kill and the worker, and waits for that: after it, nobody is signalled, who may be the next run's command. The wait is
 // bounded by surveyLimit, against a /proc that does not answer.
 func (w *treeWorker) close() {
+	if w.jobs == nil {
+		return
+	}
 	w.stop()
 	close(w.jobs)
 	limit := time.NewTimer(surveyLimit)

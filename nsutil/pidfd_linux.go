@@ -1,19 +1,8 @@
 package nsutil
 
 import (
-	"fmt"
-
 	"golang.org/x/sys/unix"
 )
-
-// PidfdSignal sends sig to the process that pidfd names (pidfd_send_signal(2), Linux 5.1). A zombie takes it without error;
-// ESRCH comes once the process was reaped.
-func PidfdSignal(pidfd int, sig unix.Signal) error {
-	if err := unix.PidfdSendSignal(pidfd, sig, nil, 0); err != nil {
-		return fmt.Errorf("pidfd_send_signal: %w", err)
-	}
-	return nil
-}
 
 // PidfdReadable reports whether the process that pidfd names has ended (poll(2) on it; Linux 5.3). It does not block.
 func PidfdReadable(pidfd int) bool {

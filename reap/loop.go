@@ -2,7 +2,6 @@ package reap
 
 import (
 	"errors"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -68,11 +67,9 @@ func (l *Loop) Close() {
 	l.Again()
 }
 
-// Run locks the calling goroutine to its thread, calls start there, which starts the child and returns its PID, and then waits
-// for children until Close. If start returns 0, there is no registered child: what it has to say about that it says itself.
+// Run calls start, which starts the child and returns its PID, and then waits for children until Close, in a system call that keeps the
+// thread for as long. If start returns 0, there is no registered child: what it has to say about that it says itself.
 func (l *Loop) Run(start func() (pid int), h Handler) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	const changes = unix.WEXITED | unix.WSTOPPED | unix.WCONTINUED
 	var w waiter
 	batch := make([]Change, 0, batchSize)

@@ -38,6 +38,8 @@ func (w *waiter) wait(idType, id, options int) (c Change, found bool, err error)
 			return w.change(), w.info.pid != 0, nil
 		case unix.EINTR:
 			continue
+		case unix.ECHILD:
+			return Change{}, false, errno // it is no error
 		}
 		return Change{}, false, fmt.Errorf("waitid: %w", errno)
 	}
@@ -63,4 +65,10 @@ func HasEnded(pid int) bool {
 	var w waiter
 	_, found, err := w.wait(unix.P_PID, pid, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT)
 	return err == nil && found
+}
+
+// Discard consumes the child pid, which is ending, and waits for that.
+func Discard(pid int) {
+	var w waiter
+	_, _, _ = w.wait(unix.P_PID, pid, unix.WEXITED)
 }

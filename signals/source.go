@@ -1,125 +1,158 @@
 package signals
 
 import (
-	"os"
-	"os/signal"
-	"sync"
+	"errors"
 
 	"golang.org/x/sys/unix"
 )
 
 // Sender says who sent a signal. The zero value, with Known false, means that the source cannot tell.
 type Sender struct {
-	Known bool
-	PID   int    // 0: from outside this PID namespace
-	UID   int    // the sender's real user ID, as seen from this user namespace
-	Comm  string // the sender's name at the time it was looked up; may be empty
+	Known  bool
+	Kernel bool   // the kernel itself: a key on the terminal, a timer, a limit. There is no PID then
+	PID    int    // 0: from outside this PID namespace
+	UID    int    // the sender's real user ID, as seen from this user namespace
+	Comm   string // the sender's name at the time it was looked up; a source leaves it empty
 }
 
 // Signal is one signal that arrived.
 type Signal struct {
 	Number unix.Signal
 	Sender Sender
+	Code   int32  // si_code (sigaction(2)); SI_QUEUE has a value
+	Value  uint64 // si_value
+	Passed bool   // the source has passed it on already: see [Source.Pass]
+
+	recorded bool // it counts for Mark
 }
 
-// Source delivers the signals that were sent to this process. C is never closed; Close ends the delivery.
+// Source delivers the signals that were sent to this process, on C, which is never closed.
 type Source struct {
 	C <-chan Signal
 
-	c         chan Signal
-	done      chan struct{}
-	closeOnce sync.Once
-	late      sync.Once
+	// Late, if not nil, catches what is not caught yet. It may take milliseconds.
+	Late func()
 
-	mu       sync.Mutex
-	channels []chan os.Signal
+	entry  *entrySource // one of these is nil
+	notify *notifySource
 }
 
-// stops are the signals that are caught before the command starts, and must be: their default would end this process. Each signal
-// costs about 30 µs, because os/signal hands it to a thread of its own.
-var stops = []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT}
-
-// standard are the rest of what is usually sent. Until they are caught the Go runtime swallows them. Not here: what cannot be caught
-// (KILL, STOP), what is the runtime's or the reaper's (URG, PROF, CHLD).
-var standard = []unix.Signal{
-	unix.SIGUSR1, unix.SIGUSR2, unix.SIGCONT, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGWINCH,
-	unix.SIGPIPE, unix.SIGALRM, unix.SIGSTKFLT, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGVTALRM, unix.SIGIO, unix.SIGPWR,
+// Name names the mechanism.
+func (s *Source) Name() string {
+	if s.entry != nil {
+		return "entry"
+	}
+	return "os/signal"
 }
 
-// faults are the signals of a program's own mistakes. Of these, os/signal delivers those that a process sent with kill(2); a real
-// fault stays what it is.
-var faults = []unix.Signal{
-	unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGSYS,
+// Polls reports whether the source has made the runtime open the descriptors by which it polls others.
+func (s *Source) Polls() bool { return s.entry != nil }
+
+// Done says that a signal from C has been dealt with. Every one must be, in their order.
+func (s *Source) Done(sig Signal) {
+	if s.entry != nil {
+		s.entry.finished(sig)
+	}
 }
 
-// Listen starts to catch signals. Those that ask for an end (SIGTERM, SIGINT, SIGHUP, SIGQUIT) are caught when it returns; call
-// [Source.ListenLate] for the rest.
-func Listen() *Source {
-	s := &Source{c: make(chan Signal), done: make(chan struct{})}
-	s.C = s.c
-	for _, sig := range stops {
-		s.add(sig)
+// Mark returns a mark for what has arrived until now, for Reached. Where the mechanism cannot tell, everything has been reached always.
+func (s *Source) Mark() uint32 {
+	if s.entry != nil {
+		return s.entry.mark()
+	}
+	return 0
+}
+
+// Reached reports whether everything that had arrived at mark has been dealt with. If not, the rest is on its way to C.
+func (s *Source) Reached(mark uint32) bool { return s.entry == nil || s.entry.reached(mark) }
+
+// Pass allows the source to pass the signals of set on by itself, the moment they arrive: to the process that pidfd names, or to its process
+// group (Linux 6.9). They come on C all the same, as Passed, so that what came of them can be told. What arrived earlier and is not Done
+// is never overtaken. Those of quiet are only counted (see Quiet), which costs much less. A source that cannot do it ignores it. A pidfd of
+// -1 ends it: after that, nothing is passed on.
+func (s *Source) Pass(pidfd int, group bool, set, quiet Set) {
+	if s.entry != nil {
+		s.entry.pass(pidfd, group, set, quiet)
+	}
+}
+
+// Quiet returns how many signals were passed on without coming on C.
+func (s *Source) Quiet() int {
+	if s.entry != nil {
+		return int(quiet.Load())
+	}
+	return 0
+}
+
+// Threads counts the threads of this process that are the Go runtime's, and not held by the source. Where the source cannot tell it returns an
+// error.
+func (s *Source) Threads() (int, error) {
+	if s.entry == nil {
+		return 0, errors.ErrUnsupported // os/signal keeps some to itself
+	}
+	n, err := countThreads()
+	return n - 1, err // the receiver
+}
+
+// Lost returns how many real-time signals had to be thrown away so far.
+func (s *Source) Lost() int {
+	if s.entry != nil {
+		return int(lost.Load())
+	}
+	return 0
+}
+
+// Close gives every signal back its earlier disposition. What was not read by then is lost. It may be called twice.
+func (s *Source) Close() {
+	switch {
+	case s.entry != nil:
+		s.entry.close()
+	case s.notify != nil:
+		s.notify.close()
+	}
+}
+
+// Set is a set of signals: bit n-1 is signal n, as in the kernel and in /proc/PID/status.
+type Set uint64
+
+// SetOf returns the set of sigs.
+func SetOf(sigs ...unix.Signal) (s Set) {
+	for _, sig := range sigs {
+		s |= 1 << (sig - 1)
 	}
 	return s
 }
 
-// ListenLate adds all other signals. It takes about 1.5 ms, and is called while the command starts so that the start does not pay for
-// it. What comes before that is swallowed by the Go runtime, except for those whose default ends a process with a core dump: of
-// these, one that was sent ends this process.
-func (s *Source) ListenLate() {
-	s.late.Do(func() {
-		for _, sig := range standard {
-			s.add(sig)
-		}
-		for _, sig := range faults {
-			s.add(sig)
-		}
-		for sig := RTMin + 1; sig <= RTMax; sig++ {
-			s.add(sig)
-		}
-	})
+// Has reports whether sig is in s.
+func (s Set) Has(sig unix.Signal) bool { return sig >= 1 && sig <= RTMax && s&(1<<(sig-1)) != 0 }
+
+// Sets with a meaning of their own. They are constants because some are needed before the Go runtime has started.
+const (
+	stopSet Set = 1<<(unix.SIGHUP-1) | 1<<(unix.SIGINT-1) | 1<<(unix.SIGQUIT-1) | 1<<(unix.SIGTERM-1)
+
+	// faultSet are the signals of a program's own mistakes.
+	faultSet Set = 1<<(unix.SIGSEGV-1) | 1<<(unix.SIGBUS-1) | 1<<(unix.SIGFPE-1) | 1<<(unix.SIGILL-1) | 1<<(unix.SIGTRAP-1) |
+		1<<(unix.SIGABRT-1) | 1<<(unix.SIGSYS-1)
+
+	// neverSet is what cannot be caught, or is the reaper's.
+	neverSet Set = 1<<(unix.SIGKILL-1) | 1<<(unix.SIGSTOP-1) | 1<<(unix.SIGCHLD-1)
+)
+
+// Listen starts to catch signals. Those that ask for an end (SIGTERM, SIGINT, SIGHUP, SIGQUIT) are caught when it returns; Late is about the
+// rest.
+//
+// A binary that was linked with the entry point of this package (see the package's documentation) gets an exact source, any other one that
+// is built on os/signal.
+func Listen() *Source {
+	if s := listenEntry(); s != nil {
+		return s
+	}
+	return listenNotify()
 }
 
-// add catches one signal. Each number has a channel of capacity 1 of its own, so that what is pending is merged per number, as
-// in the kernel, and a flood of one never crowds out another.
-func (s *Source) add(sig unix.Signal) {
-	if (sig == unix.SIGHUP || sig == unix.SIGINT) && signal.Ignored(sig) {
-		return // nohup, or a shell without job control in the background: the command inherits it
-	}
-	ch := make(chan os.Signal, 1)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	select {
-	case <-s.done:
-		return
-	default:
-	}
-	s.channels = append(s.channels, ch)
-	signal.Notify(ch, sig)
-	go func() {
-		for {
-			select {
-			case <-ch:
-			case <-s.done:
-				return
-			}
-			select {
-			case s.c <- Signal{Number: sig}:
-			case <-s.done:
-				return
-			}
-		}
-	}()
-}
-
-// Close gives every signal back its earlier disposition and ends the delivery. What was not read by then is lost.
-func (s *Source) Close() {
-	s.closeOnce.Do(func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		close(s.done)
-		for _, ch := range s.channels {
-			signal.Stop(ch)
-		}
-	})
+// Inherited is what this process was started with, before the Go runtime changed it.
+type Inherited struct {
+	Mask    Set         // blocked signals
+	Ignored Set         // signals whose disposition is SIG_IGN
+	Files   unix.Rlimit // RLIMIT_NOFILE
 }

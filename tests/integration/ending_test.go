@@ -165,11 +165,11 @@ for pid in $strangers; do kill -0 $pid 2>/dev/null || echo "$pid is gone"; done;
 
 // With next to no file descriptors finite ends what it began, or begins nothing; it never aborts.
 func TestFewDescriptors(t *testing.T) {
-	for limit := 3; limit <= 10; limit++ {
+	for limit := 3; limit <= 12; limit++ {
 		r := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{
 			"/bin/sh", "-c", `ulimit -n ` + strconv.Itoa(limit) + `; exec "$0" --timeout 200ms --grace 100ms -- sh -c 'trap "" TERM; sleep 1000'`, finiteBin,
 		}}, nil).wait()
-		if limit >= 8 {
+		if limit >= 10 {
 			r.want(t, 124)
 		} else if r.status != 124 && r.status != 125 || len(r.left) > 0 {
 			t.Errorf("limit %d: status %d, left %v, stderr %q", limit, r.status, r.left, r.stderr)

@@ -63,7 +63,7 @@ func playStorm() {
 	seed, _ := strconv.ParseUint(os.Getenv(seedEnv), 10, 64)
 	rnd := rand.New(rand.NewPCG(seed, 8))
 	source := signals.Listen()
-	source.ListenLate()
+	source.Late()
 	go func() {
 		harmless := []unix.Signal{unix.SIGWINCH, unix.SIGCONT}
 		for i := 0; ; i++ {

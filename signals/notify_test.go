@@ -13,7 +13,7 @@ const patience = 20 * time.Second
 func TestSourceDelivers(t *testing.T) {
 	s := Listen()
 	defer s.Close()
-	s.ListenLate()
+	s.Late()
 	want := append(append([]unix.Signal{}, stops...), standard...)
 	for sig := RTMin + 1; sig <= RTMax; sig++ {
 		want = append(want, sig)
@@ -37,7 +37,7 @@ func TestSourceDelivers(t *testing.T) {
 func TestSourceKeepsSignalsApart(t *testing.T) {
 	s := Listen()
 	defer s.Close()
-	s.ListenLate()
+	s.Late()
 	for range 1000 {
 		_ = unix.Kill(unix.Getpid(), unix.SIGWINCH)
 		_ = unix.Kill(unix.Getpid(), unix.SIGUSR1)
@@ -58,9 +58,9 @@ func TestSourceClose(t *testing.T) {
 	s := Listen()
 	s.Close()
 	s.Close()
-	s.ListenLate() // too late: nothing is caught any more
-	if len(s.channels) != len(stops) {
-		t.Errorf("%d signals are caught after Close, want %d that were before", len(s.channels), len(stops))
+	s.Late() // too late: nothing is caught any more
+	if n := len(s.notify.channels); n != len(stops) {
+		t.Errorf("%d signals are caught after Close, want %d that were before", n, len(stops))
 	}
 }
 
@@ -68,7 +68,7 @@ func TestSourceClose(t *testing.T) {
 func TestShieldedTakesItsOwnSIGPIPE(t *testing.T) {
 	s := Listen()
 	defer s.Close()
-	s.ListenLate()
+	s.Late()
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)

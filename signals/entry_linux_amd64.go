@@ -1,0 +1,3 @@
+package signals
+
+func restorer() // the actions in entry_linux_amd64.s name it

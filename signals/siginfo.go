@@ -1,0 +1,75 @@
+package signals
+
+import (
+	"encoding/binary"
+
+	"golang.org/x/sys/unix"
+)
+
+// recordSize is the size of what the exact source's handler writes about a signal, in the machine's byte order:
+//
+//	0  int32   signal
+//	4  int32   si_code
+//	8  int32   si_pid
+//	12 uint32  si_uid
+//	16 uint64  si_value
+//	24 uint64  1 if it was passed on already
+const recordSize = 32
+
+const recordPassed = 24 // the offset of the last one
+
+// firstRealTime is where the kernel's real-time signals begin: two below [RTMin].
+const firstRealTime unix.Signal = 32
+
+// Values of si_code (sigaction(2)). Those above 0 are the kernel's; those below 0 a process can choose by rt_sigqueueinfo(2).
+const (
+	codeUser    = 0  // kill(2)
+	codeQueue   = -1 // sigqueue(3)
+	codeTimer   = -2 // a POSIX timer; there is no sender's PID
+	codeAsyncIO = -4
+	codeSIGIO   = -5
+	codeTkill   = -6 // tgkill(2)
+)
+
+// decode reads a record. It returns false for one that is not a signal's.
+func decode(r []byte) (Signal, bool) {
+	n := binary.NativeEndian
+	sig := Signal{
+		Number: unix.Signal(int32(n.Uint32(r))),
+		Code:   int32(n.Uint32(r[4:])),
+		Passed: n.Uint64(r[recordPassed:]) != 0,
+	}
+	if sig.Number < 1 || sig.Number > RTMax {
+		return Signal{}, false
+	}
+	sig.Sender.Known = true
+	switch {
+	case sig.Code > 0, sig.Code == codeTimer, sig.Code == codeAsyncIO, sig.Code == codeSIGIO:
+		sig.Sender.Kernel = true
+	default:
+		sig.Sender.PID = max(0, int(int32(n.Uint32(r[8:]))))
+		sig.Sender.UID = int(n.Uint32(r[12:]))
+	}
+	if sig.Code < 0 && sig.Code != codeTkill {
+		sig.Value = n.Uint64(r[16:])
+	}
+	return sig, true
+}
+
+// infoSize is sizeof(siginfo_t).
+const infoSize = 128
+
+// encode makes the siginfo_t by which sig can be sent on as it came, on 64-bit machines. It returns false where the kernel takes none from
+// another process than the one that the signal is for: then it makes its own (pidfd_send_signal(2), rt_sigqueueinfo(2)).
+func encode(sig Signal) (info [infoSize]byte, ok bool) {
+	if sig.Code >= codeUser || sig.Code == codeTkill {
+		return info, false
+	}
+	n := binary.NativeEndian
+	n.PutUint32(info[0:], uint32(sig.Number))
+	n.PutUint32(info[8:], uint32(sig.Code))
+	n.PutUint32(info[16:], uint32(sig.Sender.PID))
+	n.PutUint32(info[20:], uint32(sig.Sender.UID))
+	n.PutUint64(info[24:], sig.Value)
+	return info, true
+}
