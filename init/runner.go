@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/signals"
 )
@@ -183,6 +185,9 @@ func (r *runner) step(ev event) {
 		r.answer = r.answer[1:]
 		r.perform(r.m.handle(next))
 	}
+	if ev.kind == evStarted {
+		r.source.Settle()
+	}
 	if ev.kind == evStarted && r.m.alive && ev.pidfd >= 0 {
 		// What has waited until now was sent by the machine; from here on most signals need not wait for it.
 		set, quiet := r.m.passable()
@@ -255,7 +260,11 @@ func (r *runner) forward(a *action) {
 		err = r.kernel.signal(a.target, a.signal)
 	}
 	name := signals.Name(a.signal.Number)
-	if err != nil {
+	switch {
+	case errors.Is(err, unix.ESRCH): // the command is gone, and the word of it on its way
+		r.m.forwardFailed()
+		return
+	case err != nil:
 		r.m.forwardFailed()
 		r.log.add(levelWarn, "cannot pass "+name+" on: "+err.Error(), nil)
 		return

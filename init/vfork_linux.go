@@ -30,6 +30,8 @@ type launch struct {
 	tty     int32        // -1: the foreground is not handed over
 	pid     int32        // an error where it is below 0
 	errno   int32        // why the command could not be executed
+	slack   int64        // timer slack in ns; 0: as it is
+	precise int64        // the thread's own, put back at the end
 }
 
 // vfork makes a child that executes the command, and returns when it has, or could not.
@@ -38,7 +40,7 @@ type launch struct {
 func vfork(l *launch)
 
 // forkInherited starts a command with exactly the signal mask, the ignored set and the limit of open files that this process was started
-// with. That takes code between clone(2) and execve(2) that cannot be written in Go: syscall.ForkExec leaves no signal ignored that the
+// with, and the same timer slack. That takes code between clone(2) and execve(2) that cannot be written in Go: syscall.ForkExec leaves no signal ignored that the
 // runtime handles, and a second program that puts things right before it executes the command would have to be found by a path.
 func forkInherited(how forkMode, path string, args, env []string, dir string, inherited *signals.Inherited) (child, error) {
 	l := launch{
@@ -48,6 +50,7 @@ func forkInherited(how forkMode, path string, args, env []string, dir string, in
 		blocked: ^signals.Set(0),
 		pidfd:   -1,
 		tty:     int32(how.tty),
+		slack:   int64(inherited.TimerSlack),
 	}
 	if how.pidfd {
 		l.flags |= unix.CLONE_PIDFD

@@ -11,10 +11,13 @@
 #define SYS_EXIT 60
 #define SYS_CHDIR 80
 #define SYS_SETPGID 109
+#define SYS_PRCTL 157
 #define SYS_PRLIMIT64 302
 
 #define SIG_SETMASK 2
 #define RLIMIT_NOFILE 7
+#define PR_SET_TIMERSLACK 29
+#define PR_GET_TIMERSLACK 30
 #define TIOCSPGRP 0x5410
 
 // type launch, in vfork_linux.go
@@ -33,6 +36,8 @@
 #define launch_tty 116
 #define launch_pid 120
 #define launch_errno 124
+#define launch_slack 128
+#define launch_precise 136
 
 // func vfork(l *launch)
 //
@@ -48,6 +53,19 @@ TEXT ·vfork(SB),NOSPLIT,$0-8
 	LEAQ launch_before(BX), DX
 	MOVQ $8, R10
 	SYSCALL
+	// l.precise = prctl(PR_GET_TIMERSLACK); prctl(PR_SET_TIMERSLACK, l.slack), if that is known: the child inherits this thread's, as its own and
+	// as its default
+	CMPQ launch_slack(BX), $0
+	JEQ  clone
+	MOVQ $SYS_PRCTL, AX
+	MOVQ $PR_GET_TIMERSLACK, DI
+	SYSCALL
+	MOVQ AX, launch_precise(BX)
+	MOVQ $SYS_PRCTL, AX
+	MOVQ $PR_SET_TIMERSLACK, DI
+	MOVQ launch_slack(BX), SI
+	SYSCALL
+clone:
 	// clone(l.flags, 0, &l.pidfd, 0, 0): the stack 0 is the caller's
 	MOVQ $SYS_CLONE, AX
 	MOVQ launch_flags(BX), DI
@@ -60,6 +78,13 @@ TEXT ·vfork(SB),NOSPLIT,$0-8
 	JZ    child
 	// The parent: l.pid is the PID, or an error below 0.
 	MOVL AX, launch_pid(BX)
+	CMPQ launch_slack(BX), $0
+	JEQ  mask
+	MOVQ $SYS_PRCTL, AX
+	MOVQ $PR_SET_TIMERSLACK, DI
+	MOVQ launch_precise(BX), SI
+	SYSCALL
+mask:
 	MOVQ $SYS_RT_SIGPROCMASK, AX
 	MOVQ $SIG_SETMASK, DI
 	LEAQ launch_before(BX), SI

@@ -11,10 +11,13 @@
 #define SYS_GETPID 172
 #define SYS_CLONE 220
 #define SYS_EXECVE 221
+#define SYS_PRCTL 167
 #define SYS_PRLIMIT64 261
 
 #define SIG_SETMASK 2
 #define RLIMIT_NOFILE 7
+#define PR_SET_TIMERSLACK 29
+#define PR_GET_TIMERSLACK 30
 #define TIOCSPGRP 0x5410
 
 // type launch, in vfork_linux.go
@@ -33,6 +36,8 @@
 #define launch_tty 116
 #define launch_pid 120
 #define launch_errno 124
+#define launch_slack 128
+#define launch_precise 136
 
 // func vfork(l *launch)
 //
@@ -49,6 +54,19 @@ TEXT ·vfork(SB),NOSPLIT,$0-8
 	ADD  $launch_before, R19, R2
 	MOVD $8, R3
 	SVC  $0
+	// l.precise = prctl(PR_GET_TIMERSLACK); prctl(PR_SET_TIMERSLACK, l.slack), if that is known: the child inherits this thread's, as its own and
+	// as its default
+	MOVD launch_slack(R19), R1
+	CBZ  R1, clone
+	MOVD $SYS_PRCTL, R8
+	MOVD $PR_GET_TIMERSLACK, R0
+	SVC  $0
+	MOVD R0, launch_precise(R19)
+	MOVD $SYS_PRCTL, R8
+	MOVD $PR_SET_TIMERSLACK, R0
+	MOVD launch_slack(R19), R1
+	SVC  $0
+clone:
 	// clone(l.flags, 0, &l.pidfd, 0, 0): the stack 0 is the caller's
 	MOVD $SYS_CLONE, R8
 	MOVD launch_flags(R19), R0
@@ -60,6 +78,13 @@ TEXT ·vfork(SB),NOSPLIT,$0-8
 	CBZ  R0, child
 	// The parent: l.pid is the PID, or an error below 0.
 	MOVW R0, launch_pid(R19)
+	MOVD launch_slack(R19), R1
+	CBZ  R1, mask
+	MOVD $SYS_PRCTL, R8
+	MOVD $PR_SET_TIMERSLACK, R0
+	MOVD launch_precise(R19), R1
+	SVC  $0
+mask:
 	MOVD $SYS_RT_SIGPROCMASK, R8
 	MOVD $SIG_SETMASK, R0
 	ADD  $launch_before, R19, R1

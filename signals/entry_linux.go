@@ -62,6 +62,7 @@ const runtimeSet Set = faultSet | 1<<(unix.SIGURG-1) | 1<<(unix.SIGPIPE-1) | 1<<
 // What entry reads, before anything could be computed.
 var (
 	entryAll    = ^Set(0)
+	entrySlack  = int64(2 * time.Millisecond)
 	entryMask   = ^(stopSet | faultSet | neverSet | noteSet | 1<<(unix.SIGURG-1)) // what can wait
 	entryStops  = stopSet
 	entryNotes  = noteSet
@@ -75,6 +76,7 @@ var (
 	inheritedMask    Set
 	inheritedIgnored Set
 	inheritedFiles   unix.Rlimit
+	inheritedSlack   int64  // ns; 0 or less: unknown
 	entryEnv         **byte // envp
 	entryScratch     sigaction
 )
@@ -120,7 +122,7 @@ type entrySource struct {
 	done    chan struct{}
 	pipe    *os.File
 	handled atomic.Uint32 // records in all that were dealt with
-	healers []*time.Timer // nil until something is passed on
+	healers []*time.Timer
 }
 
 // What the one source needs most room for is here, beside the rest, where it takes no pages of its own.
@@ -281,16 +283,18 @@ func (s *entrySource) pass(pidfd int, group bool, set, quiet Set) {
 	passFlags.Store(passFlag(group))
 	quietSet.Store(uint64(quiet))
 	passSet.Store(uint64(set))
-	if s.healers == nil {
-		// When the command has been started, and again when the runtime has made the threads that it makes then.
-		for _, after := range []time.Duration{10 * time.Millisecond, 250 * time.Millisecond} {
-			s.healers = append(s.healers, time.AfterFunc(after, heal))
-		}
+}
+
+// settle has heal called: not while the command starts, which has better use for the processors, and once more for the threads that the
+// runtime makes then.
+func (s *entrySource) settle() {
+	for _, after := range []time.Duration{10 * time.Millisecond, 250 * time.Millisecond} {
+		s.healers = append(s.healers, time.AfterFunc(after, heal))
 	}
 }
 
-// heal makes the runtime's threads leave all signals to the receiver, by sending each of them one: SIGURG, which none has blocked, and which the
-// runtime takes for its own and ignores.
+// heal makes the runtime's threads leave all signals to the receiver, and gives their timers the precision back that entry took, by sending each
+// of them a signal: SIGURG, which none has blocked, and which the runtime takes for its own and ignores.
 func heal() {
 	pid := os.Getpid()
 	tids, err := threads()
@@ -402,5 +406,7 @@ func at(array **byte, i int) *byte {
 
 // AtStart returns what the process was started with, and whether that is known: it is if the process began at entry.
 func AtStart() (Inherited, bool) {
-	return Inherited{Mask: inheritedMask, Ignored: inheritedIgnored, Files: inheritedFiles}, entered()
+	return Inherited{
+		Mask: inheritedMask, Ignored: inheritedIgnored, Files: inheritedFiles, TimerSlack: time.Duration(max(0, inheritedSlack)),
+	}, entered()
 }

@@ -11,6 +11,7 @@
 #define SYS_MADVISE 28
 #define SYS_CLONE 56
 #define SYS_EXIT 60
+#define SYS_PRCTL 157
 #define SYS_GETTID 186
 #define SYS_EXIT_GROUP 231
 #define SYS_PPOLL 271
@@ -20,6 +21,8 @@
 #define SIG_SETMASK 2
 #define MADV_POPULATE_READ 22
 #define RLIMIT_NOFILE 7
+#define PR_SET_TIMERSLACK 29
+#define PR_GET_TIMERSLACK 30
 #define SI_TKILL -6
 #define SIGPIPE 13
 
@@ -64,6 +67,16 @@ TEXT ·entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	LEAQ runtime·etext(SB), SI
 	SUBQ DI, SI
 	MOVQ $MADV_POPULATE_READ, DX
+	SYSCALL
+	// Remember how precise timers are, and make them less so: the runtime's monitor sleeps 20 us at a time while there is work, and would take
+	// a tenth of a processor from it. Threads inherit this from the thread that makes them; record gives it back.
+	MOVQ $SYS_PRCTL, AX
+	MOVQ $PR_GET_TIMERSLACK, DI
+	SYSCALL
+	MOVQ AX, ·inheritedSlack(SB)
+	MOVQ $SYS_PRCTL, AX
+	MOVQ $PR_SET_TIMERSLACK, DI
+	MOVQ ·entrySlack(SB), SI
 	SYSCALL
 	// Remember the signal mask, and block everything while there are no handlers.
 	MOVQ $SYS_RT_SIGPROCMASK, AX
@@ -214,9 +227,19 @@ TEXT ·record(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	INCQ R13
 	JMP  whose
 stray:
-	// A thread of the runtime's. From now on it leaves signals to the receiver.
+	// A thread of the runtime's. From now on it leaves signals to the receiver, and its timers are as precise as they were.
 	MOVQ ·strayMask(SB), AX
 	ORQ  AX, context_mask(DX)
+	CMPQ ·inheritedSlack(SB), $0 // unknown
+	JLE  whose
+	MOVQ DI, BX                  // keep signal and info
+	MOVQ SI, R14
+	MOVQ $SYS_PRCTL, AX
+	MOVQ $PR_SET_TIMERSLACK, DI
+	MOVQ ·inheritedSlack(SB), SI
+	SYSCALL
+	MOVQ BX, DI
+	MOVQ R14, SI
 whose:
 	// What the process has sent to itself, and a fault of its own, are the runtime's business: by tgkill(2), or a SIGPIPE for its write. Anything
 	// else that is its own it has sent before it became finite.

@@ -12,6 +12,7 @@
 #define SYS_EXIT_GROUP 94
 #define SYS_RT_SIGACTION 134
 #define SYS_RT_SIGPROCMASK 135
+#define SYS_PRCTL 167
 #define SYS_GETTID 178
 #define SYS_CLONE 220
 #define SYS_MADVISE 233
@@ -21,6 +22,8 @@
 #define SIG_SETMASK 2
 #define MADV_POPULATE_READ 22
 #define RLIMIT_NOFILE 7
+#define PR_SET_TIMERSLACK 29
+#define PR_GET_TIMERSLACK 30
 #define SI_TKILL -6
 #define SIGPIPE 13
 
@@ -90,6 +93,16 @@ TEXT ·entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVD $runtime·etext(SB), R1
 	SUB  R0, R1
 	MOVD $MADV_POPULATE_READ, R2
+	SVC  $0
+	// Remember how precise timers are, and make them less so: the runtime's monitor sleeps 20 us at a time while there is work, and would take
+	// a tenth of a processor from it. Threads inherit this from the thread that makes them; record gives it back.
+	MOVD $SYS_PRCTL, R8
+	MOVD $PR_GET_TIMERSLACK, R0
+	SVC  $0
+	MOVD R0, ·inheritedSlack(SB)
+	MOVD $SYS_PRCTL, R8
+	MOVD $PR_SET_TIMERSLACK, R0
+	MOVD ·entrySlack(SB), R1
 	SVC  $0
 	// Remember the signal mask, and block everything while there are no handlers.
 	MOVD $SYS_RT_SIGPROCMASK, R8
@@ -247,11 +260,20 @@ TEXT ·record(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVD  $1, R23
 	JMP   whose
 stray:
-	// A thread of the runtime's. From now on it leaves signals to the receiver.
+	// A thread of the runtime's. From now on it leaves signals to the receiver, and its timers are as precise as they were.
 	MOVD ·strayMask(SB), R9
 	MOVD context_mask(R2), R10
 	ORR  R9, R10
 	MOVD R10, context_mask(R2)
+	MOVD ·inheritedSlack(SB), R9
+	CMP  $0, R9              // unknown
+	BLE  whose
+	MOVD $SYS_PRCTL, R8
+	MOVD $PR_SET_TIMERSLACK, R0
+	MOVD R1, R3              // keep info
+	MOVD R9, R1
+	SVC  $0
+	MOVD R3, R1
 whose:
 	// What the process has sent to itself, and a fault of its own, are the runtime's business: by tgkill(2), or a SIGPIPE for its write. Anything
 	// else that is its own it has sent before it became finite.

@@ -2,6 +2,7 @@ package signals
 
 import (
 	"errors"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -73,6 +74,13 @@ func (s *Source) Reached(mark uint32) bool { return s.entry == nil || s.entry.re
 func (s *Source) Pass(pidfd int, group bool, set, quiet Set) {
 	if s.entry != nil {
 		s.entry.pass(pidfd, group, set, quiet)
+	}
+}
+
+// Settle tells the source that the command has been started: what it could do later it does now, or soon.
+func (s *Source) Settle() {
+	if s.entry != nil {
+		s.entry.settle()
 	}
 }
 
@@ -155,4 +163,6 @@ type Inherited struct {
 	Mask    Set         // blocked signals
 	Ignored Set         // signals whose disposition is SIG_IGN
 	Files   unix.Rlimit // RLIMIT_NOFILE
+
+	TimerSlack time.Duration // PR_SET_TIMERSLACK; 0: unknown
 }

@@ -169,7 +169,7 @@ func TestSignalsWaitForTheCommand(t *testing.T) {
 	})
 }
 
-// The command starts with exactly the signal mask, the ignored set and the limit of open files that finite was started with.
+// The command starts with exactly the signal mask, the ignored set, the limit of open files and the timer slack that finite was started with.
 func TestInheritedState(t *testing.T) {
 	needExact(t)
 	perl := needCommand(t, "perl")
@@ -206,11 +206,12 @@ my $set = pack("Q", shift); syscall(14, 2, $set, 0, 8) == 0 or die "sigprocmask:
 				r := startSpec(t, cageSpec{Mode: m, Args: []string{
 					"/bin/sh", "-c", `ulimit -Sn 77; exec "$@"`, "sh",
 					perl, "-e", script, strings.Join(list, ","), strconv.FormatUint(bits(tt.block...), 10),
-					finiteBin, "--", "cat", "/proc/self/status", "/proc/self/limits",
+					finiteBin, "--", "cat", "/proc/self/status", "/proc/self/limits", "/proc/self/timerslack_ns",
 				}}, nil).wait()
 				r.want(t, 0)
+				slack, _ := os.ReadFile("/proc/self/timerslack_ns")
 				for _, want := range []string{
-					fmt.Sprintf("SigBlk:\t%016x\n", bits(tt.block...)), fmt.Sprintf("SigIgn:\t%016x\n", bits(tt.ignore...)),
+					"\n" + string(slack), fmt.Sprintf("SigBlk:\t%016x\n", bits(tt.block...)), fmt.Sprintf("SigIgn:\t%016x\n", bits(tt.ignore...)),
 				} {
 					if !strings.Contains(r.stdout, want) {
 						t.Errorf("no %q in\n%s", want, r.stdout)
