@@ -172,6 +172,10 @@ func newEntrySource() (*entrySource, error) {
 			setAction(sig, nil, &previous[sig])
 			runtimeHandlers[sig] = previous[sig].handler
 		}
+		if stopSet.Has(sig) {
+			// The runtime may be about to end the process by one that came too early for this handler. It does so by sending it again.
+			runtimeHandlers[sig] = earlyAction.handler
+		}
 		setAction(sig, &recordAction, &previous[sig])
 	}
 	// Not handled, and not ignored either, or the kernel would reap: nobody is interrupted when a child ends.

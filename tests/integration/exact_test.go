@@ -197,7 +197,8 @@ func TestInheritedState(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			forModes(t, allModes, func(t *testing.T, m mode) {
 				// The bare system calls: the C library keeps some real-time signals to itself. (Perl itself does so with SIGCHLD and SIGFPE.)
-				script := `for my $s (split /,/, shift) { my $act = pack("QQQQ", 1, 0, 0, 0); syscall(13, $s + 0, $act, 0, 8) == 0 or die "sigaction $s: $!" }
+				script := `for my $s (1 .. 64) { my $act = pack("QQQQ", 0, 0, 0, 0); syscall(13, $s, $act, 0, 8) }
+for my $s (split /,/, shift) { my $act = pack("QQQQ", 1, 0, 0, 0); syscall(13, $s + 0, $act, 0, 8) == 0 or die "sigaction $s: $!" }
 my $set = pack("Q", shift); syscall(14, 2, $set, 0, 8) == 0 or die "sigprocmask: $!"; exec @ARGV`
 				var list []string
 				for _, sig := range tt.ignore {

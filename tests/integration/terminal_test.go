@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -158,4 +159,56 @@ func TestTerminalInTheBackground(t *testing.T) {
 	c.out.await(t, "status 124")
 	c.write("exit 0\n")
 	c.wait(0)
+}
+
+// An interactive shell under finite, as under docker run -it or as a login shell: it has job control of its own, and finite is in nobody's way.
+func TestTerminalInteractiveShell(t *testing.T) {
+	bash := needCommand(t, "bash")
+	for name, args := range map[string][]string{
+		"session leader": {finiteBin, "--", bash, "--norc", "--noprofile", "-i"},
+		"login shell":    {"sh", "-c", "exec $FINITE -- bash --noprofile --norc -i -l"},
+		"init":           {needCommand(t, "unshare"), "--pid", "--fork", "--mount-proc", finiteBin, "--", bash, "--norc", "--noprofile", "-i"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := openConsole(t, args...)
+			c.out.await(t, "prompt> ")
+			c.write(`sh -c 'echo rea""dy; exec sleep 1000'` + "\n")
+			c.out.await(t, "ready")
+			c.write(ctrlZ)
+			c.out.await(t, "Stopped")
+			c.write("jobs; echo job'count' $(jobs | wc -l)\n")
+			c.out.await(t, "jobcount 1")
+			c.write("fg\n")
+			c.out.await(t, "fg\r\nsh -c") // what fg says when it has the terminal handed over
+			c.write(ctrlC)
+			c.out.await(t, "^C")
+			c.write("echo sta'tus' $?\n")
+			c.out.await(t, "status 130")
+			if strings.Contains(c.out.String(), "no job control") {
+				t.Errorf("output: %s", c.out)
+			}
+			c.write("exit 7\n")
+			c.wait(7)
+		})
+	}
+}
+
+// A change of the terminal's size is told once: the terminal tells its foreground, where the command is and finite is not.
+func TestTerminalSizeIsToldOnce(t *testing.T) {
+	needCommand(t, "perl")
+	c := openConsole(t, finiteBin, "--", "perl", "-e", `$| = 1; $SIG{WINCH} = sub { $n++; print "size$n\n" }; $SIG{USR1} = sub { print "after $n\n"; exit 8 };
+print "rea" . "dy\n"; select undef, undef, undef, 1 while 1`)
+	c.out.await(t, "ready")
+	for i := range 5 {
+		if err := pty.Setsize(c.tty, &pty.Winsize{Rows: uint16(20 + i), Cols: 80}); err != nil {
+			t.Fatal(err)
+		}
+		c.out.await(t, "size"+strconv.Itoa(i+1))
+	}
+	// What came in between would have come by now: signals are passed on in order.
+	if err := c.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	c.out.await(t, "after 5")
+	c.wait(8)
 }
