@@ -6,7 +6,10 @@
 //     or when the give-up time after the last SIGKILL is over, and then [Result.Survivors] names who is left and why.
 //   - The context's deadline is the command's deadline, its cancellation is a request to stop. What was observed first counts: a
 //     command that had already exited is never reported as timed out.
-//   - Every signal that the [signals.Source] delivers is passed on to the command, or counted as not passed on.
+//   - Every signal that the [signals.Source] delivers is passed on to the command, or counted as not passed on. Before there is a command,
+//     one that asks for an end ends the run with nothing started; the others wait for the command.
+//   - Where the source is exact, the command starts with the signal mask, the ignored set, the limit of open files and the timer slack that
+//     this process was started with.
 //   - The command's direct process is signalled through the pidfd that clone returned and never after it was reaped. Where pidfds are
 //     refused, kill(2) takes their place, while the process is a child that nobody has consumed.
 //   - Logging never blocks supervision: lines go through a bounded queue, and what does not fit is counted.
@@ -14,8 +17,12 @@
 // # Ownership
 //
 // The goroutine that called Run owns the command's state: it alone feeds the [machine], and it alone signals, forgets and closes. One
-// goroutine, locked to its thread, starts the command and waits for children (package reap). One goroutine signals trees. Timers,
-// the context and the signal source only send events. The machine is a pure function of its events: no system call, no clock.
+// goroutine starts the command and waits for children (package reap). One goroutine signals trees. Timers, the context and the signal
+// source only send events. The machine is a pure function of its events: no system call, no clock.
+//
+// There is one exception, for speed: while the command runs, the signal source passes on by itself what the machine would pass on as it is.
+// The owner says from when on and until when, through a pidfd that stays open for longer, and hears of it before it hears of anything
+// that came of it.
 //
 // # What it does not do
 //

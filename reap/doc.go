@@ -13,8 +13,8 @@
 //
 // # Ownership
 //
-// The goroutine in [Loop.Run] stays on its thread, starts the child there and waits there: PR_SET_PDEATHSIG follows the thread
-// that forked. No other goroutine waits. SIGCHLD is not used, __WALL is not used.
+// The goroutine in [Loop.Run] starts the child and waits, in a system call that keeps its thread. No other goroutine waits. SIGCHLD is not
+// used, __WALL is not used.
 //
 // # What it does not do
 //

@@ -99,14 +99,20 @@ func bench(ctx context.Context, finite string, runs, signals int, idle time.Dura
 	return nil
 }
 
-// build compiles one of the benchmark's own programs.
+// build compiles one of the benchmark's own programs. As make does with finite, it leaves a copy of what the linker has written, which starts
+// faster than that itself.
 func build(ctx context.Context, output, pkg, ldflags string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", ldflags, "-o", output, pkg)
+	linked := output + ".linked"
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", ldflags, "-o", linked, pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
 	}
-	return nil
+	program, err := os.ReadFile(linked)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(output, program, 0o755)
 }
 
 // installed returns the peers that there are, with the paths of their programs.
