@@ -2,7 +2,6 @@ package integration
 
 import (
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -15,28 +14,6 @@ import (
 const recorder = `use POSIX; $| = 1; my %n; @n{split " ", $Config{sig_name}} = split " ", $Config{sig_num};
 for my $s (grep { $_ ne "ZERO" } keys %n) { $SIG{$s} = sub { my $i = $n{$_[0]}; if ($i == 14) { exit 42 } print "got $i\n" } unless $s =~ /^(KILL|STOP|CHLD|CLD)$/ }
 print "ready\n"; select undef, undef, undef, 1000 while 1`
-
-// Every signal that os/signal can catch arrives as it was sent.
-func TestEverySignalIsForwarded(t *testing.T) {
-	needCommand(t, "perl")
-	perl := []string{"perl", "-MConfig", "-e", recorder}
-	forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
-		c := start(t, m, append([]string{"-vv", "--"}, perl...)...)
-		c.stdout.await(t, "ready")
-
-		for sig := unix.Signal(1); sig <= 64; sig++ {
-			switch sig {
-			case unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGALRM: // the last ends the recorder
-			case unix.SIGURG, unix.SIGPROF, 32, 33, 34: // the Go runtime's, and the C library's
-			default:
-				c.signal(sig)
-				c.stdout.await(t, "got "+strconv.Itoa(int(sig))+"\n")
-			}
-		}
-		c.signal(unix.SIGALRM)
-		c.wait().want(t, 42)
-	})
-}
 
 func TestRewriteAndDrop(t *testing.T) {
 	needCommand(t, "perl")
