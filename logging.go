@@ -91,7 +91,7 @@ func (stderr) Write(p []byte) (int, error) {
 func writeSoon(fd int, p []byte) error { return writeAll(fd, p, time.Now().Add(time.Second)) }
 
 // writeAll writes p to fd, until deadline if that is not zero. While the reader is slow it waits in Go and asks again: a write that blocked would
-// keep a thread of the runtime, and there may be no other (see pid1's reserve). O_NONBLOCK is no way to that, since it would be the command's
+// keep a thread of the runtime, and there may be no other (see pid1's threads.go). O_NONBLOCK is no way to that, since it would be the command's
 // as well. What poll(2) says is ready takes a few lines (pipe(7), PIPE_BUF); only if another writer fills the pipe in between does a write block.
 func writeAll(fd int, p []byte, deadline time.Time) error {
 	const chunk, longest = 4096, 256 * time.Millisecond

@@ -28,6 +28,7 @@ func main() {
 	if runtime.GOMAXPROCS(0) > 2 {
 		runtime.GOMAXPROCS(2) // bounds the number of threads, and with it what is needed when a pids limit is full
 	}
+	pid1.Reserve()
 	os.Exit(run(os.Args, signals.Environ()))
 }
 

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	_ "unsafe" // for go:linkname
 
 	"golang.org/x/sys/unix"
 
@@ -38,6 +39,26 @@ type launch struct {
 //
 //go:noescape
 func vfork(l *launch)
+
+// The runtime's own words before and after a system call that may take long, which it keeps open to others (runtime, "Notable members of the
+// hall of shame"). Nothing between them may need more stack.
+//
+//go:linkname entersyscall runtime.entersyscall
+func entersyscall()
+
+//go:linkname exitsyscall runtime.exitsyscall
+func exitsyscall()
+
+// vforkAway is vfork for an execution that may hang, on a file system that does not answer: other goroutines go on meanwhile, also if there
+// is one processor only.
+//
+//go:nosplit
+//go:norace
+func vforkAway(l *launch) {
+	entersyscall()
+	vfork(l)
+	exitsyscall()
+}
 
 // forkInherited starts a command with exactly the signal mask, the ignored set and the limit of open files that this process was started
 // with, and the same timer slack. That takes code between clone(2) and execve(2) that cannot be written in Go: syscall.ForkExec leaves no signal ignored that the
@@ -75,7 +96,7 @@ func forkInherited(how forkMode, path string, args, env []string, dir string, in
 		}
 	}
 	l.argv, l.envv = &argv[0], &envv[0]
-	vfork(&l)
+	vforkAway(&l)
 	runtime.KeepAlive(argv)
 	runtime.KeepAlive(envv)
 	c := child{pid: int(l.pid), pidfd: int(l.pidfd)}

@@ -102,7 +102,7 @@ var (
 
 // What record writes. The counters run over.
 var (
-	begun, ended atomic.Uint32 // calls of the handler
+	begun, ended atomic.Uint32 // calls of the handler by the receiver
 	pending      [2]uint64     // standard signals that are in the pipe, as bits by number: not passed on, passed on
 	unpassed     atomic.Int32  // records of signals that the owner has yet to deal with; while there are any, nothing overtakes them
 	queued       atomic.Int32  // real-time signals in the pipe
@@ -161,7 +161,12 @@ func newEntrySource() (*entrySource, error) {
 	}
 	leaveToReceiver()
 	ownPID, recordFD = int32(unix.Getpid()), int32(p[1])
+	// What an earlier source has left unread is gone.
 	written.Store(0)
+	queued.Store(0)
+	unpassed.Store(0)
+	atomic.StoreUint64(&pending[0], 0)
+	atomic.StoreUint64(&pending[1], 0)
 	s := &entrySource{c: make(chan Signal), done: make(chan struct{}), pipe: os.NewFile(uintptr(p[0]), "signals")}
 	for sig := unix.Signal(1); sig <= RTMax; sig++ {
 		if neverSet.Has(sig) {

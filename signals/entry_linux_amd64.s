@@ -25,6 +25,7 @@
 #define PR_GET_TIMERSLACK 30
 #define SI_TKILL -6
 #define SIGPIPE 13
+#define SIGURG 23
 
 #define REAL_TIME 32 // the kernel's SIGRTMIN
 #define RECORD 32    // sizeof(record)
@@ -212,8 +213,6 @@ sleep:
 
 // func record(): the handler of every signal.
 TEXT ·record(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
-	LOCK
-	INCL ·begun(SB)
 	// R12 is the signal's bit, R8 its si_code, R13 whether this is the receiver.
 	LEAQ -1(DI), CX
 	MOVQ $1, R12
@@ -225,6 +224,8 @@ TEXT ·record(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	CMPL AX, ·receiver(SB)
 	JNE  stray
 	INCQ R13
+	LOCK
+	INCL ·begun(SB)          // only the receiver passes signals on
 	JMP  whose
 stray:
 	// A thread of the runtime's. From now on it leaves signals to the receiver, and its timers are as precise as they were.
@@ -245,6 +246,14 @@ whose:
 	// else that is its own it has sent before it became finite.
 	TESTQ R8, R8
 	JG    byKernel
+	// A SIGURG that nobody has sent, to a thread of the runtime's: the runtime has, and the kernel had no room to say so (RLIMIT_SIGPENDING).
+	MOVQ  info_pid(SI), AX    // and uid
+	ORQ   R8, AX
+	ORQ   R13, AX
+	JNZ   known
+	CMPQ  DI, $SIGURG
+	JEQ   runtime
+known:
 	MOVL  info_pid(SI), AX
 	CMPL  AX, ·ownPID(SB)
 	JNE   foreign
@@ -259,8 +268,6 @@ runtime:
 	MOVQ (R11)(DI*8), R11
 	CMPQ R11, $1             // SIG_DFL is 0, SIG_IGN 1
 	JLS  done
-	LOCK
-	INCL ·ended(SB)
 	JMP  R11                 // it returns to where this handler would have
 byKernel:
 	TESTQ R12, ·recordFaults(SB)
@@ -345,8 +352,11 @@ build:
 	LOCK
 	INCL ·written(SB)
 done:
+	TESTQ R13, R13
+	JZ   return
 	LOCK
 	INCL ·ended(SB)
+return:
 	RET
 unwritten:
 	// The kernel has no memory for a page of the pipe. A standard signal that was not passed on is remembered until the next one.

@@ -26,6 +26,7 @@
 #define PR_GET_TIMERSLACK 30
 #define SI_TKILL -6
 #define SIGPIPE 13
+#define SIGURG 23
 
 #define REAL_TIME 32 // the kernel's SIGRTMIN
 #define RECORD 32    // sizeof(record)
@@ -242,7 +243,6 @@ sleep:
 
 // func record(): the handler of every signal.
 TEXT ·record(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
-	ADD32(·begun, 1)
 	// R19 is the signal, R20 its siginfo_t, R21 its bit, R22 its si_code, R23 whether this is the receiver.
 	MOVD R0, R19
 	MOVD R1, R20
@@ -258,6 +258,7 @@ TEXT ·record(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	CMPW  R9, R0
 	BNE   stray
 	MOVD  $1, R23
+	ADD32(·begun, 1)         // only the receiver passes signals on
 	JMP   whose
 stray:
 	// A thread of the runtime's. From now on it leaves signals to the receiver, and its timers are as precise as they were.
@@ -279,6 +280,14 @@ whose:
 	// else that is its own it has sent before it became finite.
 	CMP  $0, R22
 	BGT  byKernel
+	// A SIGURG that nobody has sent, to a thread of the runtime's: the runtime has, and the kernel had no room to say so (RLIMIT_SIGPENDING).
+	MOVD info_pid(R20), R9   // and uid
+	ORR  R22, R9
+	ORR  R23, R9
+	CBNZ R9, known
+	CMP  $SIGURG, R19
+	BEQ  runtime
+known:
 	MOVW info_pid(R20), R9
 	MOVW ·ownPID(SB), R10
 	CMPW R10, R9
@@ -293,7 +302,6 @@ runtime:
 	MOVD (R9)(R19<<3), R14
 	CMP  $1, R14             // SIG_DFL is 0, SIG_IGN 1
 	BLS  done
-	ADD32(·ended, 1)
 	MOVD R19, R0             // R1, R2 and R30 are as they were
 	JMP  (R14)               // it returns to where this handler would have
 byKernel:
@@ -375,7 +383,9 @@ build:
 	BNE  unwritten
 	ADD32(·written, 1)
 done:
+	CBZ R23, return
 	ADD32(·ended, 1)
+return:
 	RET
 unwritten:
 	// The kernel has no memory for a page of the pipe. A standard signal that was not passed on is remembered until the next one.
