@@ -7,16 +7,16 @@ import (
 
 // A pids limit that the command has filled makes clone(2) fail, and a Go runtime that needs a thread then aborts, which no recover prevents;
 // threads that exist are kept and used again. So they are made before the command is. With neededThreads, the reaper can be in its wait and
-// another thread in epoll_wait, where the scheduler does not count it as idle, while two run Go code: the owner, and whatever it has to have
-// done. Nothing else keeps a thread: a log writer whose reader is slow waits in Go.
-const neededThreads = 4
+// another thread in epoll_wait, where the scheduler does not count it as idle, while the owner, the log and the killer of the tree are each
+// in a system call that takes its time. A log writer whose reader is slow waits in Go, not in one of them.
+const neededThreads = 5
 
 // runtimeThreads is what the runtime has besides: its monitor, and the thread that makes threads for goroutines that are locked to theirs.
 const runtimeThreads = 2
 
 // heldThreads is how many threads are held at the same time at first. When they are let go, all at once, the runtime makes another one to see to
 // them: that makes enough almost always.
-const heldThreads = 2
+const heldThreads = 3
 
 var reserved struct {
 	begin, end sync.Once
