@@ -8,23 +8,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// When no thread can be made any more, finite goes on with those that it has: it logs, passes signals on, walks the tree and kills it. (A limit
-// is set from outside, when the command runs; a fork bomb does the same less reliably.)
+// When no thread can be made any more, finite goes on with those that it has: it logs, passes signals on, walks the tree and kills it. (The
+// command sets the limit; a fork bomb does the same less reliably.)
 func TestNoThreadCanBeMade(t *testing.T) {
 	if os.Geteuid() != 0 {
 		missing(t, "needs root to become another user, for whom the limit holds")
 	}
 	needCommand(t, "perl")
+	needCommand(t, "prlimit")
 	const family = `$| = 1; $SIG{USR1} = $SIG{USR2} = $SIG{HUP} = sub {};
-for (1 .. 20) { if (!fork) { $SIG{TERM} = "IGNORE"; close STDOUT; sleep 1000; exit } } print "ready\n"; select undef, undef, undef, 0.1 while 1`
+for (1 .. 20) { if (!fork) { $SIG{TERM} = "IGNORE"; close STDOUT; sleep 1000; exit } }
+system("prlimit", "--pid", getppid, "--nproc=1:1") == 0 or die; print "ready\n"; select undef, undef, undef, 0.1 while 1`
 	for _, options := range [][]string{{"-vv"}, {}, {"--forward", "group"}} {
 		for range 5 {
 			c := start(t, asNobody, append(options, "-k", "200ms", "--", "perl", "-e", family)...)
 			c.stdout.await(t, "ready")
 			pid := c.pid()
-			if err := unix.Prlimit(pid, unix.RLIMIT_NPROC, &unix.Rlimit{Cur: 1, Max: 1}, nil); err != nil {
-				t.Fatal(err)
-			}
 			for range 200 {
 				for _, sig := range []unix.Signal{unix.SIGUSR1, unix.SIGUSR2, unix.SIGCONT, unix.SIGHUP} {
 					_ = unix.Kill(pid, sig)
