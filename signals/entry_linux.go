@@ -63,7 +63,7 @@ const runtimeSet Set = faultSet | 1<<(unix.SIGURG-1) | 1<<(unix.SIGPIPE-1) | 1<<
 var (
 	entryAll    = ^Set(0)
 	entrySlack  = int64(2 * time.Millisecond)
-	entryMask   = ^(stopSet | faultSet | neverSet | noteSet | 1<<(unix.SIGURG-1)) // what can wait
+	entryMask   = ^(stopSet | faultSet | neverSet | noteSet) // what can wait
 	entryStops  = stopSet
 	entryNotes  = noteSet
 	earlyAction sigaction // in the assembly
@@ -96,8 +96,10 @@ var (
 	passSet         atomic.Uint64      // empty: nothing is passed on
 	quietSet        atomic.Uint64      // what is passed on and not recorded
 
-	// strayMask is what other threads leave to the receiver. 33 is how the runtime reaches its own threads.
-	strayMask = ^(faultSet | neverSet | 1<<(unix.SIGURG-1) | 1<<(33-1))
+	// strayMask is what other threads leave to the receiver. 33 is how the runtime reaches its own threads. It would also have SIGURG to preempt
+	// goroutines that never call a function, but there are none, and a SIGURG that comes from outside the PID namespace (PID 0, UID 0) cannot
+	// be told from one of the runtime's for which the kernel had no siginfo (RLIMIT_SIGPENDING).
+	strayMask = ^(faultSet | neverSet | 1<<(33-1))
 )
 
 // What record writes. The counters run over.
@@ -303,7 +305,7 @@ func (s *entrySource) settle() {
 }
 
 // heal makes the runtime's threads leave all signals to the receiver, and gives their timers the precision back that entry took, by sending each
-// of them a signal: SIGURG, which none has blocked, and which the runtime takes for its own and ignores.
+// of them SIGPROF, which the runtime has unblocked on each. One that is deaf already keeps it pending.
 func heal() {
 	pid := os.Getpid()
 	tids, err := threads()
@@ -314,7 +316,7 @@ func heal() {
 	}
 	for _, tid := range tids {
 		if tid != int(atomic.LoadInt32(&receiver)) {
-			_ = unix.Tgkill(pid, tid, unix.SIGURG)
+			_ = unix.Tgkill(pid, tid, unix.SIGPROF)
 		}
 	}
 }

@@ -25,7 +25,6 @@
 #define PR_GET_TIMERSLACK 30
 #define SI_TKILL -6
 #define SIGPIPE 13
-#define SIGURG 23
 
 #define REAL_TIME 32 // the kernel's SIGRTMIN
 #define RECORD 32    // sizeof(record)
@@ -246,14 +245,6 @@ whose:
 	// else that is its own it has sent before it became finite.
 	TESTQ R8, R8
 	JG    byKernel
-	// A SIGURG that nobody has sent, to a thread of the runtime's: the runtime has, and the kernel had no room to say so (RLIMIT_SIGPENDING).
-	MOVQ  info_pid(SI), AX    // and uid
-	ORQ   R8, AX
-	ORQ   R13, AX
-	JNZ   known
-	CMPQ  DI, $SIGURG
-	JEQ   runtime
-known:
 	MOVL  info_pid(SI), AX
 	CMPL  AX, ·ownPID(SB)
 	JNE   foreign

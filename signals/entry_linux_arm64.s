@@ -26,7 +26,6 @@
 #define PR_GET_TIMERSLACK 30
 #define SI_TKILL -6
 #define SIGPIPE 13
-#define SIGURG 23
 
 #define REAL_TIME 32 // the kernel's SIGRTMIN
 #define RECORD 32    // sizeof(record)
@@ -280,14 +279,6 @@ whose:
 	// else that is its own it has sent before it became finite.
 	CMP  $0, R22
 	BGT  byKernel
-	// A SIGURG that nobody has sent, to a thread of the runtime's: the runtime has, and the kernel had no room to say so (RLIMIT_SIGPENDING).
-	MOVD info_pid(R20), R9   // and uid
-	ORR  R22, R9
-	ORR  R23, R9
-	CBNZ R9, known
-	CMP  $SIGURG, R19
-	BEQ  runtime
-known:
 	MOVW info_pid(R20), R9
 	MOVW ·ownPID(SB), R10
 	CMPW R10, R9

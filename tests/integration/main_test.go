@@ -41,7 +41,7 @@ func build(dir string) error {
 	if given != "" {
 		return copyFile(finiteBin, given)
 	}
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", finiteBin, "../..")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-E github.com/finite-init/finite/signals.entry", "-o", finiteBin, "../..")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, text)
