@@ -164,6 +164,7 @@ func TestTerminalInTheBackground(t *testing.T) {
 // An interactive shell under finite, as under docker run -it or as a login shell: it has job control of its own, and finite is in nobody's way.
 func TestTerminalInteractiveShell(t *testing.T) {
 	bash := needCommand(t, "bash")
+	needCommand(t, "perl")
 	for name, args := range map[string][]string{
 		"session leader": {finiteBin, "--", bash, "--norc", "--noprofile", "-i"},
 		"login shell":    {"sh", "-c", "exec $FINITE -- bash --noprofile --norc -i -l"},
@@ -172,14 +173,14 @@ func TestTerminalInteractiveShell(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := openConsole(t, args...)
 			c.out.await(t, "prompt> ")
-			c.write(`sh -c 'echo rea""dy; exec sleep 1000'` + "\n")
+			c.write(`perl -e '$| = 1; $SIG{CONT} = sub { print "ba" . "ck\n" }; print "rea" . "dy\n"; sleep 1 while 1'` + "\n")
 			c.out.await(t, "ready")
 			c.write(ctrlZ)
 			c.out.await(t, "Stopped")
 			c.write("jobs; echo job'count' $(jobs | wc -l)\n")
 			c.out.await(t, "jobcount 1")
 			c.write("fg\n")
-			c.out.await(t, "fg\r\nsh -c") // what fg says when it has the terminal handed over
+			c.out.await(t, "back") // fg resumes it when it has handed the terminal over
 			c.write(ctrlC)
 			c.out.await(t, "^C")
 			c.write("echo sta'tus' $?\n")
