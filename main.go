@@ -1,12 +1,6 @@
 // Command finite runs a command and makes it end: an init for containers, and a subreaper everywhere else.
 //
 // This package is the command line alone: it parses, builds a [pid1.Config], calls [pid1.Run] and exits.
-//
-// The runtime would otherwise read cgroup files at start, and again while it runs, to follow a CPU limit. Two threads that may run Go
-// code at once are enough for an init, whatever the machine has; see main.
-//
-//go:debug containermaxprocs=0
-//go:debug updatemaxprocs=0
 package main
 
 import (
@@ -25,9 +19,9 @@ import (
 var parentPID = unix.Getppid()
 
 func main() {
-	if runtime.GOMAXPROCS(0) > 2 {
-		runtime.GOMAXPROCS(2) // bounds the number of threads, and with it what is needed when a pids limit is full
-	}
+	// An init spends its time in the kernel: one goroutine that runs Go code at a time is enough, whatever the machine has. It bounds the number of
+	// threads, and keeps the runtime from reading cgroup files to follow a CPU limit. (signals.entry has seen to it already, if that is in.)
+	runtime.GOMAXPROCS(1)
 	pid1.Reserve()
 	os.Exit(run(os.Args, signals.Environ()))
 }

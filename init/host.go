@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/internal/sys"
 	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/reap"
 	"github.com/finite-init/finite/signals"
@@ -57,6 +58,7 @@ func (h *host) without() []string { return h.missing }
 func (h *host) start() {
 	watcher := &reapWatcher{post: h.post, done: h.done, byNumber: &h.byNumber, handled: make(chan struct{}, 1)}
 	go h.reaper.Run(func() int {
+		reserveThreads()
 		child, err := spawn(h.cfg, h.terminal)
 		if err != nil {
 			h.post(event{kind: evStartFailed, step: err.step, err: err.err})
@@ -198,7 +200,7 @@ func (h *host) close() {
 	h.reaper.Close()
 	h.trees.close()
 	if h.pidfd >= 0 {
-		_ = unix.Close(h.pidfd)
+		sys.Close(h.pidfd)
 		h.pidfd = -1
 	}
 	if h.terminal != nil {

@@ -132,7 +132,6 @@ func (r *runner) before() {
 			r.step(event{kind: evDeadline})
 			continue
 		}
-		reserveThreads(r.source.Threads)
 		r.step(event{kind: evCloning})
 		r.startClock() // a start can hang, and is timed then; once there is a command, its time counts from there
 		r.kernel.start()

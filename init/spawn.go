@@ -55,6 +55,7 @@ func spawn(cfg *Config, term *terminal) (child, *startError) {
 
 // forkMode is what is asked of the kernel that it may refuse.
 type forkMode struct {
+	clear bool // clone3(2) with CLONE_CLEAR_SIGHAND, Linux 5.5
 	pidfd bool
 	tty   int // the terminal whose foreground the command gets; -1: none
 }
@@ -67,7 +68,7 @@ func fork(cfg *Config, path string, args, env []string, term *terminal) (child, 
 		tty = term.fd
 	}
 	var first error
-	for _, how := range []forkMode{{true, tty}, {true, -1}, {false, tty}, {false, -1}} {
+	for _, how := range []forkMode{{true, true, tty}, {false, true, tty}, {false, true, -1}, {false, false, tty}, {false, false, -1}} {
 		var c child
 		var err error
 		if cfg.exact {

@@ -3,6 +3,7 @@ package pid1
 import (
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/internal/sys"
 	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/signals"
 )
@@ -19,13 +20,13 @@ type terminal struct {
 // openTerminal returns the controlling terminal, nil if there is none.
 func openTerminal() *terminal {
 	t := &terminal{fd: -1, group: unix.Getpgrp()}
-	fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	fd, err := sys.Open("/dev/tty", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK)
 	if err == nil {
 		t.fd = fd
 	} else {
 		// A minimal image may lack /dev/tty, but the terminal is usually here already.
 		for std := range 3 {
-			if _, err := unix.IoctlGetInt(std, unix.TIOCGPGRP); err != nil {
+			if _, err := sys.Foreground(std); err != nil {
 				continue
 			}
 			if fd, err := unix.FcntlInt(uintptr(std), unix.F_DUPFD_CLOEXEC, 3); err == nil {
@@ -42,13 +43,13 @@ func openTerminal() *terminal {
 }
 
 func (t *terminal) has(group int) bool {
-	current, err := unix.IoctlGetInt(t.fd, unix.TIOCGPGRP)
+	current, err := sys.Foreground(t.fd)
 	return err == nil && current == group
 }
 
 func (t *terminal) set(group int) {
 	// From the background this raises SIGTTOU, which would stop finite.
-	_ = signals.Shielded(func() error { return unix.IoctlSetPointerInt(t.fd, unix.TIOCSPGRP, group) })
+	_ = signals.Shielded(func() error { return sys.SetForeground(t.fd, group) })
 }
 
 // adopt notes the command's process group, and reports whether that got the foreground if finite had it.
@@ -95,9 +96,9 @@ func hasJobControlParent(proc *nsutil.Proc, group int) bool {
 // close takes the foreground back from the command's group, or from a group that is gone, and forgets the terminal. A shell that has it
 // meanwhile, or another of its jobs, keeps it.
 func (t *terminal) close() {
-	current, err := unix.IoctlGetInt(t.fd, unix.TIOCGPGRP)
+	current, err := sys.Foreground(t.fd)
 	if err == nil && current != t.group && (current == t.command || t.foreground && unix.Kill(-current, 0) == unix.ESRCH) {
 		t.set(t.group)
 	}
-	_ = unix.Close(t.fd)
+	sys.Close(t.fd)
 }

@@ -3,72 +3,61 @@ package pid1
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
+
+	"github.com/finite-init/finite/internal/sys"
 )
 
 // A pids limit that the command has filled makes clone(2) fail, and a Go runtime that needs a thread then aborts, which no recover prevents;
-// threads that exist are kept and used again. So they are made before the command is. With neededThreads, the reaper can be in its wait and
-// another thread in epoll_wait, where the scheduler does not count it as idle, while the owner, the log and the killer of the tree are each
-// in a system call that takes its time. A log writer whose reader is slow waits in Go, not in one of them.
-const neededThreads = 5
-
-// runtimeThreads is what the runtime has besides: its monitor, and the thread that makes threads for goroutines that are locked to theirs.
-const runtimeThreads = 2
-
-// heldThreads is how many threads are held at the same time at first. When they are let go, all at once, the runtime makes another one to see to
-// them: that makes enough almost always.
-const heldThreads = 3
+// threads that exist are kept and used again. So all that can be needed at the same time are made before the command is: one for each goroutine
+// that may run Go code at the same time, one for each that may wait in the kernel, which are the reaper in waitid(2) and the log in write(2), one
+// that the runtime has in epoll_wait(2), and one that has come out of such a wait and is on its way to be idle. No other system call while a
+// command runs lets the runtime look for another thread: see package sys.
+func neededThreads() int { return runtime.GOMAXPROCS(0) + 4 }
 
 var reserved struct {
-	begin, end sync.Once
-	hold       *holding
+	once sync.Once
+	hold *holding
 }
 
-// holding is a number of threads that are held at the same time.
+// holding is a number of threads that are held in the kernel at the same time.
 type holding struct {
-	ready   chan struct{}
-	release chan struct{}
+	want int32         // how many
+	held atomic.Int32  // how many there are
+	open atomic.Uint32 // 1 when they were all held
 }
 
-// hold begins to hold threads, away from the caller.
+// hold begins to hold threads, away from the caller; wait adds the caller's own.
 func hold(threads int) *holding {
-	h := &holding{make(chan struct{}), make(chan struct{})}
-	go h.one(threads)
+	h := &holding{want: int32(threads) + 1}
+	for range threads {
+		go h.wait()
+	}
 	return h
 }
 
-// one keeps a thread to itself until all are kept. Each begins the next one.
-func (h *holding) one(left int) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if left > 1 {
-		go h.one(left - 1)
+// wait keeps the caller's thread until all are held.
+func (h *holding) wait() {
+	if h.held.Add(1) == h.want { // more come if reserveThreads is called again, and find it open
+		h.open.Store(1)
+		sys.FutexWake(&h.open)
 	}
-	h.ready <- struct{}{}
-	<-h.release
-}
-
-// wait returns when all are held, and have been let go.
-func (h *holding) wait(threads int) {
-	for range threads {
-		<-h.ready
+	for h.open.Load() == 0 {
+		sys.FutexWait(&h.open)
 	}
-	close(h.release)
 }
 
 // Reserve begins to make the threads that the end of a command needs, and does not wait for them; [Run] does, before it starts the command. A
-// program that calls it first thing has less to wait for then.
+// program that calls it first thing has less to wait for then. GOMAXPROCS must not be raised after it: each goroutine that may run at the same
+// time takes one more thread.
 func Reserve() {
-	reserved.begin.Do(func() { reserved.hold = hold(heldThreads) })
+	reserved.once.Do(func() { reserved.hold = hold(neededThreads() - 1) })
 }
 
-// reserveThreads returns when there are enough threads. If count, which counts those that are the runtime's, says that there are too few or
-// fails, enough are held. That is not done beside the start of the command: a fork bomb fills a limit within milliseconds.
-func reserveThreads(count func() (int, error)) {
+// reserveThreads returns when there are enough threads. That is not left to be done beside the start of the command: a fork bomb fills a limit
+// within milliseconds.
+func reserveThreads() {
 	Reserve()
-	reserved.end.Do(func() {
-		reserved.hold.wait(heldThreads)
-		if n, err := count(); err != nil || n < neededThreads+runtimeThreads {
-			hold(neededThreads).wait(neededThreads)
-		}
-	})
+	runtime.Gosched() // to be the last, and have none to wait for
+	reserved.hold.wait()
 }

@@ -33,7 +33,14 @@ type launch struct {
 	errno   int32        // why the command could not be executed
 	slack   int64        // timer slack in ns; 0: as it is
 	precise int64        // the thread's own, put back at the end
+	args    [8]uint64    // struct clone_args, of which the assembly fills in pidfd; flags 0: clone(2) does it
 }
+
+// Where they are in struct clone_args (clone(2)).
+const (
+	argsFlags      = 0
+	argsExitSignal = 4
+)
 
 // vfork makes a child that executes the command, and returns when it has, or could not.
 //
@@ -75,6 +82,10 @@ func forkInherited(how forkMode, path string, args, env []string, dir string, in
 	}
 	if how.pidfd {
 		l.flags |= unix.CLONE_PIDFD
+	}
+	if how.clear {
+		l.args[argsFlags] = l.flags&^0xff | unix.CLONE_CLEAR_SIGHAND
+		l.args[argsExitSignal] = uint64(unix.SIGCHLD)
 	}
 	if inherited.Files.Max > 0 {
 		l.files = &inherited.Files

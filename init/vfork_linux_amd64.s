@@ -13,6 +13,7 @@
 #define SYS_SETPGID 109
 #define SYS_PRCTL 157
 #define SYS_PRLIMIT64 302
+#define SYS_CLONE3 435
 
 #define SIG_SETMASK 2
 #define RLIMIT_NOFILE 7
@@ -38,6 +39,7 @@
 #define launch_errno 124
 #define launch_slack 128
 #define launch_precise 136
+#define launch_args 144
 
 // func vfork(l *launch)
 //
@@ -66,6 +68,17 @@ TEXT ·vfork(SB),NOSPLIT,$0-8
 	MOVQ launch_slack(BX), SI
 	SYSCALL
 clone:
+	CMPQ launch_args(BX), $0
+	JEQ  older
+	// clone3(&l.args, sizeof(l.args)): the same, but with no handlers in the child
+	LEAQ launch_pidfd(BX), AX
+	MOVQ AX, (launch_args+8)(BX)
+	MOVQ $SYS_CLONE3, AX
+	LEAQ launch_args(BX), DI
+	MOVQ $64, SI
+	SYSCALL
+	JMP  cloned
+older:
 	// clone(l.flags, 0, &l.pidfd, 0, 0): the stack 0 is the caller's
 	MOVQ $SYS_CLONE, AX
 	MOVQ launch_flags(BX), DI
@@ -74,6 +87,7 @@ clone:
 	MOVQ $0, R10
 	MOVQ $0, R8
 	SYSCALL
+cloned:
 	TESTQ AX, AX
 	JZ    child
 	// The parent: l.pid is the PID, or an error below 0.
@@ -95,7 +109,7 @@ mask:
 
 child:
 	// Every disposition is the default, or SIG_IGN where it was inherited so. R12 counts signals down, R13 is what is left of l.ignored,
-	// highest signal first.
+	// highest signal first. After clone3 there is nothing to do for the former.
 	MOVQ $64, R12
 	MOVQ launch_ignored(BX), R13
 disposition:
@@ -103,12 +117,17 @@ disposition:
 	SHLQ $1, R13             // the signal's bit falls into the carry,
 	ADCQ $0, AX              // and becomes SIG_DFL 0 or SIG_IGN 1
 	MOVQ AX, launch_action(BX)
+	JNZ  change
+	CMPQ launch_args(BX), $0
+	JNE  next
+change:
 	MOVQ $SYS_RT_SIGACTION, AX // fails for SIGKILL and SIGSTOP
 	MOVQ R12, DI
 	LEAQ launch_action(BX), SI
 	MOVQ $0, DX
 	MOVQ $8, R10
 	SYSCALL
+next:
 	DECQ R12
 	JNZ  disposition
 	// setpgid(0, 0): a process group of its own

@@ -13,6 +13,7 @@
 #define SYS_EXECVE 221
 #define SYS_PRCTL 167
 #define SYS_PRLIMIT64 261
+#define SYS_CLONE3 435
 
 #define SIG_SETMASK 2
 #define RLIMIT_NOFILE 7
@@ -38,6 +39,7 @@
 #define launch_errno 124
 #define launch_slack 128
 #define launch_precise 136
+#define launch_args 144
 
 // func vfork(l *launch)
 //
@@ -67,6 +69,17 @@ TEXT ·vfork(SB),NOSPLIT,$0-8
 	MOVD launch_slack(R19), R1
 	SVC  $0
 clone:
+	MOVD launch_args(R19), R9
+	CBZ  R9, older
+	// clone3(&l.args, sizeof(l.args)): the same, but with no handlers in the child
+	ADD  $launch_pidfd, R19, R9
+	MOVD R9, (launch_args+8)(R19)
+	MOVD $SYS_CLONE3, R8
+	ADD  $launch_args, R19, R0
+	MOVD $64, R1
+	SVC  $0
+	JMP  cloned
+older:
 	// clone(l.flags, 0, &l.pidfd, 0, 0): the stack 0 is the caller's
 	MOVD $SYS_CLONE, R8
 	MOVD launch_flags(R19), R0
@@ -75,6 +88,7 @@ clone:
 	MOVD $0, R3
 	MOVD $0, R4
 	SVC  $0
+cloned:
 	CBZ  R0, child
 	// The parent: l.pid is the PID, or an error below 0.
 	MOVW R0, launch_pid(R19)
@@ -95,19 +109,24 @@ mask:
 
 child:
 	// Every disposition is the default, or SIG_IGN where it was inherited so. R20 counts signals down, R21 is what is left of l.ignored,
-	// highest signal first.
+	// highest signal first. After clone3 there is nothing to do for the former.
 	MOVD $64, R20
 	MOVD launch_ignored(R19), R21
 disposition:
 	LSR  $63, R21, R9        // the signal's bit becomes SIG_DFL 0 or SIG_IGN 1
 	LSL  $1, R21
 	MOVD R9, launch_action(R19)
+	CBNZ R9, change
+	MOVD launch_args(R19), R9
+	CBNZ R9, next
+change:
 	MOVD $SYS_RT_SIGACTION, R8 // fails for SIGKILL and SIGSTOP
 	MOVD R20, R0
 	ADD  $launch_action, R19, R1
 	MOVD $0, R2
 	MOVD $8, R3
 	SVC  $0
+next:
 	SUB  $1, R20
 	CBNZ R20, disposition
 	// setpgid(0, 0): a process group of its own

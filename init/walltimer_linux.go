@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/internal/sys"
 )
 
 // wallTimer fires at a time of the wall clock and follows that clock when it is stepped, which Go's own timers do not: a timerfd on
@@ -32,9 +34,14 @@ func newWallTimer(at time.Time, fire func()) *wallTimer {
 		return &wallTimer{fallback: time.AfterFunc(time.Until(at), fire)}
 	}
 	w := &wallTimer{file: os.NewFile(uintptr(fd), "timerfd")}
+	conn, err := w.file.SyscallConn()
+	if err != nil {
+		_ = w.file.Close()
+		return &wallTimer{fallback: time.AfterFunc(time.Until(at), fire)}
+	}
 	go func() {
 		var expirations [8]byte
-		if _, err := w.file.Read(expirations[:]); err == nil {
+		if _, err := sys.NewFile(conn).Read(expirations[:]); err == nil {
 			fire()
 		}
 	}()

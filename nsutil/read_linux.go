@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/internal/sys"
 )
 
 // Proc reads a mounted procfs. It holds a buffer that is used again for every read, so one Proc belongs to one goroutine.
@@ -25,7 +27,7 @@ func NewProc() *Proc {
 // must have no further number in a namespace below the procfs's (NSpid, Linux 4.1).
 func (p *Proc) Mounted() bool {
 	var target [16]byte
-	n, err := unix.Readlink(p.root+"/self", target[:])
+	n, err := sys.Readlink(p.root+"/self", target[:])
 	if err != nil || string(target[:n]) != strconv.Itoa(unix.Getpid()) {
 		return false
 	}
@@ -44,17 +46,17 @@ func (p *Proc) read(pid int, name string) ([]byte, error) {
 }
 
 func (p *Proc) readPath(path string) ([]byte, error) {
-	fd, err := retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+	fd, err := sys.Open(path, unix.O_RDONLY)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	defer unix.Close(fd)
+	defer sys.Close(fd)
 	total := 0
 	for {
 		if total == len(p.buf) {
 			p.buf = append(p.buf, make([]byte, len(p.buf))...)
 		}
-		n, err := retry(func() (int, error) { return unix.Read(fd, p.buf[total:]) })
+		n, err := sys.Read(fd, p.buf[total:])
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", path, err)
 		}
@@ -88,8 +90,7 @@ func (p *Proc) Status(pid int) (Status, error) {
 func (p *Proc) Children(pids []int, pid int) ([]int, error) {
 	task := p.root + "/" + strconv.Itoa(pid) + "/task"
 	// Most processes have one thread, and then there is no need to list them: the directory has a link for each, besides its two.
-	var st unix.Stat_t
-	if err := unix.Stat(task, &st); err == nil && st.Nlink == 3 {
+	if n, err := sys.Links(task); err == nil && n == 3 {
 		if b, err := p.read(pid, "task/"+strconv.Itoa(pid)+"/children"); err == nil {
 			return appendChildren(pids, b), nil
 		}
@@ -116,15 +117,15 @@ func (p *Proc) PIDs() ([]int, error) { return p.numbers(p.root) }
 
 // numbers lists the entries of a directory whose names are numbers.
 func (p *Proc) numbers(path string) ([]int, error) {
-	fd, err := retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
+	fd, err := sys.Open(path, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	defer unix.Close(fd)
+	defer sys.Close(fd)
 	var found []int
 	var names []string
 	for {
-		n, err := retry(func() (int, error) { return unix.ReadDirent(fd, p.dir) })
+		n, err := sys.ReadDirent(fd, p.dir)
 		if err != nil {
 			return nil, fmt.Errorf("getdents %s: %w", path, err)
 		}
@@ -136,16 +137,6 @@ func (p *Proc) numbers(path string) ([]int, error) {
 			if pid, err := strconv.Atoi(name); err == nil {
 				found = append(found, pid)
 			}
-		}
-	}
-}
-
-// retry calls fn again for as long as a signal interrupts it.
-func retry(fn func() (int, error)) (int, error) {
-	for {
-		n, err := fn()
-		if err != unix.EINTR {
-			return n, err
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/internal/sys"
 )
 
 // Tree is everything that descends from this process, or, as PID 1, everything else in its PID namespace.
@@ -199,10 +201,10 @@ func (t *Tree) send(m member, sig unix.Signal) error {
 	fd := -1
 	if !t.noPidfd {
 		var err error
-		fd, err = unix.PidfdOpen(m.pid, 0)
+		fd, err = sys.PidfdOpen(m.pid)
 		switch err {
 		case nil:
-			defer unix.Close(fd)
+			defer sys.Close(fd)
 		case unix.ESRCH:
 			return err
 		case unix.EMFILE, unix.ENFILE, unix.ENOMEM: // for want of a descriptor, the checks and the PID must do
@@ -216,7 +218,7 @@ func (t *Tree) send(m member, sig unix.Signal) error {
 	if fd < 0 {
 		return unix.Kill(m.pid, sig)
 	}
-	err := unix.PidfdSendSignal(fd, sig, nil, 0)
+	err := sys.PidfdSendSignal(fd, sig)
 	if err == unix.ENOSYS || err == unix.EPERM {
 		return unix.Kill(m.pid, sig) // refused by a filter, or truly not permitted: kill(2) tells
 	}

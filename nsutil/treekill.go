@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/internal/sys"
 )
 
 // The kill of a tree as a subreaper. A process that forks and exits hands its place to a new direct child within 0.1 ms. While the loop
@@ -89,7 +91,7 @@ func (t *Tree) freeze(done <-chan struct{}) {
 	lists := t.openLists(stop)
 	defer func() {
 		for _, fd := range lists {
-			unix.Close(fd)
+			sys.Close(fd)
 		}
 	}()
 	walked := t.walk(0, stop)
@@ -118,14 +120,14 @@ func (t *Tree) openLists(visit func(member)) []int {
 	var fds []int
 	for _, tid := range threads {
 		path := "/proc/self/task/" + strconv.Itoa(tid) + "/children"
-		fd, err := retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+		fd, err := sys.Open(path, unix.O_RDONLY)
 		if err != nil {
 			continue
 		}
 		before := len(t.members)
 		t.addListed(fd, visit)
 		if tid != t.self && before == len(t.members) {
-			unix.Close(fd) // this thread has no children, and gets none
+			sys.Close(fd) // this thread has no children, and gets none
 			continue
 		}
 		fds = append(fds, fd)
@@ -136,7 +138,7 @@ func (t *Tree) openLists(visit func(member)) []int {
 // addListed adds everybody whom reads of fd return until its end. The kernel writes whole numbers, each with a blank behind it.
 func (t *Tree) addListed(fd int, visit func(member)) {
 	for {
-		n, err := retry(func() (int, error) { return unix.Read(fd, t.proc.buf) })
+		n, err := sys.Read(fd, t.proc.buf)
 		if err != nil || n == 0 {
 			return
 		}

@@ -6,6 +6,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/internal/sys"
 )
 
 // siginfo is the kernel's siginfo_t as waitid(2) fills it, on 64-bit machines: three ints, a gap, then the SIGCHLD member.
@@ -27,21 +29,31 @@ type waiter struct {
 	usage unix.Rusage
 }
 
-// wait calls waitid(2) and retries on EINTR. found is false where WNOHANG was given and no child had changed.
+// wait calls waitid(2) and retries on EINTR. found is false where WNOHANG was given and no child had changed. A call that is to wait asks first, so
+// that where many have changed the thread is not given away for each.
 func (w *waiter) wait(idType, id, options int) (c Change, found bool, err error) {
-	for {
+	block := options&unix.WNOHANG == 0
+	for first := true; ; first = false {
 		w.info.pid = 0
-		_, _, errno := unix.Syscall6(unix.SYS_WAITID, uintptr(idType), uintptr(id),
-			uintptr(unsafe.Pointer(&w.info)), uintptr(options), uintptr(unsafe.Pointer(&w.usage)), 0)
+		var errno unix.Errno
+		if first || !block {
+			_, _, errno = unix.RawSyscall6(unix.SYS_WAITID, uintptr(idType), uintptr(id),
+				uintptr(unsafe.Pointer(&w.info)), uintptr(options|unix.WNOHANG), uintptr(unsafe.Pointer(&w.usage)), 0)
+		} else {
+			_, errno = sys.Wait(unix.SYS_WAITID, uintptr(idType), uintptr(id),
+				uintptr(unsafe.Pointer(&w.info)), uintptr(options), uintptr(unsafe.Pointer(&w.usage)), 0)
+		}
 		switch errno {
 		case 0:
-			return w.change(), w.info.pid != 0, nil
+			if found := w.info.pid != 0; found || !block {
+				return w.change(), found, nil
+			}
 		case unix.EINTR:
-			continue
 		case unix.ECHILD:
 			return Change{}, false, errno // it is no error
+		default:
+			return Change{}, false, fmt.Errorf("waitid: %w", errno)
 		}
-		return Change{}, false, fmt.Errorf("waitid: %w", errno)
 	}
 }
 

@@ -10,10 +10,13 @@ import (
 	"slices"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/internal/sys"
 )
 
 // This file and entry_linux_$GOARCH.s are the exact source. In assembly are:
@@ -66,8 +69,16 @@ var (
 	entryMask   = ^(stopSet | faultSet | neverSet | noteSet) // what can wait
 	entryStops  = stopSet
 	entryNotes  = noteSet
+	entryFiles  = unix.Rlimit{Cur: 3}
 	earlyAction sigaction // in the assembly
 	noteAction  sigaction
+
+	// What the runtime is told. One goroutine at a time runs Go code, whatever the machine has (package main says why); and goroutines are not
+	// preempted by SIGURG, which all threads have blocked.
+	entryProcs = [...]byte{'G', 'O', 'M', 'A', 'X', 'P', 'R', 'O', 'C', 'S', '=', '1', 0}
+	entryDebug = [...]byte{
+		'G', 'O', 'D', 'E', 'B', 'U', 'G', '=', 'a', 's', 'y', 'n', 'c', 'p', 'r', 'e', 'e', 'm', 'p', 't', 'o', 'f', 'f', '=', '1', 0,
+	}
 )
 
 // What entry leaves behind.
@@ -78,6 +89,7 @@ var (
 	inheritedFiles   unix.Rlimit
 	inheritedSlack   int64  // ns; 0 or less: unknown
 	entryEnv         **byte // envp
+	entryEnvEnd      **byte // where what was inherited ends
 	entryScratch     sigaction
 )
 
@@ -123,6 +135,7 @@ type entrySource struct {
 	c       chan Signal
 	done    chan struct{}
 	pipe    *os.File
+	reader  *sys.File     // of the pipe
 	handled atomic.Uint32 // records in all that were dealt with
 	healers []*time.Timer
 }
@@ -170,6 +183,12 @@ func newEntrySource() (*entrySource, error) {
 	atomic.StoreUint64(&pending[0], 0)
 	atomic.StoreUint64(&pending[1], 0)
 	s := &entrySource{c: make(chan Signal), done: make(chan struct{}), pipe: os.NewFile(uintptr(p[0]), "signals")}
+	conn, err := s.pipe.SyscallConn()
+	if err != nil {
+		_, _ = s.pipe.Close(), unix.Close(p[1])
+		return nil, fmt.Errorf("pipe: %w", err)
+	}
+	s.reader = sys.NewFile(conn)
 	for sig := unix.Signal(1); sig <= RTMax; sig++ {
 		if neverSet.Has(sig) {
 			continue
@@ -212,15 +231,6 @@ func roomForPoller(fd int) error {
 	return unix.Close(b)
 }
 
-// countThreads counts this process's threads: a directory has a link for each directory in it, and two more.
-func countThreads() (int, error) {
-	var st unix.Stat_t
-	if err := unix.Stat("/proc/self/task", &st); err != nil {
-		return 0, fmt.Errorf("stat /proc/self/task: %w", err)
-	}
-	return int(st.Nlink) - 2, nil
-}
-
 // read hands over what the handler writes.
 func (s *entrySource) read() {
 	for {
@@ -229,7 +239,7 @@ func (s *entrySource) read() {
 				return
 			}
 		}
-		n, err := s.pipe.Read(records[:])
+		n, err := s.reader.Read(records[:])
 		if err != nil {
 			return // closed
 		}
@@ -323,13 +333,13 @@ func heal() {
 
 // threads lists this process's threads.
 func threads() (tids []int, err error) {
-	dir, err := unix.Open("/proc/self/task", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	dir, err := sys.Open("/proc/self/task", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, fmt.Errorf("open /proc/self/task: %w", err)
 	}
-	defer unix.Close(dir)
+	defer sys.Close(dir)
 	var buf [4096]byte
-	n, err := unix.ReadDirent(dir, buf[:])
+	n, err := sys.ReadDirent(dir, buf[:])
 	if err != nil {
 		return nil, fmt.Errorf("getdents64: %w", err)
 	}
@@ -377,15 +387,20 @@ func leaveToReceiver() {
 	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_BLOCK, uintptr(unsafe.Pointer(&strayMask)), 0, 8, 0, 0)
 }
 
-// init undoes what entry did to the environment, before anybody copies it.
+// init undoes what entry did to the environment, before anybody copies it, and to the limit of open files, before anybody opens one.
 func init() {
 	if !entered() {
 		return
 	}
+	*entryEnvEnd = nil
 	for i := 0; at(entryEnv, i) != nil; i++ {
 		if name := unsafe.Slice(at(entryEnv, i), 2); name[0] == 1 && name[1] == 'O' {
 			name[0] = 'G'
 		}
+	}
+	// As the runtime would have it. This is also how package syscall hears that it is not to give a command what it found at the start.
+	if inheritedFiles.Max > 0 {
+		_ = syscall.Setrlimit(unix.RLIMIT_NOFILE, &syscall.Rlimit{Cur: inheritedFiles.Max, Max: inheritedFiles.Max})
 	}
 }
 

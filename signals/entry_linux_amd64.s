@@ -85,12 +85,22 @@ TEXT ·entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	LEAQ ·inheritedMask(SB), DX
 	MOVQ $8, R10
 	SYSCALL
-	// Remember the limit that the runtime will raise.
+	// Remember the limit of open files, which the runtime will raise, and lower it to the three standard ones until then. The runtime then finds
+	// that it cannot read the file system, which it does for a size of pages and for cgroup's CPU limit: finite needs neither, and that
+	// takes 0.1 ms, or longer where there are many mounts. If one of the three is closed, it can still put /dev/null there, as it does.
 	MOVQ $SYS_PRLIMIT64, AX
 	MOVQ $0, DI
 	MOVQ $RLIMIT_NOFILE, SI
 	MOVQ $0, DX
 	LEAQ ·inheritedFiles(SB), R10
+	SYSCALL
+	MOVQ ·inheritedFiles+8(SB), AX // the hard limit stays
+	MOVQ AX, ·entryFiles+8(SB)
+	MOVQ $SYS_PRLIMIT64, AX
+	MOVQ $0, DI
+	MOVQ $RLIMIT_NOFILE, SI
+	LEAQ ·entryFiles(SB), DX
+	MOVQ $0, R10
 	SYSCALL
 	// For each signal from 64 down to 1: R13 is its number, R14 its bit.
 	MOVQ $64, R13
@@ -133,7 +143,7 @@ next:
 	MOVQ $0, DX
 	MOVQ $8, R10
 	SYSCALL
-	// Hide GOGC, GODEBUG, GOMEMLIMIT and the like from the runtime: they are the command's. An init function gives them their G back.
+	// Hide GOGC, GOMAXPROCS, GODEBUG and the like from the runtime: they are the command's. An init function gives them their G back.
 	MOVQ 0(SP), CX           // argc
 	LEAQ 16(SP)(CX*8), BX    // envp, behind the null pointer that ends argv
 	MOVQ BX, ·entryEnv(SB)
@@ -148,6 +158,23 @@ skip:
 	ADDQ $8, BX
 	JMP  variable
 start:
+	// Tell it ours instead. For that, everything from SP up to the null pointer at BX is moved down by two words, which keeps SP aligned, and what
+	// is free then is two more variables.
+	MOVQ SP, SI
+	LEAQ -16(SP), DI
+	MOVQ DI, SP
+	MOVQ BX, CX
+	SUBQ SI, CX
+	SHRQ $3, CX
+	CLD
+	REP; MOVSQ
+	SUBQ $16, BX
+	LEAQ ·entryProcs(SB), AX
+	MOVQ AX, (BX)
+	LEAQ ·entryDebug(SB), AX
+	MOVQ AX, 8(BX)
+	SUBQ $16, ·entryEnv(SB)
+	MOVQ BX, ·entryEnvEnd(SB)
 	MOVL $1, ·entryDone(SB)
 	JMP  _rt0_amd64_linux(SB)
 

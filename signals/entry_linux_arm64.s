@@ -111,12 +111,22 @@ TEXT ·entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVD $·inheritedMask(SB), R2
 	MOVD $8, R3
 	SVC  $0
-	// Remember the limit that the runtime will raise.
+	// Remember the limit of open files, which the runtime will raise, and lower it to the three standard ones until then. The runtime then finds
+	// that it cannot read the file system, which it does for a size of pages and for cgroup's CPU limit: finite needs neither, and that
+	// takes 0.1 ms, or longer where there are many mounts. If one of the three is closed, it can still put /dev/null there, as it does.
 	MOVD $SYS_PRLIMIT64, R8
 	MOVD $0, R0
 	MOVD $RLIMIT_NOFILE, R1
 	MOVD $0, R2
 	MOVD $·inheritedFiles(SB), R3
+	SVC  $0
+	MOVD ·inheritedFiles+8(SB), R9 // the hard limit stays
+	MOVD R9, ·entryFiles+8(SB)
+	MOVD $SYS_PRLIMIT64, R8
+	MOVD $0, R0
+	MOVD $RLIMIT_NOFILE, R1
+	MOVD $·entryFiles(SB), R2
+	MOVD $0, R3
 	SVC  $0
 	// For each signal from 64 down to 1: R19 is its number, R20 its bit.
 	MOVD $64, R19
@@ -163,7 +173,7 @@ next:
 	MOVD $0, R2
 	MOVD $8, R3
 	SVC  $0
-	// Hide GOGC, GODEBUG, GOMEMLIMIT and the like from the runtime: they are the command's. An init function gives them their G back.
+	// Hide GOGC, GOMAXPROCS, GODEBUG and the like from the runtime: they are the command's. An init function gives them their G back.
 	MOVD 0(RSP), R9          // argc
 	ADD  $16, RSP, R10
 	ADD  R9<<3, R10          // envp, behind the null pointer that ends argv
@@ -180,6 +190,25 @@ skip:
 	ADD $8, R10
 	JMP variable
 start:
+	// Tell it ours instead. For that, everything from SP up to the null pointer at R10 is moved down by two words, which keeps SP aligned, and what
+	// is free then is two more variables.
+	MOVD RSP, R9
+	SUB  $16, R9, R11
+	MOVD R11, RSP
+	SUB  $16, R10
+move:
+	MOVD.P 8(R9), R12
+	MOVD.P R12, 8(R11)
+	CMP    R10, R11
+	BNE    move
+	MOVD $·entryProcs(SB), R12
+	MOVD R12, (R10)
+	MOVD $·entryDebug(SB), R12
+	MOVD R12, 8(R10)
+	MOVD ·entryEnv(SB), R12
+	SUB  $16, R12
+	MOVD R12, ·entryEnv(SB)
+	MOVD R10, ·entryEnvEnd(SB)
 	MOVD $1, R9
 	MOVW R9, ·entryDone(SB)
 	JMP  _rt0_arm64_linux(SB)

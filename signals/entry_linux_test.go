@@ -311,8 +311,9 @@ func TestEntry(t *testing.T) {
 	type report struct {
 		Source        string
 		Mask, Ignored Set
-		Files         unix.Rlimit
+		Files, Now    unix.Rlimit
 		Env           []string
+		Procs         int
 	}
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -331,7 +332,9 @@ func TestEntry(t *testing.T) {
 		// The threads of this process have signals blocked since they met an exact source.
 		mask := `exec perl -MPOSIX -e 'sigprocmask(SIG_SETMASK, POSIX::SigSet->new(` + tt.blocked + `)); exec @ARGV' "$0"`
 		cmd := exec.Command("sh", "-c", tt.shell+mask, bin)
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "GOMEMLIMIT=nonsense", "GODEBUG=inittrace=1", "GOOGLE=x", "G=1", "GO=", "GOGC=\x01O"}
+		cmd.Env = []string{
+			"PATH=" + os.Getenv("PATH"), "GOMEMLIMIT=nonsense", "GODEBUG=inittrace=1", "GOMAXPROCS=7", "GOOGLE=x", "G=1", "GO=", "GOGC=\x01O",
+		}
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", name, err, out)
@@ -347,10 +350,42 @@ func TestEntry(t *testing.T) {
 		if soft := got.Files.Cur; name == "ignored and limit" && soft != 64 || name == "nothing" && soft != limit.Cur {
 			t.Errorf("%s: RLIMIT_NOFILE %d", name, soft)
 		}
-		for _, kv := range []string{"GOMEMLIMIT=nonsense", "GODEBUG=inittrace=1", "GOOGLE=x", "G=1", "GOGC=\x01O"} {
+		for _, kv := range cmd.Env {
 			if !slices.Contains(got.Env, kv) {
 				t.Errorf("%s: %q is not in the environment: %q", name, kv, got.Env)
 			}
+		}
+		if got.Procs != 1 || got.Now.Cur != limit.Max || got.Now.Max != limit.Max {
+			t.Errorf("%s: GOMAXPROCS %d, RLIMIT_NOFILE %v; want 1, %d", name, got.Procs, got.Now, limit.Max)
+		}
+	}
+}
+
+// The environment is exactly what was given, the arguments are, and it does not matter which of the standard descriptors are open.
+func TestEntryMovesArguments(t *testing.T) {
+	bin := buildEntered(t)
+	long := strings.Repeat("x", 100_000)
+	for _, tt := range []struct {
+		args, env []string
+		shell     string
+	}{
+		{nil, []string{}, ""},
+		{nil, []string{"A=1"}, ""},
+		{nil, []string{"GOMAXPROCS=7", "GODEBUG=a"}, "<&- 2>&-"},
+		{[]string{"", "a", long}, []string{"A=" + long, "B="}, "<&-"},
+		{[]string{"a", "b"}, []string{"A=1", "B=2"}, "2>&-"},
+	} {
+		cmd := exec.Command("sh", "-c", `env -i "$@" `+tt.shell, "sh")
+		cmd.Args = append(cmd.Args, tt.env...)
+		cmd.Args = append(cmd.Args, bin, "arguments")
+		cmd.Args = append(cmd.Args, tt.args...)
+		out, err := cmd.Output()
+		var got struct{ Args, Env []string }
+		if err == nil {
+			err = json.Unmarshal(out, &got)
+		}
+		if err != nil || !slices.Equal(got.Args, tt.args) || !slices.Equal(got.Env, tt.env) {
+			t.Errorf("arguments %.100q, environment %.100q, %v; want %.100q, %.100q", got.Args, got.Env, err, tt.args, tt.env)
 		}
 	}
 }
@@ -374,7 +409,7 @@ func ignoredHere(t *testing.T) (set Set) {
 func TestEntryEndsOnAStopSignal(t *testing.T) {
 	bin := buildEntered(t)
 	for _, sig := range []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGTERM} {
-		cmd := exec.Command("perl", "-MPOSIX", "-e", "sigprocmask(SIG_SETMASK, POSIX::SigSet->new()); exec @ARGV", bin, "deaf")
+		cmd := exec.Command("perl", "-MPOSIX", "-e", "sigprocmask(SIG_SETMASK, POSIX::SigSet->new()); exec @ARGV", bin, "wait")
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)

@@ -19,8 +19,6 @@ func Environ() []string { return os.Environ() }
 
 func entered() bool { return false }
 
-func countThreads() (int, error) { return 0, errors.ErrUnsupported }
-
 type entrySource struct{}
 
 func (*entrySource) finished(Signal)          {}

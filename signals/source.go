@@ -1,7 +1,6 @@
 package signals
 
 import (
-	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -90,16 +89,6 @@ func (s *Source) Quiet() int {
 		return int(quiet.Load())
 	}
 	return 0
-}
-
-// Threads counts the threads of this process that are the Go runtime's, and not held by the source. Where the source cannot tell it returns an
-// error.
-func (s *Source) Threads() (int, error) {
-	if s.entry == nil {
-		return 0, errors.ErrUnsupported // os/signal keeps some to itself
-	}
-	n, err := countThreads()
-	return n - 1, err // the receiver
 }
 
 // Lost returns how many real-time signals had to be thrown away so far.

@@ -1,0 +1,164 @@
+package sys
+
+import (
+	"math"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The runtime's own words before and after a system call that blocks, which it keeps open to others (runtime, "Notable members of the hall of
+// shame"). Nothing between them may need more stack.
+//
+//go:linkname entersyscallblock runtime.entersyscallblock
+func entersyscallblock()
+
+//go:linkname exitsyscall runtime.exitsyscall
+func exitsyscall()
+
+// Wait makes a system call that blocks, once. Pointers become uintptrs in the call itself, as for [unix.Syscall].
+//
+//go:nosplit
+//go:norace
+//go:uintptrescapes
+func Wait(number, a1, a2, a3, a4, a5, a6 uintptr) (uintptr, unix.Errno) {
+	entersyscallblock()
+	r, _, errno := unix.RawSyscall6(number, a1, a2, a3, a4, a5, a6)
+	exitsyscall()
+	return r, errno
+}
+
+// call makes a system call that does not block, again if a signal has interrupted it.
+//
+//go:uintptrescapes
+func call(number, a1, a2, a3, a4, a5 uintptr) (int, error) {
+	for {
+		switch r, _, errno := unix.RawSyscall6(number, a1, a2, a3, a4, a5, 0); errno {
+		case 0:
+			return int(r), nil
+		case unix.EINTR:
+		default:
+			return -1, errno
+		}
+	}
+}
+
+// here is AT_FDCWD.
+var here = unix.AT_FDCWD
+
+// Open is open(2) with O_CLOEXEC.
+func Open(path string, flags int) (int, error) {
+	p, err := unix.BytePtrFromString(path)
+	if err != nil {
+		return -1, err
+	}
+	return call(unix.SYS_OPENAT, uintptr(here), uintptr(unsafe.Pointer(p)), uintptr(flags|unix.O_CLOEXEC|unix.O_LARGEFILE), 0, 0)
+}
+
+// Close is close(2).
+func Close(fd int) { _, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
+
+// Read is read(2) of what is there: of a descriptor that does not block.
+func Read(fd int, p []byte) (int, error) { return buffer(unix.SYS_READ, uintptr(fd), p) }
+
+// ReadDirent is getdents64(2).
+func ReadDirent(fd int, p []byte) (int, error) { return buffer(unix.SYS_GETDENTS64, uintptr(fd), p) }
+
+func buffer(number, fd uintptr, p []byte) (int, error) {
+	return call(number, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0)
+}
+
+// Readlink is readlink(2).
+func Readlink(path string, p []byte) (int, error) {
+	s, err := unix.BytePtrFromString(path)
+	if err != nil {
+		return -1, err
+	}
+	return call(unix.SYS_READLINKAT, uintptr(here), uintptr(unsafe.Pointer(s)), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0)
+}
+
+// Links returns how many links a file has (statx(2), Linux 4.11): a directory has one for each directory in it, and two more.
+func Links(path string) (int, error) {
+	s, err := unix.BytePtrFromString(path)
+	if err != nil {
+		return -1, err
+	}
+	var st unix.Statx_t
+	_, err = call(unix.SYS_STATX, uintptr(here), uintptr(unsafe.Pointer(s)), 0, unix.STATX_NLINK, uintptr(unsafe.Pointer(&st)))
+	return int(st.Nlink), err
+}
+
+// Readable reports whether a read of fd would not block (poll(2)).
+func Readable(fd int) bool { return ready(fd, unix.POLLIN) }
+
+// Writable reports whether a write to fd would not block, or would fail.
+func Writable(fd int) bool { return ready(fd, unix.POLLOUT) }
+
+func ready(fd int, events int16) bool {
+	p := unix.PollFd{Fd: int32(fd), Events: events}
+	var now unix.Timespec
+	n, err := call(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, uintptr(unsafe.Pointer(&now)), 0, 0)
+	return err != nil || n > 0
+}
+
+// PidfdOpen is pidfd_open(2), Linux 5.3.
+func PidfdOpen(pid int) (int, error) { return call(unix.SYS_PIDFD_OPEN, uintptr(pid), 0, 0, 0, 0) }
+
+// PidfdSendSignal is pidfd_send_signal(2) without siginfo, Linux 5.1.
+func PidfdSendSignal(pidfd int, sig unix.Signal) error {
+	_, err := call(unix.SYS_PIDFD_SEND_SIGNAL, uintptr(pidfd), uintptr(sig), 0, 0, 0)
+	return err
+}
+
+// Foreground returns the foreground process group of a terminal (tcgetpgrp(3)).
+func Foreground(tty int) (int, error) {
+	var group int32
+	_, err := call(unix.SYS_IOCTL, uintptr(tty), unix.TIOCGPGRP, uintptr(unsafe.Pointer(&group)), 0, 0)
+	return int(group), err
+}
+
+// SetForeground sets it (tcsetpgrp(3)).
+func SetForeground(tty, group int) error {
+	g := int32(group)
+	_, err := call(unix.SYS_IOCTL, uintptr(tty), unix.TIOCSPGRP, uintptr(unsafe.Pointer(&g)), 0, 0)
+	return err
+}
+
+// FutexWait waits until word is not 0 any more and [FutexWake] says so (futex(2)). It may return before that.
+func FutexWait(word *atomic.Uint32) {
+	_, _ = Wait(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWait|futexPrivate, 0, 0, 0, 0)
+}
+
+// FutexWake wakes all who wait.
+func FutexWake(word *atomic.Uint32) {
+	_, _ = call(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWake|futexPrivate, math.MaxInt32, 0, 0)
+}
+
+// Operations of futex(2).
+const (
+	futexWait    = 0
+	futexWake    = 1
+	futexPrivate = 128
+)
+
+// File reads from a descriptor that the runtime polls: Read returns when there is something, and no thread waits for it.
+type File struct{ conn syscall.RawConn }
+
+// NewFile returns a File for conn. The descriptor must be non-blocking.
+func NewFile(conn syscall.RawConn) *File { return &File{conn} }
+
+// Read is read(2). Its error, once the file is closed, is that of [syscall.RawConn].
+func (f *File) Read(p []byte) (n int, err error) {
+	connErr := f.conn.Read(func(fd uintptr) bool {
+		n, err = Read(int(fd), p)
+		return err != unix.EAGAIN
+	})
+	runtime.KeepAlive(p)
+	if connErr != nil {
+		return 0, connErr
+	}
+	return n, err
+}

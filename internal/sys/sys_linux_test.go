@@ -1,0 +1,171 @@
+package sys
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func pipe(t *testing.T, flags int) (r, w int) {
+	t.Helper()
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|flags); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { Close(p[0]); Close(p[1]) })
+	return p[0], p[1]
+}
+
+func TestFiles(t *testing.T) {
+	dir := t.TempDir()
+	for _, err := range []error{
+		os.WriteFile(filepath.Join(dir, "file"), []byte("text"), 0o600), os.Mkdir(filepath.Join(dir, "sub"), 0o700), os.Symlink("file", filepath.Join(dir, "link")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	fd, err := Open(filepath.Join(dir, "file"), unix.O_RDONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+		t.Errorf("flags %#x, %v", flags, err)
+	}
+	var buf [4096]byte
+	if n, err := Read(fd, buf[:]); string(buf[:max(0, n)]) != "text" || err != nil {
+		t.Errorf("read %q, %v", buf[:max(0, n)], err)
+	}
+	Close(fd)
+	if _, err := Read(fd, buf[:]); err != unix.EBADF {
+		t.Errorf("read after close: %v", err)
+	}
+	if n, err := Readlink(filepath.Join(dir, "link"), buf[:]); string(buf[:max(0, n)]) != "file" || err != nil {
+		t.Errorf("readlink %q, %v", buf[:max(0, n)], err)
+	}
+	if n, err := Links(dir); err != nil || (n != 3 && n != 1) { // btrfs counts 1
+		t.Errorf("links %d, %v", n, err)
+	}
+	list, err := Open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer Close(list)
+	n, err := ReadDirent(list, buf[:])
+	_, _, names := unix.ParseDirent(buf[:max(0, n)], -1, nil)
+	if err != nil || len(names) != 3 {
+		t.Errorf("%q, %v", names, err)
+	}
+	missing := filepath.Join(dir, "missing")
+	_, openErr := Open(missing, unix.O_RDONLY)
+	_, readlinkErr := Readlink(missing, buf[:])
+	_, linksErr := Links(missing)
+	if openErr != unix.ENOENT || readlinkErr != unix.ENOENT || linksErr != unix.ENOENT {
+		t.Errorf("%v, %v, %v", openErr, readlinkErr, linksErr)
+	}
+	if _, err := Open("a\x00b", unix.O_RDONLY); err != unix.EINVAL {
+		t.Errorf("a null byte: %v", err)
+	}
+}
+
+func TestReady(t *testing.T) {
+	r, w := pipe(t, unix.O_NONBLOCK)
+	if Readable(r) || !Writable(w) {
+		t.Error("an empty pipe")
+	}
+	page := make([]byte, 4096)
+	for {
+		if _, err := unix.Write(w, page); err != nil {
+			if err != unix.EAGAIN {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	if !Readable(r) || Writable(w) {
+		t.Error("a full pipe")
+	}
+}
+
+func TestPidfd(t *testing.T) {
+	fd, err := PidfdOpen(os.Getpid())
+	if err != nil {
+		t.Skip("no pidfd: ", err)
+	}
+	defer Close(fd)
+	if err := PidfdSendSignal(fd, 0); err != nil {
+		t.Error(err)
+	}
+	if err := PidfdSendSignal(fd, 1000); err != unix.EINVAL {
+		t.Errorf("signal 1000: %v", err)
+	}
+	if _, err := PidfdOpen(1 << 30); err != unix.ESRCH && err != unix.EINVAL {
+		t.Errorf("nobody: %v", err)
+	}
+}
+
+func TestForegroundOfNoTerminal(t *testing.T) {
+	r, _ := pipe(t, 0)
+	if _, err := Foreground(r); err != unix.ENOTTY {
+		t.Error(err)
+	}
+	if err := SetForeground(r, 1); err != unix.ENOTTY {
+		t.Error(err)
+	}
+}
+
+// While one goroutine waits in the kernel, others run, even where one may at a time; and each that waits has a thread of its own.
+func TestWaitLetsOthersRun(*testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const count = 5
+	var word atomic.Uint32
+	var waiting, done atomic.Int32
+	for range count {
+		go func() {
+			waiting.Add(1)
+			for word.Load() == 0 {
+				FutexWait(&word)
+			}
+			done.Add(1)
+		}()
+	}
+	for waiting.Load() != count {
+		runtime.Gosched()
+	}
+	word.Store(1)
+	for done.Load() != count {
+		FutexWake(&word)
+		runtime.Gosched()
+	}
+}
+
+func TestFileReadsWhatComes(t *testing.T) {
+	r, w := pipe(t, unix.O_NONBLOCK)
+	dup, err := unix.FcntlInt(uintptr(r), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(dup), "pipe")
+	conn, err := file.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := NewFile(conn)
+	for i := range 100 {
+		go func() { _, _ = unix.Write(w, []byte(strconv.Itoa(i))) }()
+		var buf [8]byte
+		if n, err := f.Read(buf[:]); err != nil || string(buf[:n]) != strconv.Itoa(i) {
+			t.Fatalf("%q, %v; want %d", buf[:n], err, i)
+		}
+	}
+	go func() { _ = file.Close() }()
+	if _, err := f.Read(make([]byte, 8)); err == nil || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("after close: %v", err)
+	}
+}
