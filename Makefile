@@ -45,8 +45,9 @@ unit: ## the unit tests alone
 integration: ## the tests of the built binary alone
 	@scripts/test.sh build integration
 
-bench: build ## start-up, forwarding and idling beside tini, dumb-init and catatonit
-	$(GO) run ./tests/bench bin/finite
+bench: build ## measure beside tini, dumb-init, catatonit and timeout (10 minutes), and write docs/benchmarks
+	@scripts/test.sh setup
+	cd tests/bench && $(GO) run . -o ../../docs/benchmarks ../../bin/finite
 
 lint: ## golangci-lint, and govulncheck where its database can be reached
 	@scripts/test.sh lint

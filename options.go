@@ -83,7 +83,13 @@ var optionTable = []option{
 	},
 	{
 		long: "stop-grace", arg: "D", help: "the same for a stop that is requested by TERM, INT, QUIT or HUP [off]",
-		set: func(o *options, v string) (err error) { o.config.StopGrace, err = parseDuration(v, 0, "off"); return },
+		set: func(o *options, v string) (err error) {
+			o.config.StopGrace, err = parseDuration(v, 0, "off")
+			if o.config.StopGrace == 0 {
+				o.config.StopGrace = 1 // at once; a Config's 0 is off
+			}
+			return err
+		},
 	},
 	{
 		long: "stop-delay", arg: "D", help: "hold the first signal that requests a stop back for D; a second one ends the wait [0]",

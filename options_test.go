@@ -30,6 +30,7 @@ func TestParseOptions(t *testing.T) {
 		{name: "value apart", args: "--timeout 1m30s x", cmd: "x", want: func(o *options) { o.config.Timeout = 90 * time.Second }},
 		{name: "short value", args: "-t90 -k 2d x", cmd: "x", want: func(o *options) { o.config.Timeout, o.config.Grace = 90*time.Second, 48*time.Hour }},
 		{name: "no grace", args: "-k 0 x", cmd: "x", want: func(o *options) { o.config.Grace = pid1.Off }},
+		{name: "no grace for a stop", args: "--stop-grace 0 x", cmd: "x", want: func(o *options) { o.config.StopGrace = time.Nanosecond }},
 		{name: "off", args: "--stop-grace off --give-up off x", cmd: "x", want: func(o *options) { o.config.StopGrace, o.config.GiveUp = pid1.Off, pid1.Off }},
 		{name: "repeated", args: "-e 1 -e 2 --rewrite TERM:QUIT --rewrite HUP:0 x", cmd: "x", want: func(o *options) {
 			o.config.Expect = []int{1, 2}

@@ -91,7 +91,7 @@ type Config struct {
 
 	StopSignal unix.Signal   // the first signal when an ending begins here; 0: SIGTERM
 	Grace      time.Duration // from that signal to SIGKILL; 0: DefaultGrace; less than 0 ([Off]): SIGKILL at once
-	StopGrace  time.Duration // the same clock for a stop that was requested by a signal; 0 or Off: none, as with other inits
+	StopGrace  time.Duration // the same clock for a stop that was requested by a signal; 0 or Off: none, as with other inits; 1: at once
 	StopDelay  time.Duration // how long the first signal that requests a stop is held back; another one ends the wait; 0: not at all
 	GiveUp     time.Duration // from the last SIGKILL to the report of survivors; 0: DefaultGiveUp; Off: wait for ever
 

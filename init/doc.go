@@ -13,6 +13,8 @@
 //   - The command's direct process is signalled through the pidfd that clone returned and never after it was reaped. Where pidfds are
 //     refused, kill(2) takes their place, while the process is a child that nobody has consumed.
 //   - Logging never blocks supervision: lines go through a bounded queue, and what does not fit is counted.
+//   - The threads that the end needs are there before the command is, so a command that has used up a limit of processes cannot make the Go runtime
+//     abort for want of one ([Reserve]). With GOMAXPROCS 1, as finite has it, they are five.
 //
 // # Ownership
 //

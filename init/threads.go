@@ -47,9 +47,8 @@ func (h *holding) wait() {
 	}
 }
 
-// Reserve begins to make the threads that the end of a command needs, and does not wait for them; [Run] does, before it starts the command. A
-// program that calls it first thing has less to wait for then. GOMAXPROCS must not be raised after it: each goroutine that may run at the same
-// time takes one more thread.
+// Reserve begins to make the threads that the end of a command needs, GOMAXPROCS and four more, and does not wait for them; [Run] does, before it
+// starts the command. A program that calls it first thing has less to wait for then. GOMAXPROCS must not be raised after it.
 func Reserve() {
 	reserved.once.Do(func() { reserved.hold = hold(neededThreads() - 1) })
 }

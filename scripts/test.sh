@@ -2,7 +2,7 @@
 # Runs everything that says whether finite is right: `make test`. Without root, apt-get or a network it runs what it can, and lists at the
 # end what it skipped and why.
 #
-#   scripts/test.sh [setup] [build] [lint] [unit] [integration]
+#   scripts/test.sh [setup] [build] [lint] [unit] [integration] [bench]
 #
 # FINITE_TEST_REQUIRE=all turns whatever would be skipped into a failure: tests see to that themselves, this script to the rest.
 set -euo pipefail
@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 
 parts=("$@")
-[ $# -gt 0 ] || parts=(setup build lint unit integration)
+[ $# -gt 0 ] || parts=(setup build lint unit integration bench)
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -49,7 +49,7 @@ part_lint() {
 		return
 	fi
 	# A module of its own is out of the main module's ./...
-	for dir in . tools tests/integration; do
+	for dir in . tools tests/integration tests/bench; do
 		[ -e "$dir/go.mod" ] || continue
 		(cd "$dir" && "$root/bin/tools/golangci-lint" run -c "$root/.golangci.yml" ./...) || status=1
 	done
@@ -124,13 +124,19 @@ part_integration() {
 	CGO_ENABLED=$cgo FINITE_BIN=$root/bin/finite go_test "$dir" "${race[@]}" -p 1 -timeout 8m "$packages"
 }
 
+# That the benchmark works, and makes every figure. What the figures are is of no interest here.
+part_bench() {
+	[ -x bin/finite ] || part_build
+	CGO_ENABLED=0 FINITE_BIN=$root/bin/finite go_test tests/bench -timeout 5m ./...
+}
+
 # Output that others read goes first through a program of our own; building it needs no network.
 (cd tools && CGO_ENABLED=0 go build -buildvcs=false -o ../bin/tools/testreport ./testreport)
 
 passed=() failed=()
 for part in "${parts[@]}"; do
 	case $part in
-	setup | build | lint | unit | integration) ;;
+	setup | build | lint | unit | integration | bench) ;;
 	*)
 		echo "test.sh: unknown part: $part" >&2
 		exit 2

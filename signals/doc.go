@@ -31,11 +31,14 @@
 // before that, and SIGPROF is lost during it. SIGRTMIN (34) is in order once all of the runtime's threads have been told to leave it to
 // the receiver: 10 ms after the command was started, and again 250 ms after; a thread that the runtime makes later may still take one.
 //
+// The entry point also sets what the runtime does: GOMAXPROCS is 1, and goroutines are not preempted by signals. A program that needs more says so
+// by runtime.GOMAXPROCS. What GOMAXPROCS, GODEBUG, GOGC and the like are in the environment, only the command is told.
+//
 // # The other source
 //
 // Any other build has a source on os/signal. It knows neither the sender nor the value of a signal, it merges real-time signals of one
 // number that arrive faster than they are read, and it does not see SIGURG (the Go runtime sends that to itself to preempt
-// goroutines), SIGPROF, and 32, 33 and 34: the runtime leaves these to C libraries, so that their default ends the process (of PID 1
+// goroutines, which the exact source has it do without), SIGPROF, and 32, 33 and 34: the runtime leaves these to C libraries, so that their default ends the process (of PID 1
 // the kernel ignores them). Faults of the process itself are not delivered, only those that were sent. SIGHUP and SIGINT are left alone
 // where they were ignored at start, so that nohup works.
 //

@@ -10,5 +10,7 @@
 //     memory. That is also true of what is read here of procfs; it is not of all files there (cmdline and environ wait for a lock that belongs to
 //     the process).
 //
+// What is not here, package unix does, and the runtime is told of it. While a command runs that is the log's write alone.
+//
 // Calls that a signal has interrupted are made again. Errors are bare [unix.Errno]s.
 package sys

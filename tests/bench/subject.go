@@ -18,7 +18,8 @@ const patience = 5 * time.Second
 type subject struct {
 	name    string
 	cmd     *exec.Cmd
-	answers int // read end of the pipe that is the receiver's standard output
+	answers int           // read end of the pipe that is the receiver's standard output
+	took    time.Duration // from before fork(2) to the receiver's first look at the clock
 }
 
 // start starts the receiver under an init, or alone if p has no arguments, and waits until it is ready. The caller must stop it.
@@ -32,14 +33,21 @@ func start(p peer, receiver string) (*subject, error) {
 	s := &subject{name: p.name, cmd: p.command(receiver), answers: pipe[0]}
 	s.cmd.Stdout = output
 	s.cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true} // as a container's init has it. The scheduler cares, too (sched(7), autogroup)
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		unix.Close(s.answers)
+		return nil, fmt.Errorf("clock_gettime: %w", err)
+	}
 	if err := s.cmd.Start(); err != nil {
 		unix.Close(s.answers)
 		return nil, fmt.Errorf("%s: %w", p.name, err)
 	}
-	if _, err := s.answer(); err != nil {
+	then, err := s.answer()
+	if err != nil {
 		s.stop()
 		return nil, fmt.Errorf("%s: the receiver does not start: %w", p.name, err)
 	}
+	s.took = time.Duration(then.Nano() - now.Nano())
 	return s, nil
 }
 
@@ -51,15 +59,22 @@ func (s *subject) stop() {
 	late.Stop()
 }
 
+// signal sends the init a signal.
+func (s *subject) signal(sig unix.Signal) error {
+	if _, _, errno := unix.RawSyscall(unix.SYS_KILL, uintptr(s.cmd.Process.Pid), uintptr(sig), 0); errno != 0 {
+		return fmt.Errorf("%s: kill: %w", s.name, errno)
+	}
+	return nil
+}
+
 // send signals the init and returns the time until the command's handler read the clock.
 func (s *subject) send() (time.Duration, error) {
-	pid := uintptr(s.cmd.Process.Pid)
 	var now unix.Timespec
 	if _, _, errno := unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&now)), 0); errno != 0 {
 		return 0, fmt.Errorf("%s: clock_gettime: %w", s.name, errno)
 	}
-	if _, _, errno := unix.RawSyscall(unix.SYS_KILL, pid, uintptr(unix.SIGUSR1), 0); errno != 0 {
-		return 0, fmt.Errorf("%s: kill: %w", s.name, errno)
+	if err := s.signal(unix.SIGUSR1); err != nil {
+		return 0, err
 	}
 	then, err := s.answer()
 	if err != nil {

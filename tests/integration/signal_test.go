@@ -82,10 +82,12 @@ func TestRequestedStop(t *testing.T) {
 // A requested stop is enforced only where --stop-grace says so, and an expected status is 0.
 func TestStopGraceAndExpect(t *testing.T) {
 	forModes(t, allModes, func(t *testing.T, m mode) {
-		c := start(t, m, "--stop-grace", "200ms", "-e", "137", "--", "sh", "-c", `trap "" TERM; echo ready; while :; do sleep 0.05; done`)
-		c.stdout.await(t, "ready")
-		c.signal(unix.SIGTERM)
-		c.wait().want(t, 0)
+		for _, grace := range []string{"200ms", "0"} {
+			c := start(t, m, "--stop-grace", grace, "-e", "137", "--", "sh", "-c", `trap "" TERM; echo ready; while :; do sleep 0.05; done`)
+			c.stdout.await(t, "ready")
+			c.signal(unix.SIGTERM)
+			c.wait().want(t, 0)
+		}
 	})
 }
 

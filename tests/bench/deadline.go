@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"runtime"
+	"time"
+)
+
+// deadline measures how long after its deadline a command is over: the time of the whole run, less the time that was set. So it has the start of
+// the one who sets the deadline, and the end of both. The command is sleep(1), which SIGTERM ends. It does so with all processors idle, and with a
+// loop on each.
+func (b *bench) deadline(ctx context.Context) error {
+	type subject struct {
+		name string
+		args func(d time.Duration) []string
+	}
+	subjects := []subject{{"finite", func(d time.Duration) []string { return []string{b.finite, "-t", d.String(), "--"} }}}
+	if path, err := exec.LookPath("timeout"); err == nil {
+		subjects = append(subjects, subject{"GNU timeout", func(d time.Duration) []string { return []string{path, fmt.Sprint(d.Seconds())} }})
+	}
+	limits := []struct {
+		d time.Duration
+		n int
+	}{{50 * time.Millisecond, b.times(100, 2)}, {time.Second, b.times(20, 1)}, {10 * time.Second, b.times(3, 0)}}
+	out := section{
+		ID: "deadline", Title: "Excess over a deadline",
+		How: "The whole run of `sleep 1000` with a deadline, less the deadline: the start of finite or timeout is in it. Idle, and with a busy loop on each processor.",
+	}
+	for _, l := range limits {
+		for _, q := range []string{"p50", "p99"} {
+			out.Columns = append(out.Columns, fmt.Sprintf("%v: %s, ms", l.d, q))
+		}
+	}
+	for _, load := range []string{"idle", "busy"} {
+		stop := func() {}
+		if load == "busy" {
+			var err error
+			if stop, err = burn(runtime.NumCPU()); err != nil {
+				return err
+			}
+		}
+		rows := make([]row, len(subjects))
+		for i, s := range subjects {
+			rows[i].Name = s.name + ", " + load
+		}
+		for _, l := range limits {
+			excess := make([]sample, len(subjects))
+			for range l.n {
+				for i, s := range subjects {
+					if ctx.Err() != nil {
+						stop()
+						return ctx.Err()
+					}
+					args := append(s.args(l.d), "sleep", "1000")
+					begin := time.Now()
+					_ = exec.Command(args[0], args[1:]...).Run() // 124
+					excess[i] = append(excess[i], time.Since(begin)-l.d)
+				}
+			}
+			for i := range rows {
+				rows[i].Values = append(rows[i].Values, excess[i].at(0.5, time.Millisecond), excess[i].at(0.99, time.Millisecond))
+			}
+		}
+		stop()
+		out.Rows = append(out.Rows, rows...)
+	}
+	b.add(out)
+	return nil
+}
+
+// burn keeps processors busy until stop is called.
+func burn(count int) (stop func(), err error) {
+	var all []*exec.Cmd
+	stop = func() {
+		for _, cmd := range all {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	}
+	for range count {
+		cmd := exec.Command("perl", "-e", "1 while 1")
+		if err := cmd.Start(); err != nil {
+			stop()
+			return nil, err
+		}
+		all = append(all, cmd)
+	}
+	return stop, nil
+}
