@@ -13,7 +13,7 @@ BUILD = CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w -E $
 DIST_ARCHS = amd64 arm64
 
 # Nothing here is a file to make: what is out of date is for go's build cache to know.
-.PHONY: help build dist image demo test unit integration bench lint fmt clean
+.PHONY: help build dist image demo test unit integration bench profile lint fmt clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,9 @@ integration: ## the tests of the built binary alone
 bench: build ## measure beside tini, dumb-init, catatonit and timeout (10 minutes), and write docs/benchmarks
 	@scripts/test.sh setup
 	cd tests/bench && $(GO) run . -o ../../docs/benchmarks ../../bin/finite
+
+profile: build ## where the time of a start goes, by perf and strace
+	@scripts/profile.sh
 
 lint: ## golangci-lint, and govulncheck where its database can be reached
 	@scripts/test.sh lint
