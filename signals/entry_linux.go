@@ -206,6 +206,9 @@ func newEntrySource() (*entrySource, error) {
 	}
 	// Not handled, and not ignored either, or the kernel would reap: nobody is interrupted when a child ends.
 	setAction(unix.SIGCHLD, &sigaction{}, &previous[unix.SIGCHLD])
+	if main := unix.Getpid(); unix.Gettid() != main {
+		_ = unix.Tgkill(main, main, unix.SIGPROF) // heals it
+	}
 	// The receiver comes after the handlers: what has waited until now comes to it at once, and the runtime's are not for a thread like that.
 	receiverStop.Store(0)
 	if tid := startReceiver(unsafe.Pointer(&receiverStack[len(receiverStack)-16])); tid < 0 {
@@ -382,9 +385,13 @@ func (s *entrySource) restore() {
 	}
 }
 
-// leaveToReceiver blocks signals in the calling thread, which is the main one: the kernel asks it first whether it takes a signal.
+// leaveToReceiver does to the calling thread what heal does to the others. It is the main one in most cases: the kernel asks that first whether it
+// takes a signal.
 func leaveToReceiver() {
 	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_BLOCK, uintptr(unsafe.Pointer(&strayMask)), 0, 8, 0, 0)
+	if inheritedSlack > 0 {
+		_, _, _ = unix.RawSyscall(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, uintptr(inheritedSlack), 0)
+	}
 }
 
 // init undoes what entry did to the environment, before anybody copies it, and to the limit of open files, before anybody opens one.

@@ -315,9 +315,15 @@ func TestEntry(t *testing.T) {
 		Env           []string
 		Procs         int
 	}
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
+	var limit unix.Rlimit // as children have it: this process's own soft limit was raised by the Go runtime
+	for option, to := range map[string]*uint64{"-Sn": &limit.Cur, "-Hn": &limit.Max} {
+		out, err := exec.Command("sh", "-c", "ulimit "+option).Output()
+		if err == nil {
+			*to, err = strconv.ParseUint(strings.TrimSpace(string(out)), 10, 64)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	for name, tt := range map[string]struct {
 		shell         string
