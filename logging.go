@@ -11,7 +11,6 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
-	"github.com/finite-init/finite/internal/sys"
 	"github.com/finite-init/finite/signals"
 )
 
@@ -98,7 +97,8 @@ func writeAll(fd int, p []byte, deadline time.Time) error {
 	const chunk, longest = 4096, 256 * time.Millisecond
 	wait := time.Millisecond
 	for len(p) > 0 {
-		if !sys.Writable(fd) {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 0)
+		if err == nil && n == 0 {
 			if !deadline.IsZero() && time.Now().After(deadline) {
 				return unix.ETIMEDOUT
 			}
@@ -106,8 +106,7 @@ func writeAll(fd int, p []byte, deadline time.Time) error {
 			wait = min(2*wait, longest)
 			continue
 		}
-		var n int
-		err := signals.Shielded(func() (err error) {
+		err = signals.Shielded(func() (err error) {
 			n, err = unix.Write(fd, p[:min(len(p), chunk)])
 			return err
 		})

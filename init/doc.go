@@ -14,7 +14,7 @@
 //     refused, kill(2) takes their place, while the process is a child that nobody has consumed.
 //   - Logging never blocks supervision: lines go through a bounded queue, and what does not fit is counted.
 //   - The threads that the end needs are there before the command is, so a command that has used up a limit of processes cannot make the Go runtime
-//     abort for want of one ([Reserve]). With GOMAXPROCS 1, as finite has it, they are five.
+//     abort for want of one ([Reserve]). With GOMAXPROCS 1, as finite has it, they are five; with more than 2 there is no such guarantee.
 //
 // # Ownership
 //

@@ -60,6 +60,7 @@ func (h *host) start() {
 	go h.reaper.Run(func() int {
 		reserveThreads()
 		child, err := spawn(h.cfg, h.terminal)
+		settleThreads()
 		if err != nil {
 			h.post(event{kind: evStartFailed, step: err.step, err: err.err})
 			return 0
@@ -153,9 +154,7 @@ func (h *host) identify(sender *signals.Sender) {
 		h.procMounted = h.proc.Mounted()
 	}
 	if h.procMounted {
-		if stat, err := h.proc.Stat(sender.PID); err == nil {
-			sender.Comm = stat.Comm
-		}
+		sender.Comm, _ = h.proc.Comm(sender.PID)
 	}
 }
 

@@ -44,9 +44,12 @@ func spawn(cfg *Config, term *terminal) (child, *startError) {
 			return viaShell, nil
 		}
 	}
+	var clone *cloneError
 	switch {
 	case err == nil:
 		return c, nil
+	case errors.As(err, &clone):
+		return child{}, &startError{StepClone, err}
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOMEM), errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
 		return child{}, &startError{StepClone, err}
 	}
@@ -60,8 +63,14 @@ type forkMode struct {
 	tty   int // the terminal whose foreground the command gets; -1: none
 }
 
+// cloneError says that no process could be made.
+type cloneError struct{ errno syscall.Errno }
+
+func (e *cloneError) Error() string { return e.errno.Error() }
+func (e *cloneError) Unwrap() error { return e.errno }
+
 // fork tries to start path with everything, and then without what the kernel, a filter or the terminal refuses. A refusal that is really
-// the execution's comes back from every try.
+// the execution's comes back from every try, where the two cannot be told apart.
 func fork(cfg *Config, path string, args, env []string, term *terminal) (child, error) {
 	tty := -1
 	if term != nil && term.foreground {
@@ -76,18 +85,34 @@ func fork(cfg *Config, path string, args, env []string, term *terminal) (child, 
 		} else {
 			c, err = forkExec(how, path, args, env, cfg.Dir)
 		}
-		switch err {
-		case nil:
+		if err == nil {
 			return c, nil
-		case unix.EPERM, unix.EINVAL, unix.ENOSYS, unix.ENOTTY, unix.EIO:
-			if first == nil {
-				first = err
-			}
-		default:
+		}
+		if !refusedStart(err, cfg.exact) {
 			return child{}, err
+		}
+		if first == nil {
+			first = err
 		}
 	}
 	return child{}, first
+}
+
+// refusedStart reports whether a start may have failed for what was asked for besides. An exact start tells whether a process could be made; what the
+// errno of that is when a filter refuses it, is for the filter to say.
+func refusedStart(err error, exact bool) bool {
+	var clone *cloneError
+	switch {
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOMEM), errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+		return false
+	case exact:
+		return errors.As(err, &clone)
+	}
+	switch err {
+	case unix.EPERM, unix.EINVAL, unix.ENOSYS, unix.ENOTTY, unix.EIO:
+		return true
+	}
+	return false
 }
 
 // forkExec starts a command with what the Go runtime makes of the inherited signal mask and ignored set.

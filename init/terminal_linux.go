@@ -26,6 +26,9 @@ func openTerminal() *terminal {
 	} else {
 		// A minimal image may lack /dev/tty, but the terminal is usually here already.
 		for std := range 3 {
+			if !sys.IsCharDevice(std) { // a file system may be asked about others, and may not answer
+				continue
+			}
 			if _, err := sys.Foreground(std); err != nil {
 				continue
 			}
@@ -81,7 +84,12 @@ func hasJobControlParent(proc *nsutil.Proc, group int) bool {
 		return false
 	}
 	for pid := unix.Getppid(); pid > 1; {
-		parent, err := proc.Stat(pid)
+		parent, err := proc.Status(pid) // stat may hang
+		if err == nil && parent.PGRP == 0 {
+			var stat nsutil.Stat
+			stat, err = proc.Stat(pid)
+			parent.PGRP, parent.Session = stat.PGRP, stat.Session
+		}
 		if err != nil || parent.Session != session {
 			return false
 		}

@@ -11,9 +11,12 @@ import (
 // A pids limit that the command has filled makes clone(2) fail, and a Go runtime that needs a thread then aborts, which no recover prevents;
 // threads that exist are kept and used again. So all that can be needed at the same time are made before the command is: one for each goroutine
 // that may run Go code at the same time, one for each that may wait in the kernel, which are the reaper in waitid(2) and the log in write(2), one
-// that the runtime has in epoll_wait(2), and one that has come out of such a wait and is on its way to be idle. No other system call while a
-// command runs lets the runtime look for another thread: see package sys.
-func neededThreads() int { return runtime.GOMAXPROCS(0) + 4 }
+// that the runtime has in epoll_wait(2), and one that has come out of such a wait and is on its way to be idle; the latter is also there for a
+// read of a process that is stuck in execve(2). No other system call while a command runs lets the runtime look for another thread: see
+// package sys.
+//
+// Where a caller has more than two processors, that is more threads than may be had at all, and the guarantee is not given.
+func neededThreads() int { return min(runtime.GOMAXPROCS(0), 2) + 4 }
 
 var reserved struct {
 	once sync.Once
@@ -25,6 +28,7 @@ type holding struct {
 	want int32         // how many
 	held atomic.Int32  // how many there are
 	open atomic.Uint32 // 1 when they were all held
+	left atomic.Int32  // how many are not any more
 }
 
 // hold begins to hold threads, away from the caller; wait adds the caller's own.
@@ -45,9 +49,10 @@ func (h *holding) wait() {
 	for h.open.Load() == 0 {
 		sys.FutexWait(&h.open)
 	}
+	h.left.Add(1)
 }
 
-// Reserve begins to make the threads that the end of a command needs, GOMAXPROCS and four more, and does not wait for them; [Run] does, before it
+// Reserve begins to make the threads that the end of a command needs, GOMAXPROCS (at most two) and four more, and does not wait for them; [Run] does, before it
 // starts the command. A program that calls it first thing has less to wait for then. GOMAXPROCS must not be raised after it.
 func Reserve() {
 	reserved.once.Do(func() { reserved.hold = hold(neededThreads() - 1) })
@@ -59,4 +64,13 @@ func reserveThreads() {
 	Reserve()
 	runtime.Gosched() // to be the last, and have none to wait for
 	reserved.hold.wait()
+}
+
+// settleThreads returns when the threads that were held are the runtime's to use again: until they have come out of the kernel it does not know them
+// as idle. It is called when the command has been started, which took longer, but before the first wait.
+func settleThreads() {
+	for reserved.hold.left.Load() < reserved.hold.want {
+		sys.Yield()
+		runtime.Gosched()
+	}
 }

@@ -113,7 +113,7 @@ func forkInherited(how forkMode, path string, args, env []string, dir string, in
 	c := child{pid: int(l.pid), pidfd: int(l.pidfd)}
 	switch {
 	case l.pid < 0:
-		return child{}, syscall.Errno(-l.pid)
+		return child{}, &cloneError{syscall.Errno(-l.pid)}
 	case l.errno != 0:
 		if c.pidfd >= 0 {
 			_ = unix.Close(c.pidfd)

@@ -26,7 +26,9 @@ type Status struct {
 	TracerPID int
 	UID       int // real user ID, as seen from the reader's user namespace
 	PPID      int
-	NSpid     []int  // PIDs from the reader's namespace inwards
+	NSpid     []int // PIDs from the reader's namespace inwards
+	PGRP      int   // 0 before Linux 4.1
+	Session   int
 	SigPnd    uint64 // pending for the thread
 	ShdPnd    uint64 // pending for the process
 	SigBlk    uint64
@@ -126,6 +128,10 @@ func (s *Status) set(key string, value []byte) (err error) {
 			}
 			s.NSpid = append(s.NSpid, n)
 		}
+	case "NSpgid":
+		s.PGRP, err = strconv.Atoi(string(first))
+	case "NSsid":
+		s.Session, err = strconv.Atoi(string(first))
 	case "SigPnd":
 		s.SigPnd, err = parseMask(value)
 	case "ShdPnd":

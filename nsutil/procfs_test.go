@@ -31,17 +31,17 @@ func TestParseStat(t *testing.T) {
 }
 
 func TestParseStatus(t *testing.T) {
-	text := "Name:\tsh\nUmask:\t0022\nState:\tT (stopped)\nTgid:\t7\nPPid:\t3\nTracerPid:\t12\nUid:\t1000\t1001\t1002\t1003\nNSpid:\t7\t1\n" +
+	text := "Name:\tsh\nUmask:\t0022\nState:\tT (stopped)\nTgid:\t7\nPPid:\t3\nTracerPid:\t12\nUid:\t1000\t1001\t1002\t1003\nNSpid:\t7\t1\nNSpgid:\t6\t1\nNSsid:\t5\t1\n" +
 		"SigPnd:\t0000000000000100\nShdPnd:\t0000000000000002\nSigBlk:\t0000000000010000\nSigIgn:\t0000000000000004\nSigCgt:\t8000000000000001\n"
 	got, err := ParseStatus([]byte(text))
 	want := Status{
-		Name: "sh", State: 'T', TracerPID: 12, UID: 1000, PPID: 3, NSpid: []int{7, 1},
+		Name: "sh", State: 'T', TracerPID: 12, UID: 1000, PPID: 3, NSpid: []int{7, 1}, PGRP: 6, Session: 5,
 		SigPnd: 0x100, ShdPnd: 2, SigBlk: 0x10000, SigIgn: 4, SigCgt: 0x8000000000000001,
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 	}
-	for _, bad := range []string{"", "Name:\tsh\n", "State:\n", "State:\tR\nPPid:\tx\n", "State:\tR\nSigPnd:\txyz\n", "State:\tR\nNSpid:\t1\tx\n"} {
+	for _, bad := range []string{"", "Name:\tsh\n", "State:\n", "State:\tR\nPPid:\tx\n", "State:\tR\nSigPnd:\txyz\n", "State:\tR\nNSpid:\t1\tx\n", "State:\tR\nNSpgid:\tx\n"} {
 		if got, err := ParseStatus([]byte(bad)); err == nil {
 			t.Errorf("ParseStatus(%q) = %+v, want an error", bad, got)
 		}

@@ -1,6 +1,7 @@
 package nsutil
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 
@@ -56,7 +57,7 @@ func (p *Proc) readPath(path string) ([]byte, error) {
 		if total == len(p.buf) {
 			p.buf = append(p.buf, make([]byte, len(p.buf))...)
 		}
-		n, err := sys.Read(fd, p.buf[total:])
+		n, err := read(fd, p.buf[total:])
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", path, err)
 		}
@@ -67,7 +68,23 @@ func (p *Proc) readPath(path string) ([]byte, error) {
 	}
 }
 
-// Stat reads /proc/PID/stat, which never hangs.
+// read is read(2) of a file that may wait for the process that it is about. The runtime is told, so that others go on.
+func read(fd int, p []byte) (int, error) {
+	for {
+		n, err := unix.Read(fd, p)
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+// Comm reads /proc/PID/comm, which never hangs.
+func (p *Proc) Comm(pid int) (string, error) {
+	b, err := p.read(pid, "comm")
+	return string(bytes.TrimSuffix(b, []byte("\n"))), err
+}
+
+// Stat reads /proc/PID/stat. It hangs for as long as the process is stuck in execve(2) behind the point of no return, where that closes its files.
 func (p *Proc) Stat(pid int) (Stat, error) {
 	b, err := p.read(pid, "stat")
 	if err != nil {

@@ -7,10 +7,10 @@
 //   - [Wait] is for a call that waits for something: the runtime is told that it does, and goes on with another thread at once. Each place in
 //     the program that can be in such a call keeps a thread, which must be there from the start (package pid1, threads.go).
 //   - All others the kernel answers without waiting for anybody, so the runtime is not told. They do not block, except for want of
-//     memory. That is also true of what is read here of procfs; it is not of all files there (cmdline and environ wait for a lock that belongs to
-//     the process).
+//     memory.
 //
-// What is not here, package unix does, and the runtime is told of it. While a command runs that is the log's write alone.
+// What is not here, package unix does, and the runtime is told of it. While a command runs that is the log's write, and the read of a file in /proc/PID:
+// of these, stat, wchan and stack wait for a process that is stuck in execve(2).
 //
 // Calls that a signal has interrupted are made again. Errors are bare [unix.Errno]s.
 package sys

@@ -91,18 +91,26 @@ func Links(path string) (int, error) {
 	return int(st.Nlink), err
 }
 
-// Readable reports whether a read of fd would not block (poll(2)).
-func Readable(fd int) bool { return ready(fd, unix.POLLIN) }
-
-// Writable reports whether a write to fd would not block, or would fail.
-func Writable(fd int) bool { return ready(fd, unix.POLLOUT) }
-
-func ready(fd int, events int16) bool {
-	p := unix.PollFd{Fd: int32(fd), Events: events}
+// Readable reports whether there is something to read of fd (poll(2)).
+func Readable(fd int) bool {
+	p := unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 	var now unix.Timespec
 	n, err := call(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, uintptr(unsafe.Pointer(&now)), 0, 0)
-	return err != nil || n > 0
+	return err == nil && n == 1 && p.Revents&unix.POLLIN != 0
 }
+
+// IsCharDevice reports whether fd is a character device, as a terminal is, by what the kernel knows without asking a file system (statx(2), Linux 4.11).
+// Where that cannot be told, it may be one.
+func IsCharDevice(fd int) bool {
+	var st unix.Statx_t
+	var empty byte
+	_, err := call(unix.SYS_STATX, uintptr(fd), uintptr(unsafe.Pointer(&empty)), unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE,
+		uintptr(unsafe.Pointer(&st)))
+	return err != nil || st.Mode&unix.S_IFMT == unix.S_IFCHR
+}
+
+// Yield is sched_yield(2).
+func Yield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 
 // PidfdOpen is pidfd_open(2), Linux 5.3.
 func PidfdOpen(pid int) (int, error) { return call(unix.SYS_PIDFD_OPEN, uintptr(pid), 0, 0, 0, 0) }

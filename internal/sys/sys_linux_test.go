@@ -76,7 +76,7 @@ func TestFiles(t *testing.T) {
 
 func TestReady(t *testing.T) {
 	r, w := pipe(t, unix.O_NONBLOCK)
-	if Readable(r) || !Writable(w) {
+	if Readable(r) || Readable(-1) || Readable(w) {
 		t.Error("an empty pipe")
 	}
 	page := make([]byte, 4096)
@@ -88,7 +88,7 @@ func TestReady(t *testing.T) {
 			break
 		}
 	}
-	if !Readable(r) || Writable(w) {
+	if !Readable(r) {
 		t.Error("a full pipe")
 	}
 }
@@ -107,6 +107,18 @@ func TestPidfd(t *testing.T) {
 	}
 	if _, err := PidfdOpen(1 << 30); err != unix.ESRCH && err != unix.EINVAL {
 		t.Errorf("nobody: %v", err)
+	}
+}
+
+func TestIsCharDevice(t *testing.T) {
+	null, err := Open("/dev/null", unix.O_RDONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer Close(null)
+	r, _ := pipe(t, 0)
+	if !IsCharDevice(null) || IsCharDevice(r) {
+		t.Error("null is one, a pipe is not")
 	}
 }
 

@@ -312,3 +312,24 @@ func TestSeedRow7WithoutPidfd(t *testing.T) {
 		}
 	}
 }
+
+// Whatever errno a filter has for a system call, the command starts, its deadline is told from its own end, and it ends by the first signal.
+func TestRefusedSystemCalls(t *testing.T) {
+	for _, what := range []string{"ppoll", "statx", "prlimit64", "clone3"} {
+		for name, errno := range map[string]unix.Errno{"ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM, "EACCES": unix.EACCES} {
+			t.Run(what+"/"+name, func(t *testing.T) {
+				forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
+					deny := &denial{What: []string{what}, Errno: uint16(errno)}
+					c := startSpec(t, cageSpec{Mode: m, Deny: deny, Args: []string{
+						finiteBin, "-t", "200ms", "-k", "30s", "--", "sh", "-c", `trap "echo got it; exit 3" TERM; while :; do sleep 0.05; done`,
+					}}, nil)
+					r := c.wait()
+					r.want(t, 124)
+					if r.stdout != "got it\n" || !strings.Contains(r.stderr, "deadline") {
+						t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)
+					}
+				})
+			})
+		}
+	}
+}

@@ -25,6 +25,9 @@ var deniable = map[string]struct {
 	"pidfd_send_signal": {nr: unix.SYS_PIDFD_SEND_SIGNAL, arg: -1},
 	"clone3":            {nr: unix.SYS_CLONE3, arg: -1},
 	"CLONE_PIDFD":       {nr: unix.SYS_CLONE, arg: 0, bits: unix.CLONE_PIDFD},
+	"ppoll":             {nr: unix.SYS_PPOLL, arg: -1},
+	"statx":             {nr: unix.SYS_STATX, arg: -1},
+	"prlimit64":         {nr: unix.SYS_PRLIMIT64, arg: -1},
 	"P_PIDFD":           {nr: unix.SYS_WAITID, arg: 0, bits: unix.P_PIDFD, equals: true},
 }
 
