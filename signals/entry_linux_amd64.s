@@ -8,7 +8,6 @@
 #define SYS_RT_SIGACTION 13
 #define SYS_RT_SIGPROCMASK 14
 #define SYS_RT_SIGRETURN 15
-#define SYS_MADVISE 28
 #define SYS_CLONE 56
 #define SYS_EXIT 60
 #define SYS_PRCTL 157
@@ -19,7 +18,6 @@
 #define SYS_PIDFD_SEND_SIGNAL 424
 
 #define SIG_SETMASK 2
-#define MADV_POPULATE_READ 22
 #define RLIMIT_NOFILE 7
 #define PR_SET_TIMERSLACK 29
 #define PR_GET_TIMERSLACK 30
@@ -59,15 +57,6 @@ GLOBL ·recordAction(SB), NOPTR, $32
 
 // func entry(): the ELF entry point. SP points at argc, then come argv and envp (execve(2)); SP must be as it was when the runtime starts.
 TEXT ·entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
-	// Map the program's code, which is in the page cache, in one go: madvise(text, etext-text, MADV_POPULATE_READ), Linux 5.14. Most of it is
-	// needed before the command starts, and to be interrupted for every 64 kB of it takes 0.1 ms.
-	MOVQ $SYS_MADVISE, AX
-	LEAQ runtime·text(SB), DI
-	ANDQ $~4095, DI
-	LEAQ runtime·etext(SB), SI
-	SUBQ DI, SI
-	MOVQ $MADV_POPULATE_READ, DX
-	SYSCALL
 	// Remember how precise timers are, and make them less so: the runtime's monitor sleeps 20 us at a time while there is work, and would take
 	// a tenth of a processor from it. Threads inherit this from the thread that makes them; record gives it back.
 	MOVQ $SYS_PRCTL, AX

@@ -15,12 +15,10 @@
 #define SYS_PRCTL 167
 #define SYS_GETTID 178
 #define SYS_CLONE 220
-#define SYS_MADVISE 233
 #define SYS_PRLIMIT64 261
 #define SYS_PIDFD_SEND_SIGNAL 424
 
 #define SIG_SETMASK 2
-#define MADV_POPULATE_READ 22
 #define RLIMIT_NOFILE 7
 #define PR_SET_TIMERSLACK 29
 #define PR_GET_TIMERSLACK 30
@@ -85,15 +83,6 @@ GLOBL ·recordAction(SB), NOPTR, $32
 
 // func entry(): the ELF entry point. SP points at argc, then come argv and envp (execve(2)); SP must be as it was when the runtime starts.
 TEXT ·entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
-	// Map the program's code, which is in the page cache, in one go: madvise(text, etext-text, MADV_POPULATE_READ), Linux 5.14. Most of it is
-	// needed before the command starts, and to be interrupted for every 64 kB of it takes 0.1 ms. A page has 64 kB at most.
-	MOVD $SYS_MADVISE, R8
-	MOVD $runtime·text(SB), R0
-	AND  $~65535, R0
-	MOVD $runtime·etext(SB), R1
-	SUB  R0, R1
-	MOVD $MADV_POPULATE_READ, R2
-	SVC  $0
 	// Remember how precise timers are, and make them less so: the runtime's monitor sleeps 20 us at a time while there is work, and would take
 	// a tenth of a processor from it. Threads inherit this from the thread that makes them; record gives it back.
 	MOVD $SYS_PRCTL, R8
