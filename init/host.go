@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -75,6 +76,8 @@ func (h *host) start() {
 		return child.pid
 	}, watcher)
 }
+
+func (h *host) alarm(d time.Duration, fire func()) clock { return newTimeout(d, fire) }
 
 func (h *host) adopt(pid, pidfd int) {
 	h.pid, h.pidfd = pid, pidfd

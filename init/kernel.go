@@ -1,10 +1,18 @@
 package pid1
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/signals"
 )
+
+// clock is what runs until something is called once.
+type clock interface {
+	again(d time.Duration) bool // has it run for d from now on; false: it is over
+	close() bool                // stops it; false: it was over
+}
 
 // kernel is everything the runner does to the world. The real one is [host]; tests put another in its place, so that the runner can
 // be tried in a bubble of testing/synctest. All methods but start are called by the owner; none of them blocks.
@@ -12,6 +20,8 @@ type kernel interface {
 	// start begins to start the command, away from the owner. It answers with evStarted or evStartFailed, and after that with what
 	// the reaper sees.
 	start()
+	// alarm calls fire after d.
+	alarm(d time.Duration, fire func()) clock
 	// adopt takes over the command that evStarted is about.
 	adopt(pid, pidfd int)
 	// watchParent has sig sent to this process when its parent ends, and reports whether the parent is gone already.

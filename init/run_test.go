@@ -248,11 +248,47 @@ func TestLookPath(t *testing.T) {
 	}
 }
 
+// A timeout fires after its time, from the last time that it was set, once; with a timerfd and without.
+func TestTimeout(t *testing.T) {
+	for _, without := range []bool{false, true} {
+		fired := make(chan time.Time, 2)
+		fire := func() { fired <- time.Now() }
+		create := func(d time.Duration) *alarm {
+			if !without {
+				return newTimeout(d, fire)
+			}
+			a := &alarm{fd: -1, fire: fire}
+			a.again(d)
+			return a
+		}
+		begin := time.Now()
+		a := create(time.Hour)
+		if !a.again(50 * time.Millisecond) {
+			t.Error("it is over")
+		}
+		if at := <-fired; at.Sub(begin) < 50*time.Millisecond {
+			t.Errorf("it fired after %v", at.Sub(begin))
+		}
+		if a.again(time.Hour) || a.close() {
+			t.Error("it is not over")
+		}
+		b := create(time.Hour)
+		if !b.close() || b.again(time.Nanosecond) {
+			t.Error("it goes on")
+		}
+		select {
+		case <-fired:
+			t.Error("it fired again")
+		default:
+		}
+	}
+}
+
 // The wall clock's timer fires at once for a time that is past, whatever that time is.
 func TestWallTimer(t *testing.T) {
 	for _, at := range []time.Time{time.Now(), time.Unix(0, 0), time.Unix(-1<<40, 0), time.Now().Add(10 * time.Millisecond)} {
 		fired := make(chan struct{})
-		w := newWallTimer(at, func() { close(fired) })
+		w := newAlarm(at, func() { close(fired) })
 		select {
 		case <-fired:
 		case <-time.After(20 * time.Second):
@@ -260,7 +296,7 @@ func TestWallTimer(t *testing.T) {
 		}
 		w.close()
 	}
-	w := newWallTimer(time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), func() { t.Error("fired early") })
+	w := newAlarm(time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), func() { t.Error("fired early") })
 	w.close()
 }
 

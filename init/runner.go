@@ -29,11 +29,10 @@ type runner struct {
 	done   chan struct{}
 	answer []event // what the owner itself has to tell the machine, after the event under way
 
-	caller   context.Context // Run's
-	ctx      context.Context // that, or one with the timeout as well
-	cancel   context.CancelFunc
+	ctx      context.Context // Run's
 	unwatch  func() bool
-	wall     *wallTimer
+	wall     *alarm // Config.Deadline
+	clock    clock  // Config.Timeout; nil before it runs
 	timers   [timerCount]*time.Timer
 	begun    time.Time // when run was called
 	started  time.Time // when the command was
@@ -63,10 +62,10 @@ func (r *runner) post(ev event) {
 func (r *runner) run(ctx context.Context) Result {
 	r.begun = time.Now()
 	r.quiet = r.source.Quiet()
-	r.caller = ctx
-	r.watch(ctx)
+	r.ctx = ctx
+	r.unwatch = context.AfterFunc(ctx, func() { r.post(contextEvent(ctx.Err())) })
 	if !r.cfg.Deadline.IsZero() {
-		r.wall = newWallTimer(r.cfg.Deadline, func() { r.post(event{kind: evDeadline}) })
+		r.wall = newAlarm(r.cfg.Deadline, func() { r.post(event{kind: evDeadline}) })
 	}
 	r.before()
 	for !r.finished {
@@ -139,12 +138,6 @@ func (r *runner) before() {
 	}
 }
 
-// watch turns the end of ctx into an event.
-func (r *runner) watch(ctx context.Context) {
-	r.ctx = ctx
-	r.unwatch = context.AfterFunc(ctx, func() { r.post(contextEvent(ctx.Err())) })
-}
-
 func contextEvent(err error) event {
 	if err == context.DeadlineExceeded {
 		return event{kind: evDeadline}
@@ -202,15 +195,11 @@ func (r *runner) startClock() {
 	if r.cfg.Timeout <= 0 {
 		return
 	}
-	if !r.unwatch() {
-		return // the context is over, and the event is on its way
+	if r.clock != nil {
+		r.clock.again(r.cfg.Timeout) // if it is over, the event is on its way
+		return
 	}
-	if r.cancel != nil {
-		r.cancel()
-	}
-	ctx, cancel := context.WithTimeout(r.caller, r.cfg.Timeout)
-	r.cancel = cancel
-	r.watch(ctx)
+	r.clock = r.kernel.alarm(r.cfg.Timeout, func() { r.post(event{kind: evDeadline}) })
 }
 
 func (r *runner) perform(actions []action) {
@@ -299,8 +288,8 @@ func (r *runner) arm(id timerID, d time.Duration) {
 func (r *runner) finish() Result {
 	ended := time.Now()
 	r.unwatch()
-	if r.cancel != nil {
-		r.cancel()
+	if r.clock != nil {
+		r.clock.close()
 	}
 	if r.wall != nil {
 		r.wall.close()

@@ -38,6 +38,14 @@ func (k *fakeKernel) start() {
 	}()
 }
 
+type fakeClock struct{ *time.Timer }
+
+func (c fakeClock) close() bool                { return c.Stop() }
+func (c fakeClock) again(d time.Duration) bool { return c.Stop() && !c.Reset(d) }
+
+func (k *fakeKernel) alarm(d time.Duration, fire func()) clock {
+	return fakeClock{time.AfterFunc(d, fire)}
+}
 func (k *fakeKernel) adopt(int, int) { k.began = time.Now() }
 
 func (k *fakeKernel) signal(_ Forward, sig signals.Signal) error {

@@ -46,7 +46,7 @@ func (b *bench) orphans(ctx context.Context) error {
 			oneTimes[i], processor[i], zombies[i] = append(oneTimes[i], took), append(processor[i], init/time.Duration(one)), max(zombies[i], most)
 		}
 	}
-	for range b.times(3, 1) {
+	for range b.times(7, 1) {
 		for i, p := range peers {
 			took, _, _, err := orphansUnder(ctx, p, perlAtOnce, burst)
 			if err != nil {
