@@ -15,7 +15,7 @@ import (
 type alarm struct {
 	fd       int
 	file     *os.File
-	fallback *time.Timer // where there is no timerfd: a seccomp filter, no descriptor left. It does not follow the wall clock
+	fallback *time.Timer // where there is no timerfd: a seccomp filter, or too few descriptors. It does not follow the wall clock
 	fire     func()
 	over     atomic.Bool // it has fired, or was closed
 }
@@ -54,6 +54,10 @@ func makeAlarm(clock int, fire func()) *alarm {
 	a := &alarm{fd: -1, fire: fire}
 	fd, err := unix.TimerfdCreate(clock, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
 	if err != nil {
+		return a
+	}
+	if haveDescriptors(laterDescriptors) != nil {
+		_ = unix.Close(fd) // others need it more
 		return a
 	}
 	file := os.NewFile(uintptr(fd), "timerfd")

@@ -7,13 +7,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reserveDescriptors makes sure that there is room for the command's pidfd and for the sweeps over the tree, and before that for the two
-// descriptors that the runtime opens for its timers (epoll and eventfd), unless it has them: without, it aborts, and no recover helps.
+// laterDescriptors is how many are needed after the start: the command's pidfd, and one for the sweeps over the tree.
+const laterDescriptors = 2
+
+// reserveDescriptors makes sure that there is room for laterDescriptors, and before that for the two that the runtime opens for its timers (epoll and
+// eventfd), unless it has them: without, it aborts, and no recover helps.
 func reserveDescriptors(polls bool) error {
-	needed := 2
+	needed := laterDescriptors
 	if !polls {
 		needed += 2
 	}
+	if err := haveDescriptors(needed); err != nil {
+		return fmt.Errorf("cannot reserve %d file descriptors: %w", needed, err)
+	}
+	if !polls {
+		time.NewTimer(time.Hour).Stop()
+	}
+	return nil
+}
+
+// haveDescriptors asks whether there are that many, four at most.
+func haveDescriptors(needed int) error {
 	var fds [4]int
 	n := 0
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
@@ -27,11 +41,5 @@ func reserveDescriptors(polls bool) error {
 	for _, fd := range fds[:n] {
 		_ = unix.Close(fd)
 	}
-	if err != nil {
-		return fmt.Errorf("cannot reserve %d file descriptors: %w", needed, err)
-	}
-	if !polls {
-		time.NewTimer(time.Hour).Stop()
-	}
-	return nil
+	return err
 }
