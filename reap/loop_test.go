@@ -252,3 +252,19 @@ func TestChangeString(t *testing.T) {
 		}
 	}
 }
+
+// A wait allocates nothing, whether there is somebody to reap or not.
+func TestWaitAllocatesNothing(t *testing.T) {
+	var w waiter
+	if n := testing.AllocsPerRun(100, func() { _, _, _ = w.wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) }); n != 0 {
+		t.Errorf("without a child: %v allocations", n)
+	}
+	pid := fork(t, "exit-7", -1)
+	if _, _, err := w.wait(unix.P_PID, pid, unix.WEXITED|unix.WNOWAIT); err != nil {
+		t.Fatal(err)
+	}
+	defer Discard(pid)
+	if n := testing.AllocsPerRun(100, func() { _, _, _ = w.wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOWAIT) }); n != 0 {
+		t.Errorf("with one: %v allocations", n)
+	}
+}
