@@ -45,4 +45,4 @@ awk '/finite\// { kind = /anon/ ? "anonymous memory (heap, stacks, bss)" : /fini
 
 heading 'threads of finite, and when the last was there'
 strace -f -r -e trace=clone,clone3,execve,waitid,exit_group -o "$work/threads" "$work/finite" -- /bin/true
-sed -E 's/^[0-9]+ +//; s/(.{100}).*/\1/' "$work/threads" | head -20
+sed -E "s|$work/||g; s/^[0-9]+ +//; s/(.{100}).*/\1/" "$work/threads" | head -20
