@@ -10,10 +10,11 @@ import (
 	"github.com/finite-init/finite/signals"
 )
 
-// recorder is a command that prints every signal it gets, by number, and ends on SIGALRM. The signals come one by one.
+// recorder is a command that prints every signal it gets, by number, and ends on SIGALRM. The signals come one by one. (Perl runs handlers between
+// its own steps: what comes just before a sleep waits for its end, so sleeps are short here and below.)
 const recorder = `use POSIX; $| = 1; my %n; @n{split " ", $Config{sig_name}} = split " ", $Config{sig_num};
 for my $s (grep { $_ ne "ZERO" } keys %n) { $SIG{$s} = sub { my $i = $n{$_[0]}; if ($i == 14) { exit 42 } print "got $i\n" } unless $s =~ /^(KILL|STOP|CHLD|CLD)$/ }
-print "ready\n"; select undef, undef, undef, 1000 while 1`
+print "ready\n"; select undef, undef, undef, 0.05 while 1`
 
 func TestRewriteAndDrop(t *testing.T) {
 	needCommand(t, "perl")
@@ -39,8 +40,8 @@ func TestForwardTargets(t *testing.T) {
 	needCommand(t, "perl")
 	const family = `use POSIX; $| = 1; $SIG{USR1} = sub { syswrite STDOUT, "$name\n" }; $SIG{ALRM} = sub { exit 7 };
 pipe(my $r, my $w); $name = "child";
-if (!fork) { $name = "member"; syswrite $w, "x"; pause() while 1 } if (!fork) { setsid(); $name = "escapee"; syswrite $w, "x"; pause() while 1 }
-sysread $r, $b, 1 for 1, 2; syswrite STDOUT, "ready\n"; pause() while 1`
+if (!fork) { $name = "member"; syswrite $w, "x"; select undef, undef, undef, 0.05 while 1 } if (!fork) { setsid(); $name = "escapee"; syswrite $w, "x"; select undef, undef, undef, 0.05 while 1 }
+sysread $r, $b, 1 for 1, 2; syswrite STDOUT, "ready\n"; select undef, undef, undef, 0.05 while 1`
 	for target, want := range map[string][]string{
 		"child": {"child"}, "group": {"child", "member"}, "all": {"child", "member", "escapee"},
 	} {

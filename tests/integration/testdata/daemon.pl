@@ -1,6 +1,6 @@
 # daemon.pl FILE: leaves a daemon behind that needs 800 ms for a clean end after SIGTERM and then writes FILE; exits with 3.
 use strict;
-use POSIX qw(setsid pause);
+use POSIX qw(setsid);
 
 my $file = shift;
 pipe(my $up, my $down) or die;
@@ -15,7 +15,7 @@ if (!fork) {
     };
     close $up;
     close $down;
-    pause() while 1;
+    select undef, undef, undef, 0.05 while 1;
 }
 close $down;
 sysread $up, my $buf, 1; # until the daemon is ready
