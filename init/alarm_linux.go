@@ -1,7 +1,6 @@
 package pid1
 
 import (
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -14,7 +13,7 @@ import (
 // microsecond, while the runtime's own timers wait in epoll_wait(2), which counts in milliseconds.
 type alarm struct {
 	fd       int
-	file     *os.File
+	file     *sys.File
 	fallback *time.Timer // where there is no timerfd: a seccomp filter, or too few descriptors. It does not follow the wall clock
 	fire     func()
 	over     atomic.Bool // it has fired, or was closed
@@ -60,16 +59,14 @@ func makeAlarm(clock int, fire func()) *alarm {
 		_ = unix.Close(fd) // others need it more
 		return a
 	}
-	file := os.NewFile(uintptr(fd), "timerfd")
-	conn, err := file.SyscallConn()
+	file, err := sys.NewFile(fd, "timerfd")
 	if err != nil {
-		_ = file.Close()
 		return a
 	}
 	a.fd, a.file = fd, file
 	go func() {
 		var expirations [8]byte
-		if _, err := sys.NewFile(conn).Read(expirations[:]); err == nil {
+		if _, err := file.Read(expirations[:]); err == nil {
 			a.ring()
 		}
 	}()
@@ -97,7 +94,7 @@ func (a *alarm) close() bool {
 		a.fallback.Stop()
 	}
 	if a.file != nil {
-		_ = a.file.Close()
+		a.file.Close()
 	}
 	return pending
 }

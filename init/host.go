@@ -171,7 +171,7 @@ func (h *host) watchParent(sig unix.Signal) (gone bool, err error) {
 
 func (h *host) gone() bool {
 	if h.pidfd >= 0 {
-		return nsutil.PidfdReadable(h.pidfd)
+		return sys.Readable(h.pidfd) // poll(2) of a pidfd, Linux 5.3
 	}
 	return h.pid != 0 && reap.HasEnded(h.pid)
 }

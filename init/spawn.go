@@ -48,9 +48,7 @@ func spawn(cfg *Config, term *terminal) (child, *startError) {
 	switch {
 	case err == nil:
 		return c, nil
-	case errors.As(err, &clone):
-		return child{}, &startError{StepClone, err}
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOMEM), errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+	case errors.As(err, &clone), isExhausted(err):
 		return child{}, &startError{StepClone, err}
 	}
 	return child{}, &startError{StepExec, err}
@@ -103,7 +101,7 @@ func fork(cfg *Config, path string, args, env []string, term *terminal) (child, 
 func refusedStart(err error, exact bool) bool {
 	var clone *cloneError
 	switch {
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOMEM), errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+	case isExhausted(err):
 		return false
 	case exact:
 		return errors.As(err, &clone)
@@ -113,6 +111,11 @@ func refusedStart(err error, exact bool) bool {
 		return true
 	}
 	return false
+}
+
+// isExhausted reports whether there was too little of something for a process to be made.
+func isExhausted(err error) bool {
+	return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }
 
 // forkExec starts a command with what the Go runtime makes of the inherited signal mask and ignored set.

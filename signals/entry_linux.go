@@ -134,8 +134,7 @@ var receiverStack [32 << 10]byte
 type entrySource struct {
 	c       chan Signal
 	done    chan struct{}
-	pipe    *os.File
-	reader  *sys.File     // of the pipe
+	pipe    *sys.File     // its read end
 	handled atomic.Uint32 // records in all that were dealt with
 	healers []*time.Timer
 }
@@ -182,13 +181,12 @@ func newEntrySource() (*entrySource, error) {
 	unpassed.Store(0)
 	atomic.StoreUint64(&pending[0], 0)
 	atomic.StoreUint64(&pending[1], 0)
-	s := &entrySource{c: make(chan Signal), done: make(chan struct{}), pipe: os.NewFile(uintptr(p[0]), "signals")}
-	conn, err := s.pipe.SyscallConn()
+	pipe, err := sys.NewFile(p[0], "signals")
 	if err != nil {
-		_, _ = s.pipe.Close(), unix.Close(p[1])
+		sys.Close(p[1])
 		return nil, fmt.Errorf("pipe: %w", err)
 	}
-	s.reader = sys.NewFile(conn)
+	s := &entrySource{c: make(chan Signal), done: make(chan struct{}), pipe: pipe}
 	for sig := unix.Signal(1); sig <= RTMax; sig++ {
 		if neverSet.Has(sig) {
 			continue
@@ -213,7 +211,8 @@ func newEntrySource() (*entrySource, error) {
 	receiverStop.Store(0)
 	if tid := startReceiver(unsafe.Pointer(&receiverStack[len(receiverStack)-16])); tid < 0 {
 		s.restore()
-		_, _ = s.pipe.Close(), unix.Close(p[1])
+		s.pipe.Close()
+		sys.Close(p[1])
 		return nil, fmt.Errorf("clone: %w", unix.Errno(-tid))
 	}
 	go s.read()
@@ -242,7 +241,7 @@ func (s *entrySource) read() {
 				return
 			}
 		}
-		n, err := s.reader.Read(records[:])
+		n, err := s.pipe.Read(records[:])
 		if err != nil {
 			return // closed
 		}
@@ -373,7 +372,8 @@ func (s *entrySource) close() {
 	atomic.StoreInt32(&receiver, 0)
 	s.restore()
 	close(s.done)
-	_, _ = s.pipe.Close(), unix.Close(int(recordFD))
+	s.pipe.Close()
+	sys.Close(int(recordFD))
 }
 
 // restore gives every signal back the disposition that it had.

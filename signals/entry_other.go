@@ -3,7 +3,6 @@
 package signals
 
 import (
-	"errors"
 	"os"
 	"sync/atomic"
 )

@@ -2,7 +2,7 @@ package sys
 
 import (
 	"math"
-	"runtime"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -153,10 +153,21 @@ const (
 )
 
 // File reads from a descriptor that the runtime polls: Read returns when there is something, and no thread waits for it.
-type File struct{ conn syscall.RawConn }
+type File struct {
+	file *os.File
+	conn syscall.RawConn
+}
 
-// NewFile returns a File for conn. The descriptor must be non-blocking.
-func NewFile(conn syscall.RawConn) *File { return &File{conn} }
+// NewFile returns a File that owns fd, which must be non-blocking. If it fails, fd is closed.
+func NewFile(fd int, name string) (*File, error) {
+	file := os.NewFile(uintptr(fd), name)
+	conn, err := file.SyscallConn()
+	if err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return &File{file, conn}, nil
+}
 
 // Read is read(2). Its error, once the file is closed, is that of [syscall.RawConn].
 func (f *File) Read(p []byte) (n int, err error) {
@@ -164,9 +175,11 @@ func (f *File) Read(p []byte) (n int, err error) {
 		n, err = Read(int(fd), p)
 		return err != unix.EAGAIN
 	})
-	runtime.KeepAlive(p)
 	if connErr != nil {
 		return 0, connErr
 	}
 	return n, err
 }
+
+// Close closes the descriptor. A Read that waits returns.
+func (f *File) Close() { _ = f.file.Close() }

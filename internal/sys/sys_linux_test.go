@@ -163,12 +163,10 @@ func TestFileReadsWhatComes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := os.NewFile(uintptr(dup), "pipe")
-	conn, err := file.SyscallConn()
+	f, err := NewFile(dup, "pipe")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := NewFile(conn)
 	for i := range 100 {
 		go func() { _, _ = unix.Write(w, []byte(strconv.Itoa(i))) }()
 		var buf [8]byte
@@ -176,7 +174,7 @@ func TestFileReadsWhatComes(t *testing.T) {
 			t.Fatalf("%q, %v; want %d", buf[:n], err, i)
 		}
 	}
-	go func() { _ = file.Close() }()
+	go f.Close()
 	if _, err := f.Read(make([]byte, 8)); err == nil || !strings.Contains(err.Error(), "closed") {
 		t.Errorf("after close: %v", err)
 	}
