@@ -33,19 +33,8 @@ func newAlarm(at time.Time, fire func()) *alarm {
 // newTimeout calls fire, once, in a goroutine, after d, which is above 0.
 func newTimeout(d time.Duration, fire func()) *alarm {
 	a := makeAlarm(unix.CLOCK_MONOTONIC, fire)
-	a.again(d)
-	return a
-}
-
-func (a *alarm) again(d time.Duration) bool {
-	if a.over.Load() {
-		return false
-	}
-	if a.fallback != nil {
-		return a.fallback.Stop() && !a.fallback.Reset(d)
-	}
 	a.arm(0, unix.NsecToTimespec(d.Nanoseconds()), d)
-	return !a.over.Load()
+	return a
 }
 
 // makeAlarm makes an alarm that is not armed.

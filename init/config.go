@@ -84,7 +84,8 @@ type Config struct {
 	Env  []string // its environment; nil: this process's own
 	Dir  string   // its working directory; empty: this process's own
 
-	// Timeout is a deadline relative to the command's start; 0 means none. Deadline is one by the wall clock, which is followed when
+	// Timeout is a deadline relative to the command's start: from just before clone(2), as GNU timeout counts; 0 means none. Deadline is
+	// one by the wall clock, which is followed when
 	// it is stepped; zero means none. Each takes effect besides the context's own.
 	Timeout  time.Duration
 	Deadline time.Time

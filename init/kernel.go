@@ -10,8 +10,7 @@ import (
 
 // clock is what runs until something is called once.
 type clock interface {
-	again(d time.Duration) bool // has it run for d from now on; false: it is over
-	close() bool                // stops it; false: it was over
+	close() bool // stops it; false: it was over
 }
 
 // kernel is everything the runner does to the world. The real one is [host]; tests put another in its place, so that the runner can

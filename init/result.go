@@ -84,7 +84,7 @@ type Result struct {
 	Cause      Cause
 	PID        int // 0 if it never ran
 	Role       nsutil.Role
-	Started    time.Time
+	Started    time.Time // just before the command was cloned
 	Ended      time.Time // when nothing was left, or finite gave up
 	Ladder     []Rung
 	Counts     Counts

@@ -35,7 +35,7 @@ type runner struct {
 	clock    clock  // Config.Timeout; nil before it runs
 	timers   [timerCount]*time.Timer
 	begun    time.Time // when run was called
-	started  time.Time // when the command was
+	started  time.Time // when the command began to be
 	ladder   []Rung
 	finished bool
 	panics   int
@@ -132,7 +132,10 @@ func (r *runner) before() {
 			continue
 		}
 		r.step(event{kind: evCloning})
-		r.startClock() // a start can hang, and is timed then; once there is a command, its time counts from there
+		r.started = time.Now()
+		if r.cfg.Timeout > 0 {
+			r.clock = r.kernel.alarm(r.cfg.Timeout, func() { r.post(event{kind: evDeadline}) })
+		}
 		r.kernel.start()
 		return
 	}
@@ -161,8 +164,6 @@ func (r *runner) step(ev event) {
 	switch ev.kind {
 	case evStarted:
 		r.kernel.adopt(ev.pid, ev.pidfd)
-		r.started = time.Now()
-		r.startClock()
 	case evTrouble:
 		r.noProc = r.noProc || errors.Is(ev.err, nsutil.ErrNoProc)
 	case evDeadline, evCancel:
@@ -188,18 +189,6 @@ func (r *runner) step(ev event) {
 		}
 		r.source.Pass(ev.pidfd, r.cfg.Forward == ForwardGroup, set, quiet)
 	}
-}
-
-// startClock starts what runs from the command's start.
-func (r *runner) startClock() {
-	if r.cfg.Timeout <= 0 {
-		return
-	}
-	if r.clock != nil {
-		r.clock.again(r.cfg.Timeout) // if it is over, the event is on its way
-		return
-	}
-	r.clock = r.kernel.alarm(r.cfg.Timeout, func() { r.post(event{kind: evDeadline}) })
 }
 
 func (r *runner) perform(actions []action) {

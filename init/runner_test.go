@@ -40,8 +40,7 @@ func (k *fakeKernel) start() {
 
 type fakeClock struct{ *time.Timer }
 
-func (c fakeClock) close() bool                { return c.Stop() }
-func (c fakeClock) again(d time.Duration) bool { return c.Stop() && !c.Reset(d) }
+func (c fakeClock) close() bool { return c.Stop() }
 
 func (k *fakeKernel) alarm(d time.Duration, fire func()) clock {
 	return fakeClock{time.AfterFunc(d, fire)}
