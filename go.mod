@@ -13,3 +13,5 @@ require (
 	go.uber.org/goleak v1.3.0
 	pgregory.net/rapid v1.3.0
 )
+
+require github.com/opencontainers/runtime-spec v1.3.0 // indirect

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/init"
+	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/signals"
 )
 
@@ -43,6 +44,16 @@ func run(args, env []string) int {
 	cfg.Env = withoutOptions(env)
 	cfg.ParentPID = parentPID
 	cfg.Source = source
+	if inner, ok := lookupEnv(env, pid1.InnerVariable); ok {
+		nsutil.SetName("finite") // it was executed by a descriptor, the number of which is its name
+		cfg.Inner = inner
+		cfg.Unshare, cfg.Join, cfg.Hostname, cfg.MapRoot = 0, nil, "", false // done
+		cfg.ParentDeath = 0                                                  // the outer one's
+	}
+	if cfg.NeedsInner() {
+		cfg = cfg.Outer(args, env)
+		opts = opts.forOuter()
+	}
 	cfg.Log = newLogger(opts, stderr{})
 	result, err := pid1.Run(context.Background(), cfg)
 	if err != nil {
@@ -61,6 +72,9 @@ func fail(err error) int {
 func describeUsage(err error) error {
 	var usage *pid1.UsageError
 	if errors.As(err, &usage) {
+		if usage.Field == "Inner" {
+			return optionError(pid1.InnerVariable, usage.Value, usage.Why)
+		}
 		for i := range optionTable {
 			if o := &optionTable[i]; o.field == usage.Field {
 				return optionError("--"+o.long, usage.Value, usage.Why)

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/init"
+	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/signals"
 )
 
@@ -147,6 +148,30 @@ var optionTable = []option{
 	{
 		long: "rewrite", arg: "A:B", list: true, help: "pass signal A on as B, or drop it if B is 0 (repeatable)",
 		set: func(o *options, v string) error { return o.config.Rewrite.ParseRule(v) },
+	},
+	{
+		long: "unshare", arg: "LIST", field: "Unshare", help: "make namespaces for the command: pid, mount, uts, ipc, net, user, cgroup, time, all",
+		set: func(o *options, v string) (err error) { o.config.Unshare, err = nsutil.ParseNamespaces(v); return },
+	},
+	{
+		long: "join", arg: "TARGET", field: "Join", list: true, help: "join the namespaces of a process, PID or PID:LIST, or one by the path of its file (repeatable)",
+		set: func(o *options, v string) error {
+			_, _, _, err := nsutil.SplitJoin(v)
+			o.config.Join = append(o.config.Join, v)
+			return err
+		},
+	},
+	{
+		long: "hostname", arg: "NAME", field: "Hostname", help: "host name in the new UTS namespace",
+		set: func(o *options, v string) error { o.config.Hostname = v; return nil },
+	},
+	{
+		long: "map-root", field: "MapRoot", help: "map the caller to root in the new user namespace, instead of to itself",
+		set: setBool(func(o *options, b bool) { o.config.MapRoot = b }),
+	},
+	{
+		long: "cgroup", arg: "MODE", field: "Cgroup", help: "a cgroup for the command, to kill it with: auto (with a deadline), off, require [auto]",
+		set: func(o *options, v string) (err error) { o.config.Cgroup, err = pid1.ParseCgroupMode(v); return },
 	},
 	{
 		long: "verbose", short: 'v', rival: "log-level", help: "say more on stderr: -v info, -vv debug; FINITE_VERBOSE=2 is -vv",
@@ -341,6 +366,7 @@ func withoutOptions(env []string) []string {
 		return env
 	}
 	names := make(map[string]bool, len(optionTable))
+	names[pid1.InnerVariable] = true
 	for i := range optionTable {
 		if !optionTable[i].noEnv {
 			names[optionTable[i].env()] = true

@@ -3,6 +3,7 @@ package pid1
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -78,6 +79,30 @@ func ParseForward(s string) (Forward, error) {
 	return 0, errors.New("must be child, group or all")
 }
 
+// CgroupMode says whether the command gets a cgroup of its own.
+type CgroupMode uint8
+
+// The modes.
+const (
+	CgroupAuto    CgroupMode = iota // where one can be made, and an ending is foreseen: there is a deadline, a stop grace time, or a context that can end
+	CgroupOff                       // never
+	CgroupRequire                   // always, or the command is not started
+)
+
+var cgroupNames = [...]string{"auto", "off", "require"}
+
+func (m CgroupMode) String() string { return cgroupNames[m] }
+
+// ParseCgroupMode reads the name of a mode.
+func ParseCgroupMode(s string) (CgroupMode, error) {
+	for i, name := range cgroupNames {
+		if s == name {
+			return CgroupMode(i), nil
+		}
+	}
+	return 0, errors.New("must be auto, off or require")
+}
+
 // Config says what to run and how it may end. Only Args is required.
 type Config struct {
 	Args []string // the command and its arguments; the first is looked up in PATH of Env
@@ -112,9 +137,27 @@ type Config struct {
 	// Log gets what happens; nil: nothing is logged. It is used from one goroutine and may block: supervision does not wait for it.
 	Log *logrus.Logger
 
+	// Unshare and Join are namespaces that are made for the command, and namespaces that it joins (see [nsutil.OpenNamespaces]), before others
+	// are made. With a PID namespace among those, the command itself is that one's init, unless Self is set. A host name needs a UTS namespace. In a
+	// new user namespace the caller is mapped to itself or, with MapRoot, to root; others as well where subuid(5) grants them and newuidmap(1) is there.
+	Unshare  nsutil.Namespaces
+	Join     []string
+	Hostname string
+	MapRoot  bool
+	// Self has this program itself executed as the command, in the role of the inner one (see [Config.Outer]).
+	Self bool
+	// Inner is what the outer one has told this process, in the environment (see [InnerVariable]); empty: there is no outer one.
+	Inner string
+
+	// Cgroup says whether the command gets a cgroup of its own, which is killed and removed at the end.
+	Cgroup CgroupMode
+
 	listenLate func()            // called, in a goroutine, once the command has been started
 	inherited  signals.Inherited // what the command is to start with
 	exact      bool              // whether that is known
+	box        *box              // the namespaces; nil: none
+	noLeaf     error             // why the command has no cgroup of its own
+	leaf       *nsutil.Cgroup    // the cgroup that the command is to be started in; nil: it has none of its own
 }
 
 // ErrBusy says that another Run is under way in this process.
@@ -128,6 +171,8 @@ type UsageError struct {
 }
 
 func (e *UsageError) Error() string { return fmt.Sprintf("%s %v: %s", e.Field, e.Value, e.Why) }
+
+const maxHostname = 64 // __NEW_UTS_LEN
 
 // setDefaults fills zero values in. It returns an error that names the first field that is out of range.
 func (c *Config) setDefaults(role nsutil.Role) error {
@@ -174,6 +219,14 @@ func (c *Config) setDefaults(role nsutil.Role) error {
 		return bad("Leftovers", c.Leftovers, "as PID 1 nothing can be left: the kernel kills the PID namespace with it")
 	case c.Forward > ForwardAll:
 		return bad("Forward", int(c.Forward), "not a target")
+	case c.Hostname != "" && !c.Unshare.Has(nsutil.UTSNamespace):
+		return bad("Hostname", c.Hostname, "needs a UTS namespace of the command's own (--unshare uts)")
+	case len(c.Hostname) > maxHostname || strings.IndexByte(c.Hostname, 0) >= 0:
+		return bad("Hostname", c.Hostname, "must be at most 64 bytes")
+	case c.MapRoot && !c.Unshare.Has(nsutil.UserNamespace):
+		return bad("MapRoot", "", "needs a user namespace of the command's own (--unshare user)")
+	case c.Cgroup > CgroupRequire:
+		return bad("Cgroup", int(c.Cgroup), "not a mode")
 	case c.ParentDeath < 0 || c.ParentDeath > signals.RTMax:
 		return bad("ParentDeath", int(c.ParentDeath), "not a signal")
 	}

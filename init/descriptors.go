@@ -10,6 +10,9 @@ import (
 // laterDescriptors is how many are needed after the start: the command's pidfd, and one for the sweeps over the tree.
 const laterDescriptors = 2
 
+// mostDescriptors are needed where there is a terminal and a timer besides.
+const mostDescriptors = laterDescriptors + 2
+
 // reserveDescriptors makes sure that there is room for laterDescriptors, and before that for the two that the runtime opens for its timers (epoll and
 // eventfd), unless it has them: without, it aborts, and no recover helps.
 func reserveDescriptors(polls bool) error {
@@ -26,9 +29,9 @@ func reserveDescriptors(polls bool) error {
 	return nil
 }
 
-// haveDescriptors asks whether there are that many, four at most.
+// haveDescriptors asks whether there are that many, mostDescriptors at most.
 func haveDescriptors(needed int) error {
-	var fds [4]int
+	var fds [mostDescriptors]int
 	n := 0
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	for err == nil {

@@ -25,8 +25,9 @@ const (
 	evRemaining             // the command is gone and others live
 	evEmpty                 // there is no child (ECHILD)
 	evNamespace             // the answer to actProbe; empty
+	evOOM                   // the kernel has ended processes for want of memory; count
 	evDeadline              // the deadline was reached; gone: the command was a zombie already when that was noticed
-	evCancel                // the context was cancelled; gone as above
+	evCancel                // the context was cancelled; err: its cause, if it has one; gone as above
 	evTimer                 // a timer that actArm started is over; timer
 	evSurvivors             // the answer to actSurvey; survivors, err
 	evListening             // all signals are caught now, not only those that ask for an end
@@ -34,7 +35,7 @@ const (
 )
 
 var eventNames = [...]string{
-	"none", "cloning", "started", "start-failed", "signal", "exited", "stopped", "reaped", "remaining", "empty", "namespace",
+	"none", "cloning", "started", "start-failed", "signal", "exited", "stopped", "reaped", "remaining", "empty", "namespace", "oom",
 	"deadline", "cancel", "timer", "survivors", "listening", "trouble",
 }
 
@@ -58,6 +59,7 @@ type event struct {
 	killed    int // of these by SIGKILL
 	empty     bool
 	gone      bool
+	inLeaf    bool // of evStarted: the command is in the cgroup that was made for it
 	timer     timerID
 	survivors []nsutil.Survivor
 	handled   chan<- struct{} // where not nil, whoever sent the event waits for a word here that it was handled

@@ -24,8 +24,11 @@ type host struct {
 
 	reaper   reap.Loop
 	trees    *treeWorker
+	leaf     *nsutil.Cgroup // the command's cgroup; nil: it has none of its own
+	oom      oomWatch
 	terminal *terminal // nil where there is none
-	missing  []string  // what finite has to do without
+	starting bool
+	missing  []string // what finite has to do without
 
 	proc        *nsutil.Proc // nil until it is needed
 	procMounted bool
@@ -35,7 +38,7 @@ type host struct {
 }
 
 func newHost(cfg *Config, role nsutil.Role, post func(event), done <-chan struct{}) *host {
-	h := &host{cfg: cfg, role: role, post: post, done: done, pidfd: -1}
+	h := &host{cfg: cfg, role: role, post: post, done: done, leaf: cfg.leaf, pidfd: -1}
 	h.byNumber.Store(true) // until there is something better
 	if role != nsutil.RoleInit {
 		if err := nsutil.BecomeSubreaper(); err != nil {
@@ -43,7 +46,10 @@ func newHost(cfg *Config, role nsutil.Role, post func(event), done <-chan struct
 		}
 	}
 	h.terminal = openTerminal()
-	h.trees = newTreeWorker(role, &h.reaper, post)
+	h.trees = newTreeWorker(role, &h.reaper, cfg.leaf, post)
+	if cfg.noLeaf != nil {
+		h.miss("cgroup")
+	}
 	return h
 }
 
@@ -57,16 +63,18 @@ func (h *host) without() []string { return h.missing }
 
 // start runs the reaper, which starts the command on its own thread.
 func (h *host) start() {
+	h.starting = true
 	watcher := &reapWatcher{post: h.post, done: h.done, byNumber: &h.byNumber, handled: make(chan struct{}, 1)}
 	go h.reaper.Run(func() int {
 		reserveThreads()
 		child, err := spawn(h.cfg, h.terminal)
+		h.cfg.box.close()
 		settleThreads()
 		if err != nil {
 			h.post(event{kind: evStartFailed, step: err.step, err: err.err})
 			return 0
 		}
-		h.post(event{kind: evStarted, pid: child.pid, pidfd: child.pidfd})
+		h.post(event{kind: evStarted, pid: child.pid, pidfd: child.pidfd, inLeaf: child.how.cgroup >= 0})
 		if h.cfg.listenLate != nil {
 			go func() {
 				h.cfg.listenLate()
@@ -79,8 +87,12 @@ func (h *host) start() {
 
 func (h *host) alarm(d time.Duration, fire func()) clock { return newTimeout(d, fire) }
 
-func (h *host) adopt(pid, pidfd int) {
+func (h *host) adopt(pid, pidfd int, inLeaf bool) {
 	h.pid, h.pidfd = pid, pidfd
+	h.oom.start()
+	if h.leaf != nil && !inLeaf {
+		h.miss("cgroup")
+	}
 	switch {
 	case pidfd < 0, refused(signals.Send(pidfd, signals.Signal{}, false)): // the signal 0 only asks (kill(2))
 		h.miss("pidfd")
@@ -179,8 +191,19 @@ func (h *host) gone() bool {
 func (h *host) terminate(sig unix.Signal) { _ = h.trees.signal(sig, unix.SIGCONT) }
 func (h *host) killTree()                 { h.trees.kill() }
 func (h *host) survey()                   { h.trees.survey() }
-func (h *host) namespaceEmpty() bool      { return nsutil.NamespaceEmpty() }
 func (h *host) look()                     { h.reaper.Again() }
+
+func (h *host) empty() bool {
+	if h.role == nsutil.RoleInit {
+		return nsutil.NamespaceEmpty()
+	}
+	return h.leaf == nil || h.leaf.WaitEmpty(leaveTime)
+}
+
+// leaveTime is how long a process that was reaped may take to leave its cgroup, which it does by itself, on its last processor.
+const leaveTime = 20 * time.Millisecond
+
+func (h *host) oomKills() int { return h.oom.more() }
 
 func (h *host) suspend() {
 	if h.role == nsutil.RoleInit || h.terminal == nil {
@@ -198,9 +221,13 @@ func (h *host) foreground() {
 	}
 }
 
-func (h *host) close() {
+func (h *host) close(nobodyLeft bool) error {
 	h.reaper.Close()
 	h.trees.close()
+	h.oom.close()
+	if !h.starting {
+		h.cfg.box.close()
+	}
 	if h.pidfd >= 0 {
 		sys.Close(h.pidfd)
 		h.pidfd = -1
@@ -208,7 +235,18 @@ func (h *host) close() {
 	if h.terminal != nil {
 		h.terminal.close()
 	}
+	if h.leaf == nil {
+		return nil
+	}
+	limit := time.Duration(0)
+	if nobodyLeft {
+		limit = removeLimit
+	}
+	return h.leaf.Remove(limit)
 }
+
+// removeLimit is how long it may take until an empty cgroup can be removed.
+const removeLimit = time.Second
 
 // reapWatcher turns what the reaper sees into events.
 type reapWatcher struct {

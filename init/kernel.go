@@ -22,7 +22,7 @@ type kernel interface {
 	// alarm calls fire after d.
 	alarm(d time.Duration, fire func()) clock
 	// adopt takes over the command that evStarted is about.
-	adopt(pid, pidfd int)
+	adopt(pid, pidfd int, inLeaf bool)
 	// watchParent has sig sent to this process when its parent ends, and reports whether the parent is gone already.
 	watchParent(sig unix.Signal) (gone bool, err error)
 	// signal sends sig to target, with the value that it came with.
@@ -35,8 +35,10 @@ type kernel interface {
 	terminate(sig unix.Signal)
 	// killTree sends SIGKILL to the whole tree until close.
 	killTree()
-	// namespaceEmpty reports whether PID 1 is alone.
-	namespaceEmpty() bool
+	// empty reports whether nobody is left, who need not be a child: in the PID namespace that this process is PID 1 of, in the command's cgroup.
+	empty() bool
+	// oomKills returns how many processes the kernel has ended for want of memory since it was called last, or since the start.
+	oomKills() int
 	// look makes a resting reaper look again.
 	look()
 	// suspend stops finite's own process group, if somebody is there to resume it.
@@ -47,6 +49,6 @@ type kernel interface {
 	survey()
 	// without lists what is missing.
 	without() []string
-	// close gives everything back: the terminal, descriptors, goroutines.
-	close()
+	// close gives everything back: the terminal, descriptors, goroutines, the cgroup. Where nobody is left, it may take a moment until that can be removed.
+	close(nobodyLeft bool) error
 }

@@ -86,6 +86,9 @@ func (m *machine) handle(ev event) []action {
 		m.timer(ev.timer)
 	case evSurvivors:
 		m.surveyed(ev)
+	case evOOM:
+		m.counts.OOMKills += ev.count
+		m.note(levelWarn, fmt.Sprintf("out of memory: the kernel killed %d processes of this memory cgroup", ev.count))
 	case evListening:
 		m.note(levelDebug, "all signals are caught")
 	case evTrouble:

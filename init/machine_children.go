@@ -129,7 +129,8 @@ func (m *machine) terminateLeftovers(why string) {
 	m.arm(timerGrace, m.cfg.Grace)
 }
 
-// empty is ECHILD. As PID 1 there may still be processes that came in from outside and are nobody's children here.
+// empty is ECHILD. As PID 1 there may still be processes that came in from outside and are nobody's children here; and in the command's cgroup, such as
+// were orphaned in another PID namespace.
 func (m *machine) empty() {
 	switch {
 	case m.state == stateStarting:
@@ -144,7 +145,7 @@ func (m *machine) empty() {
 		}
 		m.note(levelError, "the command is gone and its exit status was taken by another wait in this process")
 		m.end("nothing is left")
-	case m.role == nsutil.RoleInit:
+	case m.role == nsutil.RoleInit || m.cfg.leaf != nil:
 		m.do(action{kind: actProbe})
 	default:
 		m.end("nothing is left")

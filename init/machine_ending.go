@@ -13,6 +13,9 @@ func (m *machine) overdue(ev event) {
 	kind, why := KindDeadline, "the deadline was reached"
 	if ev.kind == evCancel {
 		kind, why = KindStopRequested, "the context was cancelled"
+		if ev.err != nil {
+			why = ev.err.Error()
+		}
 	}
 	switch m.state {
 	case stateStarting:

@@ -36,7 +36,11 @@ func (m *machine) startFailed(ev event) {
 		return
 	}
 	m.cause = Cause{Kind: KindStartFailed, Step: ev.step, Err: ev.err}
-	m.note(levelError, fmt.Sprintf("cannot run %q: %v", m.cfg.Args[0], ev.err))
+	if ev.step.isBox() {
+		m.note(levelError, fmt.Sprintf("cannot start the command: %v", ev.err))
+	} else {
+		m.note(levelError, fmt.Sprintf("cannot run %q: %v", m.cfg.Args[0], ev.err))
+	}
 	m.end("the command could not be started")
 }
 
@@ -48,7 +52,7 @@ func (m *machine) hold(sig signals.Signal, stop bool) {
 		if !m.cloning {
 			m.cause = Cause{Kind: KindStopRequested, By: by}
 			m.counts.Undelivered++
-			m.note(levelWarn, "stop requested by "+signals.Name(sig.Number)+describeSender(sig.Sender)+" before the command was started")
+			m.note(m.tellStop(sig.Sender), "stop requested by "+signals.Name(sig.Number)+describeSender(sig.Sender)+" before the command was started")
 			m.end("a stop came first")
 			return
 		}
@@ -94,6 +98,14 @@ func (m *machine) isStop(arrived, number unix.Signal) bool {
 	}
 	reload := arrived == unix.SIGHUP && (number == unix.SIGHUP || !signals.IsStop(number))
 	return !reload || m.cfg.StopGrace != Off
+}
+
+// tellStop is the level at which a stop is told of. What the outer one passes on, that one has told of, and it knows who sent it.
+func (m *machine) tellStop(sender signals.Sender) level {
+	if m.cfg.Inner != "" && (sender.PID == 0 || sender.PID == m.cfg.ParentPID) {
+		return levelInfo
+	}
+	return levelWarn
 }
 
 func (m *machine) signalled(sig signals.Signal) {
@@ -143,7 +155,7 @@ func (m *machine) delay(sig signals.Signal) bool {
 	}
 	m.delayed = sig
 	m.arm(timerStopDelay, m.cfg.StopDelay)
-	m.note(levelWarn, fmt.Sprintf("stop requested by %s%s: it is held back for %v, or until another one comes",
+	m.note(m.tellStop(sig.Sender), fmt.Sprintf("stop requested by %s%s: it is held back for %v, or until another one comes",
 		signals.Name(sig.Number), describeSender(sig.Sender), m.cfg.StopDelay))
 	return true
 }
@@ -205,7 +217,7 @@ func (m *machine) stopRequested(arrived, number unix.Signal, sender signals.Send
 	}
 	m.cause = Cause{Kind: KindStopRequested, By: By{Signal: arrived, Sender: sender}}
 	m.transition(stateStopping, "a stop was requested by "+signals.Name(arrived))
-	m.note(levelWarn, "stop requested by "+signals.Name(arrived)+describeSender(sender))
+	m.note(m.tellStop(sender), "stop requested by "+signals.Name(arrived)+describeSender(sender))
 	if m.cfg.StopGrace != Off {
 		m.arm(timerGrace, m.cfg.StopGrace)
 	}

@@ -57,6 +57,13 @@ const (
 	StepLookup Step = "lookup" // the command was looked up in PATH
 	StepClone  Step = "clone"  // a process was made
 	StepExec   Step = "exec"   // and the command was executed in it
+
+	StepJoin     Step = "join"     // it joined namespaces (setns(2))
+	StepUnshare  Step = "unshare"  // it made namespaces (unshare(2))
+	StepMapIDs   Step = "map-ids"  // user and group IDs were mapped into its user namespace
+	StepMount    Step = "mount"    // its mounts were made private, and a /proc was mounted
+	StepLoopback Step = "loopback" // its loopback device was raised
+	StepHostname Step = "hostname" // its host name was set
 )
 
 // Rung is one step of an ending that was taken.
@@ -74,6 +81,7 @@ type Counts struct {
 	Orphans             int // children other than the command that were reaped, whenever they ended
 	LeftoversTerminated int // of these, those that ended after the command, on their own or by the stop signal
 	LeftoversKilled     int // of these, those that ended after the command by SIGKILL
+	OOMKills            int // processes that the kernel ended for want of memory, in this process's memory cgroup and below, since the start
 	Unexpected          int // events that should not have come: ignored
 	LogDropped          int // log lines that were dropped because nobody read them
 }
@@ -91,8 +99,11 @@ type Result struct {
 	Survivors  []nsutil.Survivor
 	GaveUp     bool // the tree is not known to be empty; Survivors lists who is left, as far as that could be read
 	Rusage     reap.Rusage
-	Without    []string // what finite had to do without: subreaper, pidfd, proc, foreground, threads
+	Without    []string // what finite had to do without: subreaper, pidfd, proc, foreground, cgroup
 }
+
+// isBox reports whether a step is one of those that prepare where the command is to run.
+func (s Step) isBox() bool { return s != StepLookup && s != StepClone && s != StepExec }
 
 // exitStatus is what finite reports for a command that ended in this way.
 func exitStatus(cfg *Config, cause Cause, ran bool) int {
@@ -124,7 +135,7 @@ func exitStatus(cfg *Config, cause Cause, ran bool) int {
 // 125 where finite could not even try.
 func startFailureStatus(cause Cause) int {
 	switch {
-	case cause.Step == StepClone:
+	case cause.Step == StepClone || cause.Step.isBox():
 		return StatusFailure
 	case errors.Is(cause.Err, unix.ENOENT):
 		return StatusNotFound

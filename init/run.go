@@ -2,6 +2,7 @@ package pid1
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -41,7 +42,53 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	if cfg.ParentPID == 0 {
 		cfg.ParentPID = unix.Getppid()
 	}
+	if cfg.Inner != "" {
+		var release func()
+		var err error
+		if ctx, release, err = cfg.beInner(ctx); err != nil {
+			return Result{ExitStatus: StatusFailure}, err
+		}
+		defer release()
+	}
+	var err error
+	if cfg.box, err = newBox(&cfg); err != nil {
+		return Result{ExitStatus: StatusFailure}, err
+	}
+	if err := makeLeaf(ctx, &cfg); err != nil {
+		cfg.box.close()
+		return Result{ExitStatus: StatusFailure}, err
+	}
 	r := newRunner(&cfg, role, src)
 	r.kernel = newHost(&cfg, role, r.post, r.done)
 	return r.run(ctx), nil
+}
+
+// makeLeaf makes the cgroup that the command is started in, if it is to have one of its own.
+func makeLeaf(ctx context.Context, cfg *Config) error {
+	switch cfg.Cgroup {
+	case CgroupOff:
+		return nil
+	case CgroupAuto:
+		if cfg.Timeout == 0 && cfg.Deadline.IsZero() && cfg.StopGrace == Off && ctx.Done() == nil {
+			return nil // it would cost more than it can be worth
+		}
+	}
+	own, err := nsutil.FindCgroups()
+	if err == nil && own.Unified == "" {
+		err = errors.New("no cgroup v2 is mounted here that this process is in")
+	}
+	if err == nil {
+		cfg.leaf, err = nsutil.NewCgroup(own.Unified)
+	}
+	if err == nil {
+		if err = haveDescriptors(mostDescriptors); err != nil { // others need them more
+			_ = cfg.leaf.Remove(0)
+			cfg.leaf = nil
+		}
+	}
+	if err != nil && cfg.Cgroup == CgroupRequire {
+		return &UsageError{"Cgroup", CgroupRequire, err.Error()}
+	}
+	cfg.noLeaf = err
+	return nil
 }

@@ -63,9 +63,12 @@ func (r *runner) run(ctx context.Context) Result {
 	r.begun = time.Now()
 	r.quiet = r.source.Quiet()
 	r.ctx = ctx
-	r.unwatch = context.AfterFunc(ctx, func() { r.post(contextEvent(ctx.Err())) })
+	r.unwatch = context.AfterFunc(ctx, func() { r.post(contextEvent(ctx)) })
 	if !r.cfg.Deadline.IsZero() {
 		r.wall = newAlarm(r.cfg.Deadline, func() { r.post(event{kind: evDeadline}) })
+	}
+	if err := r.cfg.noLeaf; err != nil {
+		r.log.add(levelDebug, "no cgroup of its own for the command: "+err.Error(), nil)
 	}
 	r.before()
 	for !r.finished {
@@ -123,8 +126,8 @@ func (r *runner) before() {
 			continue
 		default:
 		}
-		if err := r.ctx.Err(); err != nil {
-			r.step(contextEvent(err))
+		if r.ctx.Err() != nil {
+			r.step(contextEvent(r.ctx))
 			continue
 		}
 		if !r.cfg.Deadline.IsZero() && !time.Now().Before(r.cfg.Deadline) {
@@ -141,11 +144,16 @@ func (r *runner) before() {
 	}
 }
 
-func contextEvent(err error) event {
-	if err == context.DeadlineExceeded {
+// contextEvent is the event of a context that is done.
+func contextEvent(ctx context.Context) event {
+	switch cause := context.Cause(ctx); {
+	case ctx.Err() == context.DeadlineExceeded:
 		return event{kind: evDeadline}
+	case cause == context.Canceled:
+		return event{kind: evCancel}
+	default:
+		return event{kind: evCancel, err: cause}
 	}
-	return event{kind: evCancel}
 }
 
 // step tells the machine one event, and then what came of it, and does what it says. Nothing that goes wrong in here may end the
@@ -163,7 +171,7 @@ func (r *runner) step(ev event) {
 	}()
 	switch ev.kind {
 	case evStarted:
-		r.kernel.adopt(ev.pid, ev.pidfd)
+		r.kernel.adopt(ev.pid, ev.pidfd, ev.inLeaf)
 	case evTrouble:
 		r.noProc = r.noProc || errors.Is(ev.err, nsutil.ErrNoProc)
 	case evDeadline, evCancel:
@@ -173,6 +181,11 @@ func (r *runner) step(ev event) {
 		r.source.Pass(-1, false, 0, 0)
 	}
 	r.perform(r.m.handle(ev))
+	if ev.kind == evExited || ev.kind == evReaped && ev.killed > 0 {
+		if n := r.kernel.oomKills(); n > 0 {
+			r.answer = append(r.answer, event{kind: evOOM, count: n})
+		}
+	}
 	for len(r.answer) > 0 {
 		next := r.answer[0]
 		r.answer = r.answer[1:]
@@ -210,7 +223,7 @@ func (r *runner) perform(actions []action) {
 		case actDisarm:
 			r.timers[a.timer].Stop()
 		case actProbe:
-			r.answer = append(r.answer, event{kind: evNamespace, empty: r.kernel.namespaceEmpty()})
+			r.answer = append(r.answer, event{kind: evNamespace, empty: r.kernel.empty()})
 		case actLook:
 			r.kernel.look()
 		case actSuspend:
@@ -291,8 +304,10 @@ func (r *runner) finish() Result {
 	close(r.done) // nobody waits for the owner any more
 	r.source.Pass(-1, false, 0, 0)
 	r.drain()
-	r.kernel.close()
 	m := r.m
+	if err := r.kernel.close(!m.gaveUp && r.cfg.Leftovers != LeftoversLeave); err != nil {
+		r.log.add(levelInfo, err.Error(), nil)
+	}
 	res := Result{
 		Cause: m.cause, PID: m.pid, Role: m.role, Started: r.started, Ended: ended,
 		Ladder: r.ladder, Counts: m.counts, Survivors: m.survivors, GaveUp: m.gaveUp, Rusage: m.change.Rusage,

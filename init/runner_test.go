@@ -45,7 +45,7 @@ func (c fakeClock) close() bool { return c.Stop() }
 func (k *fakeKernel) alarm(d time.Duration, fire func()) clock {
 	return fakeClock{time.AfterFunc(d, fire)}
 }
-func (k *fakeKernel) adopt(int, int) { k.began = time.Now() }
+func (k *fakeKernel) adopt(int, int, bool) { k.began = time.Now() }
 
 func (k *fakeKernel) signal(_ Forward, sig signals.Signal) error {
 	k.note(signals.Name(sig.Number))
@@ -69,12 +69,13 @@ func (k *fakeKernel) die(c reap.Change) {
 func (k *fakeKernel) gone() bool            { return k.zombie }
 func (k *fakeKernel) terminate(unix.Signal) { k.note("terminate") }
 func (k *fakeKernel) killTree()             { k.note("tree") }
-func (k *fakeKernel) namespaceEmpty() bool  { return true }
+func (k *fakeKernel) empty() bool           { return true }
+func (k *fakeKernel) oomKills() int         { return 0 }
 func (k *fakeKernel) look()                 {}
 func (k *fakeKernel) suspend()              {}
 func (k *fakeKernel) foreground()           {}
 func (k *fakeKernel) without() []string     { return nil }
-func (k *fakeKernel) close()                {}
+func (k *fakeKernel) close(bool) error      { return nil }
 func (k *fakeKernel) survey() {
 	k.note("survey")
 	go k.post(event{kind: evSurvivors, survivors: []nsutil.Survivor{{PID: testPID, State: 'D'}}})

@@ -15,6 +15,7 @@ import (
 type child struct {
 	pid   int
 	pidfd int // -1 where the kernel gave none
+	how   forkMode
 }
 
 // startError says at which step a start failed.
@@ -32,9 +33,14 @@ func spawn(cfg *Config, term *terminal) (child, *startError) {
 	if env == nil {
 		env = signals.Environ()
 	}
-	path, err := lookPath(cfg.Args[0], env)
-	if err != nil {
-		return child{}, &startError{StepLookup, err}
+	var path string
+	if cfg.box.executes() {
+		env = cfg.box.announce(env, cfg)
+	} else {
+		var err error
+		if path, err = lookPath(cfg.Args[0], env); err != nil {
+			return child{}, &startError{StepLookup, err}
+		}
 	}
 	c, err := fork(cfg, path, cfg.Args, env, term)
 	if errors.Is(err, unix.ENOEXEC) {
@@ -45,9 +51,12 @@ func spawn(cfg *Config, term *terminal) (child, *startError) {
 		}
 	}
 	var clone *cloneError
+	var step *startError
 	switch {
 	case err == nil:
 		return c, nil
+	case errors.As(err, &step):
+		return child{}, &startError{step.step, cfg.box.describe(step.step, cfg.Join, step.err)}
 	case errors.As(err, &clone), isExhausted(err):
 		return child{}, &startError{StepClone, err}
 	}
@@ -56,9 +65,10 @@ func spawn(cfg *Config, term *terminal) (child, *startError) {
 
 // forkMode is what is asked of the kernel that it may refuse.
 type forkMode struct {
-	clear bool // clone3(2) with CLONE_CLEAR_SIGHAND, Linux 5.5
-	pidfd bool
-	tty   int // the terminal whose foreground the command gets; -1: none
+	clear  bool // clone3(2) with CLONE_CLEAR_SIGHAND, Linux 5.5
+	pidfd  bool
+	tty    int // the terminal whose foreground the command gets; -1: none
+	cgroup int // the cgroup it is started in (CLONE_INTO_CGROUP, Linux 5.7); -1: this process's own
 }
 
 // cloneError says that no process could be made.
@@ -74,19 +84,26 @@ func fork(cfg *Config, path string, args, env []string, term *terminal) (child, 
 	if term != nil && term.foreground {
 		tty = term.fd
 	}
+	modes := []forkMode{{true, true, tty, -1}, {false, true, tty, -1}, {false, true, -1, -1}, {false, false, tty, -1}, {false, false, -1, -1}}
+	if cfg.leaf != nil {
+		into := []forkMode{{true, true, tty, cfg.leaf.FD()}, {true, true, -1, cfg.leaf.FD()}}
+		if modes = append(into[:1], modes...); cfg.Cgroup == CgroupRequire {
+			modes = into
+		}
+	}
 	var first error
-	for _, how := range []forkMode{{true, true, tty}, {false, true, tty}, {false, true, -1}, {false, false, tty}, {false, false, -1}} {
+	for _, how := range modes {
 		var c child
 		var err error
-		if cfg.exact {
-			c, err = forkInherited(how, path, args, env, cfg.Dir, &cfg.inherited)
+		if cfg.exact || cfg.box != nil {
+			c, err = forkInherited(how, cfg, path, args, env)
 		} else {
 			c, err = forkExec(how, path, args, env, cfg.Dir)
 		}
 		if err == nil {
 			return c, nil
 		}
-		if !refusedStart(err, cfg.exact) {
+		if !refusedStart(err, cfg.exact || cfg.box != nil) {
 			return child{}, err
 		}
 		if first == nil {
@@ -120,8 +137,11 @@ func isExhausted(err error) bool {
 
 // forkExec starts a command with what the Go runtime makes of the inherited signal mask and ignored set.
 func forkExec(how forkMode, path string, args, env []string, dir string) (child, error) {
-	c := child{pidfd: -1}
+	c := child{pidfd: -1, how: how}
 	sys := &syscall.SysProcAttr{Setpgid: true}
+	if how.cgroup >= 0 {
+		sys.UseCgroupFD, sys.CgroupFD = true, how.cgroup
+	}
 	if how.pidfd {
 		sys.PidFD = &c.pidfd
 	}

@@ -17,6 +17,7 @@ import (
 type treeWorker struct {
 	role     nsutil.Role
 	pin      nsutil.Pinner
+	leaf     *nsutil.Cgroup
 	post     func(event)
 	jobs     chan func(*nsutil.Tree) // nil until there is a job
 	idle     chan struct{}           // closed when the goroutine has ended
@@ -28,15 +29,15 @@ const treeJobs = 64 // jobs that may wait; more are refused
 
 var errTreeBusy = errors.New("too many signals to the whole tree are waiting")
 
-func newTreeWorker(role nsutil.Role, pin nsutil.Pinner, post func(event)) *treeWorker {
-	return &treeWorker{role: role, pin: pin, post: post, stopKill: make(chan struct{})}
+func newTreeWorker(role nsutil.Role, pin nsutil.Pinner, leaf *nsutil.Cgroup, post func(event)) *treeWorker {
+	return &treeWorker{role: role, pin: pin, leaf: leaf, post: post, stopKill: make(chan struct{})}
 }
 
 func (w *treeWorker) start() {
 	w.jobs, w.idle = make(chan func(*nsutil.Tree), treeJobs), make(chan struct{})
 	go func() {
 		defer close(w.idle)
-		tree := nsutil.NewTree(w.role, w.pin)
+		tree := nsutil.NewTree(w.role, w.pin, w.leaf)
 		for job := range w.jobs {
 			w.run(job, tree)
 		}

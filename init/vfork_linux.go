@@ -3,46 +3,106 @@
 package pid1
 
 import (
+	"errors"
 	"runtime"
 	"strings"
 	"syscall"
-	_ "unsafe" // for go:linkname
+	"unsafe" // also for go:linkname
 
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/internal/sys"
 	"github.com/finite-init/finite/reap"
 	"github.com/finite-init/finite/signals"
 )
 
-// launch is what a child needs to become the command. The assembly knows the offsets; a test compares them.
+// launch is what the assembly needs to make a child that becomes the command. It knows the offsets; a test compares them.
 type launch struct {
-	path    *byte
-	argv    **byte
-	envv    **byte
-	dir     *byte // nil: as it is
-	flags   uint64
-	ignored signals.Set
-	mask    signals.Set
-	blocked signals.Set  // all
-	before  signals.Set  // the thread's mask, put back at the end
-	files   *unix.Rlimit // RLIMIT_NOFILE; nil: as it is
-	action  [4]uint64    // a struct sigaction for the child to work with
-	pidfd   int32        // -1 where the kernel gave none
-	tty     int32        // -1: the foreground is not handed over
-	pid     int32        // an error where it is below 0
-	errno   int32        // why the command could not be executed
-	slack   int64        // timer slack in ns; 0: as it is
-	precise int64        // the thread's own, put back at the end
-	args    [8]uint64    // struct clone_args, of which the assembly fills in pidfd; flags 0: clone(2) does it
+	calls   *call       // what the child does; the last one is the execution
+	flags   uint64      // for clone(2)
+	blocked signals.Set // all
+	before  signals.Set // the thread's mask, put back at the end
+	slack   int64       // timer slack in ns; 0: as it is
+	precise int64       // the thread's own, put back at the end
+	failed  uintptr     // the call that failed
+	pidfd   int32       // -1 where the kernel gave none
+	pid     int32       // an error where it is below 0
+	second  int32       // the child's child, where a call made one: this process's child as well, and the command
+	errno   int32       // why the call failed; 0 or less: it returned what it must not
+	size    uint64      // of args
+	args    [11]uint64  // struct clone_args, of which the assembly fills in pidfd; flags 0: clone(2) does it
 }
 
 // Where they are in struct clone_args (clone(2)).
 const (
 	argsFlags      = 0
 	argsExitSignal = 4
+	argsCgroup     = 10
+
+	sizeBeforeCgroup = 64 // CLONE_ARGS_SIZE_VER0
+	sizeWithCgroup   = 88 // CLONE_ARGS_SIZE_VER2
 )
 
-// vfork makes a child that executes the command, and returns when it has, or could not.
+// call is one system call that the child makes.
+type call struct {
+	nr    uintptr
+	args  [5]uintptr
+	store uintptr // the address of a word that takes the result; 0: none
+	kind  uintptr
+}
+
+// Kinds of calls, by what may come of them.
+const (
+	mustCall = iota // an error ends the child, and the start
+	mayCall         // an error is passed over
+	zeroCall        // so does any result but 0
+	someCall        // so does the result 0
+	forkCall        // clone(2): the child that makes it exits, and its child goes on
+)
+
+// program is what a child does between clone(2) and execve(2), which cannot be Go code: the child has one thread, and shares the memory of all
+// of the parent's. What the calls point to is kept where it is, and alive, by keep.
+type program struct {
+	calls []call
+	steps []Step // of each call
+	step  Step   // of the calls that are added
+	keep  []any
+}
+
+func newProgram(room int) *program {
+	return &program{calls: make([]call, 0, room), steps: make([]Step, 0, room)}
+}
+
+// add appends a call. The address of its arguments is good until there is no room for more: see store.
+func (p *program) add(kind uintptr, nr uintptr, args ...uintptr) {
+	if len(p.calls) == cap(p.calls) {
+		panic("no room for another call") // store may have taken addresses
+	}
+	c := call{nr: nr, kind: kind}
+	copy(c.args[:], args)
+	p.calls = append(p.calls, c)
+	p.steps = append(p.steps, p.step)
+}
+
+// store has the result of the call that was added last put into the argument of one that will be, so many further on.
+func (p *program) store(further, argument int) {
+	at := len(p.calls) - 1
+	p.calls[at].store = uintptr(unsafe.Pointer(&p.calls[:at+further+1][at+further].args[argument]))
+}
+
+// pointer returns the address of what v points to, which is kept.
+func pointer[T any](p *program, v *T) uintptr {
+	p.keep = append(p.keep, v)
+	return uintptr(unsafe.Pointer(v))
+}
+
+// text returns the address of s as C has strings. Without a zero byte in it, that is.
+func (p *program) text(s string) uintptr {
+	b := append([]byte(s), 0)
+	return pointer(p, &b[0])
+}
+
+// vfork makes a child that makes the calls, and returns when it has executed the command, or could not.
 //
 //go:noescape
 func vfork(l *launch)
@@ -67,18 +127,20 @@ func vforkAway(l *launch) {
 	exitsyscall()
 }
 
+// errOther says that a call of the child returned what it must not.
+var errOther = errors.New("the process that starts it is gone")
+
 // forkInherited starts a command with exactly the signal mask, the ignored set and the limit of open files that this process was started
 // with, and the same timer slack. That takes code between clone(2) and execve(2) that cannot be written in Go: syscall.ForkExec leaves no signal ignored that the
 // runtime handles, and a second program that puts things right before it executes the command would have to be found by a path.
-func forkInherited(how forkMode, path string, args, env []string, dir string, inherited *signals.Inherited) (child, error) {
-	l := launch{
+func forkInherited(how forkMode, cfg *Config, path string, args, env []string) (child, error) {
+	in := &cfg.inherited
+	l := &launch{
 		flags:   unix.CLONE_VM | unix.CLONE_VFORK | uint64(unix.SIGCHLD),
-		ignored: inherited.Ignored,
-		mask:    inherited.Mask,
 		blocked: ^signals.Set(0),
 		pidfd:   -1,
-		tty:     int32(how.tty),
-		slack:   int64(inherited.TimerSlack),
+		slack:   int64(in.TimerSlack),
+		size:    sizeBeforeCgroup,
 	}
 	if how.pidfd {
 		l.flags |= unix.CLONE_PIDFD
@@ -86,42 +148,121 @@ func forkInherited(how forkMode, path string, args, env []string, dir string, in
 	if how.clear {
 		l.args[argsFlags] = l.flags&^0xff | unix.CLONE_CLEAR_SIGHAND
 		l.args[argsExitSignal] = uint64(unix.SIGCHLD)
-	}
-	if inherited.Files.Max > 0 {
-		l.files = &inherited.Files
-	}
-	var err error
-	var argv, envv []*byte
-	if argv, err = cStrings(args); err != nil {
-		return child{}, err
-	}
-	if envv, err = cStrings(env); err != nil {
-		return child{}, err
-	}
-	if l.path, err = syscall.BytePtrFromString(path); err != nil {
-		return child{}, err
-	}
-	if dir != "" {
-		if l.dir, err = syscall.BytePtrFromString(dir); err != nil {
-			return child{}, err
+		if how.cgroup >= 0 {
+			l.args[argsFlags] |= unix.CLONE_INTO_CGROUP
+			l.args[argsCgroup] = uint64(how.cgroup)
+			l.size = sizeWithCgroup
 		}
 	}
-	l.argv, l.envv = &argv[0], &envv[0]
-	vforkAway(&l)
-	runtime.KeepAlive(argv)
-	runtime.KeepAlive(envv)
-	c := child{pid: int(l.pid), pidfd: int(l.pidfd)}
-	switch {
-	case l.pid < 0:
+	room := in.Ignored.Len()
+	if !how.clear {
+		room = int(signals.RTMax)
+	}
+	p := newProgram(cfg.box.calls() + room + 8)
+	cfg.box.enter(p)
+	p.dispositions(in.Ignored, how.clear)
+	if err := p.execute(how, cfg, path, args, env); err != nil {
+		return child{}, err
+	}
+	l.calls = &p.calls[0]
+	cfg.box.assist(func() { vforkAway(l) })
+	runtime.KeepAlive(p)
+	c := child{pid: int(l.pid), pidfd: int(l.pidfd), how: how}
+	if l.pid < 0 {
 		return child{}, &cloneError{syscall.Errno(-l.pid)}
-	case l.errno != 0:
-		if c.pidfd >= 0 {
-			_ = unix.Close(c.pidfd)
-		}
-		reap.Discard(c.pid)
-		return child{}, syscall.Errno(l.errno)
 	}
-	return c, nil
+	if l.second > 0 { // with whom the first one is done
+		reap.Discard(c.pid)
+		c.pid = int(l.second)
+		c.dropPidfd()
+		if how.pidfd {
+			c.pidfd, _ = sys.PidfdOpen(c.pid) // not reaped before it is known
+		}
+	}
+	if l.failed == 0 {
+		return c, nil
+	}
+	c.dropPidfd()
+	reap.Discard(c.pid)
+	at := (l.failed - uintptr(unsafe.Pointer(l.calls))) / unsafe.Sizeof(call{})
+	if step := p.steps[at]; step != "" {
+		return child{}, &startError{step, cfg.box.failure(l.failure())}
+	}
+	return child{}, l.failure()
+}
+
+// failure is what a call failed with.
+func (l *launch) failure() error {
+	if l.errno > 0 {
+		return syscall.Errno(l.errno)
+	}
+	return errOther
+}
+
+func (c *child) dropPidfd() {
+	if c.pidfd >= 0 {
+		_ = unix.Close(c.pidfd)
+		c.pidfd = -1
+	}
+}
+
+// dispositions adds what makes every disposition the default, or SIG_IGN where it was inherited so. If the clone has seen to the former, that is not
+// done again.
+func (p *program) dispositions(ignored signals.Set, cleared bool) {
+	const size = 8 // of a signal set
+	actions := new([2][4]uint64)
+	actions[1][0] = 1 // SIG_IGN; SIG_DFL is 0
+	for sig := unix.Signal(1); sig <= signals.RTMax; sig++ {
+		action := &actions[0]
+		if ignored.Has(sig) {
+			action = &actions[1]
+		} else if cleared {
+			continue
+		}
+		p.add(mayCall, unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(action)), 0, size) // fails for SIGKILL and SIGSTOP
+	}
+	p.keep = append(p.keep, actions)
+}
+
+// execute adds the rest: a process group of its own, the terminal, the limit of open files, the directory, the mask, the command.
+func (p *program) execute(how forkMode, cfg *Config, path string, args, env []string) error {
+	argv, err := cStrings(args)
+	if err != nil {
+		return err
+	}
+	envv, err := cStrings(env)
+	if err != nil {
+		return err
+	}
+	if strings.IndexByte(path, 0) >= 0 || strings.IndexByte(cfg.Dir, 0) >= 0 {
+		return syscall.EINVAL
+	}
+	p.step = ""
+	p.add(mayCall, unix.SYS_SETPGID, 0, 0)
+	if how.tty >= 0 { // whether that goes well the parent asks the terminal
+		self := new(uint64)
+		p.add(mayCall, unix.SYS_GETPID)
+		p.calls[len(p.calls)-1].store = pointer(p, self)
+		p.add(mayCall, unix.SYS_IOCTL, uintptr(how.tty), unix.TIOCSPGRP, uintptr(unsafe.Pointer(self)))
+	}
+	if files := &cfg.inherited.Files; files.Max > 0 { // the runtime has raised it
+		p.add(mayCall, unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, pointer(p, files), 0)
+	}
+	if cfg.Dir != "" {
+		p.add(mustCall, unix.SYS_CHDIR, p.text(cfg.Dir))
+	}
+	mask := &cfg.inherited.Mask
+	if cfg.Self {
+		all := ^signals.Set(0) // what comes before it can take signals waits
+		mask = &all
+	}
+	p.add(mayCall, unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, pointer(p, mask), 0, 8)
+	if cfg.box.executes() {
+		p.add(mustCall, unix.SYS_EXECVEAT, uintptr(cfg.box.exe), p.text(""), pointer(p, &argv[0]), pointer(p, &envv[0]), unix.AT_EMPTY_PATH)
+		return nil
+	}
+	p.add(mustCall, unix.SYS_EXECVE, p.text(path), pointer(p, &argv[0]), pointer(p, &envv[0]))
+	return nil
 }
 
 // cStrings returns what execve(2) wants for a list of strings. All of them are in one block of memory.

@@ -20,17 +20,22 @@ import (
 
 // The assembly finds the fields of a launch where the compiler puts them.
 func TestLaunchLayout(t *testing.T) {
-	fields := map[string]int{}
-	for i := range reflect.TypeFor[launch]().NumField() {
-		f := reflect.TypeFor[launch]().Field(i)
-		fields[f.Name] = int(f.Offset)
+	fields := map[string]int{"call_size": int(reflect.TypeFor[call]().Size())}
+	for name, typ := range map[string]reflect.Type{"launch": reflect.TypeFor[launch](), "call": reflect.TypeFor[call]()} {
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			fields[name+"_"+f.Name] = int(f.Offset)
+		}
+	}
+	for i, name := range []string{"MAY", "ZERO", "SOME", "FORK"} {
+		fields[name] = i + mayCall
 	}
 	for _, file := range []string{"vfork_linux_amd64.s", "vfork_linux_arm64.s"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		found := regexp.MustCompile(`(?m)^#define launch_(\w+) (\d+)$`).FindAllStringSubmatch(string(text), -1)
+		found := regexp.MustCompile(`(?m)^#define ((?:launch|call)_\w+|MAY|ZERO|SOME|FORK) (\d+)$`).FindAllStringSubmatch(string(text), -1)
 		if len(found) != len(fields) {
 			t.Errorf("%s: %d fields, want %d", file, len(found), len(fields))
 		}
@@ -46,12 +51,13 @@ func TestLaunchLayout(t *testing.T) {
 // directory that was asked for, and has a pidfd.
 func TestForkInherited(t *testing.T) {
 	dir := t.TempDir()
-	inherited := &signals.Inherited{
+	inherited := signals.Inherited{
 		Mask: signals.SetOf(unix.SIGUSR1, signals.RTMax), Ignored: signals.SetOf(unix.SIGHUP, unix.SIGURG, 34), Files: unix.Rlimit{Cur: 55, Max: 77},
 		TimerSlack: 123456,
 	}
 	script := `cat /proc/self/status /proc/self/limits /proc/self/timerslack_ns /proc/self/stat >out; echo "$1" >>out; pwd >>out; exit 9`
-	c, err := forkInherited(forkMode{pidfd: true, tty: -1}, "/bin/sh", []string{"sh", "-c", script, "sh", "an argument"}, []string{"A=1"}, dir, inherited)
+	cfg := &Config{Dir: dir, inherited: inherited}
+	c, err := forkInherited(forkMode{pidfd: true, tty: -1, cgroup: -1}, cfg, "/bin/sh", []string{"sh", "-c", script, "sh", "an argument"}, []string{"A=1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,14 +83,14 @@ func TestForkInherited(t *testing.T) {
 func TestForkInheritedFails(t *testing.T) {
 	before := openFiles(t)
 	for path, want := range map[string]error{"/no/such/file": unix.ENOENT, "/etc/passwd": unix.EACCES, "/": unix.EACCES} {
-		if _, err := forkInherited(forkMode{pidfd: true, tty: -1}, path, []string{path}, nil, "", &signals.Inherited{}); !errors.Is(err, want) {
+		if _, err := forkInherited(forkMode{pidfd: true, tty: -1, cgroup: -1}, &Config{}, path, []string{path}, nil); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", path, err, want)
 		}
 	}
-	if _, err := forkInherited(forkMode{tty: -1}, "/bin/true", []string{"true"}, nil, "/no/such/directory", &signals.Inherited{}); !errors.Is(err, unix.ENOENT) {
+	if _, err := forkInherited(forkMode{tty: -1, cgroup: -1}, &Config{Dir: "/no/such/directory"}, "/bin/true", []string{"true"}, nil); !errors.Is(err, unix.ENOENT) {
 		t.Errorf("a directory that is not there: %v", err)
 	}
-	if _, err := forkInherited(forkMode{tty: -1}, "/bin/true", []string{"tr\x00ue"}, nil, "", &signals.Inherited{}); !errors.Is(err, unix.EINVAL) {
+	if _, err := forkInherited(forkMode{tty: -1, cgroup: -1}, &Config{}, "/bin/true", []string{"tr\x00ue"}, nil); !errors.Is(err, unix.EINVAL) {
 		t.Errorf("an argument with a zero byte: %v", err)
 	}
 	if err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err != unix.ECHILD {

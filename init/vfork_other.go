@@ -2,9 +2,34 @@
 
 package pid1
 
-import "github.com/finite-init/finite/signals"
+import (
+	"errors"
+
+	"github.com/finite-init/finite/nsutil"
+)
 
 // forkInherited is not called: what was inherited is not known on this architecture.
-func forkInherited(how forkMode, path string, args, env []string, dir string, _ *signals.Inherited) (child, error) {
-	return forkExec(how, path, args, env, dir)
+func forkInherited(how forkMode, cfg *Config, path string, args, env []string) (child, error) {
+	return forkExec(how, path, args, env, cfg.Dir)
 }
+
+// box is for architectures with a vfork of our own.
+type box struct {
+	self    int
+	unshare nsutil.Namespaces
+}
+
+func newBox(cfg *Config) (*box, error) {
+	if cfg.Unshare == 0 && len(cfg.Join) == 0 && !cfg.Self {
+		return nil, nil
+	}
+	field, value := "Unshare", any(cfg.Unshare)
+	if len(cfg.Join) > 0 {
+		field, value = "Join", cfg.Join[0]
+	}
+	return nil, &UsageError{field, value, errors.ErrUnsupported.Error() + " on this architecture"}
+}
+
+func (*box) close()                                       {}
+func (*box) executes() bool                               { return false }
+func (*box) describe(_ Step, _ []string, err error) error { return err }

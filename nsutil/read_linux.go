@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -156,4 +157,10 @@ func (p *Proc) numbers(path string) ([]int, error) {
 			}
 		}
 	}
+}
+
+// SetName sets the name of this process, which is its first thread's (PR_SET_NAME). It is called on that.
+func SetName(name string) {
+	text := append([]byte(name), 0)
+	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&text[0])), 0, 0, 0)
 }

@@ -15,6 +15,7 @@ import (
 type Tree struct {
 	role Role
 	pin  Pinner
+	leaf *Cgroup // the cgroup that was made for the tree; nil: none
 	proc *Proc
 	self int
 
@@ -33,10 +34,11 @@ type Pinner interface {
 	Drained() bool // whether no direct child waits to be reaped
 }
 
-// NewTree returns the tree below this process. pin is who reaps the direct children.
-func NewTree(role Role, pin Pinner) *Tree {
+// NewTree returns the tree below this process. pin is who reaps the direct children. leaf is a cgroup that was made for the tree, or nil: whoever is in
+// it belongs to the tree, wherever he descends from.
+func NewTree(role Role, pin Pinner, leaf *Cgroup) *Tree {
 	return &Tree{
-		role: role, pin: pin, proc: NewProc(), self: os.Getpid(),
+		role: role, pin: pin, leaf: leaf, proc: NewProc(), self: os.Getpid(),
 		seen: make(map[int]struct{}), found: make(map[int]struct{}),
 	}
 }
@@ -68,6 +70,12 @@ func (t *Tree) Signal(sigs ...unix.Signal) error {
 			}
 		}
 	}, nil)
+	for _, fd := range t.strangers() {
+		for _, sig := range sigs {
+			_ = sys.PidfdSendSignal(fd, sig)
+		}
+		sys.Close(fd)
+	}
 	if err == nil && reached == 0 && refused != nil {
 		return fmt.Errorf("cannot signal any descendant: %w", refused)
 	}
@@ -94,7 +102,50 @@ func (t *Tree) Members() ([]int, error) {
 	for _, m := range t.members {
 		members = append(members, m.pid)
 	}
-	return members, err
+	return append(members, t.leafOnly()...), err
+}
+
+// leafOnly lists who is in the leaf cgroup and was not found by descent: whoever joined another PID namespace, and was orphaned there.
+func (t *Tree) leafOnly() []int {
+	if t.leaf == nil {
+		return nil
+	}
+	all, _ := t.leaf.PIDs(nil) // the cgroup goes beyond the tree: without it, the tree is what is left
+	only := all[:0]
+	for _, pid := range all {
+		if _, ok := t.found[pid]; !ok && pid != t.self {
+			only = append(only, pid)
+		}
+	}
+	return only
+}
+
+// maxStrangers bounds the descriptors of strangers.
+const maxStrangers = 64
+
+// strangers opens pidfds of leafOnly. A PID that is in the leaf before and after its pidfd was opened is that process's.
+func (t *Tree) strangers() []int {
+	before := t.leafOnly()
+	if len(before) == 0 {
+		return nil
+	}
+	fds := make(map[int]int, maxStrangers)
+	for _, pid := range before[:min(len(before), maxStrangers)] {
+		if fd, err := sys.PidfdOpen(pid); err == nil {
+			fds[pid] = fd
+		}
+	}
+	var there []int
+	for _, pid := range t.leafOnly() {
+		if fd, ok := fds[pid]; ok {
+			there = append(there, fd)
+			delete(fds, pid)
+		}
+	}
+	for _, fd := range fds {
+		sys.Close(fd)
+	}
+	return there
 }
 
 // member is one process of the tree, with what is needed to know it again.

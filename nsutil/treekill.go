@@ -24,7 +24,7 @@ const (
 // Kill sends SIGKILL to every process of the tree, round after round, until done is closed, which is for the reaper to decide:
 // only ECHILD says that a tree is empty. As PID 1 each round is kill(-1, SIGKILL). As a subreaper, descendants are stopped first,
 // until nothing new appears, so that none of them can fork any more, and then killed. It reports the first error of a round
-// through failed, each text once.
+// through failed, each text once. Where the tree has a cgroup, each round begins with cgroup.kill (cgroups(7), Linux 5.14).
 func (t *Tree) Kill(done <-chan struct{}, failed func(error)) {
 	reported := make(map[string]bool)
 	pause := firstPause
@@ -46,8 +46,15 @@ func (t *Tree) Kill(done <-chan struct{}, failed func(error)) {
 }
 
 func (t *Tree) killRound(done <-chan struct{}) error {
+	killed := t.leaf != nil && t.leaf.Kill() == nil
 	if t.role == RoleInit {
 		return t.Signal(unix.SIGKILL)
+	}
+	// Who is in the cgroup dies by one write. Who is not, is looked for when the others are gone: that is quicker than to walk over all.
+	for begin := time.Now(); killed && time.Since(begin) < maxFreeze && !isClosed(done); {
+		if t.leaf.WaitEmpty(maxDrain) {
+			break
+		}
 	}
 	for range maxSweeps {
 		if isClosed(done) {

@@ -79,8 +79,12 @@ func HasEnded(pid int) bool {
 	return err == nil && found
 }
 
-// Discard consumes the child pid, which is ending, and waits for that.
-func Discard(pid int) {
+// Wait waits until the child pid, which no loop is to see, has ended, and consumes it.
+func Wait(pid int) (Change, error) {
 	var w waiter
-	_, _, _ = w.wait(unix.P_PID, pid, unix.WEXITED)
+	c, _, err := w.wait(unix.P_PID, pid, unix.WEXITED)
+	return c, err
 }
+
+// Discard consumes the child pid, which is ending, and waits for that.
+func Discard(pid int) { _, _ = Wait(pid) }

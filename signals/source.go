@@ -1,6 +1,7 @@
 package signals
 
 import (
+	"math/bits"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -122,6 +123,9 @@ func SetOf(sigs ...unix.Signal) (s Set) {
 
 // Has reports whether sig is in s.
 func (s Set) Has(sig unix.Signal) bool { return sig >= 1 && sig <= RTMax && s&(1<<(sig-1)) != 0 }
+
+// Len returns how many signals are in s.
+func (s Set) Len() int { return bits.OnesCount64(uint64(s)) }
 
 // Sets with a meaning of their own. They are constants because some are needed before the Go runtime has started.
 const (

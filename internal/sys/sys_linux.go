@@ -181,5 +181,8 @@ func (f *File) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Close closes the descriptor. A Read that waits returns.
+// Wait returns when there is something to read, without reading it.
+func (f *File) Wait() error { return f.conn.Read(func(fd uintptr) bool { return Readable(int(fd)) }) }
+
+// Close closes the descriptor. A Read or a Wait that waits returns.
 func (f *File) Close() { _ = f.file.Close() }

@@ -151,7 +151,7 @@ func TestFastForkersThatWereLeft(t *testing.T) {
 func TestForeignProcIsNotBelieved(t *testing.T) {
 	needCommand(t, "unshare")
 	// finite is the second process in the inner namespace, and some hundred strangers have the numbers that its descendants have outside.
-	const inner = `"$0" -t 1s -k 100ms --give-up 100ms -- sh -c 'trap : TERM; sleep 1000 & wait; wait; wait' & finite=$!
+	const inner = `"$0" --cgroup off -t 1s -k 100ms --give-up 100ms -- sh -c 'trap : TERM; sleep 1000 & wait; wait; wait' & finite=$!
 i=0; while [ $i -lt 200 ]; do sleep 1000 & i=$((i+1)); strangers="$strangers $!"; done
 wait $finite; echo "status $?"
 for pid in $strangers; do kill -0 $pid 2>/dev/null || echo "$pid is gone"; done; echo checked`

@@ -1,0 +1,164 @@
+//go:build amd64 || arm64
+
+package pid1
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/reap"
+	"github.com/finite-init/finite/signals"
+)
+
+// idRanges maps ranges of user and group IDs besides the caller's own, which newuidmap(1) and newgidmap(1) may do where subuid(5) and subgid(5) grant them.
+type idRanges struct {
+	programs [2]string
+	maps     [2][]string // their arguments after the PID: inside, outside, count, ...
+
+	ready, done [2]int  // pipes: the child is there; it is mapped
+	pid         *uint64 // the child, once it is ready
+	err         error
+}
+
+// findRanges returns nil where there are no ranges, or no programs to map them. Root needs no grant, but also has no ranges of its own.
+func findRanges(root bool) *idRanges {
+	uid, gid := unix.Geteuid(), unix.Getegid()
+	if uid == 0 {
+		return nil
+	}
+	r := &idRanges{}
+	for i, what := range []struct {
+		program, grants string
+		id              int
+	}{{"newuidmap", "/etc/subuid", uid}, {"newgidmap", "/etc/subgid", gid}} {
+		path, err := lookPath(what.program, signals.Environ())
+		if err != nil {
+			return nil
+		}
+		start, count := subordinate(what.grants, uid)
+		if count == 0 {
+			return nil
+		}
+		r.programs[i], r.maps[i] = path, idMap(root, what.id, start, count)
+	}
+	return r
+}
+
+// idMap maps id to root or to itself, and everybody else, in order, to the range.
+func idMap(root bool, id, start, count int) []string {
+	inside := id
+	if root {
+		inside = 0
+	}
+	ids := []int{inside, id, 1}
+	below := min(inside, count)
+	if below > 0 {
+		ids = append(ids, 0, start, below)
+	}
+	if above := count - below; above > 0 {
+		ids = append(ids, inside+1, start+below, above)
+	}
+	text := make([]string, len(ids))
+	for i, n := range ids {
+		text[i] = strconv.Itoa(n)
+	}
+	return text
+}
+
+// subordinate returns the first range that a file such as /etc/subuid grants to the user, by number or by name.
+func subordinate(file string, uid int) (start, count int) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0, 0
+	}
+	number := strconv.Itoa(uid)
+	var name string
+	if users, err := os.ReadFile("/etc/passwd"); err == nil {
+		for line := range bytes.Lines(users) {
+			if f := strings.Split(string(line), ":"); len(f) > 2 && f[2] == number {
+				name = f[0]
+				break
+			}
+		}
+	}
+	for line := range bytes.Lines(text) {
+		f := strings.Split(strings.TrimSpace(string(line)), ":")
+		if len(f) != 3 || f[0] != number && (name == "" || f[0] != name) {
+			continue
+		}
+		start, err1 := strconv.Atoi(f[1])
+		count, err2 := strconv.Atoi(f[2])
+		if err1 == nil && err2 == nil && start > 0 && count > 0 {
+			return start, count
+		}
+	}
+	return 0, 0
+}
+
+// await adds the calls by which the child waits until it is mapped.
+func (r *idRanges) await(p *program) {
+	r.pid, r.err = new(uint64), nil
+	for _, pipe := range []*[2]int{&r.ready, &r.done} {
+		var fds [2]int
+		if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+			fds = [2]int{-1, -1}
+			r.err = fmt.Errorf("pipe: %w", err)
+		}
+		*pipe = fds
+	}
+	p.add(mustCall, unix.SYS_CLOSE, uintptr(r.done[1])) // so that it reads the end if nobody is there to map it
+	p.add(mustCall, unix.SYS_GETPID)
+	p.calls[len(p.calls)-1].store = pointer(p, r.pid)
+	p.add(mustCall, unix.SYS_WRITE, uintptr(r.ready[1]), p.text("x"), 1)
+	p.add(someCall, unix.SYS_READ, uintptr(r.done[0]), pointer(p, new(byte)), 1)
+}
+
+// assist runs vfork, and maps the child as soon as it says that it is ready.
+func (r *idRanges) assist(vfork func()) {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		var b [1]byte
+		if n, _ := ignoreEINTR(func() (int, error) { return unix.Read(r.ready[0], b[:]) }); n == 1 {
+			if r.err = r.write(int(atomic.LoadUint64(r.pid))); r.err == nil {
+				_, r.err = unix.Write(r.done[1], b[:])
+			}
+		}
+		_ = unix.Close(r.done[1])
+	}()
+	vfork()
+	_ = unix.Close(r.ready[1]) // the end, if the child did not come so far
+	<-over
+	_, _ = unix.Close(r.ready[0]), unix.Close(r.done[0])
+}
+
+// write has both programs write their map.
+func (r *idRanges) write(pid int) error {
+	for i, program := range r.programs {
+		args := append([]string{program, strconv.Itoa(pid)}, r.maps[i]...)
+		child, err := syscall.ForkExec(program, args, &syscall.ProcAttr{Files: []uintptr{0, 1, 2}, Env: signals.Environ()})
+		if err != nil {
+			return fmt.Errorf("%s: %w", program, err)
+		}
+		if c, err := reap.Wait(child); err != nil || c.Code != reap.CodeExited || c.Status != 0 {
+			return fmt.Errorf("%s: %v", program, c)
+		}
+	}
+	return nil
+}
+
+func ignoreEINTR(call func() (int, error)) (int, error) {
+	for {
+		n, err := call()
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}

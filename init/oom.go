@@ -1,0 +1,75 @@
+package pid1
+
+import (
+	"sync"
+	"time"
+
+	"github.com/finite-init/finite/nsutil"
+)
+
+// oomWatch counts what the kernel ends for want of memory, in the memory cgroup of this process and below, which others may share.
+type oomWatch struct {
+	mu      sync.Mutex
+	counter *nsutil.OOMCounter // nil: nothing counts, or not yet
+	seen    int
+	timer   *time.Timer
+	closed  bool
+}
+
+// oomDelay is how long after the start it is counted what there was before: most commands that run for less do not get to run out of memory, and to find
+// the cgroup takes 0.03 ms. The source has a timer for the same moment, so nothing wakes for this.
+const oomDelay = 10 * time.Millisecond
+
+func (w *oomWatch) start() { w.timer = time.AfterFunc(oomDelay, w.begin) }
+
+// begin reads the count that there is before.
+func (w *oomWatch) begin() {
+	if haveDescriptors(mostDescriptors) != nil {
+		return // others need them more
+	}
+	own, err := nsutil.FindCgroups()
+	if err != nil {
+		return
+	}
+	counter := nsutil.NewOOMCounter(own)
+	if counter == nil {
+		return
+	}
+	seen, err := counter.Count()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil || w.closed {
+		counter.Close()
+		return
+	}
+	w.counter, w.seen = counter, seen
+}
+
+// more returns how many there were since it was called last.
+func (w *oomWatch) more() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.counter == nil {
+		return 0
+	}
+	now, err := w.counter.Count()
+	if err != nil {
+		return 0
+	}
+	more := now - w.seen
+	w.seen = now
+	return max(more, 0)
+}
+
+func (w *oomWatch) close() {
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	if w.counter != nil {
+		w.counter.Close()
+		w.counter = nil
+	}
+}

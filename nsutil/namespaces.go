@@ -1,0 +1,185 @@
+package nsutil
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Namespaces is a set of kinds of namespaces (namespaces(7)), as the CLONE_NEW flags of clone(2).
+type Namespaces uint32
+
+// The kinds.
+const (
+	UserNamespace    Namespaces = unix.CLONE_NEWUSER
+	CgroupNamespace  Namespaces = unix.CLONE_NEWCGROUP
+	IPCNamespace     Namespaces = unix.CLONE_NEWIPC
+	UTSNamespace     Namespaces = unix.CLONE_NEWUTS
+	NetworkNamespace Namespaces = unix.CLONE_NEWNET
+	PIDNamespace     Namespaces = unix.CLONE_NEWPID
+	TimeNamespace    Namespaces = unix.CLONE_NEWTIME // Linux 5.6
+	MountNamespace   Namespaces = unix.CLONE_NEWNS
+)
+
+// namespaceTable is in the order in which namespaces are joined: the user namespace gives the right to join the others, and with the mount namespace
+// /proc goes away.
+var namespaceTable = []struct {
+	kind Namespaces
+	name string // runtime-spec's
+	file string // in /proc/PID/ns, and another name
+}{
+	{UserNamespace, string(specs.UserNamespace), "user"},
+	{CgroupNamespace, string(specs.CgroupNamespace), "cgroup"},
+	{IPCNamespace, string(specs.IPCNamespace), "ipc"},
+	{UTSNamespace, string(specs.UTSNamespace), "uts"},
+	{NetworkNamespace, string(specs.NetworkNamespace), "net"},
+	{PIDNamespace, string(specs.PIDNamespace), "pid"},
+	{TimeNamespace, string(specs.TimeNamespace), "time"},
+	{MountNamespace, string(specs.MountNamespace), "mnt"},
+}
+
+// Has reports whether all kinds of other are in n.
+func (n Namespaces) Has(other Namespaces) bool { return n&other == other }
+
+// String lists the names, separated by commas.
+func (n Namespaces) String() string {
+	var names []string
+	for _, row := range namespaceTable {
+		if n.Has(row.kind) {
+			names = append(names, row.name)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+// ParseNamespaces reads a list of names, separated by commas: those of the OCI runtime-spec (pid, network, mount, ipc, uts, user, cgroup, time), those
+// of /proc/PID/ns (net, mnt), and all.
+func ParseNamespaces(list string) (Namespaces, error) {
+	var n Namespaces
+	for name := range strings.SplitSeq(list, ",") {
+		kind, err := parseNamespace(strings.TrimSpace(name))
+		if err != nil {
+			return 0, err
+		}
+		n |= kind
+	}
+	return n, nil
+}
+
+func parseNamespace(name string) (Namespaces, error) {
+	var all Namespaces
+	for _, row := range namespaceTable {
+		if name == row.name || name == row.file {
+			return row.kind, nil
+		}
+		all |= row.kind
+	}
+	if name == "all" {
+		return all, nil
+	}
+	return 0, fmt.Errorf("unknown namespace %q; must be pid, mount, uts, ipc, net, user, cgroup, time or all", name)
+}
+
+// NamespaceFile is an open file that stands for a namespace.
+type NamespaceFile struct {
+	FD   int
+	Kind Namespaces
+}
+
+// SplitJoin splits what names namespaces to join: PID, PID:LIST, or the path of a file such as /proc/PID/ns/net, or one that such a file was bound to. path is
+// empty for the former two, and kinds is 0 where there is no list: all of them.
+func SplitJoin(target string) (pid int, kinds Namespaces, path string, err error) {
+	number, list, hasList := strings.Cut(target, ":")
+	isNumber := strings.Trim(number, "0123456789") == ""
+	switch {
+	case target == "":
+		return 0, 0, "", errors.New("empty")
+	case !isNumber: // a path may have a colon
+		return 0, 0, target, nil
+	}
+	if pid, err = strconv.Atoi(number); err != nil || pid == 0 {
+		return 0, 0, "", errors.New("not a PID")
+	}
+	if hasList {
+		kinds, err = ParseNamespaces(list)
+	}
+	return pid, kinds, "", err
+}
+
+// OpenNamespaces opens the namespaces that target names (see [SplitJoin]), in the order in which they are to be joined, without those that this process
+// is in itself. The caller closes them.
+func OpenNamespaces(target string) ([]NamespaceFile, error) {
+	pid, kinds, path, err := SplitJoin(target)
+	if err != nil {
+		return nil, err
+	}
+	if path != "" {
+		return openNamespaceFile(path)
+	}
+	dir := "/proc/" + strconv.Itoa(pid)
+	proc, err := unix.Open(dir, unix.O_DIRECTORY|unix.O_PATH|unix.O_CLOEXEC, 0) // the number can be another's by the time of the next open; this cannot
+	switch {
+	case err == unix.ENOENT && !NewProc().Mounted():
+		return nil, ErrNoProc
+	case err == unix.ENOENT:
+		return nil, unix.ESRCH
+	case err != nil:
+		return nil, err
+	}
+	defer func() { _ = unix.Close(proc) }()
+	var files []NamespaceFile
+	for _, row := range namespaceTable {
+		if kinds != 0 && !kinds.Has(row.kind) {
+			continue
+		}
+		fd, err := unix.Openat(proc, "ns/"+row.file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == unix.ENOENT && kinds == 0 && unix.Faccessat(unix.AT_FDCWD, "/proc/self/ns/"+row.file, unix.F_OK, 0) != nil {
+			continue // a kind that this kernel does not have
+		}
+		if err != nil {
+			CloseNamespaces(files)
+			if err == unix.ENOENT {
+				err = unix.ESRCH // it has ended since
+			}
+			return nil, fmt.Errorf("%s namespace: %w", row.name, err)
+		}
+		files = appendNamespace(files, NamespaceFile{fd, row.kind})
+	}
+	return files, nil
+}
+
+func openNamespaceFile(path string) ([]NamespaceFile, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE) // Linux 4.11
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, errors.New("not a namespace's file")
+	}
+	return appendNamespace(nil, NamespaceFile{fd, Namespaces(kind)}), nil
+}
+
+// appendNamespace appends a file, or closes it if it is of a namespace that this process is in.
+func appendNamespace(files []NamespaceFile, f NamespaceFile) []NamespaceFile {
+	for _, row := range namespaceTable {
+		var its, own unix.Stat_t
+		if row.kind == f.Kind && unix.Fstat(f.FD, &its) == nil && unix.Stat("/proc/self/ns/"+row.file, &own) == nil && its.Dev == own.Dev && its.Ino == own.Ino {
+			_ = unix.Close(f.FD)
+			return files
+		}
+	}
+	return append(files, f)
+}
+
+// CloseNamespaces closes files.
+func CloseNamespaces(files []NamespaceFile) {
+	for _, f := range files {
+		_ = unix.Close(f.FD)
+	}
+}
