@@ -27,6 +27,7 @@ type box struct {
 	ranges   *idRanges // nil: only the caller is mapped
 	exe      int       // this program's own file, to be executed whatever the mounts are; -1: the command is executed
 	self     int       // this process's own pidfd, by which the child notices that it is gone; -1: there is none
+	stops    [2]int    // a pipe: the inner one says that its command was stopped by the terminal; -1: there is none
 	proc     bool      // there is a /proc to mount on
 }
 
@@ -35,7 +36,7 @@ func newBox(cfg *Config) (*box, error) {
 	if cfg.Unshare == 0 && len(cfg.Join) == 0 && !cfg.Self {
 		return nil, nil
 	}
-	b := &box{unshare: cfg.Unshare, hostname: cfg.Hostname, mapRoot: cfg.MapRoot, exe: -1, self: -1}
+	b := &box{unshare: cfg.Unshare, hostname: cfg.Hostname, mapRoot: cfg.MapRoot, exe: -1, self: -1, stops: [2]int{-1, -1}}
 	b.proc = unix.Faccessat(unix.AT_FDCWD, "/proc", unix.F_OK, 0) == nil
 	for _, target := range cfg.Join {
 		files, err := nsutil.OpenNamespaces(target)
@@ -74,6 +75,9 @@ func (b *box) openSelf() error {
 		return fmt.Errorf("cannot find this program's own file: %w", err)
 	}
 	b.exe = fd
+	if err := unix.Pipe2(b.stops[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		return fmt.Errorf("pipe: %w", err)
+	}
 	if b.self, err = sys.PidfdOpen(unix.Getpid()); err != nil {
 		b.self = -1
 	}
@@ -86,13 +90,26 @@ func (b *box) close() {
 	}
 	nsutil.CloseNamespaces(b.join)
 	b.join = nil
-	if b.exe >= 0 {
-		_ = unix.Close(b.exe)
+	for _, fd := range []*int{&b.exe, &b.self, &b.stops[0], &b.stops[1]} {
+		if *fd >= 0 {
+			_ = unix.Close(*fd)
+		}
+		*fd = -1
 	}
-	if b.self >= 0 {
-		_ = unix.Close(b.self)
+}
+
+// takeStops returns the end of the pipe by which the inner one tells of stops, which is the caller's then; nil if there is none.
+func (b *box) takeStops() *sys.File {
+	if b == nil || b.stops[0] < 0 {
+		return nil
 	}
-	b.exe, b.self = -1, -1
+	fd := b.stops[0]
+	b.stops[0] = -1
+	file, err := sys.NewFile(fd, "stops")
+	if err != nil {
+		return nil
+	}
+	return file
 }
 
 // executes reports whether it is this program that is executed.
@@ -162,6 +179,7 @@ func (b *box) enter(p *program) {
 // one that is a guest in another's cannot be killed without leaving its command behind, so it watches this process by itself.
 func (b *box) tie(p *program) {
 	p.step = StepClone
+	p.add(mustCall, unix.SYS_FCNTL, uintptr(b.stops[1]), unix.F_SETFD, 0)
 	if b.unshare.Has(nsutil.PIDNamespace) {
 		p.add(mustCall, unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0)
 	}

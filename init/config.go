@@ -155,6 +155,7 @@ type Config struct {
 	listenLate func()            // called, in a goroutine, once the command has been started
 	inherited  signals.Inherited // what the command is to start with
 	exact      bool              // whether that is known
+	stops      int               // where the outer one is told that the command was stopped; 0: there is no outer one
 	box        *box              // the namespaces; nil: none
 	noLeaf     error             // why the command has no cgroup of its own
 	leaf       *nsutil.Cgroup    // the cgroup that the command is to be started in; nil: it has none of its own

@@ -28,7 +28,8 @@ type host struct {
 	oom      oomWatch
 	terminal *terminal // nil where there is none
 	starting bool
-	missing  []string // what finite has to do without
+	stops    *sys.File // by which an inner one tells of stops; nil: there is none
+	missing  []string  // what finite has to do without
 
 	proc        *nsutil.Proc // nil until it is needed
 	procMounted bool
@@ -46,6 +47,7 @@ func newHost(cfg *Config, role nsutil.Role, post func(event), done <-chan struct
 		}
 	}
 	h.terminal = openTerminal()
+	h.stops = cfg.box.takeStops()
 	h.trees = newTreeWorker(role, &h.reaper, cfg.leaf, post)
 	if cfg.noLeaf != nil {
 		h.miss("cgroup")
@@ -90,6 +92,9 @@ func (h *host) alarm(d time.Duration, fire func()) clock { return newTimeout(d, 
 func (h *host) adopt(pid, pidfd int, inLeaf bool) {
 	h.pid, h.pidfd = pid, pidfd
 	h.oom.start()
+	if h.stops != nil {
+		go h.watchStops()
+	}
 	if h.leaf != nil && !inLeaf {
 		h.miss("cgroup")
 	}
@@ -193,19 +198,46 @@ func (h *host) killTree()                 { h.trees.kill() }
 func (h *host) survey()                   { h.trees.survey() }
 func (h *host) look()                     { h.reaper.Again() }
 
+// watchStops passes on what the inner one says.
+func (h *host) watchStops() {
+	var b [16]byte
+	for {
+		if n, err := h.stops.Read(b[:]); err != nil || n == 0 {
+			return
+		}
+		h.post(event{kind: evStopped, change: reap.Change{PID: h.pid, Code: reap.CodeStopped, Status: int(unix.SIGTSTP)}})
+	}
+}
+
 func (h *host) empty() bool {
 	if h.role == nsutil.RoleInit {
 		return nsutil.NamespaceEmpty()
 	}
-	return h.leaf == nil || h.leaf.WaitEmpty(leaveTime)
+	if h.leaf == nil {
+		return true
+	}
+	// A process that was reaped leaves its cgroup by itself, on its last processor; and the owner does not wait for what may take longer.
+	for begin := time.Now(); ; sys.Yield() {
+		populated, err := h.leaf.Populated()
+		if err != nil || !populated {
+			return true
+		}
+		if time.Since(begin) > leaveTime {
+			return false
+		}
+	}
 }
 
-// leaveTime is how long a process that was reaped may take to leave its cgroup, which it does by itself, on its last processor.
-const leaveTime = 20 * time.Millisecond
+// leaveTime is how long a process that was reaped may be seen in its cgroup.
+const leaveTime = time.Millisecond
 
 func (h *host) oomKills() int { return h.oom.more() }
 
 func (h *host) suspend() {
+	if h.cfg.stops > 0 { // the outer one stops, and sends SIGCONT when it goes on
+		_, _ = unix.Write(h.cfg.stops, []byte{0}) // which takes it, or has enough of them
+		return
+	}
 	if h.role == nsutil.RoleInit || h.terminal == nil {
 		return
 	}
@@ -225,6 +257,9 @@ func (h *host) close(nobodyLeft bool) error {
 	h.reaper.Close()
 	h.trees.close()
 	h.oom.close()
+	if h.stops != nil {
+		h.stops.Close()
+	}
 	if !h.starting {
 		h.cfg.box.close()
 	}

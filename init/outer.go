@@ -20,8 +20,9 @@ import (
 // arguments; the environment tells the inner one that it is the inner one.
 
 // InnerVariable is the name of the variable in the environment by which the outer one tells the inner one what it cannot see for itself: the signal mask
-// that the outer one was started with, in hexadecimal, since the inner one is started with all signals blocked, and, where it has to watch that by
-// itself, the descriptor of a pidfd of the outer one.
+// that the outer one was started with, in hexadecimal, since the inner one is started with all signals blocked; the descriptor of the pipe by which it says
+// that its command was stopped, which it cannot follow itself as PID 1; and, where it has to watch that by itself, the descriptor of a pidfd of the outer
+// one.
 const InnerVariable = "FINITE_INNER"
 
 // backstopMargin is how long after the inner one should have ended by itself the outer one ends it.
@@ -67,7 +68,7 @@ var errOuterGone = errors.New("the outer finite has ended")
 
 // announce adds to env what the inner one has to be told.
 func (b *box) announce(env []string, cfg *Config) []string {
-	value := strconv.FormatUint(uint64(cfg.inherited.Mask), 16)
+	value := strconv.FormatUint(uint64(cfg.inherited.Mask), 16) + ":" + strconv.Itoa(b.stops[1])
 	if b.self >= 0 && !b.unshare.Has(nsutil.PIDNamespace) {
 		value += ":" + strconv.Itoa(b.self)
 	}
@@ -76,7 +77,8 @@ func (b *box) announce(env []string, cfg *Config) []string {
 
 // beInner takes over what the outer one has told. The context that it returns ends with the outer one, if that does not see to it otherwise.
 func (c *Config) beInner(ctx context.Context) (context.Context, func(), error) {
-	mask, number, watched := strings.Cut(c.Inner, ":")
+	mask, rest, _ := strings.Cut(c.Inner, ":")
+	stops, number, watched := strings.Cut(rest, ":")
 	bad := func(why string) (context.Context, func(), error) {
 		return nil, nil, &UsageError{"Inner", c.Inner, why}
 	}
@@ -85,6 +87,10 @@ func (c *Config) beInner(ctx context.Context) (context.Context, func(), error) {
 		return bad("is set by finite itself, for itself")
 	}
 	c.inherited.Mask = signals.Set(bits)
+	if c.stops, err = strconv.Atoi(stops); err != nil || c.stops <= unix.Stderr {
+		return bad("is set by finite itself, for itself")
+	}
+	unix.CloseOnExec(c.stops)
 	if !watched {
 		return ctx, func() {}, nil
 	}

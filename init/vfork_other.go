@@ -5,6 +5,7 @@ package pid1
 import (
 	"errors"
 
+	"github.com/finite-init/finite/internal/sys"
 	"github.com/finite-init/finite/nsutil"
 )
 
@@ -16,6 +17,7 @@ func forkInherited(how forkMode, cfg *Config, path string, args, env []string) (
 // box is for architectures with a vfork of our own.
 type box struct {
 	self    int
+	stops   [2]int
 	unshare nsutil.Namespaces
 }
 
@@ -31,5 +33,6 @@ func newBox(cfg *Config) (*box, error) {
 }
 
 func (*box) close()                                       {}
+func (*box) takeStops() *sys.File                         { return nil }
 func (*box) executes() bool                               { return false }
 func (*box) describe(_ Step, _ []string, err error) error { return err }

@@ -33,13 +33,13 @@ func (b *bench) deadline(ctx context.Context) error {
 			out.Columns = append(out.Columns, fmt.Sprintf("%v: %s, ms", l.d, q))
 		}
 	}
-	for _, load := range []string{"idle", "busy"} {
-		stop := func() {}
+	underLoad := func(load string) error {
 		if load == "busy" {
-			var err error
-			if stop, err = burn(runtime.NumCPU()); err != nil {
+			stop, err := burn(runtime.NumCPU())
+			if err != nil {
 				return err
 			}
+			defer stop()
 		}
 		rows := make([]row, len(subjects))
 		for i, s := range subjects {
@@ -50,7 +50,6 @@ func (b *bench) deadline(ctx context.Context) error {
 			for range l.n {
 				for i, s := range subjects {
 					if ctx.Err() != nil {
-						stop()
 						return ctx.Err()
 					}
 					args := append(s.args(l.d), "sleep", "1000")
@@ -63,8 +62,13 @@ func (b *bench) deadline(ctx context.Context) error {
 				rows[i].Values = append(rows[i].Values, excess[i].at(0.5, time.Millisecond), excess[i].at(0.99, time.Millisecond))
 			}
 		}
-		stop()
 		out.Rows = append(out.Rows, rows...)
+		return nil
+	}
+	for _, load := range []string{"idle", "busy"} {
+		if err := underLoad(load); err != nil {
+			return err
+		}
 	}
 	b.add(out)
 	return nil

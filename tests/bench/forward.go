@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
 	"runtime"
 	"slices"
 	"time"
@@ -166,5 +165,3 @@ func (b *bench) throughput(ctx context.Context) error {
 
 // realTime is the signal that the receiver handles besides SIGUSR1.
 const realTime = unix.Signal(40)
-
-func (n number) rounded() number { return number(math.Round(float64(n))) }

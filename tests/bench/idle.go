@@ -123,7 +123,7 @@ func (b *bench) memoryOf(ctx context.Context, p peer, n int) (values []number, e
 		for _, key := range []string{"Private_Dirty", "Pss"} {
 			sum := number(0)
 			for _, s := range subjects {
-				kb, err := strconv.Atoi(strings.TrimSuffix(field(fmt.Sprintf("/proc/%d/smaps_rollup", s.cmd.Process.Pid), key), " kB"))
+				kb, err := kilobytes(fmt.Sprintf("/proc/%d/smaps_rollup", s.cmd.Process.Pid), key)
 				if err != nil {
 					return append(values, none, none, none, none)[:4], nil // no CONFIG_PROC_PAGE_MONITOR
 				}

@@ -18,7 +18,9 @@ const perlEscapees = `use POSIX (); $| = 1; $SIG{TERM} = "IGNORE"; my $p = fork;
 if (!$p) { for (1 .. $ARGV[0]) { if (!fork) { POSIX::setsid(); close STDOUT; sleep 10 while 1 } } exit }
 waitpid $p, 0; print "ready\n"; sleep 10 while 1`
 
-// kill measures how long it takes to kill a tree that does not end when it is asked to: from the SIGTERM to finite, which has no patience, to its end. What it is measured against is the kernel, which kills a PID namespace when its PID 1 dies.
+// kill measures how long it takes to kill a tree that does not end when it is asked to: from the SIGTERM to finite, which has no patience, to its
+// end. What it is measured against is the kernel, which kills a PID namespace when its PID 1 dies. With a cgroup of the command's own it is the
+// kernel, too, that does finite's work (cgroup.kill).
 func (b *bench) kill(ctx context.Context) error {
 	if needsRoot("kill") {
 		return nil
@@ -27,37 +29,50 @@ func (b *bench) kill(ctx context.Context) error {
 	if b.short {
 		sizes = []int{10}
 	}
-	if kb, _ := strconv.Atoi(strings.TrimSuffix(field("/proc/meminfo", "MemAvailable"), " kB")); kb < 8<<20 && !b.short {
+	if kb, _ := kilobytes("/proc/meminfo", "MemAvailable"); kb < 8<<20 && !b.short {
 		sizes = sizes[:2] // perl takes a few hundred kB for each
 	}
 	session := func(cmd *exec.Cmd) *exec.Cmd {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		return cmd
 	}
-	finite := peer{name: "finite", args: []string{b.finite, "--log-level", "error", "--stop-grace", "0", "-k", "0", "--"}}
+	finite := func(cgroup string) peer {
+		return peer{name: "finite", args: []string{b.finite, "--log-level", "error", "--stop-grace", "0", "-k", "0", "--cgroup", cgroup, "--"}}
+	}
+	without, with := finite("off"), finite("require")
 	subjects := []struct {
 		name    string
 		peer    peer
 		prepare func(*exec.Cmd) *exec.Cmd
 		sig     syscall.Signal
+		cgroup  bool
 	}{
-		{"the kernel, SIGKILL to PID 1", peer{name: "nothing"}, inNamespace, syscall.SIGKILL},
-		{"finite, PID 1", finite, inNamespace, syscall.SIGTERM},
-		{"finite, subreaper", finite, session, syscall.SIGTERM},
+		{"the kernel, SIGKILL to PID 1", peer{name: "nothing"}, inNamespace, syscall.SIGKILL, false},
+		{"finite, PID 1", without, inNamespace, syscall.SIGTERM, false},
+		{"finite, PID 1, with a cgroup", with, inNamespace, syscall.SIGTERM, true},
+		{"finite, subreaper", without, session, syscall.SIGTERM, false},
+		{"finite, subreaper, with a cgroup", with, session, syscall.SIGTERM, true},
 	}
 	out := section{
-		ID: "kill", Title: "Killing a tree", How: "From the signal to the end of the whole tree: processes that each have a session of their own, are orphans and ignore SIGTERM. Medians.",
+		ID: "kill", Title: "Killing a tree",
+		How: "From the signal to the end of the whole tree: processes that each have a session of their own, are orphans and ignore SIGTERM. " +
+			"With a cgroup is `--cgroup require`, without is `--cgroup off`. Medians.",
+	}
+	noCgroup := b.noCgroup(ctx)
+	if noCgroup != "" {
+		out.How += " There are no figures with a cgroup, because none can be made here: `" + noCgroup + "`."
 	}
 	times := make([][]sample, len(subjects))
-	for range sizes {
-		for i := range times {
-			times[i] = append(times[i], nil)
-		}
+	for i := range times {
+		times[i] = make([]sample, len(sizes))
 	}
 	for k, size := range sizes {
 		out.Columns = append(out.Columns, fmt.Sprintf("%d processes, ms", size))
 		for range b.times(5, 1) {
 			for i, s := range subjects {
+				if s.cgroup && noCgroup != "" {
+					continue
+				}
 				took, err := killUnder(ctx, s.prepare, s.peer, s.sig, size)
 				if err != nil {
 					return fmt.Errorf("%s: %w", s.name, err)

@@ -19,7 +19,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -60,11 +59,14 @@ type bench struct {
 	peers    []peer
 }
 
-// parts are the measurements, in their order.
-var parts = []struct {
+// part is a measurement.
+type part struct {
 	name string
 	run  func(*bench, context.Context) error
-}{
+}
+
+// parts are the measurements, in their order.
+var parts = []part{
 	{"start", (*bench).start},
 	{"hyperfine", (*bench).hyperfine},
 	{"forwarding", (*bench).forwarding},
@@ -100,13 +102,7 @@ func main() {
 func run(ctx context.Context, finite string, short bool, only, out string) error {
 	wanted := strings.FieldsFunc(only, func(r rune) bool { return r == ',' })
 	for _, name := range wanted {
-		if !slices.ContainsFunc(parts, func(p struct {
-			name string
-			run  func(*bench, context.Context) error
-		},
-		) bool {
-			return p.name == name
-		}) {
+		if !slices.ContainsFunc(parts, func(p part) bool { return p.name == name }) {
 			return fmt.Errorf("-only %s: no such measurement", name)
 		}
 	}
@@ -146,7 +142,7 @@ func run(ctx context.Context, finite string, short bool, only, out string) error
 			continue
 		}
 		if err := part.run(b, ctx); err != nil {
-			return fmt.Errorf("%s: %w", part.name, errors.Join(err, ctx.Err()))
+			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
 	b.ceilings()
@@ -162,6 +158,18 @@ func (b *bench) times(long, short int) int {
 		return short
 	}
 	return long
+}
+
+// noCgroup returns why finite cannot make a cgroup for a command here, or "" if it can.
+func (b *bench) noCgroup(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, b.finite, "--cgroup", "require", "--", "true").CombinedOutput()
+	if err == nil {
+		return ""
+	}
+	if text := strings.TrimSpace(string(out)); text != "" {
+		return text
+	}
+	return err.Error()
 }
 
 // reapers are the peers that take care of orphans.

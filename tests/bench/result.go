@@ -57,6 +57,8 @@ var none = number(math.NaN())
 
 func (n number) known() bool { return !math.IsNaN(float64(n)) }
 
+func (n number) rounded() number { return number(math.Round(float64(n))) }
+
 // MarshalJSON writes none as null.
 func (n number) MarshalJSON() ([]byte, error) {
 	if !n.known() {
@@ -202,6 +204,11 @@ func field(file, name string) string {
 		}
 	}
 	return ""
+}
+
+// kilobytes returns the number in a field of /proc that is in kB.
+func kilobytes(file, name string) (int, error) {
+	return strconv.Atoi(strings.TrimSuffix(field(file, name), " kB"))
 }
 
 func output(name string, args ...string) string {
