@@ -130,6 +130,14 @@ var optionTable = []option{
 		},
 	},
 	{
+		long: "stop-exit", arg: "N", list: true, help: "the same, if its end was requested: by TERM, INT, QUIT or HUP, or the lifeline (repeatable)",
+		set: func(o *options, v string) error {
+			n, err := parseStatus(v)
+			o.config.StopExit = append(o.config.StopExit, n)
+			return err
+		},
+	},
+	{
 		long: "parent-death", short: 'p', arg: "SIG", help: "have the kernel send SIG to finite when its parent ends",
 		set: func(o *options, v string) (err error) { o.config.ParentDeath, err = signals.Parse(v); return },
 	},
@@ -148,6 +156,14 @@ var optionTable = []option{
 	{
 		long: "rewrite", arg: "A:B", list: true, help: "pass signal A on as B, or drop it if B is 0 (repeatable)",
 		set: func(o *options, v string) error { return o.config.Rewrite.ParseRule(v) },
+	},
+	{
+		long: "lifeline", arg: "FD", field: "Lifeline", list: true, help: "stop when this descriptor hangs up: stdin or fd:N (repeatable)",
+		set: func(o *options, v string) error {
+			fd, err := parseDescriptor(v)
+			o.config.Lifeline = append(o.config.Lifeline, fd)
+			return err
+		},
 	},
 	{
 		long: "unshare", arg: "LIST", field: "Unshare", help: "make namespaces for the command: pid, mount, uts, ipc, net, user, cgroup, time, all",
@@ -411,6 +427,22 @@ func parseDuration(s string, low time.Duration, off string) (time.Duration, erro
 		return 0, fmt.Errorf("must be at least %v", low)
 	}
 	return d, nil
+}
+
+// parseDescriptor reads stdin or fd:N, a descriptor that finite was started with. Its own are closed when it executes something, those are not.
+func parseDescriptor(s string) (int, error) {
+	if s == "stdin" {
+		return unix.Stdin, nil
+	}
+	number, ok := strings.CutPrefix(s, "fd:")
+	n, err := strconv.ParseUint(number, 10, 20)
+	if !ok || err != nil {
+		return -1, errors.New("must be stdin, or fd:N with the number of a descriptor")
+	}
+	if flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC != 0 {
+		return -1, errors.New("finite was started without that descriptor")
+	}
+	return int(n), nil
 }
 
 func parseStatus(s string) (int, error) {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/init"
+	"github.com/finite-init/finite/nsutil"
 )
 
 func TestParseOptions(t *testing.T) {
@@ -39,11 +40,15 @@ func TestParseOptions(t *testing.T) {
 		}},
 		{name: "timeout exit 0", args: "--timeout-exit 0 x", cmd: "x", want: func(o *options) { o.config.TimeoutExit = pid1.TimeoutExitZero }},
 		{
-			name: "everything else", args: "--deadline 2026-01-31T18:30:00Z --stop-signal rtmin+3 --leftovers wait --preserve-status -p HUP --forward all --log-level debug --log-format json x", cmd: "x",
+			name: "everything else", args: "--deadline 2026-01-31T18:30:00Z --stop-signal rtmin+3 --leftovers wait --preserve-status -p HUP --forward all --log-level debug --log-format json " +
+				"--unshare user,net --join 12:uts --join /ns --hostname h --map-root --cgroup require --lifeline stdin --stop-exit 143 x", cmd: "x",
 			want: func(o *options) {
 				o.config.Deadline = time.Date(2026, 1, 31, 18, 30, 0, 0, time.UTC)
 				o.config.StopSignal, o.config.Leftovers, o.config.PreserveStatus = 37, pid1.LeftoversWait, true
 				o.config.ParentDeath, o.config.Forward, o.forwarded = unix.SIGHUP, pid1.ForwardAll, true
+				o.config.Unshare, o.config.Join = nsutil.UserNamespace|nsutil.NetworkNamespace, []string{"12:uts", "/ns"}
+				o.config.Hostname, o.config.MapRoot, o.config.Cgroup = "h", true, pid1.CgroupRequire
+				o.config.Lifeline, o.config.StopExit = []int{0}, []int{143}
 				o.logLevel, o.logFormat = "debug", "json"
 			},
 		},
@@ -128,6 +133,13 @@ func TestParseOptionsErrors(t *testing.T) {
 		{args: "-g --forward all x", want: "--group: contradicts --forward all"},
 		{args: "--rewrite TERM x", want: `--rewrite TERM: "TERM" is not of the form SIGNAL:SIGNAL`},
 		{args: "--rewrite KILL:TERM x", want: "--rewrite KILL:TERM: SIGKILL cannot be rewritten: it is never forwarded"},
+		{args: "--unshare pid,disk x", want: `--unshare pid,disk: unknown namespace "disk"; must be pid, mount, uts, ipc, net, user, cgroup, time or all`},
+		{args: "--join 0 x", want: "--join 0: not a PID"},
+		{args: "--join 12:disk x", want: `--join 12:disk: unknown namespace "disk"; must be pid, mount, uts, ipc, net, user, cgroup, time or all`},
+		{args: "--cgroup yes x", want: "--cgroup yes: must be auto, off or require"},
+		{args: "--lifeline 0 x", want: "--lifeline 0: must be stdin, or fd:N with the number of a descriptor"},
+		{args: "--lifeline fd:1000000 x", want: "--lifeline fd:1000000: finite was started without that descriptor"},
+		{args: "--stop-exit 256 x", want: "--stop-exit 256: not an exit status (0-255)"},
 		{args: "--log-level loud x", want: "--log-level loud: must be error, warn, info or debug"},
 		{args: "--log-format xml x", want: "--log-format xml: must be text or json"},
 		{args: "x", env: "FINITE_TIMEOUT=abc", want: "FINITE_TIMEOUT=abc: not a duration (examples: 90, 1.5s, 300ms, 1h30m, 2d)"},

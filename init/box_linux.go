@@ -120,7 +120,7 @@ func (b *box) calls() int {
 	if b == nil {
 		return 0
 	}
-	return len(b.join) + 40
+	return 4*len(b.join) + 40
 }
 
 // joins reports whether a namespace of this kind is joined.

@@ -121,6 +121,10 @@ type Config struct {
 	StopDelay  time.Duration // how long the first signal that requests a stop is held back; another one ends the wait; 0: not at all
 	GiveUp     time.Duration // from the last SIGKILL to the report of survivors; 0: DefaultGiveUp; Off: wait for ever
 
+	// Lifeline are descriptors of pipes, sockets or terminals, such as 0. That one of them hangs up is a stop: the one at the other end, the client of a
+	// docker exec for example, has gone away. They are neither read from nor closed. Of a pipe, it hangs up when the last writer closes it, read or not.
+	Lifeline []int
+
 	Leftovers Leftovers
 	Forward   Forward
 	Rewrite   signals.Rewrite
@@ -128,6 +132,7 @@ type Config struct {
 	TimeoutExit    int // the exit status when the deadline ended the command, 1–255; 0: DefaultTimeoutExit; TimeoutExitZero: 0
 	PreserveStatus bool
 	Expect         []int // exit statuses of the command that are reported as 0
+	StopExit       []int // exit statuses of the command that are reported as 0 if its end was requested: by a stop signal, the lifeline, or the context
 
 	ParentDeath unix.Signal // what this process is sent when its parent ends (PR_SET_PDEATHSIG); 0: nothing
 	ParentPID   int         // the parent's PID as it was at the start, to notice a parent that is gone before that is set; 0: now
@@ -155,6 +160,7 @@ type Config struct {
 	listenLate func()            // called, in a goroutine, once the command has been started
 	inherited  signals.Inherited // what the command is to start with
 	exact      bool              // whether that is known
+	lifeline   *lifeline         // of Lifeline; nil: none
 	stops      int               // where the outer one is told that the command was stopped; 0: there is no outer one
 	box        *box              // the namespaces; nil: none
 	noLeaf     error             // why the command has no cgroup of its own

@@ -28,6 +28,7 @@ const (
 	evOOM                   // the kernel has ended processes for want of memory; count
 	evDeadline              // the deadline was reached; gone: the command was a zombie already when that was noticed
 	evCancel                // the context was cancelled; err: its cause, if it has one; gone as above
+	evLifeline              // a descriptor of the lifeline has hung up; gone as above
 	evTimer                 // a timer that actArm started is over; timer
 	evSurvivors             // the answer to actSurvey; survivors, err
 	evListening             // all signals are caught now, not only those that ask for an end
@@ -36,7 +37,7 @@ const (
 
 var eventNames = [...]string{
 	"none", "cloning", "started", "start-failed", "signal", "exited", "stopped", "reaped", "remaining", "empty", "namespace", "oom",
-	"deadline", "cancel", "timer", "survivors", "listening", "trouble",
+	"deadline", "cancel", "lifeline", "timer", "survivors", "listening", "trouble",
 }
 
 func (k eventKind) String() string {

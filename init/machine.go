@@ -43,7 +43,7 @@ type machine struct {
 	cloning bool             // the command is being started: it cannot be taken back
 	held    []signals.Signal // what arrived meanwhile
 	delayed signals.Signal   // a stop signal that is held back, while timerStopDelay is armed
-	pending eventKind        // evDeadline or evCancel that came meanwhile
+	pending event            // evDeadline, evCancel or evLifeline that came meanwhile
 
 	actions []action // what handle returns: valid until the next call
 }
@@ -80,7 +80,7 @@ func (m *machine) handle(ev event) []action {
 		m.empty()
 	case evNamespace:
 		m.namespace(ev.empty)
-	case evDeadline, evCancel:
+	case evDeadline, evCancel, evLifeline:
 		m.overdue(ev)
 	case evTimer:
 		m.timer(ev.timer)

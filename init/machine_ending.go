@@ -9,14 +9,21 @@ import (
 	"github.com/finite-init/finite/signals"
 )
 
-func (m *machine) overdue(ev event) {
-	kind, why := KindDeadline, "the deadline was reached"
-	if ev.kind == evCancel {
-		kind, why = KindStopRequested, "the context was cancelled"
-		if ev.err != nil {
-			why = ev.err.Error()
-		}
+// endOf says what an event that asks for the end ends a run with.
+func endOf(ev event) (kind Kind, why string) {
+	switch {
+	case ev.kind == evDeadline:
+		return KindDeadline, "the deadline was reached"
+	case ev.kind == evLifeline:
+		return KindLifeline, "the lifeline has hung up"
+	case ev.err != nil:
+		return KindStopRequested, ev.err.Error()
 	}
+	return KindStopRequested, "the context was cancelled"
+}
+
+func (m *machine) overdue(ev event) {
+	kind, why := endOf(ev)
 	switch m.state {
 	case stateStarting:
 		if !m.cloning {
@@ -25,8 +32,8 @@ func (m *machine) overdue(ev event) {
 			m.end(why)
 			return
 		}
-		if m.pending == evNone {
-			m.pending = ev.kind
+		if m.pending.kind == evNone {
+			m.pending = ev
 		}
 		m.arm(timerStart, m.startLimit())
 	case stateRunning:
@@ -169,10 +176,9 @@ func (m *machine) startOverdue() {
 		return
 	}
 	by := m.cause.By
-	if m.pending == evDeadline {
-		m.cause = Cause{Kind: KindDeadline}
-	} else {
-		m.cause = Cause{Kind: KindStopRequested, By: by}
+	kind, _ := endOf(m.pending)
+	if m.cause = (Cause{Kind: kind}); kind == KindStopRequested {
+		m.cause.By = by
 	}
 	m.counts.Undelivered += len(m.held)
 	m.held = nil

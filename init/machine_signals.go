@@ -25,8 +25,8 @@ func (m *machine) started(ev event) {
 		m.signalled(sig)
 	}
 	m.held = nil
-	if m.pending != evNone {
-		m.overdue(event{kind: m.pending})
+	if m.pending.kind != evNone {
+		m.overdue(m.pending)
 	}
 }
 

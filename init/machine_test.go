@@ -331,6 +331,17 @@ func TestMachine(t *testing.T) {
 			kind: KindStopRequested, status: 143,
 		},
 		{
+			name: "a lifeline that hangs up is a stop with a clock",
+			steps: []step{
+				{cloning, "", stateStarting},
+				{started, "", stateRunning},
+				{just(evLifeline), "send SIGTERM child; arm grace 5s", stateStopping},
+				{killed(unix.SIGTERM), "arm settle 1s", stateLeftovers},
+				{empty, "end", stateEnded},
+			},
+			kind: KindLifeline, status: 143,
+		},
+		{
 			name: "a stopped command is continued after the stop signal, once",
 			steps: []step{
 				{cloning, "", stateStarting},

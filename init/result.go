@@ -28,6 +28,7 @@ const (
 	KindSignaled      Kind = "signaled"       // a signal ended it that finite neither sent nor passed on as a request to stop
 	KindDeadline      Kind = "deadline"       // the deadline was reached first
 	KindStopRequested Kind = "stop-requested" // a stop signal was passed on, or the context was cancelled, before it ended
+	KindLifeline      Kind = "lifeline"       // a descriptor of Config.Lifeline had hung up before it ended
 	KindStartFailed   Kind = "start-failed"   // it never ran
 )
 
@@ -125,7 +126,8 @@ func exitStatus(cfg *Config, cause Cause, ran bool) int {
 	if cause.Signal != 0 {
 		own = 128 + int(cause.Signal)
 	}
-	if slices.Contains(cfg.Expect, own) {
+	requested := cause.Kind == KindStopRequested || cause.Kind == KindLifeline
+	if slices.Contains(cfg.Expect, own) || requested && slices.Contains(cfg.StopExit, own) {
 		return 0
 	}
 	return own

@@ -50,7 +50,12 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 		}
 		defer release()
 	}
+	r := newRunner(&cfg, role, src)
 	var err error
+	if cfg.lifeline, err = newLifeline(cfg.Lifeline, func() { r.post(event{kind: evLifeline}) }); err != nil {
+		return Result{ExitStatus: StatusFailure}, err
+	}
+	defer cfg.lifeline.close()
 	if cfg.box, err = newBox(&cfg); err != nil {
 		return Result{ExitStatus: StatusFailure}, err
 	}
@@ -58,7 +63,6 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 		cfg.box.close()
 		return Result{ExitStatus: StatusFailure}, err
 	}
-	r := newRunner(&cfg, role, src)
 	r.kernel = newHost(&cfg, role, r.post, r.done)
 	return r.run(ctx), nil
 }

@@ -174,7 +174,7 @@ func (r *runner) step(ev event) {
 		r.kernel.adopt(ev.pid, ev.pidfd, ev.inLeaf)
 	case evTrouble:
 		r.noProc = r.noProc || errors.Is(ev.err, nsutil.ErrNoProc)
-	case evDeadline, evCancel:
+	case evDeadline, evCancel, evLifeline:
 		// What was observed first counts, and the command's end can be observed before the reaper's word of it is here.
 		ev.gone = r.m.alive && r.kernel.gone()
 	case evExited:

@@ -1,0 +1,79 @@
+package integration
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+)
+
+// A lifeline that hangs up is a stop, whatever it is; what was written to it before is there for the command to read.
+func TestLifeline(t *testing.T) {
+	kinds := map[string]func(t *testing.T) (near, far *os.File){
+		"pipe": func(t *testing.T) (near, far *os.File) {
+			near, far, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return near, far
+		},
+		"socket": func(t *testing.T) (near, far *os.File) {
+			fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return os.NewFile(uintptr(fds[0]), "near"), os.NewFile(uintptr(fds[1]), "far")
+		},
+		"terminal": func(t *testing.T) (near, far *os.File) {
+			far, near, err := pty.Open()
+			if err != nil {
+				missing(t, "no pseudo-terminal: %v", err)
+			}
+			return near, far
+		},
+	}
+	for name, open := range kinds {
+		t.Run(name, func(t *testing.T) {
+			forModes(t, allModes, func(t *testing.T, m mode) {
+				near, far := open(t)
+				defer far.Close()
+				const script = `trap 'read -r line; echo "read $line"; exit 5' TERM; setsid sh -c 'trap "" TERM; echo up; sleep 1000' & while :; do sleep 0.1; done`
+				c := startSpec(t, cageSpec{Mode: m, Args: []string{finiteBin, "-k", "300ms", "--lifeline", "stdin", "--", "sh", "-c", script}}, func(cmd *exec.Cmd) {
+					cmd.Stdin = near
+				})
+				near.Close()
+				c.stdout.await(t, "up")
+				if _, err := far.WriteString("data\n"); err != nil {
+					t.Fatal(err)
+				}
+				far.Close()
+				r := c.wait()
+				r.want(t, 5)
+				// A terminal that hangs up takes what was typed with it.
+				if want := "read data"; name != "terminal" && !strings.Contains(r.stdout, want) {
+					t.Errorf("no %q in %q", want, r.stdout)
+				}
+				if !strings.Contains(r.stderr, "the lifeline has hung up: SIGTERM") {
+					t.Errorf("stderr %q", r.stderr)
+				}
+			})
+		})
+	}
+}
+
+// A lifeline of a file that cannot hang up, or that is not there, is a mistake that is told before anything is started.
+func TestLifelineErrors(t *testing.T) {
+	for lifeline, want := range map[string]string{
+		"stdin": "finite: --lifeline stdin: a file that cannot hang up; it must be a pipe, a socket or a terminal\n", // /dev/null
+		"fd:4":  "finite: --lifeline fd:4: finite was started without that descriptor\n",
+		"fd:x":  "finite: --lifeline fd:x: must be stdin, or fd:N with the number of a descriptor\n",
+	} {
+		r := run(t, asSubreaper, "--lifeline", lifeline, "--", "echo", "started")
+		if r.want(t, 125); r.stderr != want || r.stdout != "" {
+			t.Errorf("--lifeline %s: stdout %q, stderr %q, want %q", lifeline, r.stdout, r.stderr, want)
+		}
+	}
+}
