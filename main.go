@@ -44,7 +44,7 @@ func run(args, env []string) int {
 	cfg.Env = withoutOptions(env)
 	cfg.ParentPID = parentPID
 	cfg.Source = source
-	if inner, ok := lookupEnv(env, pid1.InnerVariable); ok {
+	if inner, ok := lookupEnv(env, pid1.InnerVariable); ok && nsutil.ExecutedByDescriptor() {
 		nsutil.SetName("finite") // it was executed by a descriptor, the number of which is its name
 		cfg.Inner = inner
 		cfg.Unshare, cfg.Join, cfg.Hostname, cfg.MapRoot = 0, nil, "", false // done

@@ -166,6 +166,14 @@ var optionTable = []option{
 		},
 	},
 	{
+		long: "report", arg: "FILE", field: "Report", help: "write a report (JSON) at every change of state: a path or fd:N",
+		set: func(o *options, v string) error { return setRecord(&o.config.Report, v) },
+	},
+	{
+		long: "state-file", arg: "FILE", field: "StateFile", help: "write the OCI runtime-spec's State of the command: a path or fd:N",
+		set: func(o *options, v string) error { return setRecord(&o.config.StateFile, v) },
+	},
+	{
 		long: "unshare", arg: "LIST", field: "Unshare", help: "make namespaces for the command: pid, mount, uts, ipc, net, user, cgroup, time, all",
 		set: func(o *options, v string) (err error) { o.config.Unshare, err = nsutil.ParseNamespaces(v); return },
 	},
@@ -427,6 +435,19 @@ func parseDuration(s string, low time.Duration, off string) (time.Duration, erro
 		return 0, fmt.Errorf("must be at least %v", low)
 	}
 	return d, nil
+}
+
+// setRecord sets the name of a file, or fd:N.
+func setRecord(to *string, v string) error {
+	*to = v
+	if v == "" {
+		return errors.New("empty")
+	}
+	if strings.HasPrefix(v, "fd:") {
+		_, err := parseDescriptor(v)
+		return err
+	}
+	return nil
 }
 
 // parseDescriptor reads stdin or fd:N, a descriptor that finite was started with. Its own are closed when it executes something, those are not.

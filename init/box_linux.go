@@ -21,6 +21,7 @@ import (
 // thread may enter a user namespace, which this one may not, and whatever is refused is known before anything has been executed. nil is no box.
 type box struct {
 	join     []nsutil.NamespaceFile
+	ids      [][2]uint64 // of those, device and inode
 	unshare  nsutil.Namespaces
 	hostname string
 	mapRoot  bool
@@ -44,7 +45,11 @@ func newBox(cfg *Config) (*box, error) {
 			b.close()
 			return nil, &UsageError{"Join", target, err.Error()}
 		}
-		b.join = append(b.join, files...)
+		b.add(files)
+	}
+	if b.joins(nsutil.TimeNamespace) {
+		b.close()
+		return nil, &UsageError{"Join", strings.Join(cfg.Join, " "), "a time namespace cannot be joined by a program that has threads (setns(2))"}
 	}
 	if b.joins(nsutil.PIDNamespace) && b.unshare.Has(nsutil.PIDNamespace) {
 		b.close()
@@ -62,6 +67,56 @@ func newBox(cfg *Config) (*box, error) {
 	return b, nil
 }
 
+// add adds files of namespaces, each namespace once: a user namespace cannot be joined twice.
+func (b *box) add(files []nsutil.NamespaceFile) {
+	for _, f := range files {
+		var st unix.Stat_t
+		err := unix.Fstat(f.FD, &st)
+		id := [2]uint64{uint64(st.Dev), st.Ino} //nolint:unconvert // Dev is an uint32 on other architectures
+		if err == nil && slices.Contains(b.ids, id) {
+			_ = unix.Close(f.FD)
+			continue
+		}
+		b.ids, b.join = append(b.ids, id), append(b.join, f)
+	}
+}
+
+// seal has a copy of this program executed that nobody can write to. A container that is joined sees the inner one as a process of its own, and whoever is
+// root there could otherwise overwrite, through its /proc/PID/exe, the very file that is executed outside (CVE-2019-5736).
+func (b *box) seal() error {
+	from, err := unix.Open("/proc/self/fd/"+strconv.Itoa(b.exe), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(from) }()
+	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	fd, err := unix.MemfdCreate("finite", flags|unix.MFD_EXEC) // Linux 6.3
+	if err == unix.EINVAL {
+		fd, err = unix.MemfdCreate("finite", flags)
+	}
+	if err != nil {
+		return err
+	}
+	for {
+		n, err := unix.Sendfile(fd, from, nil, 1<<30)
+		if err != nil && err != unix.EINTR {
+			_ = unix.Close(fd)
+			return err
+		}
+		if err == nil && n == 0 {
+			break
+		}
+	}
+	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
+		_ = unix.Close(fd)
+		return err
+	}
+	_ = unix.Close(b.exe)
+	b.exe = fd
+	return nil
+}
+
 func (b *box) openSelf() error {
 	const flags = unix.O_PATH | unix.O_CLOEXEC
 	fd, err := unix.Open("/proc/self/exe", flags, 0)
@@ -75,6 +130,11 @@ func (b *box) openSelf() error {
 		return fmt.Errorf("cannot find this program's own file: %w", err)
 	}
 	b.exe = fd
+	if len(b.join) > 0 {
+		if err := b.seal(); err != nil {
+			return fmt.Errorf("cannot make a copy of this program in memory: %w", err)
+		}
+	}
 	if err := unix.Pipe2(b.stops[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return fmt.Errorf("pipe: %w", err)
 	}
@@ -128,10 +188,22 @@ func (b *box) joins(kind nsutil.Namespaces) bool {
 	return slices.ContainsFunc(b.join, func(f nsutil.NamespaceFile) bool { return f.Kind == kind })
 }
 
+// forks reports whether the child has a child.
+func (b *box) forks() bool {
+	return b != nil && (b.unshare.Has(nsutil.PIDNamespace) || b.joins(nsutil.PIDNamespace))
+}
+
 // enter adds the calls that make the box and go into it.
 func (b *box) enter(p *program) {
 	if b == nil {
 		return
+	}
+	p.step = StepMapIDs
+	self := len(p.calls)
+	if b.unshare.Has(nsutil.UserNamespace) && b.ranges == nil {
+		for range 3 { // before a /proc is joined that does not know this process; one for each file, since a result goes to one place
+			p.add(mustCall, unix.SYS_OPENAT, uintptr(atFDCWD), p.text("/proc/self"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		}
 	}
 	p.step = StepJoin
 	for _, f := range b.join {
@@ -148,11 +220,13 @@ func (b *box) enter(p *program) {
 	}
 	if b.unshare.Has(nsutil.UserNamespace) {
 		p.step = StepMapIDs
-		b.mapIDs(p)
+		b.mapIDs(p, self)
 	}
-	if b.unshare.Has(nsutil.PIDNamespace) || b.joins(nsutil.PIDNamespace) {
+	if b.forks() {
 		// The namespace is that of children only. The new one is a child of this process, as its parent was, which is done.
 		p.step = StepClone
+		// It shares this process's memory until it executes something, and whoever is root in a container that is joined may otherwise write to that.
+		p.add(mayCall, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 		p.add(forkCall, unix.SYS_CLONE, unix.CLONE_VM|unix.CLONE_VFORK|unix.CLONE_PARENT|uintptr(unix.SIGCHLD), 0, 0, 0, 0)
 	}
 	p.step = StepMount
@@ -200,19 +274,22 @@ func (b *box) raiseLoopback(p *program) {
 	copy(request[:], "lo")
 	*(*uint16)(unsafe.Pointer(&request[unix.IFNAMSIZ])) = unix.IFF_UP | unix.IFF_RUNNING
 	p.add(mustCall, unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	p.store(1, 0)
+	p.storeFrom(len(p.calls)-1, len(p.calls))
 	p.add(mustCall, unix.SYS_IOCTL, 0, unix.SIOCSIFFLAGS, pointer(p, request))
 }
 
-// mapIDs maps the caller to root, or to itself, and, where there are ranges for that, others as well (user_namespaces(7)).
-func (b *box) mapIDs(p *program) {
+// mapIDs maps the caller to root, or to itself, and, where there are ranges for that, others as well (user_namespaces(7)). self is the first of three calls
+// that have opened /proc/self.
+func (b *box) mapIDs(p *program, self int) {
 	if b.ranges != nil {
 		b.ranges.await(p)
 		return
 	}
 	write := func(file, text string) {
-		p.add(mustCall, unix.SYS_OPENAT, uintptr(atFDCWD), p.text("/proc/self/"+file), unix.O_WRONLY|unix.O_CLOEXEC, 0)
-		p.store(1, 0)
+		p.storeFrom(self, len(p.calls))
+		self++
+		p.add(mustCall, unix.SYS_OPENAT, 0, p.text(file), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		p.storeFrom(len(p.calls)-1, len(p.calls))
 		p.add(mustCall, unix.SYS_WRITE, 0, p.text(text), uintptr(len(text)))
 	}
 	write("setgroups", "deny") // without which an unprivileged process may map no group

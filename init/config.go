@@ -84,7 +84,7 @@ type CgroupMode uint8
 
 // The modes.
 const (
-	CgroupAuto    CgroupMode = iota // where one can be made, and an ending is foreseen: there is a deadline, a stop grace time, or a context that can end
+	CgroupAuto    CgroupMode = iota // where one can be made, and an ending is foreseen: there is a deadline, a stop grace time, a lifeline, or a context that can end
 	CgroupOff                       // never
 	CgroupRequire                   // always, or the command is not started
 )
@@ -153,6 +153,11 @@ type Config struct {
 	Self bool
 	// Inner is what the outer one has told this process, in the environment (see [InnerVariable]); empty: there is no outer one.
 	Inner string
+
+	// Report and StateFile are where a report of the run and its state in the form of the OCI runtime-spec are written, at every change of state: a
+	// path, or fd:N, a descriptor. They are opened before the command is started; what fails later changes nothing about the run.
+	Report    string
+	StateFile string
 
 	// Cgroup says whether the command gets a cgroup of its own, which is killed and removed at the end.
 	Cgroup CgroupMode

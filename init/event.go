@@ -59,7 +59,7 @@ type event struct {
 	count     int // how many
 	killed    int // of these by SIGKILL
 	empty     bool
-	gone      bool
+	gone      bool // of evOOM: it was noticed when the command ended
 	inLeaf    bool // of evStarted: the command is in the cgroup that was made for it
 	timer     timerID
 	survivors []nsutil.Survivor

@@ -76,7 +76,7 @@ func (h *host) start() {
 			h.post(event{kind: evStartFailed, step: err.step, err: err.err})
 			return 0
 		}
-		h.post(event{kind: evStarted, pid: child.pid, pidfd: child.pidfd, inLeaf: child.how.cgroup >= 0})
+		h.post(event{kind: evStarted, pid: child.pid, pidfd: child.pidfd, inLeaf: child.how.cgroup >= 0, err: child.err})
 		if h.cfg.listenLate != nil {
 			go func() {
 				h.cfg.listenLate()

@@ -88,6 +88,7 @@ func (m *machine) handle(ev event) []action {
 		m.surveyed(ev)
 	case evOOM:
 		m.counts.OOMKills += ev.count
+		m.outOfMemory(ev.gone)
 		m.note(levelWarn, fmt.Sprintf("out of memory: the kernel killed %d processes of this memory cgroup", ev.count))
 	case evListening:
 		m.note(levelDebug, "all signals are caught")

@@ -1,6 +1,10 @@
 package pid1
 
 import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+
 	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/reap"
 	"github.com/finite-init/finite/signals"
@@ -33,6 +37,24 @@ func (m *machine) exited(ev event) {
 	m.dropDelayed()
 	m.transition(stateLeftovers, ev.change.String())
 	m.arm(timerSettle, settleLimit)
+}
+
+// outOfMemory tells a command that the kernel ended for want of memory from one that somebody killed.
+func (m *machine) outOfMemory(ofCommand bool) {
+	switch {
+	case !ofCommand || m.cause.Signal != unix.SIGKILL:
+	case m.cause.Kind == KindSignaled:
+		m.cause.Kind = KindOOM
+	default:
+		m.also(KindOOM)
+	}
+}
+
+// also lists another cause; the first one stands.
+func (m *machine) also(kind Kind) {
+	if kind != m.cause.Kind && !slices.Contains(m.cause.Also, kind) {
+		m.cause.Also = append(slices.Clip(m.cause.Also), kind)
+	}
 }
 
 func (m *machine) jobControl(c reap.Change) {

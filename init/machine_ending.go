@@ -42,6 +42,7 @@ func (m *machine) overdue(ev event) {
 		switch {
 		case m.armed[timerGrace]:
 			// An ending with a clock is under way, and stays the cause. The deadline can only bring its kill forward.
+			m.also(kind)
 			m.note(levelWarn, why+" while a stop was under way")
 			if m.immediate() {
 				m.kill(why)
@@ -64,10 +65,13 @@ func (m *machine) overdue(ev event) {
 // climbed all the same, in case a tracer keeps the zombie, but nothing is said to have timed out.
 func (m *machine) beginEnding(gone bool, kind Kind, why string) {
 	if !gone {
-		by := m.cause.By
+		before := m.cause
 		m.cause = Cause{Kind: kind}
 		if kind == KindStopRequested {
-			m.cause.By = by
+			m.cause.By = before.By
+		}
+		if before.Kind != "" { // a request that has ended nothing
+			m.also(before.Kind)
 		}
 		m.note(levelWarn, why+m.announce())
 	}

@@ -212,7 +212,11 @@ func (m *machine) stopRequested(arrived, number unix.Signal, sender signals.Send
 	if m.stopped {
 		m.resume()
 	}
-	if m.state == stateStopping || !m.isStop(arrived, number) {
+	if !m.isStop(arrived, number) {
+		return
+	}
+	if m.state == stateStopping {
+		m.also(KindStopRequested)
 		return
 	}
 	m.cause = Cause{Kind: KindStopRequested, By: By{Signal: arrived, Sender: sender}}

@@ -94,6 +94,10 @@ func (c *Config) beInner(ctx context.Context) (context.Context, func(), error) {
 	if !watched {
 		return ctx, func() {}, nil
 	}
+	// A guest, whose host may be hostile: it does without what it would have to read there before the run is under way.
+	if c.Cgroup == CgroupAuto {
+		c.Cgroup = CgroupOff
+	}
 	fd, err := strconv.Atoi(number)
 	if err != nil || unix.SetNonblock(fd, true) != nil {
 		return bad("is set by finite itself, for itself")

@@ -29,6 +29,7 @@ const (
 	KindDeadline      Kind = "deadline"       // the deadline was reached first
 	KindStopRequested Kind = "stop-requested" // a stop signal was passed on, or the context was cancelled, before it ended
 	KindLifeline      Kind = "lifeline"       // a descriptor of Config.Lifeline had hung up before it ended
+	KindOOM           Kind = "oom"            // the kernel ended it for want of memory
 	KindStartFailed   Kind = "start-failed"   // it never ran
 )
 
@@ -39,9 +40,10 @@ type Cause struct {
 	ExitCode   int         // 0–255; 0 if a signal ended it
 	Signal     unix.Signal // the signal that ended it, 0 if none did
 	CoreDumped bool
-	By         By    // who asked, for stop-requested
-	Step       Step  // what failed, for start-failed
-	Err        error // and how
+	By         By     // who asked, for stop-requested
+	Also       []Kind // what asked for the end after the first, which stands
+	Step       Step   // what failed, for start-failed
+	Err        error  // and how
 }
 
 // By says who asked for the stop.
@@ -64,6 +66,7 @@ const (
 	StepMapIDs   Step = "map-ids"  // user and group IDs were mapped into its user namespace
 	StepMount    Step = "mount"    // its mounts were made private, and a /proc was mounted
 	StepLoopback Step = "loopback" // its loopback device was raised
+	StepCgroup   Step = "cgroup"   // it was put into its cgroup
 	StepHostname Step = "hostname" // its host name was set
 )
 

@@ -56,6 +56,10 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 		return Result{ExitStatus: StatusFailure}, err
 	}
 	defer cfg.lifeline.close()
+	if r.recorder, err = newRecorder(&cfg); err != nil {
+		return Result{ExitStatus: StatusFailure}, err
+	}
+	defer r.recorder.close()
 	if cfg.box, err = newBox(&cfg); err != nil {
 		return Result{ExitStatus: StatusFailure}, err
 	}
@@ -73,16 +77,16 @@ func makeLeaf(ctx context.Context, cfg *Config) error {
 	case CgroupOff:
 		return nil
 	case CgroupAuto:
-		if cfg.Timeout == 0 && cfg.Deadline.IsZero() && cfg.StopGrace == Off && ctx.Done() == nil {
+		if cfg.Timeout == 0 && cfg.Deadline.IsZero() && cfg.StopGrace == Off && len(cfg.Lifeline) == 0 && ctx.Done() == nil {
 			return nil // it would cost more than it can be worth
 		}
 	}
-	own, err := nsutil.FindCgroups()
-	if err == nil && own.Unified == "" {
+	parent, err := nsutil.FindUnified()
+	if err == nil && parent == "" {
 		err = errors.New("no cgroup v2 is mounted here that this process is in")
 	}
 	if err == nil {
-		cfg.leaf, err = nsutil.NewCgroup(own.Unified)
+		cfg.leaf, err = nsutil.NewCgroup(parent)
 	}
 	if err == nil {
 		if err = haveDescriptors(mostDescriptors); err != nil { // others need them more

@@ -37,6 +37,8 @@ type runner struct {
 	begun    time.Time // when run was called
 	started  time.Time // when the command began to be
 	ladder   []Rung
+	recorder *recorder // nil: nothing is written
+	recorded string    // the last state
 	finished bool
 	panics   int
 	noProc   bool
@@ -172,6 +174,9 @@ func (r *runner) step(ev event) {
 	switch ev.kind {
 	case evStarted:
 		r.kernel.adopt(ev.pid, ev.pidfd, ev.inLeaf)
+		if ev.err != nil {
+			r.log.add(levelDebug, "no cgroup of its own for the command: "+ev.err.Error(), nil)
+		}
 	case evTrouble:
 		r.noProc = r.noProc || errors.Is(ev.err, nsutil.ErrNoProc)
 	case evDeadline, evCancel, evLifeline:
@@ -183,7 +188,7 @@ func (r *runner) step(ev event) {
 	r.perform(r.m.handle(ev))
 	if ev.kind == evExited || ev.kind == evReaped && ev.killed > 0 {
 		if n := r.kernel.oomKills(); n > 0 {
-			r.answer = append(r.answer, event{kind: evOOM, count: n})
+			r.answer = append(r.answer, event{kind: evOOM, count: n, gone: ev.kind == evExited})
 		}
 	}
 	for len(r.answer) > 0 {
@@ -191,6 +196,7 @@ func (r *runner) step(ev event) {
 		r.answer = r.answer[1:]
 		r.perform(r.m.handle(next))
 	}
+	r.follow()
 	if ev.kind == evStarted {
 		r.source.Settle()
 	}
@@ -304,12 +310,26 @@ func (r *runner) finish() Result {
 	close(r.done) // nobody waits for the owner any more
 	r.source.Pass(-1, false, 0, 0)
 	r.drain()
-	m := r.m
-	if err := r.kernel.close(!m.gaveUp && r.cfg.Leftovers != LeftoversLeave); err != nil {
+	if err := r.kernel.close(!r.m.gaveUp && r.cfg.Leftovers != LeftoversLeave); err != nil {
 		r.log.add(levelInfo, err.Error(), nil)
 	}
+	if lost := r.source.Lost(); lost > 0 {
+		r.m.counts.Undelivered += lost
+		r.log.add(levelWarn, fmt.Sprintf("%d real-time signals were lost: no memory was left to keep them", lost), nil)
+	}
+	res := r.result(ended)
+	r.record(reportEnded, &res)
+	r.recorder.close()
+	r.complain()
+	res.Counts.LogDropped = r.log.close()
+	return res
+}
+
+// result is what there is to say of the run at a moment.
+func (r *runner) result(at time.Time) Result {
+	m := r.m
 	res := Result{
-		Cause: m.cause, PID: m.pid, Role: m.role, Started: r.started, Ended: ended,
+		Cause: m.cause, PID: m.pid, Role: m.role, Started: r.started, Ended: at,
 		Ladder: r.ladder, Counts: m.counts, Survivors: m.survivors, GaveUp: m.gaveUp, Rusage: m.change.Rusage,
 		Without: r.missing(),
 	}
@@ -318,13 +338,44 @@ func (r *runner) finish() Result {
 		res.Started = r.begun
 	}
 	res.Counts.Forwarded += r.source.Quiet() - r.quiet
+	res.Counts.LogDropped = int(r.log.dropped.Load())
 	res.ExitStatus = exitStatus(r.cfg, m.cause, m.pid != 0)
-	if lost := r.source.Lost(); lost > 0 {
-		res.Counts.Undelivered += lost
-		r.log.add(levelWarn, fmt.Sprintf("%d real-time signals were lost: no memory was left to keep them", lost), nil)
-	}
-	res.Counts.LogDropped = r.log.close()
 	return res
+}
+
+// follow has the state written down, if it is another than the last one.
+func (r *runner) follow() {
+	if r.recorder == nil || r.finished {
+		return
+	}
+	state := ""
+	switch m := r.m; {
+	case m.state == stateRunning:
+		state = reportStarted
+	case m.state == stateStopping, m.state == stateLeftovers && m.leftovers:
+		state = reportStopping
+	case m.state == stateKilling, m.state == stateSurvey:
+		state = reportKilling
+	}
+	if state != "" && state != r.recorded {
+		res := r.result(time.Now())
+		r.record(state, &res)
+	}
+}
+
+func (r *runner) record(state string, res *Result) {
+	if r.recorder == nil {
+		return
+	}
+	r.recorded = state
+	r.recorder.add(snapshot{state: state, at: res.Ended, args: r.cfg.Args, dir: r.cfg.Dir, inner: r.cfg.Inner != "", result: *res})
+	r.complain()
+}
+
+func (r *runner) complain() {
+	for _, err := range r.recorder.failures() {
+		r.log.add(levelWarn, err.Error(), nil)
+	}
 }
 
 func (r *runner) missing() []string {

@@ -16,6 +16,7 @@ type child struct {
 	pid   int
 	pidfd int // -1 where the kernel gave none
 	how   forkMode
+	err   error // why it is not in its cgroup; nil where it is, or has none
 }
 
 // startError says at which step a start failed.
@@ -67,8 +68,9 @@ func spawn(cfg *Config, term *terminal) (child, *startError) {
 type forkMode struct {
 	clear  bool // clone3(2) with CLONE_CLEAR_SIGHAND, Linux 5.5
 	pidfd  bool
-	tty    int // the terminal whose foreground the command gets; -1: none
-	cgroup int // the cgroup it is started in (CLONE_INTO_CGROUP, Linux 5.7); -1: this process's own
+	tty    int  // the terminal whose foreground the command gets; -1: none
+	cgroup int  // the descriptor of the cgroup it is to be in; -1: this process's own
+	move   bool // it moves there by itself; otherwise it is cloned there (CLONE_INTO_CGROUP, Linux 5.7)
 }
 
 // cloneError says that no process could be made.
@@ -84,12 +86,22 @@ func fork(cfg *Config, path string, args, env []string, term *terminal) (child, 
 	if term != nil && term.foreground {
 		tty = term.fd
 	}
-	modes := []forkMode{{true, true, tty, -1}, {false, true, tty, -1}, {false, true, -1, -1}, {false, false, tty, -1}, {false, false, -1, -1}}
+	modes := []forkMode{
+		{true, true, tty, -1, false}, {false, true, tty, -1, false}, {false, true, -1, -1, false}, {false, false, tty, -1, false}, {false, false, -1, -1, false},
+	}
 	if cfg.leaf != nil {
-		into := []forkMode{{true, true, tty, cfg.leaf.FD()}, {true, true, -1, cfg.leaf.FD()}}
-		if modes = append(into[:1], modes...); cfg.Cgroup == CgroupRequire {
-			modes = into
+		var into []forkMode
+		for _, mode := range modes {
+			mode.cgroup, mode.move = cfg.leaf.FD(), len(into) > 0
+			if into = append(into, mode); len(into) == 1 {
+				mode.move = true
+				into = append(into, mode)
+			}
 		}
+		if cfg.Cgroup != CgroupRequire {
+			into = append(into, modes...)
+		}
+		modes = into
 	}
 	var first error
 	for _, how := range modes {
@@ -101,14 +113,20 @@ func fork(cfg *Config, path string, args, env []string, term *terminal) (child, 
 			c, err = forkExec(how, path, args, env, cfg.Dir)
 		}
 		if err == nil {
+			if cfg.leaf != nil && how.cgroup < 0 {
+				c.err = first
+			}
 			return c, nil
 		}
-		if !refusedStart(err, cfg.exact || cfg.box != nil) {
+		if !refusedStart(err, cfg.exact || cfg.box != nil) && !errors.Is(err, errCgroup) {
 			return child{}, err
 		}
 		if first == nil {
 			first = err
 		}
+	}
+	if cfg.leaf != nil && cfg.Cgroup == CgroupRequire {
+		return child{}, &startError{StepCgroup, fmt.Errorf("--cgroup require: %w", first)}
 	}
 	return child{}, first
 }
@@ -135,9 +153,15 @@ func isExhausted(err error) bool {
 	return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }
 
+// errCgroup says that a command could not be put into its cgroup.
+var errCgroup = errors.New("it cannot be put into its cgroup")
+
 // forkExec starts a command with what the Go runtime makes of the inherited signal mask and ignored set.
 func forkExec(how forkMode, path string, args, env []string, dir string) (child, error) {
 	c := child{pidfd: -1, how: how}
+	if how.move {
+		return c, errCgroup // it does not
+	}
 	sys := &syscall.SysProcAttr{Setpgid: true}
 	if how.cgroup >= 0 {
 		sys.UseCgroupFD, sys.CgroupFD = true, how.cgroup
@@ -151,6 +175,9 @@ func forkExec(how forkMode, path string, args, env []string, dir string) (child,
 	attr := &syscall.ProcAttr{Dir: dir, Env: env, Files: []uintptr{0, 1, 2}, Sys: sys}
 	var err error
 	c.pid, err = syscall.ForkExec(path, args, attr)
+	if how.cgroup >= 0 && (err == unix.EACCES || err == unix.EBUSY || err == unix.EOPNOTSUPP || err == unix.ENODEV) {
+		err = fmt.Errorf("%w: %w", errCgroup, err) // or the execution's own, which the next try will tell
+	}
 	return c, err
 }
 

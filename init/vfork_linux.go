@@ -4,6 +4,7 @@ package pid1
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"syscall"
@@ -73,10 +74,10 @@ func newProgram(room int) *program {
 	return &program{calls: make([]call, 0, room), steps: make([]Step, 0, room)}
 }
 
-// add appends a call. The address of its arguments is good until there is no room for more: see store.
+// add appends a call. The address of its arguments is good until there is no room for more: see storeFrom.
 func (p *program) add(kind uintptr, nr uintptr, args ...uintptr) {
 	if len(p.calls) == cap(p.calls) {
-		panic("no room for another call") // store may have taken addresses
+		panic("no room for another call") // storeFrom may have taken addresses
 	}
 	c := call{nr: nr, kind: kind}
 	copy(c.args[:], args)
@@ -84,10 +85,9 @@ func (p *program) add(kind uintptr, nr uintptr, args ...uintptr) {
 	p.steps = append(p.steps, p.step)
 }
 
-// store has the result of the call that was added last put into the argument of one that will be, so many further on.
-func (p *program) store(further, argument int) {
-	at := len(p.calls) - 1
-	p.calls[at].store = uintptr(unsafe.Pointer(&p.calls[:at+further+1][at+further].args[argument]))
+// storeFrom has the result of one call put into the first argument of a later one, which need not have been added yet.
+func (p *program) storeFrom(from, to int) {
+	p.calls[from].store = uintptr(unsafe.Pointer(&p.calls[:to+1][to].args[0]))
 }
 
 // pointer returns the address of what v points to, which is kept.
@@ -148,7 +148,7 @@ func forkInherited(how forkMode, cfg *Config, path string, args, env []string) (
 	if how.clear {
 		l.args[argsFlags] = l.flags&^0xff | unix.CLONE_CLEAR_SIGHAND
 		l.args[argsExitSignal] = uint64(unix.SIGCHLD)
-		if how.cgroup >= 0 {
+		if how.cgroup >= 0 && !how.move {
 			l.args[argsFlags] |= unix.CLONE_INTO_CGROUP
 			l.args[argsCgroup] = uint64(how.cgroup)
 			l.size = sizeWithCgroup
@@ -158,15 +158,23 @@ func forkInherited(how forkMode, cfg *Config, path string, args, env []string) (
 	if !how.clear {
 		room = int(signals.RTMax)
 	}
-	p := newProgram(cfg.box.calls() + room + 8)
+	p := newProgram(cfg.box.calls() + room + 12)
+	ran := new(uint64)
+	if how.cgroup >= 0 {
+		p.enterCgroup(how, ran)
+	}
 	cfg.box.enter(p)
 	p.dispositions(in.Ignored, how.clear)
 	if err := p.execute(how, cfg, path, args, env); err != nil {
 		return child{}, err
 	}
 	l.calls = &p.calls[0]
+	dumpable, _ := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
 	cfg.box.assist(func() { vforkAway(l) })
 	runtime.KeepAlive(p)
+	if cfg.box != nil && dumpable == 1 { // the child may have changed what is the memory's
+		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
+	}
 	c := child{pid: int(l.pid), pidfd: int(l.pidfd), how: how}
 	if l.pid < 0 {
 		return child{}, &cloneError{syscall.Errno(-l.pid)}
@@ -179,17 +187,36 @@ func forkInherited(how forkMode, cfg *Config, path string, args, env []string) (
 			c.pidfd, _ = sys.PidfdOpen(c.pid) // not reaped before it is known
 		}
 	}
+	if how.cgroup >= 0 && *ran == 0 {
+		// If cgroup.kill was ever written in the cgroup of this process, Linux (6.18 for one) kills whoever is cloned from there into another at once.
+		c.dropPidfd()
+		reap.Discard(c.pid)
+		return child{}, fmt.Errorf("%w: it was killed there before it ran", errCgroup)
+	}
+	if l.failed == 0 && l.second == 0 && cfg.box.forks() {
+		// Somebody has killed the first child: this thread goes on, although the second one is there, and still uses what the list of calls points to. It
+		// ends with this process (see tie).
+		abandoned = append(abandoned, l, p)
+		c.dropPidfd()
+		reap.Discard(c.pid)
+		return child{}, &startError{StepClone, errOther}
+	}
 	if l.failed == 0 {
 		return c, nil
 	}
 	c.dropPidfd()
 	reap.Discard(c.pid)
 	at := (l.failed - uintptr(unsafe.Pointer(l.calls))) / unsafe.Sizeof(call{})
-	if step := p.steps[at]; step != "" {
+	if step := p.steps[at]; step == StepCgroup {
+		return child{}, fmt.Errorf("%w: %w", errCgroup, l.failure())
+	} else if step != "" {
 		return child{}, &startError{step, cfg.box.failure(l.failure())}
 	}
 	return child{}, l.failure()
 }
+
+// abandoned is the memory that a child may use which was not waited for.
+var abandoned []any
 
 // failure is what a call failed with.
 func (l *launch) failure() error {
@@ -204,6 +231,19 @@ func (c *child) dropPidfd() {
 		_ = unix.Close(c.pidfd)
 		c.pidfd = -1
 	}
+}
+
+// enterCgroup adds what puts the child into its cgroup, if the clone does not, and has it say that it runs.
+func (p *program) enterCgroup(how forkMode, ran *uint64) {
+	p.step = StepCgroup
+	p.add(mayCall, unix.SYS_GETPID)
+	p.calls[len(p.calls)-1].store = pointer(p, ran)
+	if !how.move {
+		return
+	}
+	p.add(mustCall, unix.SYS_OPENAT, uintptr(how.cgroup), p.text("cgroup.procs"), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	p.storeFrom(len(p.calls)-1, len(p.calls))
+	p.add(mustCall, unix.SYS_WRITE, 0, p.text("0"), 1) // itself
 }
 
 // dispositions adds what makes every disposition the default, or SIG_IGN where it was inherited so. If the clone has seen to the former, that is not

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,10 +34,11 @@ type Cgroup struct {
 
 const (
 	leafPrefix   = "finite-"
+	uniqueLength = 13                    // digits to the base of 36: any number of 64 bits, and hardly a name that somebody else chose
 	makeAttempts = 16                    // to make a directory that nobody takes for a stale one while it is not locked yet
 	staleLimit   = 20 * time.Millisecond // for the removal of stale ones, which the start of a command waits for
-	firstWait    = 50 * time.Microsecond // before looking again whether somebody is in it, and then twice as long each time
-	lastWait     = time.Second           // at most
+	firstWait    = time.Millisecond      // of looking again and again whether somebody is in it, and then the first pause, and then twice as long each time
+	lastWait     = 16 * time.Millisecond // at most
 	lastPause    = 10 * time.Millisecond // between attempts to remove what is empty
 	removeExtra  = 10 * time.Millisecond // for removing what is below, when no time is left to wait
 	maxNamed     = 8                     // processes that an error names
@@ -99,6 +102,9 @@ func (c *Cgroup) open() (err error) {
 	if c.dir, err = openat(c.parent, c.name, unix.O_RDONLY|unix.O_DIRECTORY); err == nil {
 		err = flock(c.dir)
 	}
+	if err == nil && !sameMount(c.parent, c.dir) {
+		return errMountedOver
+	}
 	if err == nil {
 		c.events, err = openat(c.dir, "cgroup.events", unix.O_RDONLY)
 	}
@@ -128,8 +134,8 @@ func flock(fd int) error {
 func leafName() string {
 	var now unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)
-	b := strconv.AppendInt([]byte(leafPrefix), int64(unix.Getpid()), 10)
-	return string(strconv.AppendInt(append(b, '-'), now.Nano(), 36))
+	unique := strconv.FormatInt(now.Nano(), 36)
+	return leafPrefix + strconv.Itoa(unix.Getpid()) + "-" + strings.Repeat("0", uniqueLength-len(unique)) + unique
 }
 
 // isLeafName reports whether a name is of the form that leafName returns.
@@ -137,7 +143,7 @@ func isLeafName(name string) bool {
 	name, ok := strings.CutPrefix(name, leafPrefix)
 	pid, unique, ok2 := strings.Cut(name, "-")
 	return ok && ok2 && pid != "" && strings.Trim(pid, "0123456789") == "" &&
-		unique != "" && strings.Trim(unique, "0123456789abcdefghijklmnopqrstuvwxyz") == ""
+		len(unique) == uniqueLength && strings.Trim(unique, "0123456789abcdefghijklmnopqrstuvwxyz") == ""
 }
 
 // FD returns a descriptor of its directory, for CLONE_INTO_CGROUP. It stays the Cgroup's.
@@ -148,16 +154,31 @@ func (c *Cgroup) Path() string { return c.path }
 
 // Kill sends SIGKILL to everybody in it and in those below it, also to who is being forked at that moment. It does not wait for their end.
 func (c *Cgroup) Kill() error {
-	for {
-		_, err := unix.Write(c.kill, []byte("1"))
-		switch err {
-		case nil, unix.ENODEV: // removed by somebody, so empty
-			return nil
-		case unix.EINTR:
-		default:
-			return fmt.Errorf("write %s/cgroup.kill: %w", c.path, err)
-		}
+	if c.holdsSelf() && !c.leave() {
+		return fmt.Errorf("%s: this process was moved into it", c.path)
 	}
+	err := writeStart(c.kill, []byte("1"))
+	if err == nil || err == unix.ENODEV { // removed by somebody, so empty
+		return nil
+	}
+	return fmt.Errorf("write %s/cgroup.kill: %w", c.path, err)
+}
+
+// leave moves this process to the cgroup above, where it came from.
+func (c *Cgroup) leave() bool {
+	procs, err := openat(c.parent, "cgroup.procs", unix.O_WRONLY)
+	if err != nil {
+		return false
+	}
+	defer sys.Close(procs)
+	return writeStart(procs, []byte("0")) == nil
+}
+
+// holdsSelf reports whether this process is in the cgroup, or below it: the command may have moved it there. PID 1 of a PID namespace is safe from its own
+// cgroup.kill; a subreaper is not.
+func (c *Cgroup) holdsSelf() bool {
+	text, err := readAll(ownCgroupFile, make([]byte, firstRead))
+	return err == nil && slices.Contains(strings.Split(parseOwnCgroups(text).unified, "/"), c.name)
 }
 
 // Populated reports whether anybody is in it or in those below it. Zombies do not count.
@@ -203,23 +224,21 @@ func keyed(b []byte, key string) (int, bool) {
 // cgroup.events changes (POLLPRI), but holds that back for 10 to 20 ms after it last did; so this also looks by itself, first soon and
 // then less and less often.
 func (c *Cgroup) WaitEmpty(limit time.Duration) bool {
-	var begin time.Time
-	for wait := firstWait; ; wait = min(2*wait, lastWait) {
+	begin := time.Now()
+	for wait := firstWait; ; {
 		is, err := c.Populated()
 		if err != nil || !is {
 			return err == nil
 		}
-		if begin.IsZero() {
-			begin = time.Now()
-		}
-		left := limit - time.Since(begin)
-		if left <= 0 {
+		switch passed := time.Since(begin); {
+		case passed >= limit:
 			return false
-		}
-		timeout := unix.NsecToTimespec(int64(min(wait, left)))
-		_, err = unix.Ppoll([]unix.PollFd{{Fd: int32(c.events), Events: unix.POLLPRI}}, &timeout, nil)
-		if err != nil && err != unix.EINTR {
-			time.Sleep(min(wait, left)) // refused by a filter
+		case passed < firstWait:
+			sys.Yield()
+			runtime.Gosched()
+		default:
+			time.Sleep(min(wait, limit-passed))
+			wait = min(2*wait, lastWait)
 		}
 	}
 }
@@ -301,6 +320,9 @@ func (c *Cgroup) Remove(limit time.Duration) error {
 	err := unix.Unlinkat(c.parent, c.name, unix.AT_REMOVEDIR)
 	if !isInUse(err) {
 		return c.removed(err)
+	}
+	if c.holdsSelf() {
+		c.leave()
 	}
 	begin := time.Now()
 	for pause := firstWait; ; pause = min(2*pause, lastPause) {

@@ -57,6 +57,27 @@ func identity(dir int, name string) (inode, mount uint64, err error) {
 	return st.Ino, mount, nil
 }
 
+// sameMount reports whether two directories are reached through the same mount, as far as the kernel tells.
+func sameMount(a, b int) bool {
+	_, first, err1 := identity(a, "")
+	_, second, err2 := identity(b, "")
+	return err1 == nil && err2 == nil && first == second
+}
+
+// writeStart is pwrite(2) at the start of a file that takes what is written as one command.
+func writeStart(fd int, p []byte) error {
+	for {
+		_, _, errno := unix.RawSyscall6(unix.SYS_PWRITE64, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0)
+		switch errno {
+		case 0:
+			return nil
+		case unix.EINTR:
+		default:
+			return errno
+		}
+	}
+}
+
 // What pidfd_info of linux/pidfd.h needs.
 const (
 	pidfdGetInfo      = 0xC040FF0B // PIDFD_GET_INFO with the structure's first size, 64 bytes

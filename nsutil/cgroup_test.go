@@ -310,14 +310,14 @@ func TestCgroupStale(t *testing.T) {
 	mkdirs(t, living.Path()+"/a")
 	var stale, others []string
 	for i := range 3 { // made by hand: another crashed() would remove them
-		stale = append(stale, parent+"/finite-"+strconv.Itoa(i)+"-stale")
+		stale = append(stale, parent+"/finite-"+strconv.Itoa(i)+"-00000000stale")
 	}
 	mkdirs(t, stale...)
 	mkdirs(t, stale[1]+"/a/b/c", stale[1]+"/d")
 	populated := parent + "/finite-7-populated"
 	mkdirs(t, populated+"/a/b", populated+"/c")
 	cmd := sleeperIn(t, populated+"/a/b")
-	for _, name := range []string{"finite", "finite-", "finite-x-y", "finite-1", "finite-1-", "finite-1-A", "xfinite-1-a", "other"} {
+	for _, name := range []string{"finite", "finite-", "finite-x-y", "finite-1", "finite-1-", "finite-1-00000000STALE", "finite-1-stale", "xfinite-1-00000000stale", "other"} {
 		others = append(others, parent+"/"+name)
 	}
 	mkdirs(t, others...)
@@ -424,7 +424,7 @@ func TestCgroupTaken(t *testing.T) {
 	if err := flock(another); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"finite-1-a", "finite-1-removed"} {
+	for _, name := range []string{"finite-1-000000000000a", "finite-1-000000removed"} {
 		c := &Cgroup{parent: up, name: name, dir: -1, kill: -1, events: -1}
 		err := c.open()
 		c.parent = -1
@@ -455,10 +455,10 @@ func TestIsLeafName(t *testing.T) {
 	if name := leafName(); !isLeafName(name) || !strings.HasPrefix(name, "finite-"+strconv.Itoa(os.Getpid())+"-") {
 		t.Errorf("leafName() = %q", name)
 	}
-	if !isLeafName("finite-1-0az9") {
-		t.Error("finite-1-0az9 is none")
+	if !isLeafName("finite-1-0az90az90az90") {
+		t.Error("finite-1-0az90az90az90 is none")
 	}
-	for _, name := range []string{"", "finite", "finite-", "finite-1", "finite-1-", "finite--a", "finite-x-a", "finite-1-A", "finite-1-a-b", "Finite-1-a", "1-a"} {
+	for _, name := range []string{"", "finite", "finite-", "finite-1", "finite-1-", "finite--a", "finite-x-0az90az90az90", "finite-1-0AZ90az90az90", "finite-1-0az90az-0az90", "Finite-1-0az90az90az90", "1-0az90az90az90", "finite-1-prod"} {
 		if isLeafName(name) {
 			t.Errorf("%q is one", name)
 		}

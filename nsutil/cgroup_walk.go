@@ -32,8 +32,8 @@ func removeIfStale(up int, name string, until time.Time) {
 		return
 	}
 	defer sys.Close(fd)
-	if flock(fd) != nil {
-		return // it has an owner
+	if flock(fd) != nil || !sameMount(up, fd) {
+		return // it has an owner, or is another's that was mounted there
 	}
 	if !isInUse(unix.Unlinkat(up, name, unix.AT_REMOVEDIR)) {
 		return

@@ -91,7 +91,7 @@ type NamespaceFile struct {
 }
 
 // SplitJoin splits what names namespaces to join: PID, PID:LIST, or the path of a file such as /proc/PID/ns/net, or one that such a file was bound to. path is
-// empty for the former two, and kinds is 0 where there is no list: all of them.
+// empty for the former two, and kinds is 0 where there is no list: all but the time namespace, which a program with threads cannot join.
 func SplitJoin(target string) (pid int, kinds Namespaces, path string, err error) {
 	number, list, hasList := strings.Cut(target, ":")
 	isNumber := strings.Trim(number, "0123456789") == ""
@@ -133,7 +133,7 @@ func OpenNamespaces(target string) ([]NamespaceFile, error) {
 	defer func() { _ = unix.Close(proc) }()
 	var files []NamespaceFile
 	for _, row := range namespaceTable {
-		if kinds != 0 && !kinds.Has(row.kind) {
+		if kinds != 0 && !kinds.Has(row.kind) || kinds == 0 && row.kind == TimeNamespace {
 			continue
 		}
 		fd, err := unix.Openat(proc, "ns/"+row.file, unix.O_RDONLY|unix.O_CLOEXEC, 0)

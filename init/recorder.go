@@ -1,0 +1,149 @@
+package pid1
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// recorder keeps the report and the state file up to date, in a goroutine of its own: a file system that is slow, or a reader that does not read, must
+// not hold supervision up. add and close are the owner's.
+type recorder struct {
+	files []*recordFile
+	queue chan snapshot
+	idle  chan struct{} // closed when the goroutine has ended
+
+	mu     sync.Mutex
+	unsaid []error         // failures, each text once
+	said   map[string]bool // texts
+}
+
+// recordLimit is the most that a record which cannot be written delays the end.
+const recordLimit = 500 * time.Millisecond
+
+// newRecorder opens what is to be written. It returns nil for nothing.
+func newRecorder(cfg *Config) (*recorder, error) {
+	if cfg.Report == "" && cfg.StateFile == "" {
+		return nil, nil
+	}
+	r := &recorder{said: make(map[string]bool)}
+	for _, want := range []struct {
+		field, target string
+		render        func(*snapshot, int) []byte
+	}{
+		{"Report", cfg.Report, func(s *snapshot, limit int) []byte { return newReport(s).encode(limit) }},
+		{"StateFile", cfg.StateFile, func(s *snapshot, _ int) []byte { return renderState(s) }},
+	} {
+		if want.target == "" {
+			continue
+		}
+		f, err := openRecord(want.target)
+		if err != nil {
+			r.closeFiles()
+			return nil, &UsageError{want.field, want.target, err.Error()}
+		}
+		f.render = want.render
+		r.files = append(r.files, f)
+	}
+	return r, nil
+}
+
+// add has a snapshot written. If the last ones were not yet, they are out of date, and this one takes their place.
+func (r *recorder) add(s snapshot) {
+	if r == nil {
+		return
+	}
+	if r.queue == nil {
+		r.start()
+	}
+	for {
+		select {
+		case r.queue <- s:
+			return
+		default:
+		}
+		select {
+		case <-r.queue:
+		default:
+		}
+	}
+}
+
+func (r *recorder) start() {
+	r.queue, r.idle = make(chan snapshot, 1), make(chan struct{})
+	go func() {
+		defer close(r.idle)
+		for s := range r.queue {
+			r.write(&s)
+		}
+	}()
+}
+
+// write writes to every file. A mistake in that does not end the process.
+func (r *recorder) write(s *snapshot) {
+	defer func() {
+		if v := recover(); v != nil {
+			r.fail(fmt.Errorf("cannot write a record: internal error: %v", v))
+		}
+	}()
+	for _, f := range r.files {
+		limit := f.limit
+		err := f.write(f.render(s, limit))
+		if f.limit != limit { // it was found out just now
+			err = f.write(f.render(s, f.limit))
+		}
+		if err != nil {
+			r.fail(fmt.Errorf("cannot write %s: %w", f.target, err))
+		}
+	}
+}
+
+func (r *recorder) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.said[err.Error()] {
+		r.said[err.Error()] = true
+		r.unsaid = append(r.unsaid, err)
+	}
+}
+
+// failures returns those since it was called last.
+func (r *recorder) failures() []error {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	errs := r.unsaid
+	r.unsaid = nil
+	return errs
+}
+
+var errRecordSlow = errors.New("cannot write a record: it takes too long")
+
+// close waits for what is queued, for recordLimit at most, and closes the files.
+func (r *recorder) close() {
+	if r == nil {
+		return
+	}
+	if r.queue != nil {
+		close(r.queue)
+		r.queue = nil
+		limit := time.NewTimer(recordLimit)
+		defer limit.Stop()
+		select {
+		case <-r.idle:
+		case <-limit.C:
+			r.fail(errRecordSlow)
+			return // the goroutine keeps the files
+		}
+	}
+	r.closeFiles()
+}
+
+func (r *recorder) closeFiles() {
+	for _, f := range r.files {
+		f.close()
+	}
+}

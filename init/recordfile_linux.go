@@ -1,0 +1,218 @@
+package pid1
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/signals"
+)
+
+// inPlaceLimit is how long a report is at most in a file that was mounted into the container for it: /dev/termination-log is read up to there.
+const inPlaceLimit = 4096
+
+// recordFile is a file that always holds the last state, whole. It belongs to the directory that it was opened in, wherever that is moved and whatever is put
+// in its place: the descriptor of the directory is kept, and no symbolic link is followed in it.
+type recordFile struct {
+	target string // as it was given
+	limit  int    // bytes; 0: none
+	render func(*snapshot, int) []byte
+
+	kind  recordKind
+	dir   int // of its directory; -1: there is none
+	name  string
+	fd    int
+	mode  uint32
+	size  int // of what is in it
+	count int // of temporary files
+}
+
+// recordKind is how a state takes the place of the last one.
+type recordKind uint8
+
+const (
+	byRename recordKind = iota // a new file takes its place (rename(2)), so that whoever reads it finds one or the other
+	inPlace                    // it is written over: a mount point, or its directory cannot be written to
+	asStream                   // it is written behind the last one, each in a line: a pipe, a socket, a terminal
+)
+
+// openRecord opens a path, or fd:N, a descriptor that the command does not get.
+func openRecord(target string) (*recordFile, error) {
+	f := &recordFile{target: target, dir: -1, fd: -1}
+	if number, ok := strings.CutPrefix(target, "fd:"); ok {
+		n, err := strconv.ParseUint(number, 10, 20)
+		if err != nil {
+			return nil, errors.New("not the number of a descriptor")
+		}
+		f.fd = int(n)
+		unix.CloseOnExec(f.fd)
+	} else if err := f.openPath(target); err != nil {
+		f.close()
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(f.fd, &st); err != nil {
+		return nil, err
+	}
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		f.kind = asStream
+	case f.dir < 0:
+		f.kind = inPlace
+	case f.isMountPoint():
+		f.kind, f.limit = inPlace, inPlaceLimit
+	}
+	f.mode, f.size = st.Mode&0o777, int(st.Size)
+	return f, nil
+}
+
+func (f *recordFile) openPath(target string) (err error) {
+	dir, name := path.Split(target)
+	switch {
+	case name == "" || name == "." || name == "..":
+		return errors.New("not the name of a file")
+	case dir == "":
+		dir = "."
+	}
+	f.name = name
+	if f.dir, err = unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return err
+	}
+	// O_NONBLOCK: a FIFO that nobody reads is an error (ENXIO), not a reason to wait.
+	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_NOFOLLOW | unix.O_NOCTTY | unix.O_NONBLOCK | unix.O_CLOEXEC
+	if f.fd, err = unix.Openat(f.dir, name, flags, 0o644); err == unix.ELOOP {
+		return errors.New("a symbolic link, which is not followed")
+	}
+	return err
+}
+
+// isMountPoint reports whether the file is mounted where it is (statx(2), STATX_MNT_ID, Linux 5.8). Before, the first rename tells.
+func (f *recordFile) isMountPoint() bool {
+	var dir, file unix.Statx_t
+	err1 := unix.Statx(f.dir, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &dir)
+	err2 := unix.Statx(f.fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &file)
+	return err1 == nil && err2 == nil && dir.Mask&file.Mask&unix.STATX_MNT_ID != 0 && dir.Mnt_id != file.Mnt_id
+}
+
+func (f *recordFile) close() {
+	if f.dir >= 0 {
+		_ = unix.Close(f.dir)
+	}
+	if f.fd >= 0 {
+		_ = unix.Close(f.fd)
+	}
+	f.dir, f.fd = -1, -1
+}
+
+// write makes text the content.
+func (f *recordFile) write(text []byte) error {
+	switch f.kind {
+	case asStream:
+		return writeStream(f.fd, text)
+	case inPlace:
+		return f.writeOver(text)
+	}
+	err := f.replace(text)
+	if err == nil {
+		return nil
+	}
+	if err == unix.EBUSY { // a mount point, for which the limit is another
+		f.kind, f.limit = inPlace, inPlaceLimit
+		return nil
+	}
+	if over := f.writeOver(text); over != nil {
+		return err
+	}
+	switch err {
+	case unix.EACCES, unix.EPERM, unix.EROFS, unix.EMFILE, unix.ENFILE:
+		return nil // its place can be written to, if nothing can be made beside it
+	}
+	return err
+}
+
+// replace writes a new file beside the old one and renames it.
+func (f *recordFile) replace(text []byte) error {
+	f.count++
+	temporary := fmt.Sprintf(".%s.%d-%d", f.name[:min(len(f.name), 200)], unix.Getpid(), f.count)
+	fd, err := unix.Openat(f.dir, temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	if err = writeFile(fd, text); err == nil {
+		if err = unix.Fchmod(fd, f.mode); err == nil {
+			err = unix.Renameat(f.dir, temporary, f.dir, f.name)
+		}
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		_ = unix.Unlinkat(f.dir, temporary, 0)
+		return err
+	}
+	_ = unix.Close(f.fd)
+	f.fd, f.size = fd, len(text)
+	return nil
+}
+
+// writeOver writes text over what is there: by one write, which pads it to the length of the old one, and only then makes the file shorter. Whoever reads in between,
+// and whoever reads after a SIGKILL in between, finds a whole object.
+func (f *recordFile) writeOver(text []byte) error {
+	padded := text
+	for len(padded) < f.size && len(padded) < 1<<20 {
+		padded = append(padded, '\n')
+	}
+	n, err := unix.Pwrite(f.fd, padded, 0)
+	for err == unix.EINTR {
+		n, err = unix.Pwrite(f.fd, padded, 0)
+	}
+	if err == nil && n < len(text) {
+		err = unix.ENOSPC
+	}
+	if err != nil {
+		return err
+	}
+	f.size = len(text)
+	return unix.Ftruncate(f.fd, int64(len(text)))
+}
+
+func writeFile(fd int, text []byte) error {
+	for len(text) > 0 {
+		n, err := unix.Write(fd, text)
+		if err != nil && err != unix.EINTR {
+			return err
+		}
+		text = text[max(n, 0):]
+	}
+	return nil
+}
+
+// writeStream writes to a reader that may be slow or gone, for recordLimit at most. It waits in Go: a write that blocked would keep a thread.
+func writeStream(fd int, text []byte) error {
+	const chunk = 4096 // what poll(2) says is ready takes as much (pipe(7), PIPE_BUF)
+	for begin := time.Now(); len(text) > 0; {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 0)
+		if err == nil && n == 0 {
+			if time.Since(begin) > recordLimit {
+				return errors.New("nobody reads it")
+			}
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		err = signals.Shielded(func() (err error) {
+			n, err = unix.Write(fd, text[:min(len(text), chunk)])
+			return err
+		})
+		switch err {
+		case nil:
+			text = text[n:]
+		case unix.EINTR, unix.EAGAIN:
+		default:
+			return err
+		}
+	}
+	return nil
+}

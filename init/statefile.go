@@ -1,0 +1,28 @@
+package pid1
+
+import (
+	"encoding/json"
+	"os"
+	"strconv"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// renderState renders a snapshot as the State of the OCI runtime-spec. Its status is running from the start to the end of the command's tree, and stopped
+// then; to create and to start are one step here.
+func renderState(s *snapshot) []byte {
+	state := specs.State{Version: specs.Version, ID: "finite-" + strconv.Itoa(unix.Getpid()), Status: specs.StateRunning, Pid: s.result.PID, Bundle: s.dir}
+	if state.Bundle == "" {
+		state.Bundle, _ = os.Getwd()
+	}
+	if s.state == reportEnded {
+		state.Status = specs.StateStopped
+		state.Annotations = map[string]string{"finite.cause": string(s.result.Cause.Kind), "finite.exit_status": strconv.Itoa(s.result.ExitStatus)}
+	}
+	text, err := json.Marshal(state)
+	if err != nil { // there is nothing in it that cannot be encoded
+		return nil
+	}
+	return append(text, '\n')
+}

@@ -1,0 +1,709 @@
+package integration
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// cgroupMount is a line of /proc/self/mountinfo.
+type cgroupMount struct{ point, kind, options string }
+
+// cgroupMounts lists where cgroups are mounted and can be written to.
+func cgroupMounts(t *testing.T) []cgroupMount {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mounts []cgroupMount
+	for line := range strings.Lines(string(text)) {
+		left, right, _ := strings.Cut(line, " - ") // proc_pid_mountinfo(5)
+		l, r := strings.Fields(left), strings.Fields(right)
+		if len(l) > 5 && len(r) > 2 && strings.HasPrefix(r[0], "cgroup") && strings.HasPrefix(l[5], "rw") {
+			mounts = append(mounts, cgroupMount{l[4], r[0], r[2]})
+		}
+	}
+	return mounts
+}
+
+// unified returns where cgroup2 is mounted.
+func unified(t *testing.T) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		missing(t, "needs root to make cgroups")
+	}
+	for _, m := range cgroupMounts(t) {
+		if m.kind == "cgroup2" {
+			return m.point
+		}
+	}
+	missing(t, "needs a writable cgroup2 mount")
+	return ""
+}
+
+var cgroupNumber atomic.Int32
+
+// makeCgroup makes a cgroup at the top of a hierarchy, which is removed with all in it at the test's end.
+func makeCgroup(t *testing.T, mount string) string {
+	t.Helper()
+	dir := filepath.Join(mount, fmt.Sprintf("finitetest-%d-%d", os.Getpid(), cgroupNumber.Add(1)))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		missing(t, "cannot make a cgroup: %v", err)
+	}
+	t.Cleanup(func() { clearCgroup(t, dir) })
+	return dir
+}
+
+// room makes a cgroup v2 that finite is to run in.
+func room(t *testing.T) string {
+	t.Helper()
+	dir := makeCgroup(t, unified(t))
+	if _, err := os.Stat(filepath.Join(dir, "cgroup.kill")); err != nil {
+		missing(t, "needs Linux 5.14: %v", err)
+	}
+	return dir
+}
+
+// clearCgroup kills who is in a cgroup and below, and removes all of it.
+func clearCgroup(t *testing.T, dir string) {
+	_ = os.WriteFile(filepath.Join(dir, "cgroup.freeze"), []byte("0"), 0)
+	var err error
+	for begin := time.Now(); time.Since(begin) < patience; {
+		var dirs []string
+		_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
+				dirs = append(dirs, path)
+			}
+			return nil
+		})
+		for _, d := range slices.Backward(dirs) {
+			if e := unix.Rmdir(d); e != nil && e != unix.ENOENT {
+				err = e
+				for _, pid := range procs(d) {
+					_ = unix.Kill(pid, unix.SIGKILL)
+				}
+			}
+		}
+		if _, e := os.Stat(dir); errors.Is(e, os.ErrNotExist) {
+			return
+		}
+	}
+	t.Errorf("%s is left: %v", dir, err)
+}
+
+// procs lists who is in one cgroup.
+func procs(dir string) []int {
+	var pids []int
+	text, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	for _, word := range strings.Fields(string(text)) {
+		if pid, _ := strconv.Atoi(word); pid > 0 {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// within has a cage, and so finite, started in a cgroup v2.
+func within(t *testing.T, dir string) func(*exec.Cmd) {
+	t.Helper()
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return func(cmd *exec.Cmd) { cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(f.Fd()) }
+}
+
+// delegate lets uid 65534 make cgroups in dir, and move processes about in it (cgroups(7), "Delegation").
+func delegate(t *testing.T, dir string) {
+	t.Helper()
+	for _, file := range []string{"", "cgroup.procs"} {
+		if err := os.Chown(filepath.Join(dir, file), 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// leaves lists what finite has made in a cgroup.
+func leaves(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, e := range entries {
+		if e.IsDir() && strings.HasPrefix(e.Name(), "finite-") {
+			found = append(found, filepath.Join(dir, e.Name()))
+		}
+	}
+	return found
+}
+
+func wantNoLeaf(t *testing.T, dir string) {
+	t.Helper()
+	if left := leaves(t, dir); len(left) > 0 {
+		t.Errorf("cgroups are left: %v", left)
+	}
+}
+
+// startIn runs finite with args in a new cage, in the cgroup dir.
+func startIn(t *testing.T, dir string, m mode, args ...string) *cage {
+	t.Helper()
+	if m == asNobody {
+		delegate(t, dir)
+	}
+	return startSpec(t, cageSpec{Mode: m, Args: append([]string{finiteBin}, args...)}, within(t, dir))
+}
+
+// ownLeaf is the beginning of a script whose $1 is finite's cgroup: it sets $leaf.
+const ownLeaf = `leaf=$1/$(sed -n 's,^0::.*/,,p' /proc/self/cgroup); `
+
+// The command runs in a cgroup of its own, which is gone when finite is, however that came about.
+func TestCommandHasItsOwnCgroup(t *testing.T) {
+	const deaf = `trap "" TERM; `
+	tree := script(t, "tree.pl")
+	for _, tt := range []struct {
+		name    string
+		options []string
+		script  string
+		stop    bool // SIGTERM when it is ready
+		status  int
+	}{
+		{"exit", []string{"-t", "1h"}, `echo ready; exit 7`, false, 7},
+		{"required", []string{"--cgroup", "require"}, `echo ready; exit 7`, false, 7},
+		{"stop", []string{"--stop-grace", "1h"}, `echo ready; exec sleep 1000`, true, 143},
+		{"deadline", []string{"-t", "1s"}, `echo ready; exec sleep 1000`, false, 124},
+		{"escapees", []string{"-t", "1s", "-k", "200ms"}, deaf + `exec perl ` + tree + ` MARK 50 4`, false, 124},
+		{"escapees at once", []string{"-t", "1s", "-k", "0"}, deaf + `exec perl ` + tree + ` MARK 50 4`, false, 124},
+		{"deep", []string{"--stop-grace", "100ms"}, deaf + `mkdir -p $leaf/a/b/c $leaf/d
+for d in $leaf/a/b/c $leaf/a/b $leaf/a $leaf/d; do setsid sh -c 'echo $$ >'$d'/cgroup.procs; echo in >&3; exec sleep 1000' 3>&1 & done | head -n 4
+echo ready; while :; do sleep 1000; done`, true, 137},
+		{"empty ones below", []string{"-t", "1h"}, `mkdir -p $leaf/a/b/c $leaf/d/e; echo ready; exit 2`, false, 2},
+		{"leftovers are terminated", []string{"-t", "1h"}, `setsid sleep 1000 & echo ready; exit 4`, false, 4},
+		{"leftovers are killed", []string{"-t", "1h", "--leftovers", "kill"}, deaf + `setsid sleep 1000 & echo ready; exit 4`, false, 4},
+		{"leftovers are waited for", []string{"-t", "1h", "--leftovers", "wait"}, `setsid sleep 0.2 & echo ready; exit 4`, false, 4},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			forModes(t, allModes, func(t *testing.T, m mode) {
+				dir := room(t)
+				args := append(tt.options, "--", "sh", "-c", ownLeaf+`echo "in $leaf"; `+tt.script, "sh", dir)
+				c := startIn(t, dir, m, args...)
+				c.stdout.await(t, "ready")
+				if tt.stop {
+					if n := len(leaves(t, dir)); n != 1 {
+						t.Errorf("%d cgroups while it runs, want 1", n)
+					}
+					c.signal(unix.SIGTERM)
+				}
+				r := c.wait()
+				r.want(t, tt.status)
+				if !strings.HasPrefix(r.stdout, "in "+dir+"/finite-") {
+					t.Errorf("stdout %q: it is not in a cgroup of its own", r.stdout)
+				}
+				if strings.Contains(r.stderr, "gave up") || strings.Contains(r.stderr, "cgroup") {
+					t.Errorf("stderr: %s", r.stderr)
+				}
+				wantNoLeaf(t, dir)
+			})
+		})
+	}
+	for _, tt := range []struct {
+		name    string
+		options []string
+	}{
+		{"off", []string{"--cgroup", "off", "-t", "1h"}},
+		{"no ending is foreseen", nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			forModes(t, allModes, func(t *testing.T, m mode) {
+				dir := room(t)
+				r := startIn(t, dir, m, append(tt.options, "--", "sh", "-c", ownLeaf+`echo "in $leaf"`, "sh", filepath.Dir(dir))...).wait()
+				r.want(t, 0)
+				if want := "in " + dir + "\n"; r.stdout != want || r.stderr != "" {
+					t.Errorf("stdout %q, want %q; stderr %q", r.stdout, want, r.stderr)
+				}
+			})
+		})
+	}
+}
+
+// A command that cannot be started leaves no cgroup.
+func TestNoCgroupAfterAFailedStart(t *testing.T) {
+	for command, status := range map[string]int{"no-such-command": 127, "/no/such": 127, "/etc/passwd": 126} {
+		for _, option := range []string{"auto", "require"} {
+			forModes(t, allModes, func(t *testing.T, m mode) {
+				dir := room(t)
+				r := startIn(t, dir, m, "--cgroup", option, "-t", "1h", "--", command).wait()
+				r.want(t, status)
+				if strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, "cannot run") {
+					t.Errorf("stderr: %q", r.stderr)
+				}
+				wantNoLeaf(t, dir)
+			})
+		}
+	}
+}
+
+// What is left alone goes on, in the cgroup, which the next one in the same place removes when nobody is in it any more.
+func TestCgroupOfWhatIsLeft(t *testing.T) {
+	forModes(t, []mode{asSubreaper, asNobody}, func(t *testing.T, m mode) {
+		dir := room(t)
+		r := startIn(t, dir, m, "--leftovers", "leave", "-t", "1h", "--", "true").wait()
+		r.want(t, 0)
+		wantNoLeaf(t, dir)
+		r = startIn(t, dir, m, "--leftovers", "leave", "-t", "1h", "--", "sh", "-c",
+			`setsid sleep 1000 & until grep -q sleep /proc/$!/comm; do :; done; exit 4`).wait()
+		if r.status != 4 || r.stderr != "" || len(r.left) != 1 || !strings.Contains(r.left[0], "(sleep)") {
+			t.Errorf("status %d, left %v, stderr %q; want 4 and the sleep", r.status, r.left, r.stderr)
+		}
+		left := leaves(t, dir)
+		if len(left) != 1 {
+			t.Fatalf("cgroups: %v, want 1", left)
+		}
+		awaitEmpty(t, left[0]) // the cage took the sleep with it
+		startIn(t, dir, m, "-t", "1h", "--", "true").wait().want(t, 0)
+		wantNoLeaf(t, dir)
+	})
+}
+
+// awaitEmpty waits until nobody is in a cgroup v2 and those below.
+func awaitEmpty(t *testing.T, dir string) {
+	t.Helper()
+	for begin := time.Now(); time.Since(begin) < patience; {
+		text, err := os.ReadFile(filepath.Join(dir, "cgroup.events"))
+		if err != nil || strings.Contains(string(text), "populated 0") {
+			return
+		}
+	}
+	t.Fatalf("somebody is still in %s", dir)
+}
+
+// sleeperIn starts a process in a cgroup v2 that has nothing to do with any finite. It is killed with the test.
+func sleeperIn(t *testing.T, dir string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("sleep", "1000")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	within(t, dir)(cmd)
+	if err := startLocked(cmd); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd
+}
+
+// finite is killed: its cgroup stays, and whoever is in it. The next one in the same place removes it when it is empty, and not before.
+func TestCgroupOfAKilledFinite(t *testing.T) {
+	forModes(t, allModes, func(t *testing.T, m mode) {
+		dir := room(t)
+		c := startIn(t, dir, m, "-t", "1h", "--", "sh", "-c", ownLeaf+`mkdir -p $leaf/a/b; echo ready; exec sleep 1000`, "sh", dir)
+		c.stdout.await(t, "ready")
+		c.signal(unix.SIGKILL)
+		c.wait()
+		left := leaves(t, dir)
+		if len(left) != 1 {
+			t.Fatalf("cgroups: %v, want 1", left)
+		}
+		somebody := sleeperIn(t, filepath.Join(left[0], "a"))
+		for range 2 {
+			startIn(t, dir, m, "-t", "1h", "--", "true").wait().want(t, 0)
+			if now := leaves(t, dir); !slices.Equal(now, left) || !slices.Contains(procs(filepath.Join(left[0], "a")), somebody.Process.Pid) {
+				t.Fatalf("cgroups: %v, with %v; want %v, with %d", now, procs(filepath.Join(left[0], "a")), left, somebody.Process.Pid)
+			}
+		}
+		_ = somebody.Process.Kill()
+		_ = somebody.Wait()
+		awaitEmpty(t, left[0])
+		startIn(t, dir, m, "-t", "1h", "--", "true").wait().want(t, 0)
+		wantNoLeaf(t, dir)
+	})
+}
+
+// Seed row 6: a process that was moved to another cgroup used to escape a kill, or a wait, that goes by cgroup. The cgroup is a fast
+// path here, never the boundary.
+func TestSeedRow6MovedToAnotherCgroup(t *testing.T) {
+	needCommand(t, "perl")
+	// Everybody moves, the command included; or nobody but the others, one of whom is far down.
+	const away = `use POSIX qw(setsid); $| = 1; $SIG{TERM} = "IGNORE"; my ($to, $all) = @ARGV; pipe my $up, my $down;
+sub away { open my $f, ">", "$to/cgroup.procs" or die $!; syswrite $f, "0" or die $! }
+away() if $all;
+for (1 .. 20) { next if fork; setsid(); exit if fork; away(); syswrite $down, "x"; sleep 1000 while 1 }
+sysread $up, my $c, 1 for 1 .. 20; print "ready\n"; sleep 1000 while 1`
+	for _, all := range []string{"", "all"} {
+		for name, options := range map[string][]string{
+			"deadline": {"-t", "1s", "-k", "100ms"}, "deadline, at once": {"-t", "1s", "-k", "0"}, "stop": {"--stop-grace", "100ms", "-t", "1h"},
+		} {
+			t.Run(name+" "+all, func(t *testing.T) {
+				forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
+					dir, other := room(t), room(t)
+					c := startIn(t, dir, m, append(options, "--", "perl", "-e", away, other, all)...)
+					c.stdout.await(t, "ready")
+					status := 124
+					if name == "stop" {
+						status = 137
+						if n := len(procs(other)); n < 20 { // who forks for another to get away may be there for a moment
+							t.Errorf("%d processes have moved, want 20", n)
+						}
+						c.signal(unix.SIGTERM)
+					}
+					r := c.wait()
+					r.want(t, status)
+					if left := procs(other); len(left) > 0 {
+						t.Errorf("left in the other cgroup: %v", left)
+					}
+					if strings.Contains(r.stderr, "gave up") {
+						t.Errorf("stderr: %s", r.stderr)
+					}
+					wantNoLeaf(t, dir)
+				})
+			})
+		}
+	}
+	// The command itself ends, and what moved is what it leaves.
+	for _, policy := range []string{"terminate", "kill"} {
+		t.Run("leftovers "+policy, func(t *testing.T) {
+			forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
+				dir, other := room(t), room(t)
+				r := startIn(t, dir, m, "-t", "1h", "-k", "100ms", "--leftovers", policy, "--", "sh", "-c",
+					`trap "" TERM; echo $$ >"$1/cgroup.procs"; setsid sleep 1000 & exit 4`, "sh", other).wait()
+				r.want(t, 4)
+				if !strings.Contains(r.stderr, "killed 1 process") {
+					t.Errorf("stderr: %s", r.stderr)
+				}
+				wantNoLeaf(t, dir)
+			})
+		})
+	}
+}
+
+// Whoever was moved into the command's cgroup belongs to the tree, wherever he descends from: finite waits for his end, and sees to it.
+func TestStrangerInTheCgroup(t *testing.T) {
+	// The stranger is a sibling of finite.
+	for _, tt := range []struct {
+		name     string
+		stranger string // what it is
+		options  string
+		command  string // which moves it
+		status   string
+		ended    string // the stranger's status
+	}{
+		{"asked to end", "sleep 1000", "-t 1h", "exit 5", "5", "143"},
+		{"deaf", `trap "" TERM; while :; do sleep 1000; done`, "-t 1h -k 200ms", "exit 5", "5", "137"},
+		{"killed", "sleep 1000", "-t 1h --leftovers kill", "exit 5", "5", "137"},
+		{"deadline", `trap "" TERM; while :; do sleep 1000; done`, "-t 500ms -k 0", "exec sleep 1000", "124", "137"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := room(t)
+			const outer = `sh -c "$4" & stranger=$!
+"$1" $3 -- sh -c '` + ownLeaf + `echo $2 >$leaf/cgroup.procs; '"$5" sh "$2" $stranger
+echo "finite $?"; wait $stranger; echo "stranger $?"; wait`
+			r := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{
+				"/bin/sh", "-c", outer, "sh", finiteBin, dir, tt.options, tt.stranger, tt.command,
+			}}, within(t, dir)).wait()
+			if want := "finite " + tt.status + "\nstranger " + tt.ended + "\n"; r.stdout != want {
+				t.Errorf("stdout %q, want %q\nstderr: %s", r.stdout, want, r.stderr)
+			}
+			wantNoLeaf(t, dir)
+		})
+	}
+	// One from outside the PID namespace has no number here. The kill reaches him.
+	for _, options := range [][]string{{"-t", "1s", "-k", "0"}, {"--stop-grace", "100ms"}} {
+		forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
+			dir := room(t)
+			c := startIn(t, dir, m, append(options, "--", "sh", "-c", `trap "" TERM; echo ready; while :; do sleep 1000; done`)...)
+			c.stdout.await(t, "ready")
+			somebody := sleeperIn(t, leaves(t, dir)[0])
+			status := 124
+			if options[0] != "-t" {
+				status = 137
+				c.signal(unix.SIGTERM)
+			}
+			c.wait().want(t, status)
+			if err := somebody.Wait(); err == nil || err.Error() != "signal: killed" {
+				t.Errorf("the stranger ended with %v", err)
+			}
+			wantNoLeaf(t, dir)
+		})
+	}
+}
+
+// layouts are what cgroups look like to finite. setup is run in a mount namespace of finite's own; $mount is where cgroup2 is.
+var layouts = []struct {
+	name  string
+	setup string
+	deny  *denial
+	leaf  bool // the command can have a cgroup
+	tree  bool // a subreaper can find its descendants
+}{
+	{name: "as it is", setup: ":", leaf: true, tree: true},
+	{name: "unified", setup: onlyUnified, leaf: true, tree: true},
+	{name: "hybrid", setup: hybrid, leaf: true, tree: true},
+	{name: "elsewhere", setup: `umount -l /sys/fs/cgroup; mount -t tmpfs none /mnt; mkdir "/mnt/a b"; mount -t cgroup2 none "/mnt/a b"`, leaf: true, tree: true},
+	{name: "namespace", setup: onlyUnified, leaf: true, tree: true},
+	{name: "namespace, hybrid", setup: hybrid, leaf: true, tree: true},
+	{name: "namespace, with the mounts of another", setup: ":", tree: true},
+	{name: "namespace, read-only", setup: onlyUnified + `; mount -o remount,bind,ro /sys/fs/cgroup`, tree: true},
+	{name: "read-only", setup: `mount -o remount,bind,ro "$mount"`, tree: true},
+	{name: "not mounted", setup: `umount -l /sys/fs/cgroup`, tree: true},
+	{name: "covered", setup: `mount -t tmpfs none "$mount"`, tree: true},
+	{name: "no proc", setup: `mount -t tmpfs none /proc`},
+	{name: "clone3 with ENOSYS", setup: ":", deny: &denial{What: []string{"clone3"}, Errno: uint16(unix.ENOSYS)}, leaf: true, tree: true},
+	{name: "clone3 with EPERM", setup: ":", deny: &denial{What: []string{"clone3"}, Errno: uint16(unix.EPERM)}, leaf: true, tree: true},
+}
+
+const (
+	onlyUnified = `umount -l /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup`
+	hybrid      = `umount -l /sys/fs/cgroup; mount -t tmpfs none /sys/fs/cgroup; mkdir /sys/fs/cgroup/unified; mount -t cgroup2 none /sys/fs/cgroup/unified`
+)
+
+// startLaidOut runs finite with args in a new cage, in the cgroup dir, with cgroups as in a layout.
+func startLaidOut(t *testing.T, dir string, m mode, name string, args ...string) *cage {
+	t.Helper()
+	needCommand(t, "mount")
+	i := slices.IndexFunc(layouts, func(l struct {
+		name  string
+		setup string
+		deny  *denial
+		leaf  bool
+		tree  bool
+	},
+	) bool {
+		return l.name == name
+	})
+	front := []string{needCommand(t, "unshare"), "--mount", "--propagation", "private"}
+	if strings.HasPrefix(name, "namespace") {
+		front = append(front, "--cgroup")
+	}
+	front = append(front, "sh", "-c", `set -e; mount=$1; shift; `+layouts[i].setup+`; exec "$@"`, "sh", filepath.Dir(dir), finiteBin)
+	return startSpec(t, cageSpec{Mode: m, Deny: layouts[i].deny, Args: append(front, args...)}, within(t, dir))
+}
+
+// Whatever finite finds of cgroups, the end is the same. What it has to do without is said once, to who asks for everything.
+func TestCgroupLayouts(t *testing.T) {
+	for _, l := range layouts {
+		t.Run(l.name, func(t *testing.T) {
+			forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
+				deaf := `trap "" TERM; setsid sleep 1000 & (setsid sleep 1000 &); echo ready; while :; do sleep 1000; done`
+				if !l.tree && m != asInit {
+					deaf = `trap "" TERM; echo ready; exec sleep 1000`
+				}
+				said := make(map[string]string)
+				for _, cgroup := range []string{"auto", "off", "require"} {
+					for _, verbosity := range []string{"", "-vv"} {
+						dir := room(t)
+						options := []string{"--cgroup", cgroup, "--stop-grace", "100ms"}
+						if verbosity != "" {
+							options = append(options, verbosity)
+						}
+						c := startLaidOut(t, dir, m, l.name, append(options, "--", "sh", "-c", deaf)...)
+						if cgroup == "require" && !l.leaf {
+							r := c.wait()
+							r.want(t, 125)
+							if verbosity == "" && (strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, "--cgroup require")) {
+								t.Errorf("stderr %q, want one line that names --cgroup require", r.stderr)
+							}
+							if r.stdout != "" {
+								t.Errorf("the command was started: %q", r.stdout)
+							}
+							wantNoLeaf(t, dir)
+							continue
+						}
+						c.stdout.await(t, "ready")
+						has := 0
+						for _, leaf := range leaves(t, dir) {
+							has += min(len(procs(leaf)), 1)
+						}
+						if want := l.leaf && cgroup != "off"; (has == 1) != want {
+							t.Errorf("--cgroup %s: %d cgroups with somebody in them; one is to be expected: %v", cgroup, has, want)
+						}
+						c.signal(unix.SIGTERM)
+						r := c.wait()
+						r.want(t, 137)
+						wantNoLeaf(t, dir)
+						lines := 0
+						for line := range strings.Lines(r.stderr) {
+							if strings.Contains(line, "no cgroup of its own") {
+								lines++
+							}
+						}
+						want := 0
+						if verbosity == "-vv" && cgroup == "auto" && !l.leaf {
+							want = 1
+						}
+						if lines != want {
+							t.Errorf("--cgroup %s %s: said %d times that there is no cgroup, want %d:\n%s", cgroup, verbosity, lines, want, r.stderr)
+						}
+						if verbosity == "" {
+							// A shell that waits may yet reap a child that was killed with it.
+							said[cgroup] = strings.Replace(r.stderr, "killed 2 processes", "killed 3 processes", 1)
+						}
+						if strings.Contains(r.stderr, "gave up") {
+							t.Errorf("stderr: %s", r.stderr)
+						}
+					}
+				}
+				if !l.tree { // what there is no /proc for is said if it takes a moment to end
+					for k, text := range said {
+						said[k] = strings.Replace(text, "finite: cannot signal the whole tree: /proc is not mounted, or not this PID namespace's\n", "", 1)
+					}
+				}
+				if said["auto"] != said["off"] {
+					t.Errorf("with a cgroup, or for want of one:\n%swithout:\n%s", said["auto"], said["off"])
+				}
+			})
+		})
+	}
+	// Who may not make any.
+	t.Run("not delegated", func(t *testing.T) {
+		for _, options := range [][]string{{"--cgroup", "auto"}, {"--cgroup", "require"}} {
+			dir := room(t)
+			args := append([]string{finiteBin, "-vv", "-t", "500ms", "-k", "0"}, options...)
+			r := startSpec(t, cageSpec{Mode: asNobody, Args: append(args, "--", "sh", "-c", "setsid sleep 1000 & echo ready; sleep 1000")}, within(t, dir)).wait()
+			wantNoLeaf(t, dir)
+			if options[1] == "require" {
+				r.want(t, 125)
+				if r.stdout != "" || !strings.Contains(r.stderr, "--cgroup require") || !strings.Contains(r.stderr, "permission denied") {
+					t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)
+				}
+				continue
+			}
+			r.want(t, 124)
+			if r.stdout != "ready\n" || strings.Count(r.stderr, "no cgroup of its own") != 1 {
+				t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)
+			}
+		}
+	})
+}
+
+// Somebody has killed finite's own cgroup before, when nobody was in it. The kernel (6.18, and others since 6.13) then kills whoever is cloned
+// from there into another cgroup (CLONE_INTO_CGROUP): it compares the counts of kills of the one and the other.
+func TestCgroupThatWasKilledBefore(t *testing.T) {
+	for _, option := range []string{"auto", "off", "require"} {
+		forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
+			dir := room(t)
+			if err := os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0); err != nil {
+				t.Fatal(err)
+			}
+			args := []string{finiteBin, "--cgroup", option, "-t", "1h", "--", "sh", "-c", "echo started; exit 7"}
+			r := startSpec(t, cageSpec{Mode: m, Args: joins(dir, args...)}, nil).wait() // not cloned into it
+			wantNoLeaf(t, dir)
+			if option == "require" && r.status == 125 && r.stdout == "" && strings.Contains(r.stderr, "--cgroup require") {
+				return // it cannot be had, then
+			}
+			r.want(t, 7)
+			if r.stdout != "started\n" || r.stderr != "" {
+				t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)
+			}
+		})
+	}
+}
+
+// Many who start at the same time in the same cgroup do not take each other's away.
+func TestCgroupManyAtOnce(t *testing.T) {
+	dir := room(t)
+	const many = `i=0; while [ $i -lt 200 ]; do "$@" & i=$((i+1)); done; wait`
+	c := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{
+		"/bin/sh", "-c", many, "sh", finiteBin, "-vv", "--cgroup", "require", "--", "sh", "-c", `sed -n 's,^0::.*/,,p' /proc/self/cgroup`,
+	}}, within(t, dir))
+	r := c.wait()
+	r.want(t, 0)
+	names := strings.Fields(r.stdout)
+	slices.Sort(names)
+	if len(names) != 200 || len(slices.Compact(names)) != 200 {
+		t.Errorf("%d commands ran in cgroups, %d in different ones; want 200\nstderr: %s", len(names), len(slices.Compact(names)), r.stderr)
+	}
+	wantNoLeaf(t, dir)
+}
+
+// A command may do to its cgroup what it wants. It ends.
+func TestCgroupOfAHostileCommand(t *testing.T) {
+	for _, tt := range []struct{ name, script string }{
+		{"removed", `echo $$ >$1/cgroup.procs; rmdir $leaf`},
+		{"frozen", `(setsid sh -c "sleep 1000 & echo 1 >$leaf/cgroup.freeze; sleep 1000" &); until grep -q "frozen 1" $leaf/cgroup.events 2>&1; do :; done`},
+		{"frozen below", `mkdir $leaf/x; echo 1 >$leaf/x/cgroup.freeze; setsid sh -c "echo \$\$ >$leaf/x/cgroup.procs" & until grep -q . $leaf/x/cgroup.procs; do :; done`},
+		{"frozen elsewhere", `mkdir $1/x; setsid sh -c "echo \$\$ >$1/x/cgroup.procs; sleep 1000" & until grep -q . $1/x/cgroup.procs; do :; done; echo 1 >$1/x/cgroup.freeze`},
+		{"threaded", `mkdir $leaf/x; echo threaded >$leaf/x/cgroup.type; setsid sh -c "echo \$\$ >$leaf/x/cgroup.threads; sleep 1000" & `},
+		{"threaded itself", `echo threaded >$leaf/cgroup.type; setsid sleep 1000 &`},
+		{"limits", `echo 0 >$leaf/cgroup.max.descendants; echo 0 >$1/cgroup.max.descendants; echo 0 >$1/cgroup.max.depth`},
+		{"modes", `chmod 0 $leaf $leaf/*; chmod 0 $1`},
+		{"owner", `chown -R 65534 $leaf`},
+		{"finite moved in", `echo $PPID >$leaf/cgroup.procs; echo $$ >$1/cgroup.procs`}, // it must not kill itself, as a subreaper
+		{"many", `i=0; while [ $i -lt 500 ]; do mkdir $leaf/$i $leaf/$i/x; i=$((i+1)); done`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
+				dir := room(t)
+				c := startIn(t, dir, m, "--stop-grace", "100ms", "-k", "100ms", "--", "sh", "-c",
+					`trap "" TERM; `+ownLeaf+`setsid sleep 1000 & (`+tt.script+`) 2>/dev/null; echo ready; while :; do sleep 1000; done`, "sh", dir)
+				if tt.name == "frozen" {
+					awaitFrozen(t, dir)
+				} else {
+					c.stdout.await(t, "ready")
+				}
+				c.signal(unix.SIGTERM)
+				r := c.wait()
+				r.want(t, 137)
+				if strings.Contains(r.stderr, "gave up") {
+					t.Errorf("stderr: %s", r.stderr)
+				}
+				wantNoLeaf(t, dir)
+			})
+		})
+	}
+}
+
+// awaitFrozen waits until the only leaf in dir is frozen.
+func awaitFrozen(t *testing.T, dir string) {
+	t.Helper()
+	for begin := time.Now(); time.Since(begin) < patience; {
+		for _, leaf := range leaves(t, dir) {
+			if text, _ := os.ReadFile(filepath.Join(leaf, "cgroup.events")); strings.Contains(string(text), "frozen 1") {
+				return
+			}
+		}
+	}
+	t.Fatal("it does not freeze")
+}
+
+// Hundreds who got away are gone at the end, by way of their cgroup and without one.
+func TestManyEscapees(t *testing.T) {
+	needCommand(t, "perl")
+	const escapees = `use POSIX (); $SIG{TERM} = "IGNORE"; pipe my $up, my $down;
+for (1 .. 300) { next if fork; exit if fork; POSIX::setsid(); close $up; syswrite $down, "x"; close $down; close STDOUT; sleep 10 while 1 }
+close $down; 1 while sysread $up, my $c, 100; syswrite STDOUT, "ready\n"; sleep 10 while 1`
+	for _, cgroup := range []string{"require", "off"} {
+		t.Run(cgroup, func(t *testing.T) {
+			forModes(t, allModes, func(t *testing.T, m mode) {
+				dir := room(t)
+				c := startIn(t, dir, m, "--cgroup", cgroup, "--stop-grace", "0", "-k", "0", "--", "perl", "-e", escapees)
+				c.stdout.await(t, "ready")
+				c.signal(unix.SIGTERM)
+				r := c.wait()
+				r.want(t, 137)
+				var killed int
+				if i := strings.Index(r.stderr, "killed "); i >= 0 {
+					_, _ = fmt.Sscanf(r.stderr[i:], "killed %d processes", &killed)
+				}
+				if killed < 300 || strings.Contains(r.stderr, "gave up") {
+					t.Errorf("stderr: %s", r.stderr)
+				}
+				wantNoLeaf(t, dir)
+			})
+		})
+	}
+}
