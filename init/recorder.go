@@ -72,12 +72,12 @@ func (r *recorder) add(s snapshot) {
 
 func (r *recorder) start() {
 	r.queue, r.idle = make(chan snapshot, 1), make(chan struct{})
-	go func() {
+	go func(queue <-chan snapshot) {
 		defer close(r.idle)
-		for s := range r.queue {
+		for s := range queue {
 			r.write(&s)
 		}
-	}()
+	}(r.queue)
 }
 
 // write writes to every file. A mistake in that does not end the process.
