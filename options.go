@@ -174,6 +174,10 @@ var optionTable = []option{
 		set: func(o *options, v string) error { return setRecord(&o.config.StateFile, v) },
 	},
 	{
+		long: "pause", field: "Pause", help: "run nothing: reap, until TERM or INT (exit status 0) or the deadline, and end what else is there",
+		set: setBool(func(o *options, b bool) { o.config.Pause = b }),
+	},
+	{
 		long: "unshare", arg: "LIST", field: "Unshare", help: "make namespaces for the command: pid, mount, uts, ipc, net, user, cgroup, time, all",
 		set: func(o *options, v string) (err error) { o.config.Unshare, err = nsutil.ParseNamespaces(v); return },
 	},
@@ -314,7 +318,7 @@ func (o *options) finish(operands []string) (*options, error) {
 		o.config.Forward = pid1.ForwardGroup
 	}
 	o.config.Args = operands
-	if len(operands) == 0 {
+	if len(operands) == 0 && !o.config.Pause {
 		return nil, errors.New("no command given (see finite --help)")
 	}
 	return o, nil

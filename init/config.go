@@ -103,11 +103,15 @@ func ParseCgroupMode(s string) (CgroupMode, error) {
 	return 0, errors.New("must be auto, off or require")
 }
 
-// Config says what to run and how it may end. Only Args is required.
+// Config says what to run and how it may end. Only Args is required, unless Pause is set.
 type Config struct {
 	Args []string // the command and its arguments; the first is looked up in PATH of Env
 	Env  []string // its environment; nil: this process's own
 	Dir  string   // its working directory; empty: this process's own
+
+	// Pause has nothing run: what comes to this process from elsewhere is reaped, until a stop signal or the deadline comes. Then whatever else is in the PID
+	// namespace, or descends from this process, is ended as leftovers are.
+	Pause bool
 
 	// Timeout is a deadline relative to the command's start: from just before clone(2), as GNU timeout counts; 0 means none. Deadline is
 	// one by the wall clock, which is followed when
@@ -213,8 +217,12 @@ func (c *Config) setDefaults(role nsutil.Role) error {
 		return &UsageError{Field: field, Value: value, Why: why}
 	}
 	switch {
-	case len(c.Args) == 0:
+	case len(c.Args) == 0 && !c.Pause:
 		return bad("Args", "[]", "no command")
+	case len(c.Args) > 0 && c.Pause && !c.Self:
+		return bad("Pause", "", "no command can be given with it")
+	case c.Pause && !c.Self && c.Inner == "" && (c.Unshare != 0 || len(c.Join) > 0):
+		return bad("Pause", "", "there is no command that could be in namespaces")
 	case c.StopSignal < 1 || c.StopSignal > signals.RTMax:
 		return bad("StopSignal", int(c.StopSignal), "not a signal")
 	case c.GiveUp != Off && c.GiveUp < MinGiveUp:

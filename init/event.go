@@ -16,6 +16,7 @@ type eventKind uint8
 const (
 	evNone        eventKind = iota
 	evCloning               // the command is about to be started, which cannot be taken back
+	evPaused                // nothing is started: Config.Pause
 	evStarted               // the command runs; pid
 	evStartFailed           // it does not; step, err
 	evSignal                // a signal arrived; signal
@@ -36,7 +37,7 @@ const (
 )
 
 var eventNames = [...]string{
-	"none", "cloning", "started", "start-failed", "signal", "exited", "stopped", "reaped", "remaining", "empty", "namespace", "oom",
+	"none", "cloning", "paused", "started", "start-failed", "signal", "exited", "stopped", "reaped", "remaining", "empty", "namespace", "oom",
 	"deadline", "cancel", "lifeline", "timer", "survivors", "listening", "trouble",
 }
 

@@ -69,6 +69,10 @@ func (h *host) start() {
 	watcher := &reapWatcher{post: h.post, done: h.done, byNumber: &h.byNumber, handled: make(chan struct{}, 1)}
 	go h.reaper.Run(func() int {
 		reserveThreads()
+		if h.cfg.Pause && !h.cfg.Self {
+			settleThreads()
+			return 0
+		}
 		child, err := spawn(h.cfg, h.terminal)
 		h.cfg.box.close()
 		settleThreads()

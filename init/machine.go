@@ -62,6 +62,8 @@ func (m *machine) handle(ev event) []action {
 	switch ev.kind {
 	case evCloning:
 		m.cloning = true
+	case evPaused:
+		m.transition(stateRunning, "waiting for a signal")
 	case evStarted:
 		m.started(ev)
 	case evStartFailed:
@@ -128,7 +130,11 @@ func (m *machine) transition(to state, why string) {
 
 func (m *machine) end(why string) {
 	if m.counts.LeftoversKilled > 0 {
-		m.note(levelWarn, fmt.Sprintf("killed %d processes that the command had left", m.counts.LeftoversKilled))
+		whose := "the command had left"
+		if m.cfg.Pause {
+			whose = "were there"
+		}
+		m.note(levelWarn, fmt.Sprintf("killed %d processes that %s", m.counts.LeftoversKilled, whose))
 	}
 	m.transition(stateEnded, why)
 	m.do(action{kind: actEnd})

@@ -157,6 +157,7 @@ func (m *machine) empty() {
 	switch {
 	case m.state == stateStarting:
 		m.unexpected(evEmpty)
+	case m.state == stateRunning && m.cfg.Pause: // somebody may come
 	case m.state == stateSurvey: // just in time, but the survey answers first: it will find nobody
 	case m.alive:
 		// Only if another wait in this process took the command's status away. There is nobody left to wait for.

@@ -37,6 +37,12 @@ func (m *machine) overdue(ev event) {
 		}
 		m.arm(timerStart, m.startLimit())
 	case stateRunning:
+		if m.cfg.Pause {
+			m.cause = Cause{Kind: kind}
+			m.note(levelWarn, why)
+			m.endPause(why)
+			return
+		}
 		m.beginEnding(ev.gone, kind, why)
 	case stateStopping:
 		switch {
@@ -89,6 +95,22 @@ func (m *machine) beginEnding(gone bool, kind Kind, why string) {
 		}
 	}
 	m.arm(timerGrace, m.cfg.Grace)
+}
+
+// endPause ends what there is besides this process. Whether that is anybody, the reaper tells.
+func (m *machine) endPause(why string) {
+	m.transition(stateLeftovers, why)
+	m.leftovers = true
+	switch m.cfg.Leftovers {
+	case LeftoversKill:
+		m.kill(why)
+	case LeftoversLeave:
+		m.end("what is left is left alone")
+		return
+	default:
+		m.terminateLeftovers(why)
+	}
+	m.do(action{kind: actLook})
 }
 
 // immediate reports whether an ending of finite's own has no other rung than the kill.

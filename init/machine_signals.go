@@ -100,6 +100,17 @@ func (m *machine) isStop(arrived, number unix.Signal) bool {
 	return !reload || m.cfg.StopGrace != Off
 }
 
+// pauseSignalled ends the pause if the signal asks for that. There is nobody to pass it on to.
+func (m *machine) pauseSignalled(sig signals.Signal, number unix.Signal) {
+	m.counts.Undelivered++
+	if !m.isStop(sig.Number, number) {
+		return
+	}
+	m.cause = Cause{Kind: KindStopRequested, By: By{Signal: sig.Number, Sender: sig.Sender}}
+	m.note(levelInfo, "stop requested by "+signals.Name(sig.Number)+describeSender(sig.Sender))
+	m.endPause("a stop was requested by " + signals.Name(sig.Number))
+}
+
 // tellStop is the level at which a stop is told of. What the outer one passes on, that one has told of, and it knows who sent it.
 func (m *machine) tellStop(sender signals.Sender) level {
 	if m.cfg.Inner != "" && (sender.PID == 0 || sender.PID == m.cfg.ParentPID) {
@@ -120,6 +131,10 @@ func (m *machine) signalled(sig signals.Signal) {
 	case stateStarting:
 		m.hold(sig, endsStart(arrived, number) && !m.cfg.inherited.Ignored.Has(arrived))
 	case stateRunning, stateStopping:
+		if m.cfg.Pause {
+			m.pauseSignalled(sig, number)
+			return
+		}
 		if m.state == stateRunning && m.cfg.StopDelay > 0 && m.isStop(arrived, number) && m.delay(sig) {
 			return
 		}

@@ -331,6 +331,35 @@ func TestMachine(t *testing.T) {
 			kind: KindStopRequested, status: 143,
 		},
 		{
+			name: "a pause goes on without children, and ends with what is there at a stop signal",
+			cfg:  func(c *Config) { c.Args, c.Pause = nil, true },
+			role: nsutil.RoleInit,
+			steps: []step{
+				{just(evPaused), "", stateRunning},
+				{empty, "", stateRunning},
+				{event{kind: evReaped, count: 2}, "", stateRunning},
+				{remaining, "", stateRunning},
+				{sig(unix.SIGUSR1), "", stateRunning},
+				{sig(unix.SIGTERM), "terminate SIGTERM; arm grace 5s; look", stateLeftovers},
+				{empty, "probe", stateLeftovers},
+				{event{kind: evNamespace}, "arm probe 50ms", stateLeftovers},
+				{timer(timerGrace), "kill-tree; arm give-up 5s", stateKilling},
+				{empty, "probe", stateKilling},
+				{event{kind: evNamespace, empty: true}, "end", stateEnded},
+			},
+			kind: KindStopRequested, status: 0,
+		},
+		{
+			name: "the deadline of a pause",
+			cfg:  func(c *Config) { c.Args, c.Pause, c.Leftovers = nil, true, LeftoversKill },
+			steps: []step{
+				{just(evPaused), "", stateRunning},
+				{deadline, "kill-tree; arm give-up 5s; look", stateKilling},
+				{empty, "end", stateEnded},
+			},
+			kind: KindDeadline, status: 124,
+		},
+		{
 			name: "a lifeline that hangs up is a stop with a clock",
 			steps: []step{
 				{cloning, "", stateStarting},

@@ -115,8 +115,12 @@ type reportRusage struct {
 // newReport makes a report of a snapshot.
 func newReport(s *snapshot) *report {
 	res := &s.result
+	args := s.args
+	if args == nil {
+		args = []string{} // a pause
+	}
 	r := &report{
-		Schema: ReportSchema, State: s.state, Command: s.args, PID: res.PID, Role: res.Role.String(), Started: stamp(res.Started),
+		Schema: ReportSchema, State: s.state, Command: args, PID: res.PID, Role: res.Role.String(), Started: stamp(res.Started),
 		ElapsedMS: milliseconds(s.at.Sub(res.Started)), Cause: newReportCause(&res.Cause),
 		GaveUp: res.GaveUp, OOMKills: res.Counts.OOMKills, Without: res.Without, LogDropped: res.Counts.LogDropped,
 	}

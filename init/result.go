@@ -114,6 +114,8 @@ func exitStatus(cfg *Config, cause Cause, ran bool) int {
 	switch {
 	case cause.Kind == KindStartFailed:
 		return startFailureStatus(cause)
+	case cfg.Pause && cause.Kind != KindDeadline:
+		return 0
 	case cause.Kind == KindDeadline && !cfg.PreserveStatus:
 		return max(cfg.TimeoutExit, 0) // TimeoutExitZero is below
 	case !ran && cause.By.Signal != 0:

@@ -76,8 +76,12 @@ func makeLeaf(ctx context.Context, cfg *Config) error {
 	switch cfg.Cgroup {
 	case CgroupOff:
 		return nil
+	case CgroupRequire:
+		if cfg.Pause {
+			return &UsageError{"Cgroup", CgroupRequire, "there is no command that could be in a cgroup"}
+		}
 	case CgroupAuto:
-		if cfg.Timeout == 0 && cfg.Deadline.IsZero() && cfg.StopGrace == Off && len(cfg.Lifeline) == 0 && ctx.Done() == nil {
+		if cfg.Timeout == 0 && cfg.Deadline.IsZero() && cfg.StopGrace == Off && len(cfg.Lifeline) == 0 && ctx.Done() == nil || cfg.Pause {
 			return nil // it would cost more than it can be worth
 		}
 	}

@@ -101,6 +101,10 @@ func (r *runner) settle() {
 // signal tells the machine of one signal.
 func (r *runner) signal(sig signals.Signal) {
 	defer r.source.Done(sig)
+	if sig.Number == unix.SIGCHLD { // only where there may be no child to wait for
+		r.kernel.look()
+		return
+	}
 	if r.log.enabled(levelInfo) || signals.IsStop(sig.Number) {
 		r.kernel.identify(&sig.Sender)
 	}
@@ -136,7 +140,12 @@ func (r *runner) before() {
 			r.step(event{kind: evDeadline})
 			continue
 		}
-		r.step(event{kind: evCloning})
+		if r.cfg.Pause {
+			r.source.CatchChildren()
+			r.step(event{kind: evPaused})
+		} else {
+			r.step(event{kind: evCloning})
+		}
 		r.started = time.Now()
 		if r.cfg.Timeout > 0 {
 			r.clock = r.kernel.alarm(r.cfg.Timeout, func() { r.post(event{kind: evDeadline}) })

@@ -219,6 +219,8 @@ func newEntrySource() (*entrySource, error) {
 	return s, nil
 }
 
+func (s *entrySource) catchChildren() { setAction(unix.SIGCHLD, &recordAction, nil) }
+
 // roomForPoller makes sure that two descriptors are left, which the runtime opens to wait for the pipe. Without them it would abort.
 func roomForPoller(fd int) error {
 	a, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)

@@ -25,6 +25,7 @@ func (*entrySource) mark() uint32             { return 0 }
 func (*entrySource) reached(uint32) bool      { return true }
 func (*entrySource) pass(int, bool, Set, Set) {}
 func (*entrySource) settle()                  {}
+func (*entrySource) catchChildren()           {}
 func (*entrySource) close()                   {}
 
 var (

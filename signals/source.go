@@ -49,6 +49,15 @@ func (s *Source) Name() string {
 // Polls reports whether the source has made the runtime open the descriptors by which it polls others.
 func (s *Source) Polls() bool { return s.entry != nil }
 
+// CatchChildren delivers SIGCHLD as well, from now on: for who has no child to wait for, but may get one (an orphan). It is never passed on.
+func (s *Source) CatchChildren() {
+	if s.entry != nil {
+		s.entry.catchChildren()
+	} else {
+		s.notify.add(unix.SIGCHLD)
+	}
+}
+
 // Done says that a signal from C has been dealt with. Every one must be, in their order.
 func (s *Source) Done(sig Signal) {
 	if s.entry != nil {

@@ -105,7 +105,7 @@ eval "$1" '"$finite"' --join $c -- sh -c '"id -u; readlink /proc/self/ns/user /p
 func TestJoinOuterIsKilled(t *testing.T) {
 	const script = `container --net; sh -c 'echo $$; exec "$@"' sh "$finite" -k 200ms --join "$c$2" -- perl -e "$1" | { read -r outer; read -r ready; kill -9 "$outer"; cat; echo "gone after $ready"; }
 kill -0 $c && echo "the container is alive"; exit 0` // who became the PID 1's of the cage, which reaps nothing, keeps the container from ending
-	for _, list := range []string{"", ":net", ":pid"} {
+	for _, list := range []string{"", ":net", ":pid,mnt"} {
 		r := inContainer(t, script, familyWithPipe, list)
 		if r.status != 0 || r.stdout != "gone after ready\nthe container is alive\n" || !strings.Contains(r.stderr, "the outer finite has ended") {
 			t.Errorf("%q: status %d, stdout %q, stderr %q", list, r.status, r.stdout, r.stderr)
@@ -279,9 +279,9 @@ func TestUnshareFailureLeavesNoCgroup(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.Remove(scope) })
 	r := scripted(t, `echo 0 >"$2/cgroup.procs" || exit 9;
-for o in "--join 4194305" "--join /etc/passwd" "--hostname box" "--unshare pid,bogus" "--unshare all -- no-such-command"; do "$0" -t 1h --cgroup require $o -- true 2>&-; echo $?; done`, scope)
+for o in "--join 4194305" "--join /etc/passwd" "--hostname box" "--unshare pid,bogus" "--unshare user,pid,mount,uts -- no-such-command" "--unshare pid -- /etc/passwd"; do "$0" -t 1h --cgroup require $o -- true 2>&-; echo $?; done`, scope)
 	r.want(t, 0)
-	if r.stdout != "125\n125\n125\n125\n127\n" {
+	if r.stdout != "125\n125\n125\n125\n127\n126\n" {
 		t.Errorf("stdout %q", r.stdout)
 	}
 	wantEmptyCgroup(t, scope)
