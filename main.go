@@ -19,6 +19,15 @@ import (
 // parentPID is read as early as Go allows, so that --parent-death can tell that the parent has ended since.
 var parentPID = unix.Getppid()
 
+// It was executed by a descriptor, the number of which is its name. Package initialization is on the first thread, whose name is the process's.
+var executedByDescriptor = nsutil.ExecutedByDescriptor()
+
+func init() {
+	if executedByDescriptor {
+		nsutil.SetName("finite")
+	}
+}
+
 func main() {
 	// An init spends its time in the kernel: one goroutine that runs Go code at a time is enough, whatever the machine has. It bounds the number of
 	// threads, and keeps the runtime from reading cgroup files to follow a CPU limit. (signals.entry has seen to it already, if that is in.)
@@ -44,8 +53,7 @@ func run(args, env []string) int {
 	cfg.Env = withoutOptions(env)
 	cfg.ParentPID = parentPID
 	cfg.Source = source
-	if inner, ok := lookupEnv(env, pid1.InnerVariable); ok && nsutil.ExecutedByDescriptor() {
-		nsutil.SetName("finite") // it was executed by a descriptor, the number of which is its name
+	if inner, ok := lookupEnv(env, pid1.InnerVariable); ok && executedByDescriptor {
 		cfg.Inner = inner
 		cfg.Unshare, cfg.Join, cfg.Hostname, cfg.MapRoot = 0, nil, "", false // done
 		cfg.ParentDeath = 0                                                  // the outer one's

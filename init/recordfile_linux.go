@@ -2,7 +2,6 @@ package pid1
 
 import (
 	"errors"
-	"fmt"
 	"path"
 	"strconv"
 	"strings"
@@ -23,13 +22,13 @@ type recordFile struct {
 	limit  int    // bytes; 0: none
 	render func(*snapshot, int) []byte
 
-	kind  recordKind
-	dir   int // of its directory; -1: there is none
-	name  string
-	fd    int
-	mode  uint32
-	size  int // of what is in it
-	count int // of temporary files
+	kind     recordKind
+	dir      int // of its directory; -1: there is none
+	name     string
+	fd       int
+	mode     uint32
+	uid, gid int
+	size     int // of what is in it
 }
 
 // recordKind is how a state takes the place of the last one.
@@ -50,7 +49,16 @@ func openRecord(target string) (*recordFile, error) {
 			return nil, errors.New("not the number of a descriptor")
 		}
 		f.fd = int(n)
-		unix.CloseOnExec(f.fd)
+		flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFL, 0)
+		if err != nil {
+			return nil, err
+		}
+		if flags&unix.O_ACCMODE == unix.O_RDONLY {
+			return nil, errors.New("not open for writing")
+		}
+		if f.fd > unix.Stderr { // those are the command's as well
+			unix.CloseOnExec(f.fd)
+		}
 	} else if err := f.openPath(target); err != nil {
 		f.close()
 		return nil, err
@@ -67,7 +75,7 @@ func openRecord(target string) (*recordFile, error) {
 	case f.isMountPoint():
 		f.kind, f.limit = inPlace, inPlaceLimit
 	}
-	f.mode, f.size = st.Mode&0o777, int(st.Size)
+	f.mode, f.uid, f.gid, f.size = st.Mode&0o777, int(st.Uid), int(st.Gid), int(st.Size)
 	return f, nil
 }
 
@@ -130,23 +138,33 @@ func (f *recordFile) write(text []byte) error {
 	}
 	switch err {
 	case unix.EACCES, unix.EPERM, unix.EROFS, unix.EMFILE, unix.ENFILE:
-		return nil // its place can be written to, if nothing can be made beside it
+		if f.isInPlace() {
+			return nil // its place can be written to, if nothing can be made beside it
+		}
 	}
 	return err
 }
 
+// isInPlace reports whether the file is still the one that its name is of.
+func (f *recordFile) isInPlace() bool {
+	var own, there unix.Stat_t
+	return unix.Fstat(f.fd, &own) == nil && unix.Fstatat(f.dir, f.name, &there, unix.AT_SYMLINK_NOFOLLOW) == nil && own.Dev == there.Dev && own.Ino == there.Ino
+}
+
 // replace writes a new file beside the old one and renames it.
 func (f *recordFile) replace(text []byte) error {
-	f.count++
-	temporary := fmt.Sprintf(".%s.%d-%d", f.name[:min(len(f.name), 200)], unix.Getpid(), f.count)
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_REALTIME, &now)
+	temporary := "." + f.name[:min(len(f.name), 200)] + "." + strconv.FormatInt(now.Nano(), 36) // one of that name is somebody's, who was quick
 	fd, err := unix.Openat(f.dir, temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return err
 	}
 	if err = writeFile(fd, text); err == nil {
-		if err = unix.Fchmod(fd, f.mode); err == nil {
-			err = unix.Renameat(f.dir, temporary, f.dir, f.name)
-		}
+		err = f.own(fd)
+	}
+	if err == nil {
+		err = unix.Renameat(f.dir, temporary, f.dir, f.name)
 	}
 	if err != nil {
 		_ = unix.Close(fd)
@@ -158,9 +176,28 @@ func (f *recordFile) replace(text []byte) error {
 	return nil
 }
 
-// writeOver writes text over what is there: by one write, which pads it to the length of the old one, and only then makes the file shorter. Whoever reads in between,
-// and whoever reads after a SIGKILL in between, finds a whole object.
+// own gives a new file the mode and the owner of the one whose place it takes.
+func (f *recordFile) own(fd int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if int(st.Uid) != f.uid || int(st.Gid) != f.gid {
+		if err := unix.Fchown(fd, f.uid, f.gid); err != nil {
+			return err
+		}
+	}
+	return unix.Fchmod(fd, f.mode)
+}
+
+// writeOver writes text over what is there: by one write, which pads it to the length of the old one, and only then makes the file shorter. After a SIGKILL in
+// between, there is a whole object. Room is made before: a file system that is full keeps the old one. (Who reads while it is written may find some of both.)
 func (f *recordFile) writeOver(text []byte) error {
+	if len(text) > f.size {
+		if err := unix.Fallocate(f.fd, unix.FALLOC_FL_KEEP_SIZE, 0, int64(len(text))); err != nil && err != unix.EOPNOTSUPP && err != unix.ENOSYS && err != unix.EPERM {
+			return err
+		}
+	}
 	padded := text
 	for len(padded) < f.size && len(padded) < 1<<20 {
 		padded = append(padded, '\n')

@@ -1,0 +1,125 @@
+//go:build amd64 || arm64
+
+package pid1
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/nsutil"
+)
+
+// Everybody has a place: the caller, and as many others as there are in the range; each outside ID is used once.
+func TestIDMap(t *testing.T) {
+	for name, tt := range map[string]struct {
+		root             bool
+		id, start, count int
+		want             string
+	}{
+		"root":                      {true, 1000, 100000, 65536, "0 1000 1 1 100000 65536"},
+		"root, one more":            {true, 1000, 100000, 1, "0 1000 1 1 100000 1"},
+		"itself":                    {false, 1000, 100000, 65536, "1000 1000 1 0 100000 1000 1001 101000 64536"},
+		"itself, above the range":   {false, 100, 5000, 10, "100 100 1 0 5000 10"},
+		"itself, at its end":        {false, 10, 5000, 10, "10 10 1 0 5000 10"},
+		"itself, one is above":      {false, 9, 5000, 10, "9 9 1 0 5000 9 10 5009 1"},
+		"itself, nobody":            {false, 65534, 100000, 65536, "65534 65534 1 0 100000 65534 65535 165534 2"},
+		"the group of root, itself": {false, 0, 5000, 10, "0 0 1 1 5000 10"},
+	} {
+		if got := strings.Join(idMap(tt.root, tt.id, tt.start, tt.count), " "); got != tt.want {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+	}
+}
+
+func TestSubordinate(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "subuid")
+	for name, tt := range map[string]struct {
+		text         string
+		uid          int
+		start, count int
+	}{
+		"by number":              {"1000:100000:65536\n", 1000, 100000, 65536},
+		"by name":                {"daemon:100000:65536\n", 1, 100000, 65536},
+		"no newline":             {"1000:100000:65536", 1000, 100000, 65536},
+		"the first":              {"7:1:2\n1000:100000:10\n1000:200000:20\n", 1000, 100000, 10},
+		"not this one":           {"100:1:2\n10000:3:4\n", 1000, 0, 0},
+		"nobody has this name":   {":100000:65536\n", 4000000, 0, 0},
+		"a name like a number":   {"1000:100000:65536\n", 100, 0, 0},
+		"a bad one, then a good": {"1000:x:1\n1000:1:x\n1000:1\n1000:1:2:3\n1000:-5:5\n1000:5:-5\n1000:0:10\n1000:5:0\n1000:5:6\n", 1000, 5, 6},
+		"bytes":                  {"\x00\xff:\n\n\n::\n", 1000, 0, 0},
+		"empty":                  {"", 1000, 0, 0},
+	} {
+		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if start, count := subordinate(file, tt.uid); start != tt.start || count != tt.count {
+			t.Errorf("%s: %d, %d; want %d, %d", name, start, count, tt.start, tt.count)
+		}
+	}
+	if start, count := subordinate(file+".none", 1000); start != 0 || count != 0 {
+		t.Errorf("a file that is not there: %d, %d", start, count)
+	}
+}
+
+func TestSingleMap(t *testing.T) {
+	if got := singleMap(false, 1000); got != "1000 1000 1" {
+		t.Error(got)
+	}
+	if got := singleMap(true, 1000); got != "0 1000 1" {
+		t.Error(got)
+	}
+}
+
+// No box where none is asked for; one that cannot be had names what was asked for, and leaves nothing open.
+func TestNewBox(t *testing.T) {
+	before := openFiles(t)
+	if b, err := newBox(&Config{Args: []string{"true"}}); b != nil || err != nil {
+		t.Errorf("%+v, %v; want no box", b, err)
+	}
+	for _, target := range []string{"4194305", "/no/such/file", "/etc/passwd", "0"} {
+		_, err := newBox(&Config{Join: []string{"/proc/self/ns/net", target}, Self: true})
+		var usage *UsageError
+		if !errors.As(err, &usage) || usage.Field != "Join" || usage.Value != target {
+			t.Errorf("%s: %v", target, err)
+		}
+	}
+	b, err := newBox(&Config{Unshare: nsutil.PIDNamespace, Self: true})
+	if err != nil || !b.executes() {
+		t.Fatalf("%+v, %v", b, err)
+	}
+	for _, fd := range []int{b.exe, b.self, b.stops[0], b.stops[1]} {
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+			t.Errorf("descriptor %d is inherited, or closed: %v", fd, err)
+		}
+	}
+	b.close()
+	b.close() // as well
+	if after := openFiles(t); after != before {
+		t.Errorf("%d descriptors, %d before", after, before)
+	}
+}
+
+// There is room for all that a box may need to be made.
+func TestBoxCalls(t *testing.T) {
+	all := nsutil.UserNamespace | nsutil.CgroupNamespace | nsutil.IPCNamespace | nsutil.UTSNamespace | nsutil.NetworkNamespace |
+		nsutil.PIDNamespace | nsutil.TimeNamespace | nsutil.MountNamespace
+	b := &box{unshare: all, hostname: "name", proc: true}
+	for i := range 8 {
+		b.join = append(b.join, nsutil.NamespaceFile{FD: i, Kind: 1 << (i + 8)})
+	}
+	for range 2 {
+		p := newProgram(b.calls())
+		b.enter(p) // panics otherwise
+		if len(p.steps) != len(p.calls) {
+			t.Errorf("%d steps of %d calls", len(p.steps), len(p.calls))
+		}
+		for range 100 { // several user namespaces, one after the other
+			b.join = append(b.join, nsutil.NamespaceFile{Kind: nsutil.UserNamespace})
+		}
+	}
+}
