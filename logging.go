@@ -11,7 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
-	"github.com/finite-init/finite/signals"
+	"github.com/finite-init/finite/init"
 )
 
 var logLevels = map[string]logrus.Level{
@@ -94,41 +94,10 @@ func printable(s string) string {
 type stderr struct{}
 
 func (stderr) Write(p []byte) (int, error) {
-	_ = writeAll(unix.Stderr, p, time.Time{})
+	_ = pid1.WriteAll(unix.Stderr, p, time.Time{})
 	return len(p), nil
 }
 
 // writeSoon is writeAll for a few lines that finite says without supervising anything: it has caught the signals that would end it, and a
 // reader that does not read must not keep it.
-func writeSoon(fd int, p []byte) error { return writeAll(fd, p, time.Now().Add(time.Second)) }
-
-// writeAll writes p to fd, until deadline if that is not zero. While the reader is slow it waits in Go and asks again: a write that blocked would
-// keep a thread of the runtime, and there may be no other (see pid1's threads.go). O_NONBLOCK is no way to that, since it would be the command's
-// as well. What poll(2) says is ready takes a few lines (pipe(7), PIPE_BUF); only if another writer fills the pipe in between does a write block.
-func writeAll(fd int, p []byte, deadline time.Time) error {
-	const chunk, longest = 4096, 256 * time.Millisecond
-	wait := time.Millisecond
-	for len(p) > 0 {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 0)
-		if err == nil && n == 0 {
-			if !deadline.IsZero() && time.Now().After(deadline) {
-				return unix.ETIMEDOUT
-			}
-			time.Sleep(wait)
-			wait = min(2*wait, longest)
-			continue
-		}
-		err = signals.Shielded(func() (err error) {
-			n, err = unix.Write(fd, p[:min(len(p), chunk)])
-			return err
-		})
-		switch err {
-		case nil:
-			p, wait = p[n:], time.Millisecond
-		case unix.EINTR, unix.EAGAIN: // the latter where somebody made it non-blocking, for everybody
-		default:
-			return err
-		}
-	}
-	return nil
-}
+func writeSoon(fd int, p []byte) error { return pid1.WriteAll(fd, p, time.Now().Add(time.Second)) }

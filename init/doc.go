@@ -16,6 +16,12 @@
 //   - The threads that the end needs are there before the command is, so a command that has used up a limit of processes cannot make the Go runtime
 //     abort for want of one ([Reserve]). With GOMAXPROCS 1, as finite has it, they are five; with more than 2 there is no such guarantee.
 //
+// # Outer and inner
+//
+// In a new PID namespace, or in one that is joined, there are two of a program that runs a command ([Config.Outer]): one stays outside, and one is executed inside,
+// is told so by the environment ([InnerVariable]), and supervises. The outer one passes signals and the status on and is the backstop for a deadline. The
+// namespaces are made by the child itself, between clone(2) and execve(2): what is refused is a failed start, and nothing has run.
+//
 // # Ownership
 //
 // The goroutine that called Run owns the command's state: it alone feeds the [machine], and it alone signals, forgets and closes. One

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/finite-init/finite/signals"
 )
 
 // inPlaceLimit is how long a report is at most in a file that was mounted into the container for it: /dev/termination-log is read up to there.
@@ -121,7 +119,11 @@ func (f *recordFile) close() {
 func (f *recordFile) write(text []byte) error {
 	switch f.kind {
 	case asStream:
-		return writeStream(f.fd, text)
+		err := WriteAll(f.fd, text, time.Now().Add(recordLimit))
+		if err == unix.ETIMEDOUT {
+			return errors.New("nobody reads it")
+		}
+		return err
 	case inPlace:
 		return f.writeOver(text)
 	}
@@ -223,33 +225,6 @@ func writeFile(fd int, text []byte) error {
 			return err
 		}
 		text = text[max(n, 0):]
-	}
-	return nil
-}
-
-// writeStream writes to a reader that may be slow or gone, for recordLimit at most. It waits in Go: a write that blocked would keep a thread.
-func writeStream(fd int, text []byte) error {
-	const chunk = 4096 // what poll(2) says is ready takes as much (pipe(7), PIPE_BUF)
-	for begin := time.Now(); len(text) > 0; {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 0)
-		if err == nil && n == 0 {
-			if time.Since(begin) > recordLimit {
-				return errors.New("nobody reads it")
-			}
-			time.Sleep(time.Millisecond)
-			continue
-		}
-		err = signals.Shielded(func() (err error) {
-			n, err = unix.Write(fd, text[:min(len(text), chunk)])
-			return err
-		})
-		switch err {
-		case nil:
-			text = text[n:]
-		case unix.EINTR, unix.EAGAIN:
-		default:
-			return err
-		}
 	}
 	return nil
 }
