@@ -198,7 +198,7 @@ var optionTable = []option{
 		set: setBool(func(o *options, b bool) { o.config.MapRoot = b }),
 	},
 	{
-		long: "cgroup", arg: "MODE", field: "Cgroup", help: "a cgroup for the command, to kill it with: auto (with a deadline), off, require [auto]",
+		long: "cgroup", arg: "MODE", field: "Cgroup", help: "a cgroup for the command, to kill it with: auto (where there is an ending to enforce), off, require [auto]",
 		set: func(o *options, v string) (err error) { o.config.Cgroup, err = pid1.ParseCgroupMode(v); return },
 	},
 	{

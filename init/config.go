@@ -188,6 +188,25 @@ type UsageError struct {
 
 func (e *UsageError) Error() string { return fmt.Sprintf("%s %v: %s", e.Field, e.Value, e.Why) }
 
+// pauseIgnores names an option that is about a command, or is empty.
+func (c *Config) pauseIgnores() string {
+	switch {
+	case c.StopDelay > 0:
+		return "--stop-delay"
+	case c.StopGrace != Off:
+		return "--stop-grace: its clock is --grace"
+	case c.PreserveStatus:
+		return "--preserve-status"
+	case len(c.Expect) > 0:
+		return "--expect"
+	case len(c.StopExit) > 0:
+		return "--stop-exit"
+	case c.Forward != ForwardChild:
+		return "--forward"
+	}
+	return ""
+}
+
 const maxHostname = 64 // __NEW_UTS_LEN
 
 // setDefaults fills zero values in. It returns an error that names the first field that is out of range.
@@ -223,6 +242,8 @@ func (c *Config) setDefaults(role nsutil.Role) error {
 		return bad("Pause", "", "no command can be given with it")
 	case c.Pause && !c.Self && c.Inner == "" && (c.Unshare != 0 || len(c.Join) > 0):
 		return bad("Pause", "", "there is no command that could be in namespaces")
+	case c.Pause && c.pauseIgnores() != "":
+		return bad("Pause", "", "has no use for "+c.pauseIgnores())
 	case c.StopSignal < 1 || c.StopSignal > signals.RTMax:
 		return bad("StopSignal", int(c.StopSignal), "not a signal")
 	case c.GiveUp != Off && c.GiveUp < MinGiveUp:

@@ -73,7 +73,7 @@ func (m *machine) beginEnding(gone bool, kind Kind, why string) {
 	if !gone {
 		before := m.cause
 		m.cause = Cause{Kind: kind}
-		if kind == KindStopRequested {
+		if kind == KindStopRequested || before.Kind == KindStopRequested {
 			m.cause.By = before.By
 		}
 		if before.Kind != "" { // a request that has ended nothing

@@ -41,6 +41,9 @@ func (c *Config) Outer(args, env []string) Config {
 		Grace: Off, GiveUp: c.GiveUp, TimeoutExit: c.TimeoutExit, Cgroup: CgroupOff,
 		ParentDeath: c.ParentDeath, ParentPID: c.ParentPID, Source: c.Source, Log: c.Log,
 	}
+	if len(c.Join) == 0 && !strings.HasPrefix(c.Report, "fd:") { // those are the inner one's alone
+		outer.Report = c.Report
+	}
 	grace, giveUp := c.Grace, c.GiveUp
 	if grace == 0 {
 		grace = DefaultGrace

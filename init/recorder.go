@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,6 +14,7 @@ type recorder struct {
 	files []*recordFile
 	queue chan snapshot
 	idle  chan struct{} // closed when the goroutine has ended
+	late  atomic.Bool   // it was not waited for, and is to write no more
 
 	mu     sync.Mutex
 	unsaid []error         // failures, each text once
@@ -40,8 +42,13 @@ func newRecorder(cfg *Config) (*recorder, error) {
 		}
 		f, err := openRecord(want.target)
 		if err != nil {
-			r.closeFiles()
+			r.discard()
 			return nil, &UsageError{want.field, want.target, err.Error()}
+		}
+		if len(r.files) > 0 && f.is(r.files[0]) {
+			f.close()
+			r.discard()
+			return nil, &UsageError{want.field, want.target, "is where the report goes"}
 		}
 		f.render = want.render
 		r.files = append(r.files, f)
@@ -77,6 +84,7 @@ func (r *recorder) start() {
 		for s := range queue {
 			r.write(&s)
 		}
+		r.closeFiles()
 	}(r.queue)
 }
 
@@ -88,6 +96,9 @@ func (r *recorder) write(s *snapshot) {
 		}
 	}()
 	for _, f := range r.files {
+		if r.late.Load() {
+			return
+		}
 		limit := f.limit
 		err := f.write(f.render(s, limit))
 		if f.limit != limit { // it was found out just now
@@ -122,22 +133,33 @@ func (r *recorder) failures() []error {
 
 var errRecordSlow = errors.New("cannot write a record: it takes too long")
 
-// close waits for what is queued, for recordLimit at most, and closes the files.
+// close waits for what is queued, for recordLimit at most. The goroutine closes the files.
 func (r *recorder) close() {
+	switch {
+	case r == nil:
+		return
+	case r.queue == nil:
+		r.closeFiles()
+		return
+	}
+	close(r.queue)
+	limit := time.NewTimer(recordLimit)
+	defer limit.Stop()
+	select {
+	case <-r.idle:
+	case <-limit.C:
+		r.late.Store(true)
+		r.fail(errRecordSlow)
+	}
+}
+
+// discard closes the files of a run that came to nothing, and removes what was made for them.
+func (r *recorder) discard() {
 	if r == nil {
 		return
 	}
-	if r.queue != nil {
-		close(r.queue)
-		r.queue = nil
-		limit := time.NewTimer(recordLimit)
-		defer limit.Stop()
-		select {
-		case <-r.idle:
-		case <-limit.C:
-			r.fail(errRecordSlow)
-			return // the goroutine keeps the files
-		}
+	for _, f := range r.files {
+		f.remove()
 	}
 	r.closeFiles()
 }

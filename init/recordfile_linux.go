@@ -23,6 +23,7 @@ type recordFile struct {
 	kind     recordKind
 	dir      int // of its directory; -1: there is none
 	name     string
+	made     bool // it was not there before
 	fd       int
 	mode     uint32
 	uid, gid int
@@ -41,6 +42,7 @@ const (
 // openRecord opens a path, or fd:N, a descriptor that the command does not get.
 func openRecord(target string) (*recordFile, error) {
 	f := &recordFile{target: target, dir: -1, fd: -1}
+	stream := false
 	if number, ok := strings.CutPrefix(target, "fd:"); ok {
 		n, err := strconv.ParseUint(number, 10, 20)
 		if err != nil {
@@ -54,7 +56,8 @@ func openRecord(target string) (*recordFile, error) {
 		if flags&unix.O_ACCMODE == unix.O_RDONLY {
 			return nil, errors.New("not open for writing")
 		}
-		if f.fd > unix.Stderr { // those are the command's as well
+		stream = flags&unix.O_APPEND != 0 || f.fd <= unix.Stderr // what others write there stays
+		if f.fd > unix.Stderr {                                  // those are the command's as well
 			unix.CloseOnExec(f.fd)
 		}
 	} else if err := f.openPath(target); err != nil {
@@ -66,7 +69,7 @@ func openRecord(target string) (*recordFile, error) {
 		return nil, err
 	}
 	switch {
-	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+	case stream || st.Mode&unix.S_IFMT != unix.S_IFREG:
 		f.kind = asStream
 	case f.dir < 0:
 		f.kind = inPlace
@@ -91,6 +94,10 @@ func (f *recordFile) openPath(target string) (err error) {
 	}
 	// O_NONBLOCK: a FIFO that nobody reads is an error (ENXIO), not a reason to wait.
 	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_NOFOLLOW | unix.O_NOCTTY | unix.O_NONBLOCK | unix.O_CLOEXEC
+	if f.fd, err = unix.Openat(f.dir, name, flags|unix.O_EXCL, 0o644); err == nil {
+		f.made = true
+		return nil
+	}
 	if f.fd, err = unix.Openat(f.dir, name, flags, 0o644); err == unix.ELOOP {
 		return errors.New("a symbolic link, which is not followed")
 	}
@@ -135,16 +142,23 @@ func (f *recordFile) write(text []byte) error {
 		f.kind, f.limit = inPlace, inPlaceLimit
 		return nil
 	}
-	if over := f.writeOver(text); over != nil {
-		return err
-	}
-	switch err {
-	case unix.EACCES, unix.EPERM, unix.EROFS, unix.EMFILE, unix.ENFILE:
-		if f.isInPlace() {
-			return nil // its place can be written to, if nothing can be made beside it
-		}
+	if f.writeOver(text) == nil && f.isInPlace() {
+		return nil // it can be written to, if nothing can be made beside it
 	}
 	return err
+}
+
+// remove removes the file if it was made for the run.
+func (f *recordFile) remove() {
+	if f.made && f.isInPlace() {
+		_ = unix.Unlinkat(f.dir, f.name, 0)
+	}
+}
+
+// is reports whether both are the same file.
+func (f *recordFile) is(other *recordFile) bool {
+	var a, b unix.Stat_t
+	return unix.Fstat(f.fd, &a) == nil && unix.Fstat(other.fd, &b) == nil && a.Dev == b.Dev && a.Ino == b.Ino && a.Mode&unix.S_IFMT == unix.S_IFREG
 }
 
 // isInPlace reports whether the file is still the one that its name is of.

@@ -252,6 +252,30 @@ func TestRecordFile(t *testing.T) {
 		}
 		w.Close()
 	})
+	t.Run("a descriptor that appends", func(t *testing.T) {
+		if err := os.WriteFile(dir+"/log", []byte("before\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		fd, err := unix.Open(dir+"/log", unix.O_WRONLY|unix.O_APPEND, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := open(fmt.Sprintf("fd:%d", fd))
+		write(f, "one\n")
+		if write(f, "two\n"); read("log") != "before\none\ntwo\n" {
+			t.Errorf("%q", read("log"))
+		}
+	})
+	t.Run("a descriptor that cannot be written to", func(t *testing.T) {
+		fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		if f, err := openRecord(fmt.Sprintf("fd:%d", fd)); err == nil || err.Error() != "not open for writing" {
+			t.Errorf("%v, %v", f, err)
+		}
+	})
 	for target, want := range map[string]string{
 		dir: "is a directory", dir + "/": "not the name of a file", dir + "/no/such": "no such file or directory", "fd:x": "not the number of a descriptor",
 		dir + "/link": "a symbolic link, which is not followed", dir + "/fifo": "no such device or address", "fd:1000": "bad file descriptor",
@@ -275,7 +299,6 @@ func TestRecorder(t *testing.T) {
 		rec.add(*fullSnapshot())
 	}
 	rec.close()
-	rec.close()
 	if errs := rec.failures(); len(errs) > 0 {
 		t.Error(errs)
 	}
@@ -294,7 +317,13 @@ func TestRecorder(t *testing.T) {
 		t.Errorf("%v, %v", none, err)
 	}
 	var usage *UsageError
-	if _, err := newRecorder(&Config{Report: dir + "/r", StateFile: dir + "/no/s"}); !errors.As(err, &usage) || usage.Field != "StateFile" {
+	if _, err := newRecorder(&Config{Report: dir + "/new", StateFile: dir + "/no/s"}); !errors.As(err, &usage) || usage.Field != "StateFile" {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(dir + "/new"); err == nil {
+		t.Error("an empty report is left")
+	}
+	if _, err := newRecorder(&Config{Report: dir + "/r", StateFile: dir + "/./r"}); !errors.As(err, &usage) || usage.Field != "StateFile" {
 		t.Errorf("%v", err)
 	}
 }

@@ -3,6 +3,7 @@ package pid1
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -59,7 +60,12 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	if r.recorder, err = newRecorder(&cfg); err != nil {
 		return Result{ExitStatus: StatusFailure}, err
 	}
-	defer r.recorder.close()
+	started := false
+	defer func() {
+		if !started {
+			r.recorder.discard()
+		}
+	}()
 	if cfg.box, err = newBox(&cfg); err != nil {
 		return Result{ExitStatus: StatusFailure}, err
 	}
@@ -67,6 +73,14 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 		cfg.box.close()
 		return Result{ExitStatus: StatusFailure}, err
 	}
+	if err := haveDescriptors(laterDescriptors); err != nil {
+		cfg.box.close()
+		if cfg.leaf != nil {
+			_ = cfg.leaf.Remove(0)
+		}
+		return Result{ExitStatus: StatusFailure}, fmt.Errorf("cannot reserve %d file descriptors: %w", laterDescriptors, err)
+	}
+	started = true
 	r.kernel = newHost(&cfg, role, r.post, r.done)
 	return r.run(ctx), nil
 }

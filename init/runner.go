@@ -327,7 +327,9 @@ func (r *runner) finish() Result {
 		r.log.add(levelWarn, fmt.Sprintf("%d real-time signals were lost: no memory was left to keep them", lost), nil)
 	}
 	res := r.result(ended)
-	r.record(reportEnded, &res)
+	if !r.cfg.Self || res.Cause.Kind == KindStartFailed || res.Cause.Kind == KindDeadline {
+		r.record(reportEnded, &res) // of the outer one, if the inner one never was, or did not come to its end
+	}
 	r.recorder.close()
 	r.complain()
 	res.Counts.LogDropped = r.log.close()
@@ -354,7 +356,7 @@ func (r *runner) result(at time.Time) Result {
 
 // follow has the state written down, if it is another than the last one.
 func (r *runner) follow() {
-	if r.recorder == nil || r.finished {
+	if r.recorder == nil || r.finished || r.cfg.Self {
 		return
 	}
 	state := ""

@@ -175,8 +175,9 @@ func forkExec(how forkMode, path string, args, env []string, dir string) (child,
 	attr := &syscall.ProcAttr{Dir: dir, Env: env, Files: []uintptr{0, 1, 2}, Sys: sys}
 	var err error
 	c.pid, err = syscall.ForkExec(path, args, attr)
-	if how.cgroup >= 0 && (err == unix.EACCES || err == unix.EBUSY || err == unix.EOPNOTSUPP || err == unix.ENODEV) {
-		err = fmt.Errorf("%w: %w", errCgroup, err) // or the execution's own, which the next try will tell
+	executable := unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS) == nil
+	if how.cgroup >= 0 && (err == unix.EACCES && executable || err == unix.EBUSY || err == unix.EOPNOTSUPP || err == unix.ENODEV) {
+		err = fmt.Errorf("%w: %w", errCgroup, err)
 	}
 	return c, err
 }

@@ -13,6 +13,9 @@ import (
 // then; to create and to start are one step here.
 func renderState(s *snapshot) []byte {
 	state := specs.State{Version: specs.Version, ID: "finite-" + strconv.Itoa(unix.Getpid()), Status: specs.StateRunning, Pid: s.result.PID, Bundle: s.dir}
+	if s.args == nil { // a pause: it is this process that runs
+		state.Pid = unix.Getpid()
+	}
 	if state.Bundle == "" {
 		state.Bundle, _ = os.Getwd()
 	}

@@ -24,6 +24,9 @@ func WriteAll(fd int, p []byte, deadline time.Time) error {
 			wait = min(2*wait, longest)
 			continue
 		}
+		if err == unix.EINTR {
+			continue
+		}
 		err = signals.Shielded(func() (err error) {
 			n, err = unix.Write(fd, p[:min(len(p), chunk)])
 			return err
