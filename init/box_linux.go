@@ -230,6 +230,12 @@ func (b *box) enter(p *program) {
 		p.add(forkCall, unix.SYS_CLONE, unix.CLONE_VM|unix.CLONE_VFORK|unix.CLONE_PARENT|uintptr(unix.SIGCHLD), 0, 0, 0, 0)
 	}
 	p.step = StepMount
+	if b.joins(nsutil.PIDNamespace) && !b.joins(nsutil.MountNamespace) && !b.unshare.Has(nsutil.MountNamespace) && b.proc {
+		// The /proc here is another namespace's: nobody could be found by it. Where a fresh one may not be mounted, it has to do.
+		p.add(mustCall, unix.SYS_UNSHARE, unix.CLONE_NEWNS)
+		p.add(mustCall, unix.SYS_MOUNT, p.text("none"), p.text("/"), 0, unix.MS_REC|unix.MS_PRIVATE, 0)
+		p.add(mayCall, unix.SYS_MOUNT, p.text("proc"), p.text("/proc"), p.text("proc"), unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, 0)
+	}
 	if b.unshare.Has(nsutil.MountNamespace) {
 		p.add(mustCall, unix.SYS_MOUNT, p.text("none"), p.text("/"), 0, unix.MS_REC|unix.MS_PRIVATE, 0)
 		if b.unshare.Has(nsutil.PIDNamespace) && b.proc {

@@ -170,6 +170,7 @@ type Config struct {
 	inherited  signals.Inherited // what the command is to start with
 	exact      bool              // whether that is known
 	lifeline   *lifeline         // of Lifeline; nil: none
+	rules      bool              // of an outer one: the inner one has rules for signals
 	stops      int               // where the outer one is told that the command was stopped; 0: there is no outer one
 	box        *box              // the namespaces; nil: none
 	noLeaf     error             // why the command has no cgroup of its own

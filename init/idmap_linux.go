@@ -30,7 +30,7 @@ type idRanges struct {
 // findRanges returns nil where there are no ranges, or no programs to map them. Root needs no grant, but also has no ranges of its own.
 func findRanges(root bool) *idRanges {
 	uid, gid := unix.Geteuid(), unix.Getegid()
-	if uid == 0 {
+	if nnp, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); uid == 0 || err != nil || nnp != 0 { // the programs have their rights from setuid
 		return nil
 	}
 	r := &idRanges{}

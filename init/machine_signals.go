@@ -111,9 +111,11 @@ func (m *machine) pauseSignalled(sig signals.Signal, number unix.Signal) {
 	m.endPause("a stop was requested by " + signals.Name(sig.Number))
 }
 
-// tellStop is the level at which a stop is told of. What the outer one passes on, that one has told of, and it knows who sent it.
+// tellStop is the level at which a stop is told of. What the outer one passes on, that one has told of, and it knows who sent it; unless there are rules by
+// which it may be none.
 func (m *machine) tellStop(sender signals.Sender) level {
-	if m.cfg.Inner != "" && (sender.PID == 0 || sender.PID == m.cfg.ParentPID) {
+	toldOutside := m.cfg.Inner != "" && m.cfg.Rewrite == (signals.Rewrite{}) && (sender.PID == 0 || sender.PID == m.cfg.ParentPID)
+	if toldOutside || m.cfg.rules {
 		return levelInfo
 	}
 	return levelWarn

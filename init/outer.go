@@ -34,12 +34,15 @@ func (c *Config) NeedsInner() bool {
 }
 
 // Outer returns the Config of the outer one, where c is that of the inner one and args and env are this program's own. Its deadline is a backstop: it is
-// over when the inner one should have ended long ago.
+// over when the inner one should have ended long ago. It is the outer one that makes the cgroup, so that the tree can be killed whatever becomes of the inner one.
 func (c *Config) Outer(args, env []string) Config {
 	outer := Config{
 		Args: args, Env: env, Self: true, Unshare: c.Unshare, Join: c.Join, Hostname: c.Hostname, MapRoot: c.MapRoot,
-		Grace: Off, GiveUp: c.GiveUp, TimeoutExit: c.TimeoutExit, Cgroup: CgroupOff,
+		Grace: Off, GiveUp: c.GiveUp, TimeoutExit: c.TimeoutExit, Cgroup: c.Cgroup, rules: c.Rewrite != signals.Rewrite{},
 		ParentDeath: c.ParentDeath, ParentPID: c.ParentPID, Source: c.Source, Log: c.Log,
+	}
+	if c.Leftovers == LeftoversLeave {
+		outer.Leftovers = LeftoversLeave
 	}
 	if len(c.Join) == 0 && !strings.HasPrefix(c.Report, "fd:") { // those are the inner one's alone
 		outer.Report = c.Report
@@ -94,12 +97,9 @@ func (c *Config) beInner(ctx context.Context) (context.Context, func(), error) {
 		return bad("is set by finite itself, for itself")
 	}
 	unix.CloseOnExec(c.stops)
+	c.Cgroup = CgroupOff // it is in the one that the outer one has made
 	if !watched {
 		return ctx, func() {}, nil
-	}
-	// A guest, whose host may be hostile: it does without what it would have to read there before the run is under way.
-	if c.Cgroup == CgroupAuto {
-		c.Cgroup = CgroupOff
 	}
 	fd, err := strconv.Atoi(number)
 	if err != nil || unix.SetNonblock(fd, true) != nil {

@@ -100,7 +100,7 @@ func TestOuterConfig(t *testing.T) {
 	got := inner.Outer([]string{"finite", "--", "command"}, []string{"B=2"})
 	want := Config{
 		Args: []string{"finite", "--", "command"}, Env: []string{"B=2"}, Self: true, Unshare: inner.Unshare, Join: inner.Join, Hostname: "box", MapRoot: true,
-		Grace: Off, GiveUp: time.Minute, TimeoutExit: 9, Cgroup: CgroupOff, ParentDeath: unix.SIGHUP, ParentPID: 77, Source: source, Log: log,
+		Grace: Off, GiveUp: time.Minute, TimeoutExit: 9, Cgroup: CgroupRequire, ParentDeath: unix.SIGHUP, ParentPID: 77, Source: source, Log: log,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

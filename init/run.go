@@ -95,7 +95,7 @@ func makeLeaf(ctx context.Context, cfg *Config) error {
 			return &UsageError{"Cgroup", CgroupRequire, "there is no command that could be in a cgroup"}
 		}
 	case CgroupAuto:
-		if cfg.Timeout == 0 && cfg.Deadline.IsZero() && cfg.StopGrace == Off && len(cfg.Lifeline) == 0 && ctx.Done() == nil || cfg.Pause {
+		if cfg.Timeout == 0 && cfg.Deadline.IsZero() && cfg.StopGrace == Off && len(cfg.Lifeline) == 0 && len(cfg.Join) == 0 && ctx.Done() == nil || cfg.Pause {
 			return nil // it would cost more than it can be worth
 		}
 	}

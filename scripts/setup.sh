@@ -7,7 +7,7 @@ set -eu
 packages='
 	docker.io containerd runc crun podman containernetworking-plugins
 	tini dumb-init catatonit
-	busybox-static procps util-linux
+	busybox-static procps uidmap util-linux
 	gcc libc6-dev hyperfine shellcheck
 '
 

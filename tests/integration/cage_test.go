@@ -135,7 +135,7 @@ func startSpec(t *testing.T, spec cageSpec, change func(*exec.Cmd)) *cage {
 	}
 	c := &cage{t: t, mode: spec.Mode, stdout: newLines(), stderr: newLines(), report: up}
 	c.cmd = exec.Command(testBinary(t))
-	c.cmd.Env = append(os.Environ(), roleEnv+"=cage", cageEnv+"="+string(text))
+	c.cmd.Env = append(os.Environ(), roleEnv+"=cage", cageEnv+"="+string(text), "GORACE=atexit_sleep_ms=0")
 	c.cmd.Stdout, c.cmd.Stderr = c.stdout, c.stderr
 	c.cmd.ExtraFiles = []*os.File{down} // descriptor 3 in the cage
 	c.cmd.WaitDelay = patience
