@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,7 +41,8 @@ func TestPause(t *testing.T) {
 
 // Zombies that come when there was no child are reaped too: the namespace's PID 1 has the orphans of who came in from outside.
 func TestPauseReapsLateOrphans(t *testing.T) {
-	c := start(t, asInit, "--pause", "-v")
+	c := start(t, asInit, "--pause", "-vv")
+	c.stderr.await(t, "waiting for a signal")
 	enter := func(script string) string {
 		t.Helper()
 		cmd := exec.Command(needCommand(t, "nsenter"), "-t", strconv.Itoa(c.pid()), "-p", "-m", "sh", "-c", script)
@@ -52,7 +54,11 @@ func TestPauseReapsLateOrphans(t *testing.T) {
 	}
 	for range 5 {
 		enter(`(exec true &); exit`) // whose parent does not wait
-		for strings.Contains(enter(`cat /proc/[0-9]*/stat`), ") Z 1 ") {
+		deadline := time.Now().Add(patience)
+		for strings.Contains(enter(`cat /proc/[0-9]*/stat 2>/dev/null; true`), ") Z 1 ") {
+			if time.Now().After(deadline) {
+				t.Fatal("a zombie stays")
+			}
 		}
 	}
 	c.signal(unix.SIGTERM)
