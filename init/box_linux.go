@@ -233,13 +233,13 @@ func (b *box) enter(p *program) {
 	if b.joins(nsutil.PIDNamespace) && !b.joins(nsutil.MountNamespace) && !b.unshare.Has(nsutil.MountNamespace) && b.proc {
 		// The /proc here is another namespace's: nobody could be found by it. Where a fresh one may not be mounted, it has to do.
 		p.add(mustCall, unix.SYS_UNSHARE, unix.CLONE_NEWNS)
-		p.add(mustCall, unix.SYS_MOUNT, p.text("none"), p.text("/"), 0, unix.MS_REC|unix.MS_PRIVATE, 0)
-		p.add(mayCall, unix.SYS_MOUNT, p.text("proc"), p.text("/proc"), p.text("proc"), unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, 0)
+		p.makeMountsPrivate()
+		p.mountProc(mayCall)
 	}
 	if b.unshare.Has(nsutil.MountNamespace) {
-		p.add(mustCall, unix.SYS_MOUNT, p.text("none"), p.text("/"), 0, unix.MS_REC|unix.MS_PRIVATE, 0)
+		p.makeMountsPrivate()
 		if b.unshare.Has(nsutil.PIDNamespace) && b.proc {
-			p.add(mustCall, unix.SYS_MOUNT, p.text("proc"), p.text("/proc"), p.text("proc"), unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, 0)
+			p.mountProc(mustCall)
 		}
 	}
 	p.step = StepLoopback
@@ -253,6 +253,15 @@ func (b *box) enter(p *program) {
 	if b.executes() {
 		b.tie(p)
 	}
+}
+
+// makeMountsPrivate keeps what is mounted from going out of the mount namespace, and what is mounted outside from coming in.
+func (p *program) makeMountsPrivate() {
+	p.add(mustCall, unix.SYS_MOUNT, p.text("none"), p.text("/"), 0, unix.MS_REC|unix.MS_PRIVATE, 0)
+}
+
+func (p *program) mountProc(kind uintptr) {
+	p.add(kind, unix.SYS_MOUNT, p.text("proc"), p.text("/proc"), p.text("proc"), unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, 0)
 }
 
 // tie makes the inner one end with this process, however this one ends. Where a PID namespace is made, that is the end of everybody in it; an inner
@@ -306,13 +315,8 @@ func (b *box) mapIDs(p *program, self int) {
 // atFDCWD is AT_FDCWD in a register.
 var atFDCWD = unix.AT_FDCWD
 
-func singleMap(root bool, id int) string {
-	inside := id
-	if root {
-		inside = 0
-	}
-	return strconv.Itoa(inside) + " " + strconv.Itoa(id) + " 1"
-}
+// singleMap maps nobody but id.
+func singleMap(root bool, id int) string { return strings.Join(idMap(root, id, 0, 0), " ") }
 
 // assist runs vfork, and meanwhile does what the child waits for.
 func (b *box) assist(vfork func()) {

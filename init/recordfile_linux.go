@@ -158,14 +158,16 @@ func (f *recordFile) remove() {
 // is reports whether both are the same file.
 func (f *recordFile) is(other *recordFile) bool {
 	var a, b unix.Stat_t
-	return unix.Fstat(f.fd, &a) == nil && unix.Fstat(other.fd, &b) == nil && a.Dev == b.Dev && a.Ino == b.Ino && a.Mode&unix.S_IFMT == unix.S_IFREG
+	return unix.Fstat(f.fd, &a) == nil && unix.Fstat(other.fd, &b) == nil && sameFile(&a, &b) && a.Mode&unix.S_IFMT == unix.S_IFREG
 }
 
 // isInPlace reports whether the file is still the one that its name is of.
 func (f *recordFile) isInPlace() bool {
 	var own, there unix.Stat_t
-	return unix.Fstat(f.fd, &own) == nil && unix.Fstatat(f.dir, f.name, &there, unix.AT_SYMLINK_NOFOLLOW) == nil && own.Dev == there.Dev && own.Ino == there.Ino
+	return unix.Fstat(f.fd, &own) == nil && unix.Fstatat(f.dir, f.name, &there, unix.AT_SYMLINK_NOFOLLOW) == nil && sameFile(&own, &there)
 }
+
+func sameFile(a, b *unix.Stat_t) bool { return a.Dev == b.Dev && a.Ino == b.Ino }
 
 // replace writes a new file beside the old one and renames it.
 func (f *recordFile) replace(text []byte) error {

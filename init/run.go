@@ -73,12 +73,15 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 		cfg.box.close()
 		return Result{ExitStatus: StatusFailure}, err
 	}
-	if err := haveDescriptors(laterDescriptors); err != nil {
-		cfg.box.close()
-		if cfg.leaf != nil {
-			_ = cfg.leaf.Remove(0)
+	opened := cfg.lifeline != nil || r.recorder != nil || cfg.box != nil // since it was looked whether there is room; a leaf looks for itself
+	if opened {
+		if err := haveDescriptors(laterDescriptors); err != nil {
+			cfg.box.close()
+			if cfg.leaf != nil {
+				_ = cfg.leaf.Remove(0)
+			}
+			return Result{ExitStatus: StatusFailure}, fmt.Errorf("cannot reserve %d file descriptors: %w", laterDescriptors, err)
 		}
-		return Result{ExitStatus: StatusFailure}, fmt.Errorf("cannot reserve %d file descriptors: %w", laterDescriptors, err)
 	}
 	started = true
 	r.kernel = newHost(&cfg, role, r.post, r.done)

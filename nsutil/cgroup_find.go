@@ -158,20 +158,11 @@ func readAll(path string, buf []byte) ([]byte, error) {
 	if err := unix.Fstatfs(fd, &fs); err != nil || fs.Type != unix.PROC_SUPER_MAGIC {
 		return nil, fmt.Errorf("%s is not of a procfs", path)
 	}
-	total := 0
-	for {
-		if total == len(buf) {
-			buf = append(buf, make([]byte, len(buf))...)
-		}
-		n, err := read(fd, buf[total:])
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", path, err)
-		}
-		if n <= 0 {
-			return buf[:total], nil
-		}
-		total += n
+	text, _, err := readToEnd(fd, buf)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
+	return text, nil
 }
 
 // ownPaths is what /proc/self/cgroup says, as far as it is used here. Paths are relative to the cgroup namespace; "" stands for none, and

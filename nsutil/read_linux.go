@@ -53,17 +53,25 @@ func (p *Proc) readPath(path string) ([]byte, error) {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	defer sys.Close(fd)
-	total := 0
-	for {
-		if total == len(p.buf) {
-			p.buf = append(p.buf, make([]byte, len(p.buf))...)
+	var text []byte
+	if text, p.buf, err = readToEnd(fd, p.buf); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return text, nil
+}
+
+// readToEnd reads a file to its end into buf, or into a longer one, which it returns to be used again.
+func readToEnd(fd int, buf []byte) (text, longer []byte, err error) {
+	for total := 0; ; {
+		if total == len(buf) {
+			buf = append(buf, make([]byte, len(buf))...)
 		}
-		n, err := read(fd, p.buf[total:])
+		n, err := read(fd, buf[total:])
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", path, err)
+			return nil, buf, err
 		}
-		if n == 0 {
-			return p.buf[:total], nil
+		if n <= 0 {
+			return buf[:total], buf, nil
 		}
 		total += n
 	}

@@ -605,44 +605,27 @@ func TestUnshareIsExhausted(t *testing.T) {
 func TestUnshareTerminal(t *testing.T) {
 	needRoot(t)
 	const command = `trap "echo inter""rupted; exit 3" INT; echo rea""dy; read -r word; echo "re""ad $word"; while :; do sleep 0.05; done`
-	t.Run("session leader", func(t *testing.T) {
-		c := openConsole(t, finiteBin, "--unshare", "pid,mount", "--", "sh", "-c", command)
+	interrupt := func(t *testing.T, c *console) {
+		t.Helper()
 		c.out.await(t, "ready")
 		c.write("word\n")
 		c.out.await(t, "read word")
 		c.write(ctrlC)
 		c.out.await(t, "interrupted")
+	}
+	t.Run("session leader", func(t *testing.T) {
+		c := openConsole(t, finiteBin, "--unshare", "pid,mount", "--", "sh", "-c", command)
+		interrupt(t, c)
 		c.wait(3)
 	})
 	t.Run("job of a shell", func(t *testing.T) {
 		c := openShell(t)
 		c.write("$FINITE --unshare pid,mount -- sh -c '" + command + "'\n")
-		c.out.await(t, "ready")
-		c.write("word\n")
-		c.out.await(t, "read word")
-		c.write(ctrlC)
-		c.out.await(t, "interrupted")
+		interrupt(t, c)
 		c.write("echo sta'tus' $?\n")
 		c.out.await(t, "status 3")
 		c.write("exit 6\n")
 		c.wait(6)
 	})
-	t.Run("job control", func(t *testing.T) {
-		c := openShell(t)
-		c.write(`$FINITE --unshare pid,mount -- sh -c 'echo rea""dy; read -r a; echo "fi""rst $a"; read -r b; echo "sec""ond $b"; exit 5'` + "\n")
-		c.out.await(t, "ready")
-		c.write("one\n")
-		c.out.await(t, "first one")
-		c.write(ctrlZ)
-		c.out.await(t, "Stopped")
-		c.write("echo the sh'ell' is back\n")
-		c.out.await(t, "the shell is back")
-		c.write("fg\n")
-		c.write("two\n")
-		c.out.await(t, "second two")
-		c.write("echo sta'tus' $?\n")
-		c.out.await(t, "status 5")
-		c.write("exit 0\n")
-		c.wait(0)
-	})
+	t.Run("job control", func(t *testing.T) { tryJobControl(t, "--unshare pid,mount") })
 }

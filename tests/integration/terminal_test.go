@@ -87,8 +87,14 @@ func TestTerminalAsSessionLeader(t *testing.T) {
 
 // Under a shell with job control: Ctrl-Z stops both, fg resumes both, and the terminal is given back at the end.
 func TestTerminalJobControl(t *testing.T) {
+	tryJobControl(t, "")
+}
+
+// tryJobControl has finite run with the options under a shell, and types.
+func tryJobControl(t *testing.T, options string) {
+	t.Helper()
 	c := openShell(t)
-	c.write(`$FINITE -- sh -c 'echo rea""dy; read -r a; echo "fi""rst $a"; read -r b; echo "sec""ond $b"; exit 5'` + "\n")
+	c.write("$FINITE " + options + ` -- sh -c 'echo rea""dy; read -r a; echo "fi""rst $a"; read -r b; echo "sec""ond $b"; exit 5'` + "\n")
 	c.out.await(t, "ready")
 	c.write("one\n")
 	c.out.await(t, "first one")

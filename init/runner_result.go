@@ -1,0 +1,127 @@
+package pid1
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+)
+
+// finish drains what is still queued, gives everything back and makes the Result.
+func (r *runner) finish() Result {
+	ended := time.Now()
+	r.unwatch()
+	if r.clock != nil {
+		r.clock.close()
+	}
+	if r.wall != nil {
+		r.wall.close()
+	}
+	for _, t := range r.timers {
+		if t != nil {
+			t.Stop()
+		}
+	}
+	close(r.done) // nobody waits for the owner any more
+	r.source.Pass(-1, false, 0, 0)
+	r.drain()
+	if err := r.kernel.close(!r.m.gaveUp && r.cfg.Leftovers != LeftoversLeave); err != nil {
+		r.log.add(levelInfo, err.Error(), nil)
+	}
+	if lost := r.source.Lost(); lost > 0 {
+		r.m.counts.Undelivered += lost
+		r.log.add(levelWarn, fmt.Sprintf("%d real-time signals were lost: no memory was left to keep them", lost), nil)
+	}
+	res := r.result(ended)
+	if !r.cfg.Self || res.Cause.Kind == KindStartFailed || res.Cause.Kind == KindDeadline {
+		r.record(reportEnded, &res) // of the outer one, if the inner one never was, or did not come to its end
+	}
+	r.recorder.close()
+	r.complain()
+	res.Counts.LogDropped = r.log.close()
+	return res
+}
+
+// result is what there is to say of the run at a moment.
+func (r *runner) result(at time.Time) Result {
+	m := r.m
+	res := Result{
+		Cause: m.cause, PID: m.pid, Role: m.role, Started: r.started, Ended: at,
+		Ladder: r.ladder, Counts: m.counts, Survivors: m.survivors, GaveUp: m.gaveUp, Rusage: m.change.Rusage,
+		Without: r.missing(),
+	}
+	res.Counts.Unexpected += r.panics
+	if res.Started.IsZero() {
+		res.Started = r.begun
+	}
+	res.Counts.Forwarded += r.source.Quiet() - r.quiet
+	res.Counts.LogDropped = int(r.log.dropped.Load())
+	res.ExitStatus = exitStatus(r.cfg, m.cause, m.pid != 0)
+	return res
+}
+
+// follow has the state written down, if it is another than the last one.
+func (r *runner) follow() {
+	if r.recorder == nil || r.finished || r.cfg.Self {
+		return
+	}
+	state := ""
+	switch m := r.m; {
+	case m.state == stateRunning:
+		state = reportStarted
+	case m.state == stateStopping, m.state == stateLeftovers && m.leftovers:
+		state = reportStopping
+	case m.state == stateKilling, m.state == stateSurvey:
+		state = reportKilling
+	}
+	if state != "" && state != r.recorded {
+		res := r.result(time.Now())
+		r.record(state, &res)
+	}
+}
+
+func (r *runner) record(state string, res *Result) {
+	if r.recorder == nil {
+		return
+	}
+	r.recorded = state
+	r.recorder.add(snapshot{state: state, at: res.Ended, args: r.cfg.Args, dir: r.cfg.Dir, inner: r.cfg.Inner != "", result: *res})
+	r.complain()
+}
+
+func (r *runner) complain() {
+	for _, err := range r.recorder.failures() {
+		r.log.add(levelWarn, err.Error(), nil)
+	}
+}
+
+func (r *runner) missing() []string {
+	missing := r.kernel.without()
+	if r.noProc {
+		missing = append(missing, "proc")
+	}
+	return missing
+}
+
+// drain counts what came and could not be acted on any more.
+func (r *runner) drain() {
+	mark := r.source.Mark()
+	for {
+		select {
+		case ev := <-r.events:
+			if ev.kind == evReaped {
+				r.m.counts.Orphans += ev.count
+			}
+			if ev.handled != nil {
+				ev.handled <- struct{}{}
+			}
+		case sig := <-r.source.C:
+			r.m.counts.Undelivered++
+			r.source.Done(sig)
+		default:
+			if r.source.Reached(mark) {
+				return
+			}
+			runtime.Gosched()
+		}
+	}
+}
