@@ -6,12 +6,12 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/init"
+	"github.com/finite-init/finite/nsutil"
 )
 
 var logLevels = map[string]logrus.Level{
@@ -58,7 +58,7 @@ func (lineFormatter) Format(e *logrus.Entry) ([]byte, error) {
 		b.WriteString(e.Level.String())
 		b.WriteString(": ")
 	}
-	b.WriteString(printable(e.Message))
+	b.WriteString(nsutil.Printable(e.Message))
 	keys := make([]string, 0, len(e.Data))
 	for k := range e.Data {
 		keys = append(keys, k)
@@ -77,16 +77,6 @@ type severityFormatter struct{ *logrus.JSONFormatter }
 func (f severityFormatter) Format(e *logrus.Entry) ([]byte, error) {
 	e.Data["severity"] = strings.ToUpper(e.Level.String())
 	return f.JSONFormatter.Format(e)
-}
-
-// printable keeps names that others chose (a process's, a file's) from breaking a line or writing to the terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == utf8.RuneError || (r >= 0x80 && r < 0xa0) {
-			return '?'
-		}
-		return r
-	}, s)
 }
 
 // stderr writes to descriptor 2 and never fails: a reader that is gone, or a descriptor that is closed, must not end an init. Only the log's

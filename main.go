@@ -72,7 +72,7 @@ func run(args, env []string) int {
 
 // fail prints one line on stderr and returns the status for finite's own failure.
 func fail(err error) int {
-	_ = writeSoon(unix.Stderr, []byte("finite: "+printable(err.Error())+"\n"))
+	_ = writeSoon(unix.Stderr, []byte("finite: "+nsutil.Printable(err.Error())+"\n"))
 	return pid1.StatusFailure
 }
 

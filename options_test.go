@@ -184,12 +184,6 @@ func FuzzParseDuration(f *testing.F) {
 	})
 }
 
-func TestPrintable(t *testing.T) {
-	if got := printable("a\x1b[31m\nb\x7f\u0085é\xff"); got != "a?[31m?b??é?" {
-		t.Errorf("got %q", got)
-	}
-}
-
 // The binary's import graph stays lean: what every image inherits is size, start-up, and other people's advisories.
 func TestImportGraph(t *testing.T) {
 	goCommand, err := exec.LookPath("go")

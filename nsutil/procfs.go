@@ -9,14 +9,15 @@ import (
 
 // Stat is what /proc/PID/stat says, as far as it is used here (proc_pid_stat(5)).
 type Stat struct {
-	PID       int
-	Comm      string
-	State     byte // R, S, D, T, t, Z, X, I
-	PPID      int
-	PGRP      int
-	Session   int
-	StartTime uint64 // clock ticks after boot; with PID it names a process for good
-	ExitCode  int    // field 52, a wait(2) status; 0 where it is hidden
+	PID                  int
+	Comm                 string
+	State                byte // R, S, D, T, t, Z, X, I
+	PPID                 int
+	PGRP                 int
+	Session              int
+	UserTime, SystemTime uint64 // processor time that it and its threads have used, in clock ticks
+	StartTime            uint64 // clock ticks after boot; with PID it names a process for good
+	ExitCode             int    // field 52, a wait(2) status; 0 where it is hidden
 }
 
 // Status is what /proc/PID/status says, as far as it is used here (proc_pid_status(5)).
@@ -29,6 +30,8 @@ type Status struct {
 	NSpid     []int // PIDs from the reader's namespace inwards
 	PGRP      int   // 0 before Linux 4.1
 	Session   int
+	Threads   int
+	RSSKB     int64  // VmRSS; 0 for a kernel thread and a zombie
 	SigPnd    uint64 // pending for the thread
 	ShdPnd    uint64 // pending for the process
 	SigBlk    uint64
@@ -64,9 +67,9 @@ func ParseStat(b []byte) (Stat, error) {
 			target = &s.PGRP
 		case 6:
 			target = &s.Session
-		case 22:
-			if s.StartTime, err = strconv.ParseUint(string(f), 10, 64); err != nil {
-				return Stat{}, fmt.Errorf("stat: field 22: %w", err)
+		case 14, 15, 22:
+			if err := s.setTime(field, f); err != nil {
+				return Stat{}, fmt.Errorf("stat: field %d: %w", field, err)
 			}
 		case 52:
 			target = &s.ExitCode
@@ -82,6 +85,19 @@ func ParseStat(b []byte) (Stat, error) {
 		return Stat{}, fmt.Errorf("stat: %d fields: %w", field, errMalformed)
 	}
 	return s, nil
+}
+
+func (s *Stat) setTime(field int, text []byte) error {
+	n, err := strconv.ParseUint(string(text), 10, 64)
+	switch field {
+	case 14:
+		s.UserTime = n
+	case 15:
+		s.SystemTime = n
+	case 22:
+		s.StartTime = n
+	}
+	return err
 }
 
 // ParseStatus reads the text of /proc/PID/status. Lines it does not know are passed over; a line it knows and cannot read is an
@@ -132,6 +148,11 @@ func (s *Status) set(key string, value []byte) (err error) {
 		s.PGRP, err = strconv.Atoi(string(first))
 	case "NSsid":
 		s.Session, err = strconv.Atoi(string(first))
+	case "Threads":
+		s.Threads, err = strconv.Atoi(string(value))
+	case "VmRSS":
+		number, _, _ := bytes.Cut(value, []byte(" "))
+		s.RSSKB, err = strconv.ParseInt(string(number), 10, 64)
 	case "SigPnd":
 		s.SigPnd, err = parseMask(value)
 	case "ShdPnd":

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// statTail is what follows the state: ppid, process group and session, and, of the fields up to 52, the start time (22) and the exit
+// statTail is what follows the state: ppid, process group and session, and, of the fields up to 52, the processor time (14 and 15), the start time (22) and the exit
 // status (52).
-var statTail = " 5 40 41" + strings.Repeat(" 0", 15) + " 123456" + strings.Repeat(" 0", 29) + " 9\n"
+var statTail = " 5 40 41" + strings.Repeat(" 0", 7) + " 31 12" + strings.Repeat(" 0", 6) + " 123456" + strings.Repeat(" 0", 29) + " 9\n"
 
 func TestParseStat(t *testing.T) {
 	for name, comm := range map[string]string{
@@ -17,7 +17,7 @@ func TestParseStat(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := ParseStat([]byte("39 (" + comm + ") Z" + statTail))
-			want := Stat{PID: 39, Comm: comm, State: 'Z', PPID: 5, PGRP: 40, Session: 41, StartTime: 123456, ExitCode: 9}
+			want := Stat{PID: 39, Comm: comm, State: 'Z', PPID: 5, PGRP: 40, Session: 41, UserTime: 31, SystemTime: 12, StartTime: 123456, ExitCode: 9}
 			if err != nil || got != want {
 				t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 			}
@@ -32,10 +32,10 @@ func TestParseStat(t *testing.T) {
 
 func TestParseStatus(t *testing.T) {
 	text := "Name:\tsh\nUmask:\t0022\nState:\tT (stopped)\nTgid:\t7\nPPid:\t3\nTracerPid:\t12\nUid:\t1000\t1001\t1002\t1003\nNSpid:\t7\t1\nNSpgid:\t6\t1\nNSsid:\t5\t1\n" +
-		"SigPnd:\t0000000000000100\nShdPnd:\t0000000000000002\nSigBlk:\t0000000000010000\nSigIgn:\t0000000000000004\nSigCgt:\t8000000000000001\n"
+		"VmRSS:\t    1234 kB\nThreads:\t3\nSigPnd:\t0000000000000100\nShdPnd:\t0000000000000002\nSigBlk:\t0000000000010000\nSigIgn:\t0000000000000004\nSigCgt:\t8000000000000001\n"
 	got, err := ParseStatus([]byte(text))
 	want := Status{
-		Name: "sh", State: 'T', TracerPID: 12, UID: 1000, PPID: 3, NSpid: []int{7, 1}, PGRP: 6, Session: 5,
+		Name: "sh", State: 'T', TracerPID: 12, UID: 1000, PPID: 3, NSpid: []int{7, 1}, PGRP: 6, Session: 5, Threads: 3, RSSKB: 1234,
 		SigPnd: 0x100, ShdPnd: 2, SigBlk: 0x10000, SigIgn: 4, SigCgt: 0x8000000000000001,
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {

@@ -111,6 +111,16 @@ func (p *Proc) Status(pid int) (Status, error) {
 	return ParseStatus(b)
 }
 
+// WChan reads the name of the kernel function that a process sleeps in from /proc/PID/wchan, which never hangs; it is empty if the kernel does not tell.
+func (p *Proc) WChan(pid int) string {
+	b, err := p.read(pid, "wchan")
+	name := string(bytes.TrimSpace(b))
+	if err != nil || name == "0" {
+		return ""
+	}
+	return name
+}
+
 // Children appends the children of pid, those of all its threads, zombies included. It needs a kernel with
 // CONFIG_PROC_CHILDREN; without it the error is ENOENT while the process exists.
 func (p *Proc) Children(pids []int, pid int) ([]int, error) {

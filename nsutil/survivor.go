@@ -1,7 +1,6 @@
 package nsutil
 
 import (
-	"bytes"
 	"fmt"
 	"sort"
 	"strings"
@@ -46,11 +45,7 @@ func (t *Tree) describe(pid int) (Survivor, bool) {
 	if status, err := t.proc.Status(pid); err == nil {
 		s.UID, s.Tracer = status.UID, status.TracerPID
 	}
-	if b, err := t.proc.read(pid, "wchan"); err == nil {
-		if name := string(bytes.TrimSpace(b)); name != "0" {
-			s.WChan = name
-		}
-	}
+	s.WChan = t.proc.WChan(pid)
 	if b, err := t.proc.read(pid, "stack"); err == nil {
 		s.Stack = parseStack(b)
 	}

@@ -1,0 +1,300 @@
+package nsutil
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+)
+
+// Process is what a [Snapshot] says of a process. What could not be read is zero.
+type Process struct {
+	PID     int    `json:"pid"`
+	PPID    int    `json:"ppid"`
+	UID     int    `json:"uid"` // the real one, as seen from this process's user namespace
+	Comm    string `json:"comm"`
+	State   string `json:"state"` // R, S, D, T, t, Z, X, I (proc_pid_stat(5))
+	Threads int    `json:"threads,omitempty"`
+	RSSKB   int64  `json:"rss_kb"`
+	WChan   string `json:"wchan,omitempty"`  // the kernel function it sleeps in, where the kernel tells
+	Tracer  int    `json:"tracer,omitempty"` // the PID of its tracer
+
+	// CPU is the processor time, user and system, that all of its threads have used; Age is how long ago it was made. Timed says that they are known: that is
+	// read last, since it may hang.
+	CPU   time.Duration `json:"-"`
+	Age   time.Duration `json:"-"`
+	Timed bool          `json:"-"`
+	CPUMS int64         `json:"cpu_ms,omitempty"`
+	AgeMS int64         `json:"age_ms,omitempty"`
+
+	Depth int `json:"-"` // 0 for who has no parent in the snapshot
+}
+
+// Snapshot is a description of a tree at a moment, parents before their children.
+type Snapshot struct {
+	At        time.Time
+	Processes []Process
+	Left      int  // how many more there are: maxDescribed are described
+	Cut       bool // the time was over before everything was read
+}
+
+// maxDescribed bounds a snapshot.
+const maxDescribed = 1024
+
+// ticks is how many clock ticks of /proc make a second (USER_HZ): 100 on every architecture that Go runs on.
+const ticks = 100
+
+// TakeSnapshot describes everything that descends from this process and whoever is in leaf, which may be nil; or, as PID 1, everything else in the PID
+// namespace. It reads only what takes no lock of the process that it is about, and last of all the times, which do; it returns after limit with what it has by
+// then, whatever hangs. Reading goes on in a goroutine of its own, which then ends as soon as it can.
+func TakeSnapshot(role Role, leaf *Cgroup, limit time.Duration) (Snapshot, error) {
+	return takeSnapshot(&collector{role: role, leaf: leaf, proc: NewProc(), self: os.Getpid()}, limit)
+}
+
+func takeSnapshot(c *collector, limit time.Duration) (Snapshot, error) {
+	c.snapshot.At = time.Now()
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if v := recover(); v != nil { // what is read was written by others
+				done <- fmt.Errorf("internal error: %v", v)
+			}
+		}()
+		done <- c.collect()
+	}()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	var err error
+	cut := false
+	select {
+	case err = <-done:
+	case <-timer.C:
+		cut = true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true // the list is the caller's now
+	c.snapshot.Cut = cut
+	return c.snapshot, err
+}
+
+// collector takes a snapshot.
+type collector struct {
+	role Role
+	leaf *Cgroup
+	proc *Proc
+	self int
+
+	mu       sync.Mutex
+	over     bool // nobody waits any more
+	snapshot Snapshot
+}
+
+func (c *collector) collect() error {
+	if !c.proc.Mounted() {
+		return ErrNoProc
+	}
+	pids, err := c.members()
+	if err != nil {
+		return err
+	}
+	all := make([]Process, 0, min(len(pids), maxDescribed))
+	left := 0
+	for _, pid := range pids {
+		if len(all) == maxDescribed {
+			left++
+		} else if p, ok := c.describe(pid); ok {
+			all = append(all, p)
+		}
+	}
+	all = inOrder(all)
+	if !c.publish(func(s *Snapshot) { s.Processes, s.Left = all, left }) {
+		return nil
+	}
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) // Linux 2.6.39
+	for i := range all {
+		st, err := c.proc.Stat(all[i].PID)
+		if err != nil || !c.publish(func(s *Snapshot) { s.Processes[i].time(&st, time.Duration(now.Nano())) }) {
+			continue
+		}
+	}
+	return nil
+}
+
+// publish changes the snapshot, unless it was taken already.
+func (c *collector) publish(change func(*Snapshot)) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over {
+		change(&c.snapshot)
+	}
+	return !c.over
+}
+
+func (p *Process) time(st *Stat, sinceBoot time.Duration) {
+	if st.PPID != p.PPID && st.Comm != p.Comm {
+		return // another one by now, that has its PID
+	}
+	const tick = time.Second / ticks
+	p.CPU = time.Duration(st.UserTime+st.SystemTime) * tick
+	p.Age = max(0, sinceBoot-time.Duration(st.StartTime)*tick)
+	p.Timed, p.CPUMS, p.AgeMS = true, p.CPU.Milliseconds(), p.Age.Milliseconds()
+}
+
+// members lists the PIDs of the tree without the locks and checks of a [Tree], which are for who is to be signalled.
+func (c *collector) members() ([]int, error) {
+	if c.role == RoleInit {
+		all, err := c.proc.PIDs()
+		if err != nil {
+			return nil, err
+		}
+		return without(all, c.self), nil
+	}
+	found, err := c.descendants()
+	if err != nil {
+		return nil, err
+	}
+	if c.leaf == nil {
+		return found, nil
+	}
+	known := make(map[int]bool, len(found))
+	for _, pid := range found {
+		known[pid] = true
+	}
+	inside, _ := c.leaf.PIDs(nil)
+	for _, pid := range inside {
+		if !known[pid] && pid != c.self {
+			found = append(found, pid)
+		}
+	}
+	return found, nil
+}
+
+func without(pids []int, pid int) []int {
+	kept := pids[:0]
+	for _, p := range pids {
+		if p != pid {
+			kept = append(kept, p)
+		}
+	}
+	return kept
+}
+
+// descendants follows the kernel's lists of children or, without CONFIG_PROC_CHILDREN, what each process says of its parent.
+func (c *collector) descendants() ([]int, error) {
+	found, err := c.proc.Children(nil, c.self)
+	if err != nil {
+		return c.descendantsByParent()
+	}
+	for i := 0; i < len(found) && len(found) < 1<<20; i++ { // a process that was given to another parent meanwhile may be there twice
+		found, _ = c.proc.Children(found, found[i])
+	}
+	seen := make(map[int]bool, len(found))
+	once := found[:0]
+	for _, pid := range found {
+		if !seen[pid] {
+			seen[pid] = true
+			once = append(once, pid)
+		}
+	}
+	return once, nil
+}
+
+func (c *collector) descendantsByParent() ([]int, error) {
+	all, err := c.proc.PIDs()
+	if err != nil {
+		return nil, err
+	}
+	children := make(map[int][]int)
+	for _, pid := range all {
+		if status, err := c.proc.Status(pid); err == nil {
+			children[status.PPID] = append(children[status.PPID], pid)
+		}
+	}
+	found := children[c.self]
+	for i := 0; i < len(found); i++ {
+		found = append(found, children[found[i]]...)
+		delete(children, found[i]) // what was read at different moments may go in a circle
+	}
+	return found, nil
+}
+
+// describe reads what never hangs.
+func (c *collector) describe(pid int) (Process, bool) {
+	status, err := c.proc.Status(pid)
+	if err != nil {
+		return Process{}, false // gone
+	}
+	return Process{
+		PID: pid, PPID: status.PPID, UID: status.UID, Comm: status.Name, State: string(rune(status.State)), Threads: status.Threads, RSSKB: status.RSSKB,
+		WChan: c.proc.WChan(pid), Tracer: status.TracerPID,
+	}, true
+}
+
+// inOrder returns the processes with each behind its parent and the parent's earlier children, and sets their depths.
+func inOrder(all []Process) []Process {
+	at := make(map[int]int, len(all)) // index by PID
+	for i := range all {
+		at[all[i].PID] = i
+	}
+	children := make(map[int][]int)
+	var stack []int // indices, the next one last
+	for i := len(all) - 1; i >= 0; i-- {
+		if parent, ok := at[all[i].PPID]; ok && parent != i {
+			children[parent] = append(children[parent], i)
+		} else {
+			stack = append(stack, i)
+		}
+	}
+	ordered := make([]Process, 0, len(all))
+	for len(stack) > 0 {
+		i := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		ordered = append(ordered, all[i])
+		for _, child := range children[i] {
+			all[child].Depth = all[i].Depth + 1
+			stack = append(stack, child)
+		}
+	}
+	return ordered // a circle, which is only there if a PID was given again meanwhile, is left out
+}
+
+// Table is the snapshot as text: a line with the titles, one for each process, and one more if that is not all.
+func (s *Snapshot) Table() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%7s %7s %6s %1s %3s %9s %9s %8s  %-20s %s\n", "PID", "PPID", "UID", "S", "THR", "CPU s", "AGE s", "RSS kB", "WCHAN", "COMM")
+	for i := range s.Processes {
+		p := &s.Processes[i]
+		cpu, age, wchan := "-", "-", p.WChan
+		if p.Timed {
+			cpu, age = fmt.Sprintf("%.2f", p.CPU.Seconds()), fmt.Sprintf("%.2f", p.Age.Seconds())
+		}
+		if wchan == "" {
+			wchan = "-"
+		}
+		fmt.Fprintf(&b, "%7d %7d %6d %1s %3d %9s %9s %8d  %-20s %s%s\n", p.PID, p.PPID, p.UID, p.State, p.Threads, cpu, age, p.RSSKB, wchan,
+			strings.Repeat("  ", min(p.Depth, 20)), Printable(p.Comm))
+	}
+	if s.Left > 0 {
+		fmt.Fprintf(&b, "and %d more\n", s.Left)
+	}
+	if s.Cut {
+		b.WriteString("not everything was read in time\n")
+	}
+	return b.String()
+}
+
+// Printable keeps names that others chose (a process's, a file's) from breaking a line or writing to a terminal.
+func Printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == utf8.RuneError || (r >= 0x80 && r < 0xa0) {
+			return '?'
+		}
+		return r
+	}, s)
+}
