@@ -61,13 +61,18 @@ func (lineFormatter) Format(e *logrus.Entry) ([]byte, error) {
 	b.WriteString(nsutil.Printable(e.Message))
 	keys := make([]string, 0, len(e.Data))
 	for k := range e.Data {
-		keys = append(keys, k)
+		if k != pid1.TreeField {
+			keys = append(keys, k)
+		}
 	}
 	slices.Sort(keys)
 	for _, k := range keys {
 		fmt.Fprintf(&b, " %s=%q", k, fmt.Sprint(e.Data[k]))
 	}
 	b.WriteByte('\n')
+	if tree, ok := e.Data[pid1.TreeField].(*nsutil.Snapshot); ok {
+		b.WriteString(tree.Table())
+	}
 	return b.Bytes(), nil
 }
 

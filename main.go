@@ -49,6 +49,9 @@ func run(args, env []string) int {
 	case opts.version:
 		return printOut(versionText(opts.verbosity > 0, source.Name()))
 	}
+	if opts.timeline != "" {
+		return printTimeline(opts.timeline, env, source)
+	}
 	cfg := opts.config
 	cfg.Env = withoutOptions(env)
 	cfg.ParentPID = parentPID

@@ -23,6 +23,7 @@ type options struct {
 	forwarded bool // --forward was given
 	help      bool
 	version   bool
+	timeline  string // the report to draw; empty: none
 	verbosity int
 	logLevel  string
 	logFormat string
@@ -31,15 +32,15 @@ type options struct {
 // option is one row of the table of options. Each has an environment variable, FINITE_ and the long name in capitals, unless it
 // makes no sense there.
 type option struct {
-	long  string
-	short rune
-	arg   string // what its value is called; empty: a switch
-	noEnv bool
-	rival string // another option that says the same thing in another way
-	list  bool   // may be given several times; in the environment, values are separated by commas
-	field string // the field of pid1.Config that it sets, where that is checked there as well
-	help  string
-	set   func(*options, string) error
+	long   string
+	short  rune
+	arg    string // what its value is called; empty: a switch
+	noEnv  bool
+	rivals []string // other options that say the same thing in another way
+	list   bool     // may be given several times; in the environment, values are separated by commas
+	field  string   // the field of pid1.Config that it sets, where that is checked there as well
+	help   string
+	set    func(*options, string) error
 }
 
 func (o *option) env() string {
@@ -63,7 +64,7 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "stop-signal", arg: "SIG", help: "first signal when finite itself ends something [TERM]",
+		long: "stop-signal", arg: "SIG", rivals: []string{"escalate"}, help: "first signal when finite itself ends something [TERM]",
 		set: func(o *options, v string) (err error) {
 			o.config.StopSignal, err = signals.Parse(v)
 			if err == nil && o.config.StopSignal == unix.SIGSTOP {
@@ -73,7 +74,7 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "grace", short: 'k', arg: "D", help: "from that signal to SIGKILL; 0: SIGKILL at once [5s]",
+		long: "grace", short: 'k', arg: "D", rivals: []string{"escalate"}, help: "from that signal to SIGKILL; 0: SIGKILL at once [5s]",
 		set: func(o *options, v string) (err error) {
 			o.config.Grace, err = parseDuration(v, 0, "")
 			if o.config.Grace == 0 {
@@ -83,7 +84,7 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "stop-grace", arg: "D", help: "the same for a stop that is requested by TERM, INT, QUIT or HUP [off]",
+		long: "stop-grace", arg: "D", rivals: []string{"escalate"}, help: "the same for a stop that is requested by TERM, INT, QUIT or HUP [off]",
 		set: func(o *options, v string) (err error) {
 			o.config.StopGrace, err = parseDuration(v, 0, "off")
 			if o.config.StopGrace == 0 {
@@ -91,6 +92,18 @@ var optionTable = []option{
 			}
 			return err
 		},
+	},
+	{
+		long: "escalate", arg: "LADDER", field: "Escalate", rivals: []string{"stop-signal", "grace", "stop-grace"},
+		help: "all three in one: USR1@-60s,QUIT@0,TERM@5s,KILL@15s; DUMP@0: a snapshot of the tree",
+		set: func(o *options, v string) (err error) {
+			o.config.Escalate, err = pid1.ParseLadder(v, func(s string) (time.Duration, error) { return parseDuration(s, 0, "") })
+			return err
+		},
+	},
+	{
+		long: "snapshot", help: "when finite itself begins to end something, first tell who is in the tree: on stderr, and beside the report",
+		set: setBool(func(o *options, b bool) { o.config.Snapshot = b }),
 	},
 	{
 		long: "stop-delay", arg: "D", help: "hold the first signal that requests a stop back for D; a second one ends the wait [0]",
@@ -142,7 +155,7 @@ var optionTable = []option{
 		set: func(o *options, v string) (err error) { o.config.ParentDeath, err = signals.Parse(v); return },
 	},
 	{
-		long: "forward", arg: "TO", rival: "group", help: "who gets signals: child, group (its process group), all (the whole tree) [child]",
+		long: "forward", arg: "TO", rivals: []string{"group"}, help: "who gets signals: child, group (its process group), all (the whole tree) [child]",
 		set: func(o *options, v string) (err error) {
 			o.forwarded = true
 			o.config.Forward, err = pid1.ParseForward(v)
@@ -150,7 +163,7 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "group", short: 'g', rival: "forward", help: "short for --forward group",
+		long: "group", short: 'g', rivals: []string{"forward"}, help: "short for --forward group",
 		set: setBool(func(o *options, b bool) { o.group = b }),
 	},
 	{
@@ -172,6 +185,14 @@ var optionTable = []option{
 	{
 		long: "state-file", arg: "FILE", field: "StateFile", help: "write the OCI runtime-spec's State of the command: a path or fd:N",
 		set: func(o *options, v string) error { return setRecord(&o.config.StateFile, v) },
+	},
+	{
+		long: "events", arg: "FILE", field: "Events", help: "write a line (JSON) about everything that happens: a path or fd:N",
+		set: func(o *options, v string) error { return setRecord(&o.config.Events, v) },
+	},
+	{
+		long: "events-format", arg: "FORMAT", field: "EventsFormat", help: "json, or trace: for the viewers of Chrome and Perfetto [json]",
+		set: func(o *options, v string) (err error) { o.config.EventsFormat, err = pid1.ParseEventsFormat(v); return },
 	},
 	{
 		long: "pause", field: "Pause", help: "run nothing: reap, until TERM or INT (exit status 0) or the deadline, and end what else is there",
@@ -202,7 +223,7 @@ var optionTable = []option{
 		set: func(o *options, v string) (err error) { o.config.Cgroup, err = pid1.ParseCgroupMode(v); return },
 	},
 	{
-		long: "verbose", short: 'v', rival: "log-level", help: "say more on stderr: -v info, -vv debug; FINITE_VERBOSE=2 is -vv",
+		long: "verbose", short: 'v', rivals: []string{"log-level"}, help: "say more on stderr: -v info, -vv debug; FINITE_VERBOSE=2 is -vv",
 		set: func(o *options, v string) error {
 			n := 1
 			if v != "" {
@@ -216,7 +237,7 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "log-level", arg: "LEVEL", rival: "verbose", help: "what to say on stderr: error, warn, info, debug; wins over -v [warn]",
+		long: "log-level", arg: "LEVEL", rivals: []string{"verbose"}, help: "what to say on stderr: error, warn, info, debug; wins over -v [warn]",
 		set: func(o *options, v string) error {
 			if _, ok := logLevels[v]; !ok {
 				return errors.New("must be error, warn, info or debug")
@@ -232,6 +253,16 @@ var optionTable = []option{
 				return errors.New("must be text or json")
 			}
 			o.logFormat = v
+			return nil
+		},
+	},
+	{
+		long: "timeline", arg: "REPORT", noEnv: true, help: "draw a report as text, - for one on stdin, and exit",
+		set: func(o *options, v string) error {
+			o.timeline = v
+			if v == "" {
+				return errors.New("empty")
+			}
 			return nil
 		},
 	},
@@ -298,7 +329,12 @@ func parseOptions(args, env []string) (*options, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.help || o.version {
+	switch {
+	case o.help || o.version:
+		return o, nil
+	case o.timeline != "" && len(operands) > 0:
+		return nil, optionError("--timeline", o.timeline, "takes one report, and no command")
+	case o.timeline != "":
 		return o, nil
 	}
 	if !slices.ContainsFunc(env, isOption) {
@@ -307,7 +343,10 @@ func parseOptions(args, env []string) (*options, error) {
 	given := make(map[string]bool) // options that the environment has no say in
 	for i := range optionTable {
 		if row := &optionTable[i]; seen(i) {
-			given[row.long], given[row.rival] = true, true
+			given[row.long] = true
+			for _, rival := range row.rivals {
+				given[rival] = true
+			}
 		}
 	}
 	for i := range optionTable {

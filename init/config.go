@@ -122,8 +122,15 @@ type Config struct {
 	StopSignal unix.Signal   // the first signal when an ending begins here; 0: SIGTERM
 	Grace      time.Duration // from that signal to SIGKILL; 0: DefaultGrace; less than 0 ([Off]): SIGKILL at once
 	StopGrace  time.Duration // the same clock for a stop that was requested by a signal; 0 or Off: none, as with other inits; 1: at once
-	StopDelay  time.Duration // how long the first signal that requests a stop is held back; another one ends the wait; 0: not at all
-	GiveUp     time.Duration // from the last SIGKILL to the report of survivors; 0: DefaultGiveUp; Off: wait for ever
+	// Escalate is the general form of those three, which must be zero with it. Rungs before the deadline need one. After a stop that was requested by a signal, the
+	// rungs that are due at once are left out: that signal takes their place.
+	Escalate Ladder
+	// Snapshot has a snapshot of the tree taken first when finite itself begins to end something, as a rung of Escalate with the Signal 0 does. It goes to the
+	// log and, where Report is a path, to the file of that name with .tree behind it.
+	Snapshot bool
+
+	StopDelay time.Duration // how long the first signal that requests a stop is held back; another one ends the wait; 0: not at all
+	GiveUp    time.Duration // from the last SIGKILL to the report of survivors; 0: DefaultGiveUp; Off: wait for ever
 
 	// Lifeline are descriptors of pipes, sockets or terminals, such as 0. That one of them hangs up is a stop: the one at the other end, the client of a
 	// docker exec for example, has gone away. They are neither read from nor closed. Of a pipe, it hangs up when the last writer closes it, read or not.
@@ -163,9 +170,16 @@ type Config struct {
 	Report    string
 	StateFile string
 
+	// Events is where a line is written about everything that happens, in EventsFormat: a path, whose content is replaced, or fd:N. It is opened before the
+	// command is started; what fails later changes nothing about the run.
+	Events       string
+	EventsFormat EventsFormat
+
 	// Cgroup says whether the command gets a cgroup of its own, which is killed and removed at the end.
 	Cgroup CgroupMode
 
+	ladders    ladders           // of StopSignal, Grace and StopGrace, or Escalate, and Snapshot
+	until      time.Time         // the context's deadline, if it has one
 	listenLate func()            // called, in a goroutine, once the command has been started
 	inherited  signals.Inherited // what the command is to start with
 	exact      bool              // whether that is known
@@ -194,7 +208,7 @@ func (c *Config) pauseIgnores() string {
 	switch {
 	case c.StopDelay > 0:
 		return "--stop-delay"
-	case c.StopGrace != Off:
+	case c.StopGrace != Off && len(c.Escalate) == 0:
 		return "--stop-grace: its clock is --grace"
 	case c.PreserveStatus:
 		return "--preserve-status"
@@ -212,20 +226,11 @@ const maxHostname = 64 // __NEW_UTS_LEN
 
 // setDefaults fills zero values in. It returns an error that names the first field that is out of range.
 func (c *Config) setDefaults(role nsutil.Role) error {
-	if c.StopSignal == 0 {
-		c.StopSignal = DefaultStopSignal
+	if err := c.setLadders(); err != nil {
+		return err
 	}
 	if c.TimeoutExit == 0 {
 		c.TimeoutExit = DefaultTimeoutExit
-	}
-	switch {
-	case c.Grace == 0:
-		c.Grace = DefaultGrace
-	case c.Grace < 0:
-		c.Grace = 0
-	}
-	if c.StopGrace <= 0 {
-		c.StopGrace = Off
 	}
 	switch {
 	case c.GiveUp == 0:

@@ -26,6 +26,8 @@ const (
 	evRemaining             // the command is gone and others live
 	evEmpty                 // there is no child (ECHILD)
 	evNamespace             // the answer to actProbe; empty
+	evNotice                // it is that many rungs before the deadline; count
+	evDumped                // the answer to actDump; snapshot, err
 	evOOM                   // the kernel has ended processes for want of memory; count
 	evDeadline              // the deadline was reached; gone: the command was a zombie already when that was noticed
 	evCancel                // the context was cancelled; err: its cause, if it has one; gone as above
@@ -37,7 +39,7 @@ const (
 )
 
 var eventNames = [...]string{
-	"none", "cloning", "paused", "started", "start-failed", "signal", "exited", "stopped", "reaped", "remaining", "empty", "namespace", "oom",
+	"none", "cloning", "paused", "started", "start-failed", "signal", "exited", "stopped", "reaped", "remaining", "empty", "namespace", "notice", "dumped", "oom",
 	"deadline", "cancel", "lifeline", "timer", "survivors", "listening", "trouble",
 }
 
@@ -64,6 +66,7 @@ type event struct {
 	inLeaf    bool // of evStarted: the command is in the cgroup that was made for it
 	timer     timerID
 	survivors []nsutil.Survivor
+	snapshot  nsutil.Snapshot
 	handled   chan<- struct{} // where not nil, whoever sent the event waits for a word here that it was handled
 }
 
@@ -72,17 +75,18 @@ type timerID uint8
 
 const (
 	timerStart     timerID = iota // the start takes too long for a stop or a deadline that waits for it
-	timerGrace                    // the grace time of the ending that began first
+	timerGrace                    // until the next rung of the ladder that is climbed
 	timerDeadline                 // the grace time of a deadline that fell into an ending with a later kill
 	timerGiveUp                   // what was killed has had its time
 	timerSettle                   // the command is gone, and nothing was heard of others for too long
 	timerProbe                    // ask again whether the PID namespace is empty
 	timerSurvey                   // the survivors could not be described in time
+	timerDump                     // a snapshot takes too long
 	timerStopDelay                // a stop signal was held back for long enough
 	timerCount
 )
 
-var timerNames = [...]string{"start", "grace", "deadline-grace", "give-up", "settle", "probe", "survey", "stop-delay"}
+var timerNames = [...]string{"start", "grace", "deadline-grace", "give-up", "settle", "probe", "survey", "dump", "stop-delay"}
 
 func (t timerID) String() string { return timerNames[t] }
 
@@ -100,6 +104,7 @@ const (
 	actLook                         // the reaper rests: let it look again
 	actSuspend                      // the command was stopped by its terminal: stop with it
 	actForeground                   // give the terminal to the command, if it is here
+	actDump                         // take a snapshot of the tree; answered by evDumped
 	actSurvey                       // describe who is left; answered by evSurvivors
 	actTransition                   // the state has changed; from, to, why
 	actNote                         // say that something happened; level, why
@@ -107,7 +112,7 @@ const (
 )
 
 var actionNames = [...]string{
-	"forward", "send", "terminate", "kill-tree", "arm", "disarm", "probe", "look", "suspend", "foreground", "survey",
+	"forward", "send", "terminate", "kill-tree", "arm", "disarm", "probe", "look", "suspend", "foreground", "dump", "survey",
 	"transition", "note", "end",
 }
 

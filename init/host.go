@@ -17,10 +17,11 @@ import (
 
 // host is the real [kernel]. Its methods are the owner's, except where they say otherwise.
 type host struct {
-	cfg  *Config
-	role nsutil.Role
-	post func(event)
-	done <-chan struct{} // closed when the run is over
+	cfg    *Config
+	role   nsutil.Role
+	post   func(event)
+	done   <-chan struct{} // closed when the run is over
+	events *eventLog       // nil: none are wanted
 
 	reaper   reap.Loop
 	trees    *treeWorker
@@ -38,8 +39,8 @@ type host struct {
 	byNumber   atomic.Bool // the command is signalled by its PID, so the reaper must not free that before the owner knows
 }
 
-func newHost(cfg *Config, role nsutil.Role, post func(event), done <-chan struct{}) *host {
-	h := &host{cfg: cfg, role: role, post: post, done: done, leaf: cfg.leaf, pidfd: -1}
+func newHost(cfg *Config, role nsutil.Role, post func(event), done <-chan struct{}, events *eventLog) *host {
+	h := &host{cfg: cfg, role: role, post: post, done: done, events: events, leaf: cfg.leaf, pidfd: -1}
 	h.byNumber.Store(true) // until there is something better
 	if role != nsutil.RoleInit {
 		if err := nsutil.BecomeSubreaper(); err != nil {
@@ -66,9 +67,12 @@ func (h *host) without() []string { return h.missing }
 // start runs the reaper, which starts the command on its own thread.
 func (h *host) start() {
 	h.starting = true
-	watcher := &reapWatcher{post: h.post, done: h.done, byNumber: &h.byNumber, handled: make(chan struct{}, 1)}
+	watcher := &reapWatcher{post: h.post, done: h.done, byNumber: &h.byNumber, handled: make(chan struct{}, 1), events: h.events}
+	if h.events != nil {
+		h.reaper.Peek = func(c reap.Change) { h.events.reaped("reaped", &c) }
+	}
 	go h.reaper.Run(func() int {
-		reserveThreads()
+		reserveThreads(h.cfg.moreThreads())
 		if h.cfg.Pause && !h.cfg.Self {
 			settleThreads()
 			return 0
@@ -202,6 +206,13 @@ func (h *host) killTree()                 { h.trees.kill() }
 func (h *host) survey()                   { h.trees.survey() }
 func (h *host) look()                     { h.reaper.Again() }
 
+func (h *host) dump() {
+	go func() {
+		s, err := nsutil.TakeSnapshot(h.role, h.leaf, dumpLimit)
+		h.post(event{kind: evDumped, snapshot: s, err: err})
+	}()
+}
+
 // watchStops passes on what the inner one says.
 func (h *host) watchStops() {
 	var b [16]byte
@@ -293,11 +304,13 @@ type reapWatcher struct {
 	done     <-chan struct{} // closed when the run is over
 	byNumber *atomic.Bool
 	handled  chan struct{}
+	events   *eventLog
 }
 
 // Exited returns when the owner has handled the event, if the owner signals the command by its PID: from then on it does not, and after this the
 // PID is free. A pidfd needs no such care.
 func (w *reapWatcher) Exited(c reap.Change) {
+	w.events.reaped("exited", &c)
 	if !w.byNumber.Load() {
 		w.post(event{kind: evExited, change: c})
 		return
@@ -320,7 +333,11 @@ func (w *reapWatcher) Reaped(all []reap.Change) {
 	w.post(ev)
 }
 
-func (w *reapWatcher) Stopped(c reap.Change) { w.post(event{kind: evStopped, change: c}) }
-func (w *reapWatcher) Remaining()            { w.post(event{kind: evRemaining}) }
-func (w *reapWatcher) Empty()                { w.post(event{kind: evEmpty}) }
-func (w *reapWatcher) Failed(err error)      { w.post(event{kind: evTrouble, err: err}) }
+func (w *reapWatcher) Stopped(c reap.Change) {
+	w.events.stopped(&c)
+	w.post(event{kind: evStopped, change: c})
+}
+
+func (w *reapWatcher) Remaining()       { w.post(event{kind: evRemaining}) }
+func (w *reapWatcher) Empty()           { w.post(event{kind: evEmpty}) }
+func (w *reapWatcher) Failed(err error) { w.post(event{kind: evTrouble, err: err}) }

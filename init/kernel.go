@@ -45,6 +45,8 @@ type kernel interface {
 	suspend()
 	// foreground hands the terminal to the command, if finite's group has it.
 	foreground()
+	// dump takes a snapshot of the tree, away from the owner, and answers with evDumped.
+	dump()
 	// survey describes who is left, away from the owner, and answers with evSurvivors.
 	survey()
 	// without lists what is missing.

@@ -40,6 +40,11 @@ type machine struct {
 	counts     Counts
 	pid        int // 0 until it runs
 
+	ladder  Ladder // that is climbed; nil: none
+	reached int    // the rungs of it that were done
+	due     int    // the rungs of it that are due: one waits for a snapshot before it
+	early   int    // the rungs before the deadline that are behind
+
 	cloning bool             // the command is being started: it cannot be taken back
 	held    []signals.Signal // what arrived meanwhile
 	delayed signals.Signal   // a stop signal that is held back, while timerStopDelay is armed
@@ -88,6 +93,10 @@ func (m *machine) handle(ev event) []action {
 		m.timer(ev.timer)
 	case evSurvivors:
 		m.surveyed(ev)
+	case evNotice:
+		m.notice(ev.count)
+	case evDumped:
+		m.dumped()
 	case evOOM:
 		m.counts.OOMKills += ev.count
 		m.outOfMemory(ev.gone)

@@ -100,7 +100,7 @@ func (m *machine) remaining() {
 	case LeftoversLeave:
 		m.end("what is left is left alone")
 	case LeftoversWait:
-		asked := m.endAsked || m.armed[timerGrace] || m.armed[timerDeadline] || m.cause.Kind == KindStopRequested
+		asked := m.endAsked || m.climbing() || m.armed[timerDeadline] || m.cause.Kind == KindStopRequested
 		if !asked {
 			m.note(levelInfo, "the command has ended; waiting for what it left")
 			break
@@ -119,7 +119,7 @@ func (m *machine) endLeftovers(why string) {
 		return
 	}
 	m.endAsked = true
-	if m.cfg.Leftovers == LeftoversWait && m.leftovers && !m.armed[timerGrace] && !m.armed[timerDeadline] {
+	if m.cfg.Leftovers == LeftoversWait && m.leftovers && !m.climbing() && !m.armed[timerDeadline] {
 		m.terminateLeftovers(why)
 	}
 }
@@ -129,26 +129,25 @@ func (m *machine) endLeftovers(why string) {
 func (m *machine) hurryLeftovers(why string) {
 	switch {
 	case !m.late || !m.leftovers || m.state != stateLeftovers || m.cfg.Leftovers == LeftoversLeave:
-	case m.immediate():
-		m.kill(why)
 	case !m.graceArmed:
-		m.arm(timerDeadline, m.cfg.Grace)
+		m.hurry(why)
 	}
 }
 
 func (m *machine) terminateLeftovers(why string) {
-	if m.immediate() {
-		m.kill(why)
-		return
-	}
-	m.do(action{kind: actTerminate, sig: m.cfg.StopSignal})
-	if m.armed[timerGrace] || m.armed[timerDeadline] {
-		m.note(levelInfo, why+": "+signals.Name(m.cfg.StopSignal)+", and SIGKILL when the time of the stop that is under way is over")
+	ladder := m.cfg.ladders.ending
+	if !ladder.immediate() && (m.climbing() || m.armed[timerDeadline]) {
+		sig := ladder.signal()
+		if sig == unix.SIGKILL {
+			return // it has no other
+		}
+		m.do(action{kind: actTerminate, sig: sig})
+		m.note(levelInfo, why+": "+signals.Name(sig)+", and SIGKILL when the time of the stop that is under way is over")
 		return
 	}
 	m.note(levelInfo, why+m.announce())
 	m.graceArmed = true
-	m.arm(timerGrace, m.cfg.Grace)
+	m.climb(ladder, why)
 }
 
 // empty is ECHILD. As PID 1 there may still be processes that came in from outside and are nobody's children here; and in the command's cgroup, such as

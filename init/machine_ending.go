@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/finite-init/finite/signals"
 )
 
 // endOf says what an event that asks for the end ends a run with.
@@ -46,15 +44,11 @@ func (m *machine) overdue(ev event) {
 		m.beginEnding(ev.gone, kind, why)
 	case stateStopping:
 		switch {
-		case m.armed[timerGrace]:
+		case m.climbing():
 			// An ending with a clock is under way, and stays the cause. The deadline can only bring its kill forward.
 			m.also(kind)
 			m.note(levelWarn, why+" while a stop was under way")
-			if m.immediate() {
-				m.kill(why)
-			} else {
-				m.arm(timerDeadline, m.cfg.Grace)
-			}
+			m.hurry(why)
 		case !m.armed[timerDeadline]:
 			// A request that has no clock ended nothing so far: it is the deadline that does.
 			m.beginEnding(ev.gone, kind, why)
@@ -81,20 +75,15 @@ func (m *machine) beginEnding(gone bool, kind Kind, why string) {
 		}
 		m.note(levelWarn, why+m.announce())
 	}
-	if m.immediate() {
-		m.kill(why)
-		return
-	}
 	m.dropDelayed()
-	m.transition(stateStopping, why)
-	if !gone {
-		m.do(action{kind: actSend, sig: m.cfg.StopSignal, target: m.cfg.Forward})
-		m.continued = false
-		if m.stopped {
-			m.resume()
-		}
+	ladder := m.cfg.ladders.ending
+	if gone && !ladder.immediate() {
+		ladder = m.cfg.ladders.later
 	}
-	m.arm(timerGrace, m.cfg.Grace)
+	if !ladder.immediate() || ladder.dumps() {
+		m.transition(stateStopping, why)
+	}
+	m.climb(ladder, why)
 }
 
 // endPause ends what there is besides this process. Whether that is anybody, the reaper tells.
@@ -113,15 +102,7 @@ func (m *machine) endPause(why string) {
 	m.do(action{kind: actLook})
 }
 
-// immediate reports whether an ending of finite's own has no other rung than the kill.
-func (m *machine) immediate() bool { return m.cfg.Grace == 0 || m.cfg.StopSignal == unix.SIGKILL }
-
-func (m *machine) announce() string {
-	if m.immediate() {
-		return ": SIGKILL to everything"
-	}
-	return fmt.Sprintf(": %s, and SIGKILL to everything in %v", signals.Name(m.cfg.StopSignal), m.cfg.Grace)
-}
+func (m *machine) announce() string { return ": " + m.cfg.ladders.ending.announce() }
 
 // resume sends SIGCONT to a stopped command, and to its process group, so that it can act on the stop signal it was sent; once, since a
 // command may stop itself again for ever.
@@ -136,8 +117,10 @@ func (m *machine) resume() {
 // kill is the last rung: everything, until nothing is left or it is given up.
 func (m *machine) kill(why string) {
 	m.transition(stateKilling, why)
+	m.ladder, m.reached, m.due = nil, 0, 0
 	m.disarm(timerGrace)
 	m.disarm(timerDeadline)
+	m.disarm(timerDump)
 	m.disarm(timerStart)
 	m.disarm(timerSettle)
 	m.dropDelayed()
@@ -173,10 +156,13 @@ func (m *machine) timer(id timerID) {
 	switch id {
 	case timerStart:
 		m.startOverdue()
-	case timerGrace, timerDeadline:
-		why := "the grace time is over"
-		m.note(levelWarn, why+": SIGKILL to everything that is left")
-		m.kill(why)
+	case timerGrace:
+		m.reach("the grace time is over")
+	case timerDeadline:
+		m.graceOver()
+	case timerDump:
+		m.note(levelWarn, "the snapshot takes too long")
+		m.ascend("the grace time is over")
 	case timerGiveUp:
 		if m.state == stateKilling {
 			m.gaveUp = true

@@ -15,13 +15,14 @@ import (
 
 // world checks what a machine does, whatever it is told.
 type world struct {
-	t     *rapid.T
-	m     *machine
-	gone  bool // evExited was handled: the command's PID may be a stranger's
-	ran   bool
-	armed map[timerID]bool
-	ends  int
-	kills int // rungs that were SIGKILL to the command
+	t       *rapid.T
+	m       *machine
+	gone    bool // evExited was handled: the command's PID may be a stranger's
+	ran     bool
+	armed   map[timerID]bool
+	ends    int
+	kills   int  // rungs that were SIGKILL to the command
+	killing bool // as of the action that is looked at
 }
 
 func (w *world) tell(ev event) {
@@ -58,9 +59,11 @@ func (w *world) check(ev event, a action, last bool) {
 			w.t.Fatalf("%v: the ladder went down: %v after SIGKILL", ev.kind, a)
 		}
 	case actTerminate:
-		if w.m.state == stateKilling {
+		if w.killing {
 			w.t.Fatalf("%v: the ladder went down: %v while killing", ev.kind, a)
 		}
+	case actTransition:
+		w.killing = a.to == stateKilling
 	case actArm:
 		if w.armed[a.timer] {
 			w.t.Fatalf("%v: timer %v was armed twice", ev.kind, a.timer)
@@ -89,6 +92,11 @@ func drawConfig(t *rapid.T) (*Config, nsutil.Role) {
 		c.GiveUp = rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(t, "give-up")
 		c.Leftovers = rapid.SampledFrom([]Leftovers{LeftoversTerminate, LeftoversKill, LeftoversWait, LeftoversLeave}).Draw(t, "leftovers")
 		c.Forward = rapid.SampledFrom([]Forward{ForwardChild, ForwardGroup, ForwardAll}).Draw(t, "forward")
+		c.Snapshot = rapid.Bool().Draw(t, "snapshot")
+		if l := rapid.SampledFrom([]string{"", "", "KILL@0s", "USR1@-2s,DUMP@-1s,QUIT@0s,DUMP@0s,TERM@1s,DUMP@2s,KILL@2s"}).Draw(t, "ladder"); l != "" {
+			c.Escalate, c.Timeout, c.Grace, c.StopGrace = mustParseLadder(l), time.Hour, 0, 0
+			return
+		}
 		c.StopSignal = rapid.SampledFrom([]unix.Signal{unix.SIGTERM, unix.SIGKILL}).Draw(t, "stop-signal")
 		for _, rule := range rapid.SliceOf(rapid.SampledFrom([]string{"TERM:0", "USR1:TERM", "INT:KILL"})).Draw(t, "rewrite") {
 			_ = c.Rewrite.ParseRule(rule)
@@ -101,7 +109,7 @@ func drawConfig(t *rapid.T) (*Config, nsutil.Role) {
 func drawEvent(t *rapid.T) event {
 	ev := event{kind: rapid.SampledFrom([]eventKind{
 		evNone, evCloning, evStarted, evStartFailed, evSignal, evSignal, evExited, evStopped, evStopped, evReaped, evRemaining, evEmpty,
-		evNamespace, evDeadline, evCancel, evTimer, evTimer, evSurvivors, evTrouble,
+		evNamespace, evDeadline, evCancel, evTimer, evTimer, evSurvivors, evTrouble, evNotice, evDumped,
 	}).Draw(t, "kind")}
 	switch ev.kind {
 	case evStarted:
@@ -111,6 +119,8 @@ func drawEvent(t *rapid.T) event {
 	case evSignal:
 		ev.signal.Passed = rapid.Bool().Draw(t, "passed")
 		ev.signal.Number = rapid.SampledFrom([]unix.Signal{1, 2, 9, 10, 15, 18, 20, 40, 64}).Draw(t, "signal")
+	case evNotice:
+		ev.count = rapid.IntRange(0, 3).Draw(t, "rungs")
 	case evReaped:
 		ev.count = rapid.IntRange(1, 9).Draw(t, "count")
 		ev.killed = rapid.IntRange(0, ev.count).Draw(t, "killed")

@@ -239,7 +239,5 @@ func (m *machine) stopRequested(arrived, number unix.Signal, sender signals.Send
 	m.cause = Cause{Kind: KindStopRequested, By: By{Signal: arrived, Sender: sender}}
 	m.transition(stateStopping, "a stop was requested by "+signals.Name(arrived))
 	m.note(m.tellStop(sender), "stop requested by "+signals.Name(arrived)+describeSender(sender))
-	if m.cfg.StopGrace != Off {
-		m.arm(timerGrace, m.cfg.StopGrace)
-	}
+	m.climb(m.cfg.ladders.requested, "a stop was requested")
 }

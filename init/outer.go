@@ -47,7 +47,13 @@ func (c *Config) Outer(args, env []string) Config {
 	if len(c.Join) == 0 && !strings.HasPrefix(c.Report, "fd:") { // those are the inner one's alone
 		outer.Report = c.Report
 	}
-	grace, giveUp := c.Grace, c.GiveUp
+	grace, stopGrace, giveUp := c.Grace, c.StopGrace, c.GiveUp
+	if len(c.Escalate) > 0 && c.Escalate.check() == nil { // if it is not right, the inner one says so
+		grace = max(c.Escalate.killAfter(), 1)
+		if later := c.Escalate.from(1); len(later) > 0 {
+			stopGrace = later.killAfter()
+		}
+	}
 	if grace == 0 {
 		grace = DefaultGrace
 	}
@@ -57,6 +63,9 @@ func (c *Config) Outer(args, env []string) Config {
 	if giveUp == Off {
 		return outer // it may wait for ever
 	}
+	if c.Snapshot || c.Escalate.dumps() {
+		giveUp += 2 * dumpLimit
+	}
 	after := func(d time.Duration) time.Duration { return max(d, d+max(grace, 0)+giveUp+backstopMargin) } // d, if that overflows
 	if c.Timeout > 0 {
 		outer.Timeout = after(c.Timeout)
@@ -64,8 +73,8 @@ func (c *Config) Outer(args, env []string) Config {
 	if !c.Deadline.IsZero() {
 		outer.Deadline = c.Deadline.Add(after(0))
 	}
-	if c.StopGrace > 0 && c.Rewrite == (signals.Rewrite{}) { // with rules, what is a stop here need not be one there
-		outer.StopGrace = c.StopDelay + after(c.StopGrace) - max(grace, 0)
+	if stopGrace > 0 && c.Rewrite == (signals.Rewrite{}) { // with rules, what is a stop here need not be one there
+		outer.StopGrace = c.StopDelay + after(stopGrace) - max(grace, 0)
 	}
 	return outer
 }

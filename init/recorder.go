@@ -1,8 +1,10 @@
 package pid1
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,10 +13,12 @@ import (
 // recorder keeps the report and the state file up to date, in a goroutine of its own: a file system that is slow, or a reader that does not read, must
 // not hold supervision up. add and close are the owner's.
 type recorder struct {
-	files []*recordFile
-	queue chan snapshot
-	idle  chan struct{} // closed when the goroutine has ended
-	late  atomic.Bool   // it was not waited for, and is to write no more
+	files   []*recordFile
+	queue   chan snapshot
+	written int           // bytes of the snapshots
+	idle    chan struct{} // closed when the goroutine has ended
+	tree    *recordFile   // of the snapshots, beside the report; nil: there is none
+	late    atomic.Bool   // it was not waited for, and is to write no more
 
 	mu     sync.Mutex
 	unsaid []error         // failures, each text once
@@ -45,13 +49,19 @@ func newRecorder(cfg *Config) (*recorder, error) {
 			r.discard()
 			return nil, &UsageError{want.field, want.target, err.Error()}
 		}
-		if len(r.files) > 0 && f.is(r.files[0]) {
+		if r.uses(f) {
 			f.close()
 			r.discard()
 			return nil, &UsageError{want.field, want.target, "is where the report goes"}
 		}
 		f.render = want.render
 		r.files = append(r.files, f)
+	}
+	if f := r.files[0]; cfg.Report != "" && f.dir >= 0 && (cfg.Snapshot || cfg.Escalate.dumps()) {
+		var err error
+		if r.tree, err = f.openBeside(treeSuffix); err != nil {
+			r.fail(fmt.Errorf("cannot write %s%s: %w", f.target, treeSuffix, err)) // there is the log
+		}
 	}
 	return r, nil
 }
@@ -95,6 +105,7 @@ func (r *recorder) write(s *snapshot) {
 			r.fail(fmt.Errorf("cannot write a record: internal error: %v", v))
 		}
 	}()
+	r.writeTree(s.trees)
 	for _, f := range r.files {
 		if r.late.Load() {
 			return
@@ -108,6 +119,30 @@ func (r *recorder) write(s *snapshot) {
 			r.fail(fmt.Errorf("cannot write %s: %w", f.target, err))
 		}
 	}
+}
+
+// writeTree writes the snapshots that were taken, if there is one more.
+func (r *recorder) writeTree(trees []byte) {
+	if r.tree == nil || len(trees) == r.written || r.late.Load() {
+		return
+	}
+	r.written = len(trees)
+	err := r.tree.write(lastLines(trees, r.tree.limit))
+	if err == nil && r.tree.limit > 0 { // it may have been found out just now
+		err = r.tree.write(lastLines(trees, r.tree.limit))
+	}
+	if err != nil {
+		r.fail(fmt.Errorf("cannot write %s: %w", r.tree.target, err))
+	}
+}
+
+// lastLines returns as many lines from the end of text as make at most limit bytes, if that is above 0.
+func lastLines(text []byte, limit int) []byte {
+	if limit <= 0 || len(text) <= limit {
+		return text
+	}
+	text = text[len(text)-limit:]
+	return text[bytes.IndexByte(text, '\n')+1:]
 }
 
 func (r *recorder) fail(err error) {
@@ -129,6 +164,11 @@ func (r *recorder) failures() []error {
 	errs := r.unsaid
 	r.unsaid = nil
 	return errs
+}
+
+// uses reports whether a file is one of those that it writes.
+func (r *recorder) uses(f *recordFile) bool {
+	return r != nil && slices.ContainsFunc(r.files, f.is)
 }
 
 var errRecordSlow = errors.New("cannot write a record: it takes too long")
@@ -165,6 +205,9 @@ func (r *recorder) discard() {
 }
 
 func (r *recorder) closeFiles() {
+	if r.tree != nil {
+		r.tree.close()
+	}
 	for _, f := range r.files {
 		f.close()
 	}

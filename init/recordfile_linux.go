@@ -64,9 +64,34 @@ func openRecord(target string) (*recordFile, error) {
 		f.close()
 		return nil, err
 	}
+	if err := f.classify(stream); err != nil {
+		f.close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// beStream has every write go behind the last one. What a file on disk holds from another run goes.
+func (f *recordFile) beStream() error {
+	if f.kind == asStream {
+		return nil
+	}
+	f.kind = asStream
+	if f.dir < 0 { // a descriptor is written where it stands, as a shell's > and >> mean it
+		return nil
+	}
+	if err := unix.Ftruncate(f.fd, 0); err != nil {
+		return err
+	}
+	_, err := unix.FcntlInt(uintptr(f.fd), unix.F_SETFL, unix.O_APPEND)
+	return err
+}
+
+// classify finds out how the file that is open can be written.
+func (f *recordFile) classify(stream bool) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(f.fd, &st); err != nil {
-		return nil, err
+		return err
 	}
 	switch {
 	case stream || st.Mode&unix.S_IFMT != unix.S_IFREG:
@@ -77,8 +102,10 @@ func openRecord(target string) (*recordFile, error) {
 		f.kind, f.limit = inPlace, inPlaceLimit
 	}
 	f.mode, f.uid, f.gid, f.size = st.Mode&0o777, int(st.Uid), int(st.Gid), int(st.Size)
-	return f, nil
+	return nil
 }
+
+var errSymlink = errors.New("a symbolic link, which is not followed")
 
 func (f *recordFile) openPath(target string) (err error) {
 	dir, name := path.Split(target)
@@ -99,9 +126,32 @@ func (f *recordFile) openPath(target string) (err error) {
 		return nil
 	}
 	if f.fd, err = unix.Openat(f.dir, name, flags, 0o644); err == unix.ELOOP {
-		return errors.New("a symbolic link, which is not followed")
+		return errSymlink
 	}
 	return err
+}
+
+// openBeside opens the file whose name is this one's and suffix, in the same directory and for the same readers. It is not made before it is written.
+func (f *recordFile) openBeside(suffix string) (*recordFile, error) {
+	dir, err := unix.FcntlInt(uintptr(f.dir), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	beside := &recordFile{target: f.target + suffix, name: f.name + suffix, dir: dir, fd: -1, mode: f.mode, uid: f.uid, gid: f.gid}
+	beside.fd, err = unix.Openat(dir, beside.name, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	switch err {
+	case nil:
+		err = beside.classify(false)
+	case unix.ENOENT:
+		return beside, nil
+	case unix.ELOOP:
+		err = errSymlink
+	}
+	if err != nil {
+		beside.close()
+		return nil, err
+	}
+	return beside, nil
 }
 
 // isMountPoint reports whether the file is mounted where it is (statx(2), STATX_MNT_ID, Linux 5.8). Before, the first rename tells.
@@ -189,7 +239,9 @@ func (f *recordFile) replace(text []byte) error {
 		_ = unix.Unlinkat(f.dir, temporary, 0)
 		return err
 	}
-	_ = unix.Close(f.fd)
+	if f.fd >= 0 {
+		_ = unix.Close(f.fd)
+	}
 	f.fd, f.size = fd, len(text)
 	return nil
 }

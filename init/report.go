@@ -31,6 +31,7 @@ type snapshot struct {
 	args   []string
 	dir    string // Config.Dir
 	inner  bool
+	trees  []byte // the snapshots so far; empty: none
 	result Result
 }
 
@@ -46,6 +47,7 @@ type report struct {
 	ElapsedMS  float64          `json:"elapsed_ms"`
 	Cause      *reportCause     `json:"cause,omitempty"`
 	ExitStatus *int             `json:"exit_status,omitempty"`
+	States     []reportState    `json:"states,omitempty"`
 	Ladder     []reportRung     `json:"ladder,omitempty"`
 	Reaped     *reportReaped    `json:"reaped,omitempty"`
 	Signals    *reportSignals   `json:"signals,omitempty"`
@@ -75,6 +77,11 @@ type reportBy struct {
 	UID    *int   `json:"uid,omitempty"`
 	Comm   string `json:"comm,omitempty"`
 	From   string `json:"from,omitempty"`
+}
+
+type reportState struct {
+	State string  `json:"state"`
+	AtMS  float64 `json:"at_ms"`
 }
 
 type reportRung struct {
@@ -130,6 +137,9 @@ func newReport(s *snapshot) *report {
 	if s.state == reportEnded {
 		r.Ended, r.ExitStatus = stamp(res.Ended), &res.ExitStatus
 	}
+	for _, s := range res.States {
+		r.States = append(r.States, reportState{s.State, milliseconds(s.At)})
+	}
 	for _, rung := range res.Ladder {
 		r.Ladder = append(r.Ladder, reportRung{rung.Step, milliseconds(rung.At), rung.Target, rung.Result})
 	}
@@ -173,7 +183,10 @@ func newReportCause(c *Cause) *reportCause {
 }
 
 func newReportBy(by *By) *reportBy {
-	r := &reportBy{Signal: signals.Name(by.Signal)}
+	r := &reportBy{}
+	if by.Signal != 0 {
+		r.Signal = signals.Name(by.Signal)
+	}
 	s := &by.Sender
 	switch {
 	case !s.Known:
@@ -245,7 +258,7 @@ var cuts = []func(*report){
 			r.Survivors[i].Why = cutText(r.Survivors[i].Why, 100)
 		}
 	},
-	func(r *report) { r.Ladder = nil },
+	func(r *report) { r.Ladder, r.States = nil, nil },
 	func(r *report) { r.Command = shorten(r.Command, 1, 60) },
 	func(r *report) { r.Survivors = r.Survivors[:min(len(r.Survivors), 1)] },
 }

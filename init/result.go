@@ -1,6 +1,7 @@
 package pid1
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -78,6 +79,12 @@ type Rung struct {
 	Result string        // sent, or the error
 }
 
+// StateChange is a moment at which a run went on to another state.
+type StateChange struct {
+	State string        // running, stopping, leftovers (the command is gone), killing, survey, ended
+	At    time.Duration // after Started
+}
+
 // Counts are counts of events.
 type Counts struct {
 	Forwarded           int // signals that were passed on
@@ -99,6 +106,7 @@ type Result struct {
 	Started    time.Time // just before the command was cloned
 	Ended      time.Time // when nothing was left, or finite gave up
 	Ladder     []Rung
+	States     []StateChange
 	Counts     Counts
 	Survivors  []nsutil.Survivor
 	GaveUp     bool // the tree is not known to be empty; Survivors lists who is left, as far as that could be read
@@ -121,7 +129,7 @@ func exitStatus(cfg *Config, cause Cause, ran bool) int {
 	case !ran && cause.By.Signal != 0:
 		return 128 + int(cause.By.Signal)
 	case !ran:
-		return 128 + int(cfg.StopSignal) // cancelled before the start: as if it had been started and stopped
+		return 128 + int(cmp.Or(cfg.StopSignal, unix.SIGKILL)) // cancelled before the start: as if it had been started and stopped
 	case !cause.Known && cause.Kind == KindExited:
 		return StatusFailure // its status was taken away
 	case !cause.Known:

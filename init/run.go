@@ -23,6 +23,7 @@ var busy atomic.Bool
 // a failed start included, is in the Result. Run makes the process a child subreaper and leaves it one.
 func Run(ctx context.Context, cfg Config) (Result, error) {
 	role := nsutil.CurrentRole()
+	cfg.until, _ = ctx.Deadline()
 	if err := cfg.setDefaults(role); err != nil {
 		return Result{ExitStatus: StatusFailure}, err
 	}
@@ -64,8 +65,12 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	defer func() {
 		if !started {
 			r.recorder.discard()
+			r.eventLog.discard()
 		}
 	}()
+	if r.eventLog, err = newEventLog(&cfg, r.recorder); err != nil {
+		return Result{ExitStatus: StatusFailure}, err
+	}
 	if cfg.box, err = newBox(&cfg); err != nil {
 		return Result{ExitStatus: StatusFailure}, err
 	}
@@ -73,7 +78,7 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 		cfg.box.close()
 		return Result{ExitStatus: StatusFailure}, err
 	}
-	opened := cfg.lifeline != nil || r.recorder != nil || cfg.box != nil // since it was looked whether there is room; a leaf looks for itself
+	opened := cfg.lifeline != nil || r.recorder != nil || r.eventLog != nil || cfg.box != nil // since it was looked whether there is room; a leaf looks for itself
 	if opened {
 		if err := haveDescriptors(laterDescriptors); err != nil {
 			cfg.box.close()
@@ -84,7 +89,8 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 		}
 	}
 	started = true
-	r.kernel = newHost(&cfg, role, r.post, r.done)
+	r.eventLog.begin()
+	r.kernel = newHost(&cfg, role, r.post, r.done, r.eventLog)
 	return r.run(ctx), nil
 }
 

@@ -31,14 +31,18 @@ type runner struct {
 
 	ctx      context.Context // Run's
 	unwatch  func() bool
-	wall     *alarm // Config.Deadline
-	clock    clock  // Config.Timeout; nil before it runs
+	wall     *alarm   // Config.Deadline
+	clock    clock    // Config.Timeout; nil before it runs
+	notices  []func() // stop what awaits the rungs before the deadline
+	trees    []byte   // the snapshots that were taken, as text
 	timers   [timerCount]*time.Timer
 	begun    time.Time // when run was called
 	started  time.Time // when the command began to be
 	ladder   []Rung
 	recorder *recorder // nil: nothing is written
-	recorded string    // the last state
+	eventLog *eventLog // the same
+	states   []StateChange
+	recorded string // the last state
 	finished bool
 	panics   int
 	noProc   bool
@@ -105,9 +109,10 @@ func (r *runner) signal(sig signals.Signal) {
 		r.kernel.look()
 		return
 	}
-	if r.log.enabled(levelInfo) || signals.IsStop(sig.Number) {
+	if r.told() || signals.IsStop(sig.Number) {
 		r.kernel.identify(&sig.Sender)
 	}
+	r.eventLog.signal(&sig)
 	r.step(event{kind: evSignal, signal: sig})
 }
 
@@ -147,9 +152,11 @@ func (r *runner) before() {
 			r.step(event{kind: evCloning})
 		}
 		r.started = time.Now()
+		r.eventLog.startAt(r.started)
 		if r.cfg.Timeout > 0 {
 			r.clock = r.kernel.alarm(r.cfg.Timeout, func() { r.post(event{kind: evDeadline}) })
 		}
+		r.awaitEarly()
 		r.kernel.start()
 		return
 	}
@@ -183,6 +190,7 @@ func (r *runner) step(ev event) {
 	switch ev.kind {
 	case evStarted:
 		r.kernel.adopt(ev.pid, ev.pidfd, ev.inLeaf)
+		r.eventLog.add(runEvent{Event: "started", PID: ev.pid, Command: r.cfg.Args})
 		if ev.err != nil {
 			r.log.add(levelDebug, "no cgroup of its own for the command: "+ev.err.Error(), nil)
 		}
@@ -191,12 +199,16 @@ func (r *runner) step(ev event) {
 	case evDeadline, evCancel, evLifeline:
 		// What was observed first counts, and the command's end can be observed before the reaper's word of it is here.
 		ev.gone = r.m.alive && r.kernel.gone()
+		r.eventLog.add(runEvent{Event: ev.kind.String()})
+	case evDumped:
+		r.dumped(&ev)
 	case evExited:
 		r.source.Pass(-1, false, 0, 0)
 	}
 	r.perform(r.m.handle(ev))
 	if ev.kind == evExited || ev.kind == evReaped && ev.killed > 0 {
 		if n := r.kernel.oomKills(); n > 0 {
+			r.eventLog.add(runEvent{Event: evOOM.String(), Count: n})
 			r.answer = append(r.answer, event{kind: evOOM, count: n, gone: ev.kind == evExited})
 		}
 	}
@@ -212,7 +224,7 @@ func (r *runner) step(ev event) {
 	if ev.kind == evStarted && r.m.alive && ev.pidfd >= 0 {
 		// What has waited until now was sent by the machine; from here on most signals need not wait for it.
 		set, quiet := r.m.passable()
-		if r.log.enabled(levelInfo) {
+		if r.told() {
 			quiet = 0 // each is told
 		}
 		r.source.Pass(ev.pidfd, r.cfg.Forward == ForwardGroup, set, quiet)
@@ -226,13 +238,13 @@ func (r *runner) perform(actions []action) {
 		case actForward:
 			r.forward(a)
 		case actSend:
-			r.rung(signals.Name(a.sig), a.target.String(), r.kernel.signal(a.target, signals.Signal{Number: a.sig}))
+			r.sent(signals.Name(a.sig), a.target.String(), r.kernel.signal(a.target, signals.Signal{Number: a.sig}))
 		case actTerminate:
 			r.kernel.terminate(a.sig)
-			r.rung("leftovers", "all", nil)
+			r.sent("leftovers", "all", nil)
 		case actKillTree:
 			r.kernel.killTree()
-			r.rung("tree", "all", nil)
+			r.sent("tree", "all", nil)
 		case actArm:
 			r.arm(a.timer, a.length)
 		case actDisarm:
@@ -245,9 +257,13 @@ func (r *runner) perform(actions []action) {
 			r.kernel.suspend()
 		case actForeground:
 			r.kernel.foreground()
+		case actDump:
+			r.kernel.dump()
 		case actSurvey:
 			r.kernel.survey()
 		case actTransition:
+			r.states = append(r.states, StateChange{a.to.String(), r.elapsed()})
+			r.eventLog.add(runEvent{Event: "state", From: a.from.String(), To: a.to.String(), Why: a.why})
 			if r.log.enabled(levelDebug) {
 				r.log.add(levelDebug, "state", fields{"from": a.from.String(), "to": a.to.String(), "why": a.why})
 			}
@@ -271,24 +287,34 @@ func (r *runner) forward(a *action) {
 		return
 	case err != nil:
 		r.m.forwardFailed()
+		r.eventLog.add(runEvent{Event: "forwarded", Signal: name, Target: a.target.String(), Result: err.Error()})
 		r.log.add(levelWarn, "cannot pass "+name+" on: "+err.Error(), nil)
 		return
 	}
+	r.eventLog.add(runEvent{Event: "forwarded", Signal: name, Target: a.target.String(), Result: "sent"})
 	if r.log.enabled(levelInfo) {
 		r.log.add(levelInfo, "passed "+name+" on to "+a.target.String()+describeSender(a.signal.Sender), nil)
 	}
 }
 
-func (r *runner) rung(step, target string, err error) {
+func (r *runner) sent(step, target string, err error) {
 	result := "sent"
 	if err != nil {
 		result = err.Error()
 	}
+	r.rung(step, target, result)
+}
+
+func (r *runner) rung(step, target, result string) {
+	r.eventLog.add(runEvent{Event: "rung", Step: step, Target: target, Result: result})
 	r.ladder = append(r.ladder, Rung{Step: step, Target: target, Result: result, At: r.elapsed()})
 	if r.log.enabled(levelInfo) {
 		r.log.add(levelInfo, step+" to "+target+": "+result, nil)
 	}
 }
+
+// told reports whether every signal is told of.
+func (r *runner) told() bool { return r.eventLog != nil || r.log.enabled(levelInfo) }
 
 func (r *runner) elapsed() time.Duration {
 	if r.started.IsZero() {

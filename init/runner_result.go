@@ -16,6 +16,9 @@ func (r *runner) finish() Result {
 	if r.wall != nil {
 		r.wall.close()
 	}
+	for _, stop := range r.notices {
+		stop()
+	}
 	for _, t := range r.timers {
 		if t != nil {
 			t.Stop()
@@ -36,6 +39,8 @@ func (r *runner) finish() Result {
 		r.record(reportEnded, &res) // of the outer one, if the inner one never was, or did not come to its end
 	}
 	r.recorder.close()
+	r.eventLog.add(runEvent{Event: "ended", PID: res.PID, Cause: newReportCause(&res.Cause), ExitStatus: &res.ExitStatus})
+	r.eventLog.close()
 	r.complain()
 	res.Counts.LogDropped = r.log.close()
 	return res
@@ -46,7 +51,7 @@ func (r *runner) result(at time.Time) Result {
 	m := r.m
 	res := Result{
 		Cause: m.cause, PID: m.pid, Role: m.role, Started: r.started, Ended: at,
-		Ladder: r.ladder, Counts: m.counts, Survivors: m.survivors, GaveUp: m.gaveUp, Rusage: m.change.Rusage,
+		Ladder: r.ladder, States: r.states, Counts: m.counts, Survivors: m.survivors, GaveUp: m.gaveUp, Rusage: m.change.Rusage,
 		Without: r.missing(),
 	}
 	res.Counts.Unexpected += r.panics
@@ -84,11 +89,14 @@ func (r *runner) record(state string, res *Result) {
 		return
 	}
 	r.recorded = state
-	r.recorder.add(snapshot{state: state, at: res.Ended, args: r.cfg.Args, dir: r.cfg.Dir, inner: r.cfg.Inner != "", result: *res})
+	r.recorder.add(snapshot{state: state, at: res.Ended, args: r.cfg.Args, dir: r.cfg.Dir, inner: r.cfg.Inner != "", trees: r.trees, result: *res})
 	r.complain()
 }
 
 func (r *runner) complain() {
+	if err := r.eventLog.failure(); err != nil {
+		r.log.add(levelWarn, fmt.Sprintf("cannot write %s: %v", r.cfg.Events, err), nil)
+	}
 	for _, err := range r.recorder.failures() {
 		r.log.add(levelWarn, err.Error(), nil)
 	}

@@ -19,7 +19,8 @@ type fakeKernel struct {
 	onStart  func(*fakeKernel)
 	react    func(k *fakeKernel, sig unix.Signal) // nil: deaf
 	zombie   bool
-	orphaned bool // the parent is gone already
+	dumps    func() time.Duration // how long a snapshot takes; nil: it never comes
+	orphaned bool                 // the parent is gone already
 
 	began time.Time
 	got   []string
@@ -76,6 +77,17 @@ func (k *fakeKernel) suspend()              {}
 func (k *fakeKernel) foreground()           {}
 func (k *fakeKernel) without() []string     { return nil }
 func (k *fakeKernel) close(bool) error      { return nil }
+func (k *fakeKernel) dump() {
+	k.note("dump")
+	if k.dumps == nil {
+		return
+	}
+	go func() {
+		time.Sleep(k.dumps())
+		k.post(event{kind: evDumped, snapshot: nsutil.Snapshot{Processes: []nsutil.Process{{PID: testPID, Comm: "job"}}}})
+	}()
+}
+
 func (k *fakeKernel) survey() {
 	k.note("survey")
 	go k.post(event{kind: evSurvivors, survivors: []nsutil.Survivor{{PID: testPID, State: 'D'}}})
@@ -88,6 +100,15 @@ func runFake(ctx context.Context, cfg *Config, k *fakeKernel, incoming <-chan si
 	k.post = r.post
 	begin := time.Now()
 	return r.run(ctx), time.Since(begin)
+}
+
+// send returns where signals arrive, each at its time.
+func send(at map[time.Duration]unix.Signal) <-chan signals.Signal {
+	incoming := make(chan signals.Signal, len(at))
+	for when, sig := range at {
+		time.AfterFunc(when, func() { incoming <- signals.Signal{Number: sig} })
+	}
+	return incoming
 }
 
 func TestRunnerKeepsTime(t *testing.T) {
@@ -171,12 +192,8 @@ func TestRunnerKeepsTime(t *testing.T) {
 					ctx, cancel = context.WithTimeout(ctx, tt.ctx)
 					defer cancel()
 				}
-				incoming := make(chan signals.Signal, len(tt.send))
-				for at, sig := range tt.send {
-					time.AfterFunc(at, func() { incoming <- signals.Signal{Number: sig} })
-				}
 				k := tt.kernel
-				res, took := runFake(ctx, testConfig(tt.cfg), &k, incoming)
+				res, took := runFake(ctx, testConfig(tt.cfg), &k, send(tt.send))
 				if took != tt.took || res.ExitStatus != tt.status {
 					t.Errorf("took %v with status %d, want %v and %d", took, res.ExitStatus, tt.took, tt.status)
 				}

@@ -21,6 +21,7 @@ func neededThreads() int { return min(runtime.GOMAXPROCS(0), 2) + 4 }
 var reserved struct {
 	once sync.Once
 	hold *holding
+	more *holding // what is needed besides
 }
 
 // holding is a number of threads that are held in the kernel at the same time.
@@ -58,19 +59,39 @@ func Reserve() {
 	reserved.once.Do(func() { reserved.hold = hold(neededThreads() - 1) })
 }
 
-// reserveThreads returns when there are enough threads. That is not left to be done beside the start of the command: a fork bomb fills a limit
-// within milliseconds.
-func reserveThreads() {
+// reserveThreads returns when there are enough threads, and so many more, for files that may hang. That is not left to be done beside the start of the
+// command: a fork bomb fills a limit within milliseconds.
+func reserveThreads(more int) {
 	Reserve()
+	if reserved.more = nil; more > 0 {
+		reserved.more = hold(neededThreads() - 1 + more)
+	}
 	runtime.Gosched() // to be the last, and have none to wait for
+	if more > 0 {
+		reserved.more.wait()
+	}
 	reserved.hold.wait()
+}
+
+// moreThreads is how many threads may be kept by what this run alone writes or reads, besides those of every run: the recorder's, a snapshot's, and that of the
+// events.
+func (c *Config) moreThreads() int {
+	n := 0
+	for _, wanted := range []bool{c.Report != "" || c.StateFile != "", c.Events != "", c.Snapshot || c.Escalate.dumps()} {
+		if wanted {
+			n++
+		}
+	}
+	return n
 }
 
 // settleThreads returns when the threads that were held are the runtime's to use again: until they have come out of the kernel it does not know them
 // as idle. It is called when the command has been started, which took longer, but before the first wait.
 func settleThreads() {
-	for reserved.hold.left.Load() < reserved.hold.want {
-		sys.Yield()
-		runtime.Gosched()
+	for _, h := range []*holding{reserved.hold, reserved.more} {
+		for h != nil && h.left.Load() < h.want {
+			sys.Yield()
+			runtime.Gosched()
+		}
 	}
 }

@@ -322,12 +322,7 @@ func TestCgroupStale(t *testing.T) {
 	}
 	mkdirs(t, others...)
 
-	next := newCgroup(t, parent)
-	for _, path := range stale {
-		if exists(path) {
-			t.Errorf("%s is still there", path)
-		}
-	}
+	next := newCgroupClears(t, parent, stale...)
 	for _, path := range append(others, populated+"/a/b", populated+"/c", living.Path()+"/a", next.Path()) {
 		if !exists(path) {
 			t.Errorf("%s is not there any more", path)
@@ -341,10 +336,20 @@ func TestCgroupStale(t *testing.T) {
 	if !exists(left) {
 		t.Error("what crashed left is not there")
 	}
-	newCgroup(t, parent)
-	if exists(left) {
-		t.Error("what crashed left is still there")
+	newCgroupClears(t, parent, left)
+}
+
+// newCgroupClears makes one more, which removes the stale ones: in staleLimit what it can, on a machine that is busy, so a few more may be needed.
+func newCgroupClears(t *testing.T, parent string, stale ...string) *Cgroup {
+	t.Helper()
+	for range 100 {
+		c := newCgroup(t, parent)
+		if !slices.ContainsFunc(stale, exists) {
+			return c
+		}
 	}
+	t.Fatalf("some of %q are still there", stale)
+	return nil
 }
 
 // The lock ends with its owner, however that ends.
@@ -371,10 +376,7 @@ func TestCgroupStaleAfterKill(t *testing.T) {
 	}
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
-	newCgroup(t, parent)
-	if exists(path) {
-		t.Errorf("%s is still there", path)
-	}
+	newCgroupClears(t, parent, path)
 }
 
 // Many at once make and remove, and take each other's for stale ones while they are not locked yet.

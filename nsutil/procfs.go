@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Stat is what /proc/PID/stat says, as far as it is used here (proc_pid_stat(5)).
@@ -85,6 +88,21 @@ func ParseStat(b []byte) (Stat, error) {
 		return Stat{}, fmt.Errorf("stat: %d fields: %w", field, errMalformed)
 	}
 	return s, nil
+}
+
+// ticks is how many clock ticks of /proc make a second (USER_HZ): 100 on every architecture that Go runs on.
+const ticks = 100
+
+// CPU is the processor time that the process and its threads have used.
+func (s *Stat) CPU() time.Duration {
+	return time.Duration(s.UserTime+s.SystemTime) * time.Second / ticks
+}
+
+// Age is how long ago the process was made.
+func (s *Stat) Age() time.Duration {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) // Linux 2.6.39
+	return max(0, time.Duration(now.Nano())-time.Duration(s.StartTime)*time.Second/ticks)
 }
 
 func (s *Stat) setTime(field int, text []byte) error {

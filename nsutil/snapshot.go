@@ -6,9 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 	"unicode/utf8"
-
-	"golang.org/x/sys/unix"
 )
 
 // Process is what a [Snapshot] says of a process. What could not be read is zero.
@@ -36,17 +35,14 @@ type Process struct {
 
 // Snapshot is a description of a tree at a moment, parents before their children.
 type Snapshot struct {
-	At        time.Time
-	Processes []Process
-	Left      int  // how many more there are: maxDescribed are described
-	Cut       bool // the time was over before everything was read
+	At        time.Time `json:"at"`
+	Processes []Process `json:"processes"`
+	Left      int       `json:"left,omitempty"` // how many more there are: maxDescribed are described
+	Cut       bool      `json:"cut,omitempty"`  // the time was over before everything was read
 }
 
 // maxDescribed bounds a snapshot.
 const maxDescribed = 1024
-
-// ticks is how many clock ticks of /proc make a second (USER_HZ): 100 on every architecture that Go runs on.
-const ticks = 100
 
 // TakeSnapshot describes everything that descends from this process and whoever is in leaf, which may be nil; or, as PID 1, everything else in the PID
 // namespace. It reads only what takes no lock of the process that it is about, and last of all the times, which do; it returns after limit with what it has by
@@ -115,11 +111,9 @@ func (c *collector) collect() error {
 	if !c.publish(func(s *Snapshot) { s.Processes, s.Left = all, left }) {
 		return nil
 	}
-	var now unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) // Linux 2.6.39
 	for i := range all {
 		st, err := c.proc.Stat(all[i].PID)
-		if err != nil || !c.publish(func(s *Snapshot) { s.Processes[i].time(&st, time.Duration(now.Nano())) }) {
+		if err != nil || !c.publish(func(s *Snapshot) { s.Processes[i].time(&st) }) {
 			continue
 		}
 	}
@@ -136,14 +130,12 @@ func (c *collector) publish(change func(*Snapshot)) bool {
 	return !c.over
 }
 
-func (p *Process) time(st *Stat, sinceBoot time.Duration) {
+func (p *Process) time(st *Stat) {
 	if st.PPID != p.PPID && st.Comm != p.Comm {
 		return // another one by now, that has its PID
 	}
-	const tick = time.Second / ticks
-	p.CPU = time.Duration(st.UserTime+st.SystemTime) * tick
-	p.Age = max(0, sinceBoot-time.Duration(st.StartTime)*tick)
-	p.Timed, p.CPUMS, p.AgeMS = true, p.CPU.Milliseconds(), p.Age.Milliseconds()
+	p.CPU, p.Age, p.Timed = st.CPU(), st.Age(), true
+	p.CPUMS, p.AgeMS = p.CPU.Milliseconds(), p.Age.Milliseconds()
 }
 
 // members lists the PIDs of the tree without the locks and checks of a [Tree], which are for who is to be signalled.
@@ -292,7 +284,7 @@ func (s *Snapshot) Table() string {
 // Printable keeps names that others chose (a process's, a file's) from breaking a line or writing to a terminal.
 func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == utf8.RuneError || (r >= 0x80 && r < 0xa0) {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
 			return '?'
 		}
 		return r

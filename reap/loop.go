@@ -28,6 +28,9 @@ type Handler interface {
 
 // Loop waits for all children of this process. The zero value is ready to use; it must not be copied.
 type Loop struct {
+	// Peek, if not nil, is told of each child other than the registered one while that is a zombie still. It is called with the pin held, so it must be quick.
+	Peek func(Change)
+
 	pin    sync.Mutex
 	closed atomic.Bool
 	init   sync.Once
@@ -139,6 +142,9 @@ func (l *Loop) reap(w *waiter, batch []Change, c Change, child int) []Change {
 	defer l.pin.Unlock()
 	for {
 		batch = append(batch, c)
+		if l.Peek != nil {
+			l.Peek(c)
+		}
 		_, _, _ = w.wait(unix.P_PID, c.PID, unix.WEXITED|unix.WNOHANG)
 		if len(batch) == cap(batch) {
 			return batch

@@ -1,0 +1,62 @@
+package pid1
+
+import (
+	"fmt"
+	"time"
+)
+
+// treeSuffix is what the file of the snapshots has behind the report's name.
+const treeSuffix = ".tree"
+
+// maxTrees bounds the text of the snapshots: when it is longer, the older half of it goes.
+const maxTrees = 1 << 20
+
+// awaitEarly has the rungs before the deadline announced when they are due: before the first of the deadlines.
+func (r *runner) awaitEarly() {
+	early := r.cfg.ladders.early
+	for i := range early {
+		if i+1 < len(early) && early[i+1].After == early[i].After {
+			continue
+		}
+		notice := func() { r.post(event{kind: evNotice, count: i + 1}) }
+		after := func(d time.Duration) {
+			t := time.AfterFunc(max(0, d), notice)
+			r.notices = append(r.notices, func() { t.Stop() })
+		}
+		if r.cfg.Timeout > 0 {
+			after(r.cfg.Timeout + early[i].After)
+		}
+		if !r.cfg.until.IsZero() {
+			after(time.Until(r.cfg.until) + early[i].After)
+		}
+		if !r.cfg.Deadline.IsZero() {
+			a := newAlarm(r.cfg.Deadline.Add(early[i].After), notice)
+			r.notices = append(r.notices, func() { a.close() })
+		}
+	}
+}
+
+// dumped says and keeps the snapshot that was taken.
+func (r *runner) dumped(ev *event) {
+	if ev.err != nil {
+		r.rung("dump", "all", ev.err.Error())
+		r.log.add(levelWarn, "cannot take a snapshot of the tree: "+ev.err.Error(), nil)
+		return
+	}
+	s := &ev.snapshot
+	r.rung("dump", "all", "taken")
+	text := fmt.Sprintf("%d processes at %s, %.3f s after the start", len(s.Processes)+s.Left, stamp(s.At), s.At.Sub(r.started).Seconds())
+	r.log.add(levelWarn, "snapshot: "+text, fields{TreeField: s})
+	if r.recorder == nil {
+		return
+	}
+	trees := r.trees
+	if len(trees) > maxTrees {
+		trees = trees[len(trees)-maxTrees/2:]
+	}
+	r.trees = append(trees[:len(trees):len(trees)], text+"\n"+s.Table()+"\n"...) // the recorder may be reading the old one
+	r.recorded = ""                                                              // have it written
+}
+
+// TreeField is the name of the field that a snapshot is logged in, as a [nsutil.Snapshot].
+const TreeField = "tree"

@@ -1,0 +1,282 @@
+package pid1
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/reap"
+	"github.com/finite-init/finite/signals"
+)
+
+// EventsFormat says in which form events are written.
+type EventsFormat uint8
+
+// The forms.
+const (
+	EventsJSON  EventsFormat = iota // one JSON object a line
+	EventsTrace                     // the trace event format of Chrome's and Perfetto's viewers: one array
+)
+
+var eventsFormatNames = [...]string{"json", "trace"}
+
+func (f EventsFormat) String() string { return eventsFormatNames[f] }
+
+// ParseEventsFormat reads the name of a form.
+func ParseEventsFormat(s string) (EventsFormat, error) {
+	for i, name := range eventsFormatNames {
+		if s == name {
+			return EventsFormat(i), nil
+		}
+	}
+	return 0, errors.New("must be json or trace")
+}
+
+// runEvent is one event, as it is written. Its keys are a contract.
+type runEvent struct {
+	Event      string       `json:"event"`
+	Time       string       `json:"time"`
+	AtMS       float64      `json:"at_ms"` // since the command's start
+	PID        int          `json:"pid,omitempty"`
+	Comm       string       `json:"comm,omitempty"`
+	Command    []string     `json:"command,omitempty"`
+	From       string       `json:"from,omitempty"`
+	To         string       `json:"to,omitempty"`
+	Why        string       `json:"why,omitempty"`
+	Step       string       `json:"step,omitempty"`
+	Signal     string       `json:"signal,omitempty"`
+	By         *reportBy    `json:"by,omitempty"`
+	Target     string       `json:"target,omitempty"`
+	Result     string       `json:"result,omitempty"`
+	ExitCode   *int         `json:"exit_code,omitempty"`
+	CoreDumped bool         `json:"core_dumped,omitempty"`
+	LivedMS    *float64     `json:"lived_ms,omitempty"`
+	CPUMS      *float64     `json:"cpu_ms,omitempty"`
+	Count      int          `json:"count,omitempty"`
+	Cause      *reportCause `json:"cause,omitempty"`
+	ExitStatus *int         `json:"exit_status,omitempty"`
+
+	at time.Time
+}
+
+// eventLog writes events, in a goroutine of its own: whoever has one to tell never waits. add may be called by any goroutine; a nil eventLog does nothing.
+type eventLog struct {
+	file   *recordFile
+	tracer *tracer // nil: the form is EventsJSON
+	proc   *nsutil.Proc
+
+	wake chan struct{}
+	idle chan struct{} // closed when the goroutine has ended
+
+	mu      sync.Mutex
+	start   time.Time // of the command; zero before
+	text    []byte    // what is to be written
+	dropped int       // events for which there was no room
+	failed  error
+	over    bool
+}
+
+// maxEvents bounds the text that waits to be written, in bytes.
+const maxEvents = 4 << 20
+
+// newEventLog opens the file of the events. It returns nil if none are wanted.
+func newEventLog(cfg *Config, reports *recorder) (*eventLog, error) {
+	if cfg.Events == "" {
+		if cfg.EventsFormat != EventsJSON {
+			return nil, &UsageError{"EventsFormat", cfg.EventsFormat, "there are no events (--events)"}
+		}
+		return nil, nil
+	}
+	f, err := openRecord(cfg.Events)
+	if err == nil && reports.uses(f) {
+		f.close()
+		err = errors.New("is where another record goes")
+	}
+	if err == nil {
+		if err = f.beStream(); err != nil {
+			f.close()
+		}
+	}
+	if err != nil {
+		return nil, &UsageError{"Events", cfg.Events, err.Error()}
+	}
+	l := &eventLog{file: f, proc: nsutil.NewProc(), wake: make(chan struct{}, 1), idle: make(chan struct{})}
+	if cfg.EventsFormat == EventsTrace {
+		l.tracer = newTracer()
+	}
+	return l, nil
+}
+
+// begin begins to write.
+func (l *eventLog) begin() {
+	if l == nil {
+		return
+	}
+	go func() {
+		defer close(l.idle)
+		for range l.wake {
+			if err := l.flush(); err != nil {
+				l.mu.Lock()
+				l.failed, l.over = err, true
+				l.mu.Unlock()
+				return
+			}
+		}
+		_ = l.flush()
+	}()
+}
+
+// flush writes what there is. A reader that is slow is waited for, until the run is over.
+func (l *eventLog) flush() error {
+	l.mu.Lock()
+	text := l.text
+	l.text = nil
+	l.mu.Unlock()
+	return WriteAll(l.file.fd, text, time.Time{})
+}
+
+// startAt sets the time that the others are told from.
+func (l *eventLog) startAt(t time.Time) {
+	if l != nil {
+		l.mu.Lock()
+		l.start = t
+		l.mu.Unlock()
+	}
+}
+
+// add has an event written.
+func (l *eventLog) add(e runEvent) {
+	if l == nil {
+		return
+	}
+	e.at = time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.over:
+		return
+	case len(l.text) > maxEvents:
+		l.dropped++
+		return
+	case l.dropped > 0:
+		l.encode(&runEvent{Event: "dropped", Count: l.dropped, at: e.at})
+		l.dropped = 0
+	}
+	l.encode(&e)
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *eventLog) encode(e *runEvent) {
+	e.Time = e.at.UTC().Format("2006-01-02T15:04:05.000000Z07:00")
+	if !l.start.IsZero() {
+		e.AtMS = milliseconds(e.at.Sub(l.start))
+	}
+	if l.tracer != nil {
+		l.text = l.tracer.append(l.text, e)
+		return
+	}
+	l.text = append(appendJSON(l.text, e), '\n')
+}
+
+// appendJSON appends the text of what can be encoded.
+func appendJSON(to []byte, v any) []byte {
+	b := bytes.NewBuffer(to)
+	e := json.NewEncoder(b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+// failure returns why nothing is written any more, once.
+func (l *eventLog) failure() error {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := l.failed
+	l.failed = nil
+	return err
+}
+
+// close writes what is left, for recordLimit at most.
+func (l *eventLog) close() {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	if l.tracer != nil && !l.over {
+		l.text = l.tracer.end(l.text)
+	}
+	l.over = true
+	l.mu.Unlock()
+	close(l.wake)
+	limit := time.NewTimer(recordLimit)
+	defer limit.Stop()
+	select {
+	case <-l.idle:
+		l.file.close()
+	case <-limit.C:
+		l.mu.Lock()
+		l.failed = unix.ETIMEDOUT
+		l.mu.Unlock()
+	}
+}
+
+// discard closes the file of a run that came to nothing.
+func (l *eventLog) discard() {
+	if l != nil {
+		l.file.remove()
+		l.file.close()
+	}
+}
+
+// signal tells of one that arrived.
+func (l *eventLog) signal(sig *signals.Signal) {
+	if l == nil {
+		return
+	}
+	e := runEvent{Event: "signal", Signal: signals.Name(sig.Number)}
+	if sig.Sender.Known {
+		e.By = newReportBy(&By{Sender: sig.Sender})
+	}
+	l.add(e)
+}
+
+// reaped tells of a child that has ended and is a zombie still. It is called on the reaper's thread.
+func (l *eventLog) reaped(event string, c *reap.Change) {
+	if l == nil {
+		return
+	}
+	e := runEvent{Event: event, PID: c.PID}
+	if c.Code == reap.CodeExited {
+		code := c.Status & 0xff
+		e.ExitCode = &code
+	} else {
+		e.Signal, e.CoreDumped = signals.Name(c.Signal()), c.Code == reap.CodeDumped
+	}
+	if st, err := l.proc.Stat(c.PID); err == nil { // which does not hang for a zombie
+		lived, cpu := milliseconds(st.Age()), milliseconds(st.CPU())
+		e.Comm, e.LivedMS, e.CPUMS = st.Comm, &lived, &cpu
+	}
+	l.add(e)
+}
+
+// stopped tells that the command was stopped or continued.
+func (l *eventLog) stopped(c *reap.Change) {
+	switch {
+	case l == nil:
+	case c.Code == reap.CodeContinued:
+		l.add(runEvent{Event: "continued", PID: c.PID})
+	default:
+		l.add(runEvent{Event: "stopped", PID: c.PID, Signal: signals.Name(c.Signal())})
+	}
+}

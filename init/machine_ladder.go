@@ -1,0 +1,129 @@
+package pid1
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/signals"
+)
+
+// dumpLimit is how long a snapshot may take. The rung behind it waits for it: it is to show the tree as that finds it. The time of the later ones does not move.
+const dumpLimit = 500 * time.Millisecond
+
+// climb begins a ladder. What is due at once is done at once.
+func (m *machine) climb(l Ladder, why string) {
+	if len(l) == 0 {
+		return
+	}
+	m.ladder, m.reached, m.due = l, 0, 0
+	if l[0].After > 0 {
+		m.arm(timerGrace, l[0].After)
+		return
+	}
+	m.reach(why)
+}
+
+// climbing reports whether a ladder is being climbed: an ending with a clock is under way.
+func (m *machine) climbing() bool { return m.reached < len(m.ladder) }
+
+// reach is the moment at which the next rungs are due.
+func (m *machine) reach(why string) {
+	if m.due >= len(m.ladder) {
+		return
+	}
+	at := m.ladder[m.due].After
+	for m.due < len(m.ladder) && m.ladder[m.due].After == at {
+		m.due++
+	}
+	m.ascend(why)
+	if m.due < len(m.ladder) { // which is not so after the kill
+		m.arm(timerGrace, m.ladder[m.due].After-at)
+	}
+}
+
+// ascend does what is due, up to a snapshot, which it then waits for.
+func (m *machine) ascend(why string) {
+	for m.reached < m.due && !m.armed[timerDump] {
+		r := m.ladder[m.reached]
+		m.reached++
+		switch {
+		case r.Signal == 0:
+			m.dump()
+		case r.Signal != unix.SIGKILL:
+			m.send(r.Signal)
+		case r.After > 0:
+			m.graceOver()
+		default:
+			m.kill(why)
+		}
+	}
+}
+
+// send is a rung that is a signal: to the command or, when that is gone, to what it left.
+func (m *machine) send(sig unix.Signal) {
+	switch {
+	case m.state == stateRunning || m.state == stateStopping:
+		m.do(action{kind: actSend, sig: sig, target: m.cfg.Forward})
+		m.continued = false
+		if m.stopped {
+			m.resume()
+		}
+	case m.state == stateLeftovers && m.leftovers:
+		m.do(action{kind: actTerminate, sig: sig})
+	}
+}
+
+// dump is a rung that is a snapshot. Of a tree whose end nobody asked for, none is taken: the command has ended by itself, and left others.
+func (m *machine) dump() {
+	asked := m.state == stateRunning || m.cause.Kind == KindDeadline || m.cause.Kind == KindLifeline || m.cause.Kind == KindStopRequested || m.late
+	if !asked {
+		return
+	}
+	m.do(action{kind: actDump})
+	m.arm(timerDump, 2*dumpLimit)
+}
+
+// dumped is the word that a snapshot was taken, or was not to be had.
+func (m *machine) dumped() {
+	m.disarm(timerDump)
+	m.ascend("the snapshot is taken")
+}
+
+// notice is the moment at which so many rungs are due before the deadline. They are for a command that runs, and that nobody has asked to end.
+func (m *machine) notice(count int) {
+	for m.early < min(count, len(m.cfg.ladders.early)) {
+		r := m.cfg.ladders.early[m.early]
+		m.early++
+		switch {
+		case m.state != stateRunning:
+			m.note(levelInfo, "left out: "+r.String()+", while "+m.state.String())
+		case r.Signal == 0:
+			m.dump()
+		default:
+			m.note(levelWarn, signals.Name(r.Signal)+": it is "+(-r.After).String()+" before the deadline")
+			m.send(r.Signal)
+		}
+	}
+}
+
+// hurry is a deadline that falls into an ending with a later kill, which it brings forward.
+func (m *machine) hurry(why string) {
+	l := m.cfg.ladders.ending
+	switch {
+	case l.immediate():
+		m.disarm(timerGrace)
+		m.climb(l, why)
+	default:
+		if l[0].Signal == 0 && !m.armed[timerDump] {
+			m.dump()
+		}
+		m.arm(timerDeadline, l.killAfter())
+	}
+}
+
+func (m *machine) graceOver() {
+	why := "the grace time is over"
+	m.note(levelWarn, why+": SIGKILL to everything that is left")
+	m.kill(why)
+}
