@@ -84,6 +84,7 @@ func (h *host) start() {
 			h.post(event{kind: evStartFailed, step: err.step, err: err.err})
 			return 0
 		}
+		h.events.add(runEvent{Event: "started", PID: child.pid, Command: h.cfg.Args}) // here, for it is to be the first
 		h.post(event{kind: evStarted, pid: child.pid, pidfd: child.pidfd, inLeaf: child.how.cgroup >= 0, err: child.err})
 		if h.cfg.listenLate != nil {
 			go func() {

@@ -190,7 +190,6 @@ func (r *runner) step(ev event) {
 	switch ev.kind {
 	case evStarted:
 		r.kernel.adopt(ev.pid, ev.pidfd, ev.inLeaf)
-		r.eventLog.add(runEvent{Event: "started", PID: ev.pid, Command: r.cfg.Args})
 		if ev.err != nil {
 			r.log.add(levelDebug, "no cgroup of its own for the command: "+ev.err.Error(), nil)
 		}

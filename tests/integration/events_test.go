@@ -1,0 +1,256 @@
+package integration
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+)
+
+// told is what these tests read of an event.
+type told struct {
+	Event    string
+	AtMS     float64 `json:"at_ms"`
+	PID      int
+	Comm     string
+	From, To string
+	Signal   string
+	By       struct {
+		Comm, From string
+	}
+	Step       string
+	ExitStatus *int `json:"exit_status"`
+	Cause      struct{ Kind string }
+}
+
+func readEvents(t *testing.T, text string) (all []told) {
+	t.Helper()
+	last := -1.0
+	for line := range strings.Lines(text) {
+		var e told
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		if e.AtMS < last-0.01 {
+			t.Errorf("back in time: %s", line)
+		}
+		last = e.AtMS
+		all = append(all, e)
+	}
+	return all
+}
+
+func TestEvents(t *testing.T) {
+	needCommand(t, "perl")
+	forModes(t, allModes, func(t *testing.T, m mode) {
+		dir := t.TempDir()
+		// 20 orphans that end at once, one that has to be terminated, and a signal from inside.
+		const job = `for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do (true &); done; (setsid sleep 1000 &); trap "exit 5" USR1; ` +
+			`perl -e 'kill USR1 => $ARGV[0]; sleep 1000' $PPID & wait; exit 6`
+		c := startWithin(t, m, dir, `exec "$0" --events events -- sh -c "$2"`, nil, job)
+		c.wait().want(t, 5)
+		text, err := os.ReadFile(filepath.Join(dir, "events"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := readEvents(t, string(text))
+		counts, orphans := map[string]int{}, map[string]int{}
+		for _, e := range all {
+			counts[e.Event]++
+			if e.Event == "reaped" {
+				orphans[e.Comm]++
+			}
+			if e.Event == "signal" && (e.Signal != "SIGUSR1" || e.By.Comm != "perl" || e.By.From != "inside") {
+				t.Errorf("%+v", e)
+			}
+		}
+		last := all[len(all)-1]
+		if all[0].Event != "started" || last.Event != "ended" || last.ExitStatus == nil || *last.ExitStatus != 5 || last.Cause.Kind != "exited" {
+			t.Errorf("%s", text)
+		}
+		for event, n := range map[string]int{"started": 1, "signal": 1, "forwarded": 1, "exited": 1, "rung": 1, "ended": 1} {
+			if counts[event] != n {
+				t.Errorf("%d of %s, want %d: %s", counts[event], event, n, text)
+			}
+		}
+		// The shell's children that it waited for itself are not finite's to reap.
+		if orphans["perl"] != 1 || counts["reaped"] != 22 {
+			t.Errorf("reaped: %v: %s", orphans, text)
+		}
+	})
+}
+
+func TestEventsTrace(t *testing.T) {
+	forModes(t, rootModes, func(t *testing.T, m mode) {
+		dir := t.TempDir()
+		c := startWithin(t, m, dir, `exec 5>trace "$0" --events fd:5 --events-format trace -t 200ms -k 100ms -- sh -c "$2"`, nil, `(setsid sleep 1000 &); `+deafTree)
+		c.wait().want(t, 124)
+		text, err := os.ReadFile(filepath.Join(dir, "trace"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []struct {
+			Name, Ph string
+			Dur      int64
+		}
+		if err := json.Unmarshal(text, &all); err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
+		slices, states := 0, ""
+		for _, e := range all {
+			switch e.Ph {
+			case "X":
+				if slices++; e.Dur < 100_000 || e.Dur > 60_000_000 { // µs
+					t.Errorf("%+v", e)
+				}
+			case "B":
+				states += e.Name + " "
+			}
+		}
+		if slices != 4 || states != "running stopping killing ended " {
+			t.Errorf("%d processes, states %s: %s", slices, states, text)
+		}
+	})
+}
+
+// What is there of it after SIGKILL can be read.
+func TestEventsAfterSIGKILL(t *testing.T) {
+	for _, format := range []string{"json", "trace"} {
+		dir := t.TempDir()
+		c := startWithin(t, asSubreaper, dir, `exec "$0" --events events --events-format "$2" -- sh -c 'trap "echo asked" TERM; echo ready; while :; do sleep 1000 & wait; done'`, nil, format)
+		c.stdout.await(t, "ready")
+		c.signal(unix.SIGTERM)
+		c.stdout.await(t, "asked")
+		for text := ""; !strings.Contains(text, "stopping"); {
+			text = c.file(t, dir, "events")
+		}
+		c.signal(unix.SIGKILL)
+		c.wait()
+		text := c.file(t, dir, "events")
+		if format == "trace" {
+			if err := json.Unmarshal([]byte(text+"]"), new([]any)); err != nil {
+				t.Errorf("%v: %s", err, text)
+			}
+		} else if len(readEvents(t, text)) < 4 {
+			t.Errorf("%s", text)
+		}
+	}
+}
+
+func (c *cage) file(t *testing.T, dir, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// A reader that does not read keeps nobody.
+func TestEventsNobodyReads(t *testing.T) {
+	dir := t.TempDir()
+	c := startWithin(t, asSubreaper, dir, `mkfifo pipe; exec 6<>pipe 5>pipe 6<&-; exec 7<pipe; exec "$0" --events fd:5 -t 1s -k 100ms --leftovers kill -- sh -c "$2"`, nil,
+		`trap "" TERM; i=0; while [ $i -lt 2000 ]; do (true &); i=$((i + 1)); done; echo done; while :; do sleep 1000; done`)
+	res := c.waitLong(patience)
+	res.want(t, 124)
+	if !strings.Contains(res.stderr, "cannot write fd:5") {
+		t.Errorf("got %q", res.stderr)
+	}
+}
+
+func TestEventsErrors(t *testing.T) {
+	for args, why := range map[string]string{
+		"--events /nonexistent/events":          "--events /nonexistent/events: no such file or directory",
+		"--events fd:77":                        "--events fd:77: finite was started without that descriptor",
+		"--events-format trace":                 "--events-format trace: there are no events (--events)",
+		"--events-format xml --events events":   "--events-format xml: must be json or trace",
+		"--timeline /nonexistent":               "--timeline /nonexistent: open /nonexistent: no such file or directory",
+		"--timeline /dev/null":                  "--timeline /dev/null: not a report: ",
+		"--report same.json --events same.json": "--events same.json: is where another record goes",
+	} {
+		all := strings.Fields(args)
+		if !strings.Contains(args, "--timeline") {
+			all = append(all, "--", "true")
+		}
+		c := startWithin(t, asSubreaper, t.TempDir(), `shift; exec "$0" "$@"`, nil, all...)
+		res := c.wait()
+		if res.status != 125 || !strings.Contains(res.stderr, why) || strings.Count(res.stderr, "\n") != 1 {
+			t.Errorf("%s: status %d, %q; want %q", args, res.status, res.stderr, why)
+		}
+	}
+}
+
+func TestTimeline(t *testing.T) {
+	dir := t.TempDir()
+	c := startWithin(t, asSubreaper, dir, `exec "$0" --report r.json -t 200ms -k 100ms -- sh -c "$2"`, nil, deafTree)
+	c.wait().want(t, 124)
+	report := filepath.Join(dir, "r.json")
+	cmd := exec.Command(finiteBin, "--timeline", report)
+	cmd.Env = []string{"LANG=C", "COLUMNS=70"}
+	plain, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"deadline, exit status 124", " running  ", " stopping  ", " SIGTERM to child  ", " tree to all  ", "===", "###"} {
+		if !strings.Contains(string(plain), want) {
+			t.Errorf("no %q in\n%s", want, plain)
+		}
+	}
+	for line := range strings.Lines(string(plain)) {
+		if len(line) > 71 || strings.Contains(line, "\x1b") {
+			t.Errorf("%d columns: %q", len(line)-1, line)
+		}
+	}
+	// Nothing to read yet, and then Ctrl-C.
+	pipe := filepath.Join(dir, "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c = startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{finiteBin, "--timeline", pipe}}, nil)
+	w, err := os.OpenFile(pipe, os.O_WRONLY, 0) // which waits for it
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.signal(unix.SIGINT)
+	c.wait().want(t, 130)
+	_ = w.Close()
+	for _, tt := range []struct {
+		env   string
+		color bool
+	}{{"TERM=xterm", true}, {"NO_COLOR=1", false}, {"TERM=dumb", false}} {
+		tty, tts, err := pty.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := pty.Setsize(tty, &pty.Winsize{Rows: 24, Cols: 50}); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(finiteBin, "--timeline", "-")
+		cmd.Env = []string{"LANG=C.UTF-8", tt.env}
+		in, err := os.Open(report)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Stdin, cmd.Stdout = in, tts
+		err = cmd.Run()
+		_, _ = tts.WriteString("the end")
+		var shown strings.Builder
+		buf := make([]byte, 4096)
+		for !strings.Contains(shown.String(), "the end") {
+			n, err := tty.Read(buf)
+			if err != nil {
+				break
+			}
+			shown.Write(buf[:n])
+		}
+		_, _, _ = tty.Close(), tts.Close(), in.Close()
+		if err != nil || strings.Contains(shown.String(), "\x1b[33m") != tt.color || !strings.Contains(shown.String(), "░░") {
+			t.Errorf("%s: %v, %q", tt.env, err, shown.String())
+		}
+	}
+}
