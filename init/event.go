@@ -21,6 +21,7 @@ const (
 	evStartFailed           // it does not; step, err
 	evSignal                // a signal arrived; signal
 	evExited                // the command ended and is a zombie until this event was handled; change
+	evHeld                  // the command ended, but cannot be reaped; change, without a code where that is not known; why
 	evStopped               // the command was stopped or continued; change
 	evReaped                // other children ended; count, killed
 	evRemaining             // the command is gone and others live
@@ -39,7 +40,7 @@ const (
 )
 
 var eventNames = [...]string{
-	"none", "cloning", "paused", "started", "start-failed", "signal", "exited", "stopped", "reaped", "remaining", "empty", "namespace", "notice", "dumped", "oom",
+	"none", "cloning", "paused", "started", "start-failed", "signal", "exited", "held", "stopped", "reaped", "remaining", "empty", "namespace", "notice", "dumped", "oom",
 	"deadline", "cancel", "lifeline", "timer", "survivors", "listening", "trouble",
 }
 
@@ -57,6 +58,7 @@ type event struct {
 	pidfd     int // of evStarted: -1 where the kernel gave none
 	step      Step
 	err       error
+	why       string
 	signal    signals.Signal
 	change    reap.Change
 	count     int // how many
@@ -97,6 +99,7 @@ const (
 	actForward    actionKind = iota // pass signal.Number on to target, on behalf of signal.Sender
 	actSend                         // send sig to target, on finite's own account
 	actTerminate                    // send sig and SIGCONT to the whole tree
+	actThaw                         // thaw the command's cgroup
 	actKillTree                     // SIGKILL to the whole tree, again and again until the end
 	actArm                          // start a timer; timer, length
 	actDisarm                       // stop one
@@ -112,7 +115,7 @@ const (
 )
 
 var actionNames = [...]string{
-	"forward", "send", "terminate", "kill-tree", "arm", "disarm", "probe", "look", "suspend", "foreground", "dump", "survey",
+	"forward", "send", "terminate", "thaw", "kill-tree", "arm", "disarm", "probe", "look", "suspend", "foreground", "dump", "survey",
 	"transition", "note", "end",
 }
 

@@ -27,7 +27,9 @@ type host struct {
 	trees    *treeWorker
 	leaf     *nsutil.Cgroup // the command's cgroup; nil: it has none of its own
 	oom      oomWatch
-	terminal *terminal // nil where there is none
+	held     heldWatch
+	late     *time.Timer // for what is done a little later
+	terminal *terminal   // nil where there is none
 	starting bool
 	stops    *sys.File // by which an inner one tells of stops; nil: there is none
 	missing  []string  // what finite has to do without
@@ -41,6 +43,7 @@ type host struct {
 
 func newHost(cfg *Config, role nsutil.Role, post func(event), done <-chan struct{}, events *eventLog) *host {
 	h := &host{cfg: cfg, role: role, post: post, done: done, events: events, leaf: cfg.leaf, pidfd: -1}
+	h.held.post = post
 	h.byNumber.Store(true) // until there is something better
 	if role != nsutil.RoleInit {
 		if err := nsutil.BecomeSubreaper(); err != nil {
@@ -100,9 +103,12 @@ func (h *host) alarm(d time.Duration, fire func()) clock { return newTimeout(d, 
 
 func (h *host) adopt(pid, pidfd int, inLeaf bool) {
 	h.pid, h.pidfd = pid, pidfd
-	h.oom.start()
+	h.late = time.AfterFunc(lateDelay, func() {
+		h.oom.begin()
+		h.held.watch(pid, pidfd)
+	})
 	if h.stops != nil {
-		go h.watchStops()
+		go h.watchInner()
 	}
 	if h.leaf != nil && !inLeaf {
 		h.miss("cgroup")
@@ -117,6 +123,10 @@ func (h *host) adopt(pid, pidfd int, inLeaf bool) {
 		h.miss("foreground")
 	}
 }
+
+// lateDelay is how long after the start of the command some things are looked at that few commands are short enough to miss: to find the memory cgroup takes
+// 0.03 ms. The source has a timer for the same moment, so nothing wakes for this.
+const lateDelay = 10 * time.Millisecond
 
 // errGone is why a signal is not sent to a command that was reaped, or that does not run yet.
 var errGone = errors.New("the command is not running")
@@ -203,6 +213,7 @@ func (h *host) gone() bool {
 }
 
 func (h *host) terminate(sig unix.Signal) { _ = h.trees.signal(sig, unix.SIGCONT) }
+func (h *host) thaw()                     { h.trees.thaw(h.leaf) }
 func (h *host) killTree()                 { h.trees.kill() }
 func (h *host) survey()                   { h.trees.survey() }
 func (h *host) look()                     { h.reaper.Again() }
@@ -214,14 +225,24 @@ func (h *host) dump() {
 	}()
 }
 
-// watchStops passes on what the inner one says.
-func (h *host) watchStops() {
-	var b [16]byte
+// watchInner passes on what the inner one says.
+func (h *host) watchInner() {
+	var b [2 * len(innerWord{})]byte
 	for {
-		if n, err := h.stops.Read(b[:]); err != nil || n == 0 {
+		n, err := h.stops.Read(b[:])
+		if err != nil || n == 0 {
 			return
 		}
-		h.post(event{kind: evStopped, change: reap.Change{PID: h.pid, Code: reap.CodeStopped, Status: int(unix.SIGTSTP)}})
+		for text := b[:n]; len(text) >= len(innerWord{}); text = text[len(innerWord{}):] {
+			if text[0] == innerStopped {
+				h.post(event{kind: evStopped, change: reap.Change{PID: h.pid, Code: reap.CodeStopped, Status: int(unix.SIGTSTP)}})
+				continue
+			}
+			ends := reap.Change{PID: h.pid, Code: reap.CodeExited, Status: int(text[1])}
+			h.held.ended(func() event {
+				return event{kind: evHeld, change: ends, why: "the kernel waits for what is left in its namespace"}
+			})
+		}
 	}
 }
 
@@ -251,7 +272,7 @@ func (h *host) oomKills() int { return h.oom.more() }
 
 func (h *host) suspend() {
 	if h.cfg.stops > 0 { // the outer one stops, and sends SIGCONT when it goes on
-		_, _ = unix.Write(h.cfg.stops, []byte{0}) // which takes it, or has enough of them
+		h.cfg.tellOuter(innerWord{innerStopped, 0})
 		return
 	}
 	if h.role == nsutil.RoleInit || h.terminal == nil {
@@ -272,6 +293,10 @@ func (h *host) foreground() {
 func (h *host) close(nobodyLeft bool) error {
 	h.reaper.Close()
 	h.trees.close()
+	if h.late != nil {
+		h.late.Stop()
+	}
+	h.held.close()
 	h.oom.close()
 	if h.stops != nil {
 		h.stops.Close()

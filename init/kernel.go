@@ -33,6 +33,8 @@ type kernel interface {
 	gone() bool
 	// terminate sends sig and SIGCONT to the whole tree, once.
 	terminate(sig unix.Signal)
+	// thaw thaws the command's cgroup, away from the owner.
+	thaw()
 	// killTree sends SIGKILL to the whole tree until close.
 	killTree()
 	// empty reports whether nobody is left, who need not be a child: in the PID namespace that this process is PID 1 of, in the command's cgroup.

@@ -22,8 +22,9 @@ type machine struct {
 	cfg  *Config
 	role nsutil.Role
 
-	state state
-	alive bool // the command runs, or is a zombie that the machine was not told of
+	state  state
+	alive  bool // the command runs, or is a zombie that the machine was not told of
+	zombie bool // it has ended, and cannot be reaped so far
 
 	stopped   bool // the command is stopped by a signal
 	continued bool // it was sent SIGCONT for the stop signal that is under way
@@ -77,6 +78,8 @@ func (m *machine) handle(ev event) []action {
 		m.signalled(ev.signal)
 	case evExited:
 		m.exited(ev)
+	case evHeld:
+		m.isHeld(ev)
 	case evStopped:
 		m.jobControl(ev.change)
 	case evReaped:

@@ -11,19 +11,45 @@ import (
 )
 
 func (m *machine) exited(ev event) {
+	if m.zombie && ev.change.PID == m.pid { // what held it has let go of it
+		m.zombie = false
+		m.known(ev.change)
+		return
+	}
 	if !m.alive || ev.change.PID != m.pid {
 		m.unexpected(ev.kind)
 		return
 	}
-	m.alive, m.stopped = false, false
-	m.change = ev.change
-	m.cause.Known = true
+	m.ended(ev.change)
+}
+
+// isHeld is the word that the command has ended, though the reaper cannot have it.
+func (m *machine) isHeld(ev event) {
+	if !m.alive || ev.change.PID != m.pid {
+		return // it was reaped since
+	}
+	m.note(levelWarn, "the command has ended, but "+ev.why)
+	m.zombie = true
+	m.ended(ev.change)
+	m.remaining() // somebody holds it, and it is in the way of the word that others are left
+}
+
+// known is how the command ended, if there is a code.
+func (m *machine) known(c reap.Change) {
+	m.change = c
+	m.cause.Known = c.Code != 0
 	m.cause.Signal, m.cause.ExitCode, m.cause.CoreDumped = 0, 0, false
-	if c := ev.change; c.Code == reap.CodeExited {
+	if c.Code == reap.CodeExited {
 		m.cause.ExitCode = c.Status & 0xff
 	} else {
 		m.cause.Signal, m.cause.CoreDumped = c.Signal(), c.Code == reap.CodeDumped
 	}
+}
+
+// ended is what follows from the command's end.
+func (m *machine) ended(c reap.Change) {
+	m.alive, m.stopped = false, false
+	m.known(c)
 	if m.cause.Kind == "" {
 		m.cause.Kind = KindExited
 		if m.cause.Signal != 0 {
@@ -35,7 +61,7 @@ func (m *machine) exited(ev event) {
 	}
 	// The grace time of an ending that is under way goes on: it is the time until SIGKILL for all.
 	m.dropDelayed()
-	m.transition(stateLeftovers, ev.change.String())
+	m.transition(stateLeftovers, c.String())
 	m.arm(timerSettle, settleLimit)
 }
 

@@ -19,9 +19,12 @@ func (m *machine) climb(l Ladder, why string) {
 	m.ladder, m.reached, m.due = l, 0, 0
 	if l[0].After > 0 {
 		m.arm(timerGrace, l[0].After)
-		return
+	} else {
+		m.reach(why)
 	}
-	m.reach(why)
+	if m.climbing() && m.cfg.leaf != nil { // so that who is frozen in it can act on the signal
+		m.do(action{kind: actThaw})
+	}
 }
 
 // climbing reports whether a ladder is being climbed: an ending with a clock is under way.

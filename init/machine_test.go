@@ -96,12 +96,14 @@ var (
 	empty     = just(evEmpty)
 )
 
+// step is an event, what the machine is to do about it, and the state that it is in then.
+type step struct {
+	event event
+	want  string
+	state state
+}
+
 func TestMachine(t *testing.T) {
-	type step struct {
-		event event
-		want  string
-		state state
-	}
 	tests := []struct {
 		name   string
 		cfg    func(*Config)

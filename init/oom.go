@@ -2,7 +2,6 @@ package pid1
 
 import (
 	"sync"
-	"time"
 
 	"github.com/finite-init/finite/nsutil"
 )
@@ -12,15 +11,8 @@ type oomWatch struct {
 	mu      sync.Mutex
 	counter *nsutil.OOMCounter // nil: nothing counts, or not yet
 	seen    int
-	timer   *time.Timer
 	closed  bool
 }
-
-// oomDelay is how long after the start it is counted what there was before: most commands that run for less do not get to run out of memory, and to find
-// the cgroup takes 0.03 ms. The source has a timer for the same moment, so nothing wakes for this.
-const oomDelay = 10 * time.Millisecond
-
-func (w *oomWatch) start() { w.timer = time.AfterFunc(oomDelay, w.begin) }
 
 // begin reads the count that there is before.
 func (w *oomWatch) begin() {
@@ -62,9 +54,6 @@ func (w *oomWatch) more() int {
 }
 
 func (w *oomWatch) close() {
-	if w.timer != nil {
-		w.timer.Stop()
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true

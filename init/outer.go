@@ -81,6 +81,22 @@ func (c *Config) Outer(args, env []string) Config {
 
 var errOuterGone = errors.New("the outer finite has ended")
 
+// innerWord is what the inner one says by the pipe: what, and a status.
+type innerWord [2]byte
+
+// What the inner one says.
+const (
+	innerStopped = iota // its command was stopped by the terminal
+	innerEnds           // it ends with this status. As PID 1 it may be a long time until the outer one can reap it.
+)
+
+// tellOuter says something to the outer one, if there is one. A pipe that is full has enough of it.
+func (c *Config) tellOuter(word innerWord) {
+	if c.stops > 0 {
+		_, _ = unix.Write(c.stops, word[:])
+	}
+}
+
 // announce adds to env what the inner one has to be told.
 func (b *box) announce(env []string, cfg *Config) []string {
 	value := strconv.FormatUint(uint64(cfg.inherited.Mask), 16) + ":" + strconv.Itoa(b.stops[1])

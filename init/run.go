@@ -91,7 +91,9 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	started = true
 	r.eventLog.begin()
 	r.kernel = newHost(&cfg, role, r.post, r.done, r.eventLog)
-	return r.run(ctx), nil
+	result := r.run(ctx)
+	cfg.tellOuter(innerWord{innerEnds, byte(result.ExitStatus)})
+	return result, nil
 }
 
 // makeLeaf makes the cgroup that the command is started in, if it is to have one of its own.

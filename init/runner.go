@@ -241,6 +241,8 @@ func (r *runner) perform(actions []action) {
 		case actTerminate:
 			r.kernel.terminate(a.sig)
 			r.sent("leftovers", "all", nil)
+		case actThaw:
+			r.kernel.thaw()
 		case actKillTree:
 			r.kernel.killTree()
 			r.sent("tree", "all", nil)

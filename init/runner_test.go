@@ -72,6 +72,7 @@ func (k *fakeKernel) terminate(unix.Signal) { k.note("terminate") }
 func (k *fakeKernel) killTree()             { k.note("tree") }
 func (k *fakeKernel) empty() bool           { return true }
 func (k *fakeKernel) oomKills() int         { return 0 }
+func (k *fakeKernel) thaw()                 { k.note("thaw") }
 func (k *fakeKernel) look()                 {}
 func (k *fakeKernel) suspend()              {}
 func (k *fakeKernel) foreground()           {}

@@ -78,6 +78,8 @@ func (w *treeWorker) signal(sigs ...unix.Signal) error {
 	})
 }
 
+func (w *treeWorker) thaw(leaf *nsutil.Cgroup) { _ = w.do(func(*nsutil.Tree) { leaf.Thaw() }) }
+
 func (w *treeWorker) kill() {
 	job := func(t *nsutil.Tree) { t.Kill(w.stopKill, w.failed) }
 	for w.do(job) != nil {

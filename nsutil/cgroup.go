@@ -181,6 +181,20 @@ func (c *Cgroup) holdsSelf() bool {
 	return err == nil && slices.Contains(strings.Split(parseOwnCgroups(text).unified, "/"), c.name)
 }
 
+// Thaw thaws the cgroup and those below it, which somebody in them has frozen (cgroup.freeze, Linux 5.2), so that who is in it can act on a signal. It does what
+// it can within a tenth of a second: SIGKILL takes the frozen as well.
+func (c *Cgroup) Thaw() {
+	const limit = 100 * time.Millisecond
+	_ = walkCgroups(c.dir, time.Now().Add(limit), cgroupVisitor{
+		visit: func(dir int) {
+			if fd, err := openat(dir, "cgroup.freeze", unix.O_WRONLY); err == nil {
+				_, _ = unix.Write(fd, []byte("0"))
+				sys.Close(fd)
+			}
+		},
+	})
+}
+
 // Populated reports whether anybody is in it or in those below it. Zombies do not count.
 func (c *Cgroup) Populated() (bool, error) {
 	is, err := populated(c.events)

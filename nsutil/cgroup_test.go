@@ -869,3 +869,25 @@ func BenchmarkCgroup(b *testing.B) {
 	}
 	b.Logf("%+v", own)
 }
+
+// Who froze himself, or what is below, acts on a signal when it is thawed.
+func TestCgroupThaw(t *testing.T) {
+	c := newCgroup(t, base(t))
+	mkdirs(t, c.Path()+"/a/b")
+	var all []*exec.Cmd
+	for _, path := range []string{c.Path(), c.Path() + "/a/b"} {
+		all = append(all, sleeperIn(t, path))
+	}
+	for _, path := range []string{c.Path(), c.Path() + "/a"} {
+		if err := os.WriteFile(path+"/cgroup.freeze", []byte("1"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Thaw()
+	for _, cmd := range all {
+		_ = cmd.Process.Signal(unix.SIGTERM)
+		if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != unix.SIGTERM { // this hangs if it is frozen
+			t.Errorf("got %v", cmd.ProcessState)
+		}
+	}
+}

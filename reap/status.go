@@ -59,6 +59,8 @@ func (c Change) String() string {
 		return fmt.Sprintf("pid %d was ended by signal %d (core dumped)", c.PID, c.Status)
 	case CodeStopped, CodeTrapped:
 		return fmt.Sprintf("pid %d was stopped by signal %d", c.PID, c.Status)
+	case 0:
+		return fmt.Sprintf("pid %d ended, it is not known how", c.PID)
 	case CodeContinued:
 		return fmt.Sprintf("pid %d was continued", c.PID)
 	}

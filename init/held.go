@@ -1,0 +1,112 @@
+package pid1
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/internal/sys"
+	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/reap"
+)
+
+// A command can be dead and not to be reaped: its tracer has the zombie first (ptrace(2)), and, of an inner one that is PID 1, the kernel waits for whoever is
+// left in its namespace before it lets anybody have it. The former is seen by the pidfd, which is readable all the same, and what it ended with is in
+// /proc/PID/stat; the latter tells what it ends with.
+
+// heldTime is how long a command that has ended may take to be reaped before it is held to be held.
+const heldTime = time.Second
+
+// heldWatch watches for the end of the command beside the reaper.
+type heldWatch struct {
+	post func(event)
+
+	mu     sync.Mutex
+	file   *sys.File
+	timer  *time.Timer
+	closed bool
+}
+
+// watch waits for a pidfd, of which it takes a copy, away from the owner. Without room for that, only a deadline sees such an end.
+func (w *heldWatch) watch(pid, pidfd int) {
+	if pidfd < 0 || haveDescriptors(mostDescriptors) != nil {
+		return
+	}
+	fd, err := unix.FcntlInt(uintptr(pidfd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	file, err := sys.NewFile(fd, "pidfd")
+	if err != nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		file.Close()
+		return
+	}
+	w.file = file
+	go func() {
+		if file.Wait() == nil {
+			w.ended(func() event { return heldEvent(nsutil.NewProc(), pid) })
+		}
+	}()
+}
+
+// ended is called when the command has ended. If this is not closed before heldTime is over, the event is what has become of it.
+func (w *heldWatch) ended(what func() event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.closed && w.timer == nil {
+		w.timer = time.AfterFunc(heldTime, func() { w.post(what()) })
+	}
+}
+
+func (w *heldWatch) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	if w.file != nil {
+		w.file.Close()
+	}
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+// heldEvent says what there is to know of a zombie that cannot be had. Where its status is hidden from this process, the change has no code.
+func heldEvent(proc *nsutil.Proc, pid int) event {
+	ev := event{kind: evHeld, change: reap.Change{PID: pid}, why: "it cannot be reaped"}
+	if !proc.Mounted() {
+		return ev
+	}
+	st, err := proc.Stat(pid)
+	if err != nil || st.State != 'Z' && st.State != 'X' {
+		return event{kind: evNone} // it was reaped just now
+	}
+	status, err := proc.Status(pid)
+	if err != nil {
+		return ev
+	}
+	ev.change.UID = status.UID
+	if tracer := status.TracerPID; tracer != 0 {
+		comm, _ := proc.Comm(tracer)
+		ev.why = fmt.Sprintf("its tracer %s (pid %d) holds it", comm, tracer)
+	}
+	// To whoever may not trace the process the field is 0 (PTRACE_MODE_READ_FSCREDS), which is a status as well.
+	if st.ExitCode != 0 || unix.Geteuid() == 0 || unix.Geteuid() == status.UID {
+		wait := unix.WaitStatus(st.ExitCode)
+		switch {
+		case wait.CoreDump():
+			ev.change.Code, ev.change.Status = reap.CodeDumped, int(wait.Signal())
+		case wait.Signaled():
+			ev.change.Code, ev.change.Status = reap.CodeKilled, int(wait.Signal())
+		default:
+			ev.change.Code, ev.change.Status = reap.CodeExited, wait.ExitStatus()
+		}
+	}
+	return ev
+}
