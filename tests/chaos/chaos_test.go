@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -27,6 +28,8 @@ const (
 	orderEnv = "CHAOS_ORDER"
 
 	shortForm = 40 // rounds, where nobody says how many
+
+	mostPids = 2000 // processes and threads of a round that is to have enough of them: whatever goes wrong, the machine is not filled
 
 	margin = 2000  // milliseconds that finite may take over what is due
 	slack  = 10000 // and as many more on a machine that is busy with other things; how many of them were needed is said at the end
@@ -144,7 +147,6 @@ type evidence struct {
 	stdout, stderr string
 	report         *report // nil: there is none
 	reportText     []byte
-	oomKills       int // the kernel's count
 }
 
 // play plays one round and checks it.
@@ -154,13 +156,10 @@ func play(t *testing.T, r *round, sum *summary) {
 		t.Fatal(err)
 	}
 	place := testkit.Room(t)
-	if r.Pids > 0 {
-		o.Cgroups = append(o.Cgroups, testkit.Limited(t, "pids", "pids.max", "pids.max", fmt.Sprint(r.Pids)))
-	}
-	memory := ""
+	pids := cmp.Or(r.Pids, mostPids)
+	o.Cgroups = append(o.Cgroups, testkit.Limited(t, "pids", "pids.max", "pids.max", fmt.Sprint(pids)))
 	if r.Memory > 0 {
-		memory = testkit.Limited(t, "memory", "memory.limit_in_bytes", "memory.max", fmt.Sprint(r.Memory))
-		o.Cgroups = append(o.Cgroups, memory)
+		o.Cgroups = append(o.Cgroups, testkit.Limited(t, "memory", "memory.limit_in_bytes", "memory.max", fmt.Sprint(r.Memory)))
 	}
 	e := &evidence{round: r}
 	err := e.run(t, o, place)
@@ -222,7 +221,7 @@ func (e *evidence) run(t *testing.T, o order, place string) error {
 	}
 	told, _ := io.ReadAll(up)
 	if err2 := json.Unmarshal(told, &e.seen); err2 != nil {
-		return fmt.Errorf("the observer told nothing: %v, %v", err, err2)
+		return fmt.Errorf("the observer told nothing (it ended with %v): %w", cmd.ProcessState, err2)
 	}
 	return nil
 }
@@ -286,6 +285,7 @@ func (e *evidence) checkLeft(v *violations, place string) {
 	stuck := e.has("D0(")
 	for _, p := range e.Left {
 		switch {
+		case e.Kind == "finite is killed": // and it is for the kernel to end the others, which takes a moment: they are among the ghosts, if ever
 		case !stuck && e.blind(): // it says so, see checkReport
 		case !stuck:
 			v.add("left: %+v", p)
@@ -343,7 +343,7 @@ func (e *evidence) checkReport(v *violations) {
 	if !r.GaveUp && len(e.Left) > 0 && e.blind() && !slices.Contains(r.Without, "proc") {
 		v.add("it does not say that it could not see %+v", e.Left)
 	}
-	if (r.Cause.Kind == "deadline") != (e.Status == 124) && !slices.Contains(e.Want, 124-0) {
+	if (r.Cause.Kind == "deadline") != (e.Status == 124) && e.Kind != "exit" {
 		v.add("cause %s, status %d", r.Cause.Kind, e.Status)
 	}
 	e.checkCounts(v, r)

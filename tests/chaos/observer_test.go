@@ -146,7 +146,7 @@ func (b *observer) watch() {
 		b.inventory()
 		abortStuck(b.file("stuck"))
 	}
-	b.seen.Counts = *b.counts
+	b.Counts = *b.counts
 	const patience = 5 * time.Second // for those to go whom nobody holds any more
 	for begin := time.Now(); len(b.ghosts()) > 0 && time.Since(begin) < patience; {
 		time.Sleep(time.Millisecond)
@@ -154,11 +154,11 @@ func (b *observer) watch() {
 	b.Ghosts = b.ghosts()
 }
 
-// ghosts are those who are there besides the observer, and are not zombies that are the observer's to reap: in a round in which somebody was stuck, who ends
-// after finite becomes one.
+// ghosts are those who are there besides the observer, and are not zombies that are the observer's to reap: in a round in which somebody was stuck, or finite
+// was killed, who ends after finite becomes one.
 func (b *observer) ghosts() []process {
 	all := everybody()
-	if !b.Round.has("D0(") {
+	if !b.Round.has("D0(") && b.Round.Kind != "finite is killed" {
 		return all
 	}
 	return slices.DeleteFunc(all, func(p process) bool { return p.State == "Z" })
