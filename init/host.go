@@ -173,14 +173,21 @@ func (h *host) identify(sender *signals.Sender) {
 	if sender.PID <= 0 {
 		return
 	}
+	if h.hasProc() {
+		sender.Comm, _ = h.proc.Comm(sender.PID)
+	}
+}
+
+// hasProc reports whether there was a /proc of this PID namespace when it was first asked for.
+func (h *host) hasProc() bool {
 	if h.proc == nil {
 		h.proc = nsutil.NewProc()
 		h.procMounted = h.proc.Mounted()
 	}
-	if h.procMounted {
-		sender.Comm, _ = h.proc.Comm(sender.PID)
-	}
+	return h.procMounted
 }
+
+func (h *host) blind() bool { return h.role != nsutil.RoleInit && !h.hasProc() }
 
 // watchParent is called on a thread that lives as long as the process: the attribute is the thread's.
 func (h *host) watchParent(sig unix.Signal) (gone bool, err error) {

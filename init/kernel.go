@@ -41,6 +41,8 @@ type kernel interface {
 	oomKills() int
 	// look makes a resting reaper look again.
 	look()
+	// blind reports whether there is no way to find the command's descendants.
+	blind() bool
 	// suspend stops finite's own process group, if somebody is there to resume it.
 	suspend()
 	// foreground hands the terminal to the command, if finite's group has it.

@@ -195,7 +195,7 @@ func (r *runner) step(ev event) {
 		if ev.err != nil {
 			r.log.add(levelDebug, "no cgroup of its own for the command: "+ev.err.Error(), nil)
 		}
-	case evTrouble:
+	case evTrouble, evSurvivors:
 		r.noProc = r.noProc || errors.Is(ev.err, nsutil.ErrNoProc)
 	case evDeadline, evCancel, evLifeline:
 		// What was observed first counts, and the command's end can be observed before the reaper's word of it is here.
@@ -235,7 +235,7 @@ func (r *runner) perform(actions []action) {
 		case actForward:
 			r.forward(a)
 		case actSend:
-			r.rung(signals.Name(a.sig), a.target.String(), r.kernel.signal(a.target, signals.Signal{Number: a.sig}))
+			r.rung(signals.Name(a.sig), a.target.String(), r.send(a.target, signals.Signal{Number: a.sig}))
 		case actTerminate:
 			r.kernel.terminate(a.sig)
 			r.rung("leftovers", "all", nil)
@@ -268,10 +268,19 @@ func (r *runner) perform(actions []action) {
 	}
 }
 
+// send sends a signal. Where it is for everybody and nobody can be found, the command gets it all the same, with its process group.
+func (r *runner) send(target Forward, sig signals.Signal) error {
+	if target == ForwardAll && r.m.alive && r.kernel.blind() {
+		_ = r.kernel.signal(ForwardAll, sig) // which tells why that cannot be
+		target = ForwardGroup
+	}
+	return r.kernel.signal(target, sig)
+}
+
 func (r *runner) forward(a *action) {
 	var err error
 	if !a.signal.Passed {
-		err = r.kernel.signal(a.target, a.signal)
+		err = r.send(a.target, a.signal)
 	}
 	name := signals.Name(a.signal.Number)
 	switch {

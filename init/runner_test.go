@@ -2,6 +2,7 @@ package pid1
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,9 +22,11 @@ type fakeKernel struct {
 	zombie   bool
 	orphaned bool // the parent is gone already
 
-	began  time.Time
-	starts int
-	got   []string
+	began    time.Time
+	starts   int
+	unseeing bool
+	targets  []Forward
+	got      []string
 }
 
 func (k *fakeKernel) note(what string) {
@@ -49,7 +52,13 @@ func (k *fakeKernel) alarm(d time.Duration, fire func()) clock {
 }
 func (k *fakeKernel) adopt(int, int, bool) { k.began = time.Now() }
 
-func (k *fakeKernel) signal(_ Forward, sig signals.Signal) error {
+func (k *fakeKernel) blind() bool { return k.unseeing }
+
+func (k *fakeKernel) signal(target Forward, sig signals.Signal) error {
+	k.targets = append(k.targets, target)
+	if k.unseeing && target == ForwardAll {
+		return nil // nobody gets it
+	}
 	k.note(signals.Name(sig.Number))
 	if k.react != nil {
 		go k.react(k, sig.Number)
@@ -259,6 +268,17 @@ func TestRunnerStartsNothingTooLate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Where nobody can be found, what is for the whole tree reaches the command and its process group.
+func TestRunnerSignalsTheCommandWhereItIsBlind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &fakeKernel{unseeing: true, react: func(k *fakeKernel, sig unix.Signal) { k.die(reap.Change{Code: reap.CodeKilled, Status: int(sig)}) }}
+		res, took := runFake(t.Context(), testConfig(func(c *Config) { c.Timeout, c.Forward = time.Second, ForwardAll }), k, nil)
+		if took != time.Second || res.ExitStatus != 124 || !slices.Equal(k.targets, []Forward{ForwardAll, ForwardGroup}) {
+			t.Errorf("%+v after %v, sent to %v", res, took, k.targets)
+		}
+	})
 }
 
 // lateMarks are those of one signal that has arrived, and is on C only when it is waited for.
