@@ -156,16 +156,12 @@ func play(t *testing.T, r *round, sum *summary) {
 		t.Fatal(err)
 	}
 	place := testkit.Room(t)
-	pids := cmp.Or(r.Pids, mostPids)
-	o.Cgroups = append(o.Cgroups, testkit.Limited(t, "pids", "pids.max", "pids.max", fmt.Sprint(pids)))
-	if r.Memory > 0 {
-		o.Cgroups = append(o.Cgroups, testkit.Limited(t, "memory", "memory.limit_in_bytes", "memory.max", fmt.Sprint(r.Memory)))
-	}
+	o.Cgroups = limits(t, r)
 	e := &evidence{round: r}
 	err := e.run(t, o, place)
 	if err == nil {
 		e.readReport(o)
-		err = e.check(place)
+		err = e.check(append(o.Cgroups, place))
 	}
 	if *showFlag {
 		fmt.Printf("%v\n%+v\n%s%s\n", r, e.seen, e.reportText, e.stderr)
@@ -175,6 +171,20 @@ func play(t *testing.T, r *round, sum *summary) {
 		t.Errorf("%v\nround: %v\nseen: %+v\nreport: %s\nstdout: %.2000s\nstderr: %.4000s\nagain: go test ./tests/chaos -chaos.seed %d -chaos.rounds 1",
 			err, r, e.seen, e.reportText, e.stdout, e.stderr, r.Seed)
 	}
+}
+
+// limits makes the cgroups that finite is moved into.
+func limits(t *testing.T, r *round) []string {
+	dirs := []string{testkit.Limited(t, "pids", "pids.max", "pids.max", fmt.Sprint(cmp.Or(r.Pids, mostPids)))}
+	if r.Memory == 0 {
+		return dirs
+	}
+	// One cgroup has both limits where there is one hierarchy for them.
+	memory := fmt.Sprint(r.Memory)
+	if os.WriteFile(filepath.Join(dirs[0], "memory.max"), []byte(memory), 0) == nil {
+		return dirs
+	}
+	return append(dirs, testkit.Limited(t, "memory", "memory.limit_in_bytes", "memory.max", memory))
 }
 
 // run runs the cage of a round.
@@ -214,7 +224,7 @@ func (e *evidence) run(t *testing.T, o order, place string) error {
 	}
 	down.Close()
 	hang := time.AfterFunc(time.Duration(long+e.Grace+e.GiveUp+margin+slack+20000)*time.Millisecond, func() { _ = cmd.Process.Kill() })
-	err = cmd.Wait()
+	_ = cmd.Wait()
 	e.stdout, e.stderr = stdout.String(), stderr.String()
 	if !hang.Stop() {
 		return fmt.Errorf("it never ended")
@@ -243,13 +253,13 @@ type violations []string
 func (v *violations) add(format string, args ...any) { *v = append(*v, fmt.Sprintf(format, args...)) }
 
 // check holds what was seen against the contract.
-func (e *evidence) check(place string) error {
+func (e *evidence) check(cgroups []string) error {
 	var v violations
 	if late := e.late(); late > margin+slack {
 		v.add("ended %d ms after it was due", late)
 	}
 	e.checkStatus(&v)
-	e.checkLeft(&v, place)
+	e.checkLeft(&v, cgroups)
 	e.checkReport(&v)
 	for _, word := range []string{"goroutine ", "runtime:", "fatal error", "panic:", "SIGABRT: ", "internal error", "cage:"} {
 		if strings.Contains(e.stderr, word) {
@@ -281,7 +291,7 @@ func (e *evidence) checkStatus(v *violations) {
 }
 
 // checkLeft: nobody is left, but those who cannot be killed, and they are named.
-func (e *evidence) checkLeft(v *violations, place string) {
+func (e *evidence) checkLeft(v *violations, cgroups []string) {
 	stuck := e.has("D0(")
 	for _, p := range e.Left {
 		switch {
@@ -290,7 +300,7 @@ func (e *evidence) checkLeft(v *violations, place string) {
 		case !stuck:
 			v.add("left: %+v", p)
 		case p.State == "D" && e.isStuck(p):
-			if e.report != nil && !e.names(p) {
+			if !e.NoProc && e.report != nil && !e.names(p) {
 				v.add("a survivor is not named: %+v", p)
 			}
 		case e.Gone == -1:
@@ -300,7 +310,11 @@ func (e *evidence) checkLeft(v *violations, place string) {
 	if len(e.Ghosts) > 0 && !e.blind() {
 		v.add("never gone: %+v", e.Ghosts)
 	}
-	leaves, _ := filepath.Glob(filepath.Join(place, "finite-*"))
+	var leaves []string
+	for _, dir := range cgroups {
+		found, _ := filepath.Glob(filepath.Join(dir, "finite-*"))
+		leaves = append(leaves, found...)
+	}
 	if len(leaves) > 0 && !stuck && e.Kind != "finite is killed" && !e.blind() {
 		v.add("cgroups are left: %v", leaves)
 	}
@@ -340,8 +354,11 @@ func (e *evidence) checkReport(v *violations) {
 	if r.GaveUp && !stuck && !e.blind() {
 		v.add("gave up, and nobody was stuck")
 	}
-	if !r.GaveUp && len(e.Left) > 0 && e.blind() && !slices.Contains(r.Without, "proc") {
+	if len(e.Left) > 0 && e.NoProc && !slices.Contains(r.Without, "proc") {
 		v.add("it does not say that it could not see %+v", e.Left)
+	}
+	if !r.GaveUp && slices.ContainsFunc(e.Left, func(p process) bool { return p.State == "D" }) {
+		v.add("it does not say that it gave up")
 	}
 	if (r.Cause.Kind == "deadline") != (e.Status == 124) && e.Kind != "exit" {
 		v.add("cause %s, status %d", r.Cause.Kind, e.Status)
@@ -362,6 +379,9 @@ func (e *evidence) checkCounts(v *violations, r *report) {
 		v.add("of %d orphans, %d and %d were left", r.Reaped.Orphans, r.Reaped.Terminated, r.Reaped.Killed)
 	}
 	sent, told := e.Sent, r.Signals.Forwarded+r.Signals.Undelivered
+	if e.Role == asNamespace {
+		sent += 2 // the outer one's SIGCONT, with a stop signal and at the deadline
+	}
 	if told > sent {
 		v.add("%d signals were sent, %d are reported", sent, told)
 	}
