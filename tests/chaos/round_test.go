@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 
 	"golang.org/x/sys/unix"
 
@@ -366,4 +367,19 @@ func (r *round) due(ready int) int {
 		last = max(last, s.At)
 	}
 	return ready + last + r.StopGrace + r.Grace + r.GiveUp
+}
+
+// A seed that is printed plays the same round again.
+func TestRoundIsAFunctionOfItsSeed(t *testing.T) {
+	different := map[string]bool{}
+	for seed := range uint64(100) {
+		first, again := newRound(seed).String(), newRound(seed).String()
+		if first != again {
+			t.Errorf("seed %d: %s and %s", seed, first, again)
+		}
+		different[first] = true
+	}
+	if len(different) != 100 {
+		t.Errorf("%d different rounds of 100 seeds", len(different))
+	}
 }
