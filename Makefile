@@ -13,7 +13,7 @@ BUILD = CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w -E $
 DIST_ARCHS = amd64 arm64
 
 # Nothing here is a file to make: what is out of date is for go's build cache to know.
-.PHONY: help build dist image demo test unit integration bench profile lint fmt clean
+.PHONY: help build dist image demo test unit integration chaos bench profile lint fmt clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,14 @@ unit: ## the unit tests alone
 
 integration: ## the tests of the built binary alone
 	@scripts/test.sh build integration
+
+# One round again: make chaos SEED=4711 ROUNDS=1.
+ROUNDS ?= 2000
+SEED   ?= 0
+
+chaos: build ## random trees, faults and signals, 2000 rounds of them (10 minutes)
+	@scripts/test.sh setup
+	cd tests/chaos && CGO_ENABLED=0 FINITE_BIN=$(CURDIR)/bin/finite $(GO) test -count=1 -timeout 1h . -chaos.rounds $(ROUNDS) -chaos.seed $(SEED)
 
 bench: build ## measure beside tini, dumb-init, catatonit and timeout (10 minutes), and write docs/benchmarks
 	@scripts/test.sh setup

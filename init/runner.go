@@ -23,6 +23,7 @@ type runner struct {
 	m      *machine
 	kernel kernel
 	source *signals.Source
+	marks  marks
 	log    *logQueue
 
 	events chan event
@@ -49,9 +50,15 @@ type runner struct {
 	quiet    int // the source's count before this run
 }
 
+// marks tell what has arrived and is still on its way; they are the source's.
+type marks interface {
+	Mark() uint32
+	Reached(mark uint32) bool
+}
+
 func newRunner(cfg *Config, role nsutil.Role, source *signals.Source) *runner {
 	return &runner{
-		cfg: cfg, m: newMachine(cfg, role), source: source, log: newLogQueue(cfg.Log),
+		cfg: cfg, m: newMachine(cfg, role), source: source, marks: source, log: newLogQueue(cfg.Log),
 		events: make(chan event, eventQueue), done: make(chan struct{}),
 	}
 }
@@ -92,7 +99,7 @@ func (r *runner) run(ctx context.Context) Result {
 
 // settle handles the signals that have arrived until now.
 func (r *runner) settle() {
-	for mark := r.source.Mark(); !r.finished && !r.source.Reached(mark); {
+	for mark := r.marks.Mark(); !r.finished && !r.marks.Reached(mark); {
 		select {
 		case sig := <-r.source.C:
 			r.signal(sig)
@@ -127,7 +134,9 @@ func (r *runner) before() {
 		}
 	}
 	for !r.finished {
-		r.settle()
+		if r.settle(); r.finished {
+			return // a stop signal was still on its way
+		}
 		select {
 		case sig := <-r.source.C:
 			r.signal(sig)
@@ -193,7 +202,7 @@ func (r *runner) step(ev event) {
 		if ev.err != nil {
 			r.log.add(levelDebug, "no cgroup of its own for the command: "+ev.err.Error(), nil)
 		}
-	case evTrouble:
+	case evTrouble, evSurvivors:
 		r.noProc = r.noProc || errors.Is(ev.err, nsutil.ErrNoProc)
 	case evDeadline, evCancel, evLifeline:
 		// What was observed first counts, and the command's end can be observed before the reaper's word of it is here.

@@ -22,8 +22,9 @@ type fakeKernel struct {
 	dumps    func() time.Duration // how long a snapshot takes; nil: it never comes
 	orphaned bool                 // the parent is gone already
 
-	began time.Time
-	got   []string
+	began  time.Time
+	starts int
+	got    []string
 }
 
 func (k *fakeKernel) note(what string) {
@@ -31,6 +32,7 @@ func (k *fakeKernel) note(what string) {
 }
 
 func (k *fakeKernel) start() {
+	k.starts++
 	go func() {
 		k.post(event{kind: evStarted, pid: testPID, pidfd: -1})
 		if k.onStart != nil {
@@ -274,6 +276,35 @@ func TestRunnerStartsNothingTooLate(t *testing.T) {
 				t.Errorf("pid %d, status %d, cause %v; want 0, %d, %v", res.PID, res.ExitStatus, res.Cause.Kind, tt.status, tt.kind)
 			}
 		})
+	}
+}
+
+// lateMarks are those of one signal that has arrived, and is on C only when it is waited for.
+type lateMarks struct {
+	incoming chan<- signals.Signal
+	sig      unix.Signal
+	asked    int
+}
+
+func (l *lateMarks) Mark() uint32 { return 1 }
+
+func (l *lateMarks) Reached(uint32) bool {
+	if l.asked++; l.asked == 1 {
+		l.incoming <- signals.Signal{Number: l.sig}
+	}
+	return l.asked > 2
+}
+
+// A stop signal that is still on its way when the start is about to begin starts nothing either.
+func TestRunnerStartsNothingAfterALateStop(t *testing.T) {
+	incoming := make(chan signals.Signal, 1)
+	r := newRunner(testConfig(nil), nsutil.RoleSubreaper, &signals.Source{C: incoming})
+	r.marks = &lateMarks{incoming: incoming, sig: unix.SIGHUP}
+	k := &fakeKernel{post: r.post}
+	r.kernel = k
+	res := r.run(t.Context())
+	if k.starts > 0 || res.PID != 0 || res.ExitStatus != 129 || res.Counts.Unexpected != 0 {
+		t.Errorf("started %d times, %+v", k.starts, res)
 	}
 }
 

@@ -166,24 +166,6 @@ func startSpec(t *testing.T, spec cageSpec, change func(*exec.Cmd)) *cage {
 	return c
 }
 
-// startLocked starts a command from a thread that lives as long as the test binary: the parent death signal follows the thread.
-func startLocked(cmd *exec.Cmd) error {
-	done := make(chan error)
-	startOn <- func() { done <- cmd.Start() }
-	return <-done
-}
-
-var startOn = func() chan func() {
-	ch := make(chan func())
-	go func() {
-		lockForever()
-		for f := range ch {
-			f()
-		}
-	}()
-	return ch
-}()
-
 var testBinary = func() func(*testing.T) string {
 	var once sync.Once
 	var path string

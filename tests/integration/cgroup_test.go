@@ -1,130 +1,18 @@
 package integration
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// cgroupMount is a line of /proc/self/mountinfo.
-type cgroupMount struct{ point, kind, options string }
-
-// cgroupMounts lists where cgroups are mounted and can be written to.
-func cgroupMounts(t *testing.T) []cgroupMount {
-	t.Helper()
-	text, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var mounts []cgroupMount
-	for line := range strings.Lines(string(text)) {
-		left, right, _ := strings.Cut(line, " - ") // proc_pid_mountinfo(5)
-		l, r := strings.Fields(left), strings.Fields(right)
-		if len(l) > 5 && len(r) > 2 && strings.HasPrefix(r[0], "cgroup") && strings.HasPrefix(l[5], "rw") {
-			mounts = append(mounts, cgroupMount{l[4], r[0], r[2]})
-		}
-	}
-	return mounts
-}
-
-// unified returns where cgroup2 is mounted.
-func unified(t *testing.T) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		missing(t, "needs root to make cgroups")
-	}
-	for _, m := range cgroupMounts(t) {
-		if m.kind == "cgroup2" {
-			return m.point
-		}
-	}
-	missing(t, "needs a writable cgroup2 mount")
-	return ""
-}
-
-var cgroupNumber atomic.Int32
-
-// makeCgroup makes a cgroup at the top of a hierarchy, which is removed with all in it at the test's end.
-func makeCgroup(t *testing.T, mount string) string {
-	t.Helper()
-	dir := filepath.Join(mount, fmt.Sprintf("finitetest-%d-%d", os.Getpid(), cgroupNumber.Add(1)))
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		missing(t, "cannot make a cgroup: %v", err)
-	}
-	t.Cleanup(func() { clearCgroup(t, dir) })
-	return dir
-}
-
-// room makes a cgroup v2 that finite is to run in.
-func room(t *testing.T) string {
-	t.Helper()
-	dir := makeCgroup(t, unified(t))
-	if _, err := os.Stat(filepath.Join(dir, "cgroup.kill")); err != nil {
-		missing(t, "needs Linux 5.14: %v", err)
-	}
-	return dir
-}
-
-// clearCgroup kills who is in a cgroup and below, and removes all of it.
-func clearCgroup(t *testing.T, dir string) {
-	_ = os.WriteFile(filepath.Join(dir, "cgroup.freeze"), []byte("0"), 0)
-	var err error
-	for begin := time.Now(); time.Since(begin) < patience; {
-		var dirs []string
-		_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-			if err == nil && d.IsDir() {
-				dirs = append(dirs, path)
-			}
-			return nil
-		})
-		for _, d := range slices.Backward(dirs) {
-			if e := unix.Rmdir(d); e != nil && e != unix.ENOENT {
-				err = e
-				for _, pid := range procs(d) {
-					_ = unix.Kill(pid, unix.SIGKILL)
-				}
-			}
-		}
-		if _, e := os.Stat(dir); errors.Is(e, os.ErrNotExist) {
-			return
-		}
-	}
-	t.Errorf("%s is left: %v", dir, err)
-}
-
-// procs lists who is in one cgroup.
-func procs(dir string) []int {
-	var pids []int
-	text, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-	for _, word := range strings.Fields(string(text)) {
-		if pid, _ := strconv.Atoi(word); pid > 0 {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
-// within has a cage, and so finite, started in a cgroup v2.
-func within(t *testing.T, dir string) func(*exec.Cmd) {
-	t.Helper()
-	f, err := os.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	return func(cmd *exec.Cmd) { cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(f.Fd()) }
-}
 
 // delegate lets uid 65534 make cgroups in dir, and move processes about in it (cgroups(7), "Delegation").
 func delegate(t *testing.T, dir string) {

@@ -7,46 +7,21 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
 // What finite says never holds it up and never ends it.
 func TestStderrThatNobodyReads(t *testing.T) {
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		c := startSpec(t, cageSpec{Mode: m, Args: []string{finiteBin, "-vv", "-t", "300ms", "-k", "200ms", "--", "sh", "-c", `trap "" TERM; sleep 1000`}},
-			func(cmd *exec.Cmd) { cmd.Stderr = fullPipe(t) })
+			func(cmd *exec.Cmd) { cmd.Stderr = testkit.FullPipe(t) })
 		c.wait().want(t, 124)
 	})
 }
 
-// fullPipe returns the writing end of a pipe that is full and that nobody reads, until the test ends.
-func fullPipe(t *testing.T) *os.File {
-	t.Helper()
-	var p [2]int
-	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		t.Fatal(err)
-	}
-	for size := 4096; size > 0; size /= 2 {
-		for {
-			if _, err := unix.Write(p[1], make([]byte, size)); err != nil {
-				break
-			}
-		}
-	}
-	if _, err := unix.FcntlInt(uintptr(p[1]), unix.F_SETFL, 0); err != nil {
-		t.Fatal(err)
-	}
-	w := os.NewFile(uintptr(p[1]), "full pipe")
-	t.Cleanup(func() {
-		unix.Close(p[0])
-		w.Close()
-	})
-	return w
-}
-
 // Nor does what it says when it supervises nothing.
 func TestUsageErrorThatNobodyReads(t *testing.T) {
-	c := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{finiteBin, "--bogus"}}, func(cmd *exec.Cmd) { cmd.Stderr = fullPipe(t) })
+	c := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{finiteBin, "--bogus"}}, func(cmd *exec.Cmd) { cmd.Stderr = testkit.FullPipe(t) })
 	c.wait().want(t, 125)
 }
 

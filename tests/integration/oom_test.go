@@ -12,46 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limited makes a cgroup with a limit: file is the controller's, in v1 and in v2. It returns the directory.
-func limited(t *testing.T, controller, fileV1, fileV2, limit string) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		missing(t, "needs root to make cgroups")
-	}
-	for _, m := range cgroupMounts(t) {
-		file := fileV2
-		if m.kind == "cgroup" {
-			file = fileV1
-			if !hasWord(m.options, controller) {
-				continue
-			}
-		} else if text, _ := os.ReadFile(filepath.Join(m.point, "cgroup.subtree_control")); !hasWord(strings.ReplaceAll(strings.TrimSpace(string(text)), " ", ","), controller) {
-			continue
-		}
-		dir := makeCgroup(t, m.point)
-		if err := os.WriteFile(filepath.Join(dir, file), []byte(limit), 0); err != nil {
-			t.Fatal(err)
-		}
-		return dir
-	}
-	missing(t, "needs the cgroup controller %s", controller)
-	return ""
-}
-
-func hasWord(list, word string) bool {
-	for w := range strings.SplitSeq(list, ",") {
-		if w == word {
-			return true
-		}
-	}
-	return false
-}
-
-// joins is a command that goes into a cgroup, and becomes args there.
-func joins(dir string, args ...string) []string {
-	return append([]string{"/bin/sh", "-c", `echo 0 >"$1/cgroup.procs" || exit 97; shift; exec "$@"`, "sh", dir}, args...)
-}
-
 const memoryLimit = 32 << 20
 
 // startInMemory starts finite in a cgroup with a limit of memory. The command's standard input ends when finite has begun to count, which

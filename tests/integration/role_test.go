@@ -12,8 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func lockForever() { runtime.LockOSThread() }
-
 func playRole(role string) {
 	switch role {
 	case "cage":
@@ -53,7 +51,7 @@ func playCage(spec cageSpec) {
 		must(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 	}
 	if spec.Deny != nil {
-		must(spec.Deny.install())
+		must(spec.Deny.Install())
 	}
 	if spec.Mode == asInit {
 		must(syscall.Exec(spec.Args[0], spec.Args, env))

@@ -1,4 +1,4 @@
-package integration
+package testkit
 
 import (
 	"fmt"
@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// denial is a seccomp filter that refuses some system calls with an errno, as old or strict container profiles do.
-type denial struct {
-	What  []string // keys of deniable
+// Denial is a seccomp filter that refuses some system calls with an errno, as old or strict container profiles do.
+type Denial struct {
+	What  []string // keys of deniable: names of system calls, and of flags and values of one
 	Errno uint16
 }
 
@@ -31,8 +31,8 @@ var deniable = map[string]struct {
 	"P_PIDFD":           {nr: unix.SYS_WAITID, arg: 0, bits: unix.P_PIDFD, equals: true},
 }
 
-// install puts the filter on the calling thread and what it starts (seccomp(2)). It needs no_new_privs or CAP_SYS_ADMIN.
-func (d *denial) install() error {
+// Install puts the filter on the calling thread and what it starts (seccomp(2)). It needs no_new_privs or CAP_SYS_ADMIN.
+func (d *Denial) Install() error {
 	const (
 		load = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
 		jeq  = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K

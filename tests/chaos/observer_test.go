@@ -1,0 +1,315 @@
+package chaos
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// order is what the observer is told.
+type order struct {
+	Round   *round
+	Finite  string
+	Player  string
+	Dir     string   // of the round's files
+	Cgroups []string // finite is moved into these
+}
+
+func (o *order) file(name string) string { return filepath.Join(o.Dir, name) }
+
+// seen is what the observer tells. Times are milliseconds.
+type seen struct {
+	Status int // negative: the signal that killed it
+	Ready  int // when the tree was ready; 0: never
+	Ended  int // when finite had ended
+	Stuck  int // when who is stuck was let go, where that was before finite could end
+	Sent   int // signals
+	RTSent int
+	Left   []process // when finite had ended
+	Gone   int       // how much later those of them were gone who were not stuck; -1: never
+	Ghosts []process // who was there at the very end, when nobody was stuck any more
+	Counts counters
+}
+
+// process is somebody who is left.
+type process struct {
+	PID   int // as the observer sees it
+	Inner int // as it is in the innermost PID namespace
+	State string
+	Comm  string
+}
+
+// observer is PID 1 of a cage: what finite leaves falls to it, or is there to be seen in its /proc.
+type observer struct {
+	order
+	pid    int
+	began  time.Time
+	counts *counters
+	seen
+	shots []shot
+	early time.Time // when finite was executed
+}
+
+func must(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cage:", err)
+		os.Exit(98)
+	}
+}
+
+func playObserver(o order) {
+	runtime.LockOSThread()
+	must(unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	must(unix.Mount("proc", "/proc", "proc", 0, ""))
+	unix.CloseOnExec(3)
+	if o.Round.has("D0(") {
+		must(mountStuck(o.file("stuck")))
+	}
+	var err error
+	b := &observer{order: o, shots: slices.Clone(o.Round.Signals)}
+	b.counts, err = mapCounters(o.file("counters"))
+	must(err)
+	b.start()
+	b.watch()
+	text, err := json.Marshal(b.seen)
+	must(err)
+	_, err = syscall.Write(3, text)
+	must(err)
+	os.Exit(0)
+}
+
+// start starts the stage, which becomes finite.
+func (b *observer) start() {
+	text, err := json.Marshal(b.order)
+	must(err)
+	attr := &syscall.ProcAttr{Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}}
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "CHAOS_") {
+			attr.Env = append(attr.Env, kv)
+		}
+	}
+	attr.Env = append(attr.Env, roleEnv+"=stage", orderEnv+"="+string(text))
+	if b.Round.Role == asInit {
+		attr.Sys.Cloneflags |= unix.CLONE_NEWPID
+	}
+	self, err := os.Executable()
+	must(err)
+	b.began = time.Now()
+	b.pid, err = syscall.ForkExec(self, []string{self}, attr)
+	must(err)
+}
+
+func (b *observer) now() int { return int(time.Since(b.began).Milliseconds()) + 1 }
+
+// watch sends the signals and waits for the end, and nobody but finite is waited for.
+func (b *observer) watch() {
+	if b.Round.Kind == "early" {
+		b.sendEarly()
+	}
+	for {
+		if b.Ready == 0 && b.counts.ready() {
+			b.Ready = b.now()
+		}
+		b.send()
+		var ws syscall.WaitStatus
+		pid, err := syscall.Wait4(b.pid, &ws, syscall.WNOHANG, nil)
+		if err != syscall.EINTR {
+			must(err)
+		}
+		if pid == b.pid {
+			if b.Status = ws.ExitStatus(); ws.Signaled() {
+				b.Status = -int(ws.Signal())
+			}
+			break
+		}
+		if b.Stuck == 0 && b.Round.Role == asInit && b.Round.has("D0(") && b.saysEnded() {
+			// The kernel does not let a PID 1 end before everybody in its namespace has.
+			b.Stuck = b.now()
+			b.inventory()
+			abortStuck(b.file("stuck"))
+		}
+		time.Sleep(time.Millisecond)
+	}
+	b.Ended = b.now()
+	if b.Stuck != 0 {
+		b.Ended = b.Stuck
+	} else {
+		b.inventory()
+		abortStuck(b.file("stuck"))
+	}
+	b.Counts = *b.counts
+	const patience = 5 * time.Second // for those to go whom nobody holds any more
+	for begin := time.Now(); len(b.ghosts()) > 0 && time.Since(begin) < patience; {
+		time.Sleep(time.Millisecond)
+	}
+	b.Ghosts = b.ghosts()
+}
+
+// ghosts are those who are there besides the observer, and are not zombies that are the observer's to reap: in a round in which somebody was stuck, or finite
+// was killed, who ends after finite becomes one.
+func (b *observer) ghosts() []process {
+	all := everybody()
+	if !b.Round.has("D0(") && b.Round.Kind != "finite is killed" {
+		return all
+	}
+	return slices.DeleteFunc(all, func(p process) bool { return p.State == "Z" })
+}
+
+// sendEarly sends the signals that come while finite starts.
+func (b *observer) sendEarly() {
+	exe := "/proc/" + strconv.Itoa(b.pid) + "/exe"
+	for {
+		if to, err := os.Readlink(exe); err != nil || to == b.Finite {
+			break
+		}
+	}
+	b.early = time.Now()
+	for _, s := range b.shots {
+		for time.Since(b.early) < time.Duration(s.At)*time.Microsecond { // a random moment, not synchronisation
+			runtime.Gosched()
+		}
+		b.shoot(s)
+	}
+	b.shots = nil
+}
+
+// send sends the signals whose time has come.
+func (b *observer) send() {
+	if b.Ready == 0 {
+		return
+	}
+	since := b.now() - b.Ready
+	b.shots = slices.DeleteFunc(b.shots, func(s shot) bool {
+		if s.At > since {
+			return false
+		}
+		b.shoot(s)
+		return true
+	})
+}
+
+func (b *observer) shoot(s shot) {
+	if unix.Kill(b.pid, unix.Signal(s.Sig)) == nil {
+		b.Sent++
+		if s.Sig >= 34 {
+			b.RTSent++
+		}
+	}
+}
+
+// saysEnded reports whether the report is final.
+func (b *observer) saysEnded() bool {
+	text, err := os.ReadFile(b.file("report"))
+	if err != nil {
+		return false
+	}
+	var r report
+	return json.Unmarshal(text, &r) == nil && r.State == "ended"
+}
+
+// inventory lists who is left. In a round in which somebody is stuck there may be others who were killed, and need a moment to be gone: finite does not wait
+// for them any longer than for the stuck one.
+func (b *observer) inventory() {
+	b.Left = everybody()
+	if !b.Round.has("D0(") {
+		return
+	}
+	begin := time.Now()
+	for time.Since(begin) < 5*time.Second {
+		b.Left = everybody()
+		if !slices.ContainsFunc(b.Left, b.restless) {
+			b.Gone = int(time.Since(begin).Milliseconds())
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	b.Gone = -1
+}
+
+// restless reports whether somebody should be gone: not who is in the kernel's hands, not a zombie, which is the observer's to reap, and not a PID 1 that
+// cannot end before others.
+func (b *observer) restless(p process) bool {
+	return p.State != "D" && p.State != "Z" && p.PID != b.pid && (p.Inner != 1 || b.Round.Role == asSubreaper)
+}
+
+// everybody lists who is in this PID namespace, and those below it, but its PID 1.
+func everybody() []process {
+	entries, err := os.ReadDir("/proc")
+	must(err)
+	var all []process
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == 1 {
+			continue
+		}
+		text, err := os.ReadFile("/proc/" + e.Name() + "/status")
+		if err != nil {
+			continue // it is gone
+		}
+		p := process{PID: pid}
+		for line := range strings.Lines(string(text)) {
+			key, value, _ := strings.Cut(line, ":")
+			f := strings.Fields(value)
+			switch {
+			case len(f) == 0:
+			case key == "Name":
+				p.Comm = f[0]
+			case key == "State":
+				p.State = f[0]
+			case key == "NSpid":
+				p.Inner, _ = strconv.Atoi(f[len(f)-1])
+			}
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// playStage takes away from itself what finite is not to have, and becomes finite.
+func playStage(o order) {
+	runtime.LockOSThread() // no_new_privs and a filter belong to a thread
+	r := o.Round
+	must(unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	switch {
+	case r.NoProc:
+		must(unix.Mount("none", "/proc", "tmpfs", unix.MS_RDONLY, ""))
+	case r.Role == asInit:
+		must(unix.Mount("proc", "/proc", "proc", 0, ""))
+	}
+	must(syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}))
+	script := `while [ "$1" != -- ]; do echo 0 >"$1/cgroup.procs" || exit 97; shift; done; shift; `
+	if r.Files > 0 {
+		script += "ulimit -n " + strconv.Itoa(r.Files) + "; "
+	}
+	script += `exec "$@"`
+	if r.Stdin == "closed" {
+		script += " 0<&-"
+	}
+	if r.Stderr == "closed" {
+		script += " 2>&-"
+	}
+	args := append([]string{"/bin/sh", "-c", script, "sh"}, o.Cgroups...)
+	args = append(args, "--", o.Finite)
+	args = append(args, r.options(o.file("report"))...)
+	args = append(args, "--", o.Player, o.file("counters"), r.Tree, r.End, o.file("stuck"))
+	var env []string
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "CHAOS_") {
+			env = append(env, kv)
+		}
+	}
+	if r.Deny != nil {
+		must(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		must(r.Deny.Install())
+	}
+	must(syscall.Exec(args[0], args, env))
+}
