@@ -359,7 +359,7 @@ func TestDeadlineThatCannotBeTold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			forModes(t, rootModes, func(t *testing.T, m mode) {
 				t.Parallel()
-				file := filepath.Join(t.TempDir(), "report.json")
+				file := filepath.Join(inMemory(t), "report.json")
 				c := startSpec(t, cageSpec{Mode: m, Args: endsDeafEscapee("-vv", "--report", file)}, func(cmd *exec.Cmd) { cmd.Stderr = stderr(t) })
 				c.waitLong(hurried).want(t, 124)
 				if r := ended(t, file, "deadline", 124); r.Reaped.LeftoversKilled == 0 {

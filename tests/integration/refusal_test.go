@@ -17,6 +17,17 @@ var refusable = []string{
 
 var refusals = map[string]unix.Errno{"ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM}
 
+// inMemory makes a directory that no disk holds up: a report that takes too long is not waited for.
+func inMemory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "finite-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 // readWithout reads what a final report says that finite had to do without.
 func readWithout(t *testing.T, file string) []string {
 	t.Helper()
@@ -39,7 +50,7 @@ func TestDeadlineInRefusal(t *testing.T) {
 			t.Run(name+"/"+errnoName, func(t *testing.T) {
 				forModes(t, rootModes, func(t *testing.T, m mode) {
 					t.Parallel()
-					file := filepath.Join(t.TempDir(), "report.json")
+					file := filepath.Join(inMemory(t), "report.json")
 					orphansAreLost := m == asSubreaper && slices.Contains(set, "subreaper")
 					deny := &denial{What: set, Errno: uint16(errno)}
 					r := startSpec(t, cageSpec{Mode: m, Deny: deny, Args: endsDeafEscapee("--cgroup", "auto", "--report", file)}, nil).waitLong(hurried)
@@ -84,7 +95,7 @@ func TestDeadlineWithoutOrphans(t *testing.T) {
 	const family = `trap "" TERM; (setsid sleep 1000 &); sleep 1000 & sh -c "sleep 1000 & setsid sleep 1000" & echo ready; while :; do sleep 1000; done`
 	for errnoName, errno := range refusals {
 		t.Run(errnoName, func(t *testing.T) {
-			file := filepath.Join(t.TempDir(), "report.json")
+			file := filepath.Join(inMemory(t), "report.json")
 			args := append(append([]string{finiteBin}, shortEnding...), "--cgroup", "off", "--report", file, "--", "sh", "-c", family)
 			deny := &denial{What: []string{"subreaper"}, Errno: uint16(errno)}
 			r := startSpec(t, cageSpec{Mode: asSubreaper, Deny: deny, Args: args}, nil).waitLong(hurried)
