@@ -33,6 +33,7 @@ type host struct {
 	starting bool
 	stops    *sys.File // by which an inner one tells of stops; nil: there is none
 	missing  []string  // what finite has to do without
+	late     *time.Timer
 
 	proc        *nsutil.Proc // nil until it is needed
 	procMounted bool
@@ -60,10 +61,12 @@ func newHost(cfg *Config, role nsutil.Role, post func(event), done <-chan struct
 }
 
 func (h *host) miss(what string) {
-	if !slices.Contains(h.missing, what) {
+	if !h.lacks(what) {
 		h.missing = append(h.missing, what)
 	}
 }
+
+func (h *host) lacks(what string) bool { return slices.Contains(h.missing, what) }
 
 func (h *host) without() []string { return h.missing }
 
@@ -138,6 +141,9 @@ func (h *host) signal(target Forward, sig signals.Signal) error {
 		return h.trees.signal(sig.Number)
 	case h.pid == 0:
 		return errGone
+	case target == ForwardChild && sig.Number == unix.SIGKILL && h.lacks("subreaper"):
+		h.killLast()
+		return nil
 	case target == ForwardGroup:
 		if done, err := h.signalGroup(sig); done {
 			return err
@@ -147,6 +153,23 @@ func (h *host) signal(target Forward, sig signals.Signal) error {
 		return signals.SendPID(h.pid, sig) // its own, since the reaper waits for the owner
 	}
 	return signals.Send(h.pidfd, sig, false)
+}
+
+// lateKill is how long the kill of a tree may take to come to the command.
+const lateKill = 250 * time.Millisecond
+
+// killLast has the command killed after everybody below it, where this process gets no orphans: they would be somebody else's with the command gone, and
+// not be found. If the walk over the tree does not come to an end (a /proc that hangs), the command is killed all the same.
+func (h *host) killLast() {
+	h.trees.kill()
+	pid := h.pid
+	h.late = time.AfterFunc(lateKill, func() {
+		h.reaper.Lock()
+		defer h.reaper.Unlock()
+		if sys.IsChild(pid) { // and stays one until Unlock
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	})
 }
 
 // signalGroup signals the process group that the command has led since clone, if it is there still; one that the command has moved on to may
@@ -292,6 +315,9 @@ func (h *host) foreground() {
 
 func (h *host) close(nobodyLeft bool) error {
 	h.reaper.Close()
+	if h.late != nil {
+		h.late.Stop()
+	}
 	h.trees.close()
 	if h.late != nil {
 		h.late.Stop()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"unsafe" // also for go:linkname
 
@@ -159,8 +160,9 @@ func forkInherited(how forkMode, cfg *Config, path string, args, env []string) (
 		room = int(signals.RTMax)
 	}
 	p := newProgram(cfg.box.calls() + room + 12)
-	ran := new(uint64)
+	var ran *uint64
 	if how.cgroup >= 0 {
+		ran = sharedWord()
 		p.enterCgroup(how, ran)
 	}
 	cfg.box.enter(p)
@@ -187,7 +189,7 @@ func forkInherited(how forkMode, cfg *Config, path string, args, env []string) (
 			c.pidfd, _ = sys.PidfdOpen(c.pid) // not reaped before it is known
 		}
 	}
-	if how.cgroup >= 0 && *ran == 0 {
+	if how.cgroup >= 0 && !hasRun(ran, c.pid) {
 		// If cgroup.kill was ever written in the cgroup of this process, Linux (6.18 for one) kills whoever is cloned from there into another at once.
 		c.dropPidfd()
 		reap.Discard(c.pid)
@@ -213,6 +215,31 @@ func forkInherited(how forkMode, cfg *Config, path string, args, env []string) (
 		return child{}, &startError{step, cfg.box.failure(l.failure())}
 	}
 	return child{}, l.failure()
+}
+
+// shared is one page, made when it is needed first.
+var shared []byte
+
+// sharedWord returns a word that is 0, and that the child writes for this process to see also where its memory is a copy: QEMU's user mode has no
+// CLONE_VM and no CLONE_VFORK for processes.
+func sharedWord() *uint64 {
+	if shared == nil {
+		var err error
+		if shared, err = unix.Mmap(-1, 0, unix.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS); err != nil {
+			return new(uint64)
+		}
+	}
+	word := (*uint64)(unsafe.Pointer(&shared[0]))
+	*word = 0
+	return word
+}
+
+// hasRun reports whether a child has written its word, and waits until it has, or has ended.
+func hasRun(word *uint64, pid int) bool {
+	for atomic.LoadUint64(word) == 0 && !reap.HasEnded(pid) {
+		sys.Yield()
+	}
+	return atomic.LoadUint64(word) != 0
 }
 
 // abandoned is the memory that a child may use which was not waited for.

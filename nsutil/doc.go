@@ -6,7 +6,7 @@
 //   - A tree is bounded by descent, and by the cgroup that was made for it, if one was. Process groups, sessions, double forks and names make no
 //     difference, and neither do cgroups that a process moves to.
 //   - Only a cgroup that this process made is ever killed, and only such as one of its kind made is ever removed.
-//   - A /proc that is not this PID namespace's is not believed.
+//   - A /proc that is not this PID namespace's is not believed. Without one, a subreaper's children are signalled, which it takes the kernel's word for.
 //   - As a subreaper nothing outside the tree is signalled: a direct child is signalled while its PID is pinned, a deeper one
 //     through a pidfd, after it was checked during that pidfd's lifetime who its parent is. kill(-1) is for PID 1 only.
 //   - [Tree.Kill] stops first, and kills when nothing new appears any more, so that processes that fork while they are being killed

@@ -1,8 +1,11 @@
 package nsutil
 
 import (
+	"errors"
 	"os"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -132,4 +135,26 @@ func FuzzAppendChildren(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A kernel without lists of children is told from a process without children, however many threads it has.
+func TestChildrenWithoutLists(t *testing.T) {
+	for _, threads := range []int{1, 2, 7} {
+		p := NewProc()
+		p.root = t.TempDir()
+		for tid := 100; tid < 100+threads; tid++ {
+			if err := os.MkdirAll(p.root+"/100/task/"+strconv.Itoa(tid), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if pids, err := p.Children(nil, 100); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%d threads: %v, %v, want ENOENT", threads, pids, err)
+		}
+		if err := os.WriteFile(p.root+"/100/task/100/children", []byte("7 8 "), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if pids, err := p.Children(nil, 100); err != nil || !slices.Equal(pids, []int{7, 8}) {
+			t.Errorf("%d threads: %v, %v", threads, pids, err)
+		}
+	}
 }

@@ -135,17 +135,20 @@ func (p *Proc) Children(pids []int, pid int) ([]int, error) {
 	if err != nil {
 		return pids, err
 	}
+	read := false
 	for _, tid := range tids {
-		b, err := p.read(pid, "task/"+strconv.Itoa(tid)+"/children")
-		if err != nil {
-			if len(tids) == 1 {
-				return pids, err
-			}
-			continue // that thread has ended
+		b, threadErr := p.read(pid, "task/"+strconv.Itoa(tid)+"/children")
+		if threadErr != nil {
+			err = threadErr
+			continue // that thread has ended, if it is not all of them
 		}
+		read = true
 		pids = appendChildren(pids, b)
 	}
-	return pids, nil
+	if read {
+		return pids, nil
+	}
+	return pids, err
 }
 
 // PIDs lists every process that this procfs shows.

@@ -22,6 +22,7 @@ type Tree struct {
 	scan    bool          // no CONFIG_PROC_CHILDREN: find children by scanning all of /proc
 	scanned map[int][]int // the scan of the sweep under way: children by parent
 	noPidfd bool          // pidfd_open is refused: signal by PID after the same checks
+	rounds  int           // of the kill, without /proc
 
 	members     []member         // what the last sweep found
 	listed      []int            // what one read of a list of children held
@@ -43,7 +44,7 @@ func NewTree(role Role, pin Pinner, leaf *Cgroup) *Tree {
 	}
 }
 
-// ErrNoProc is why a subreaper can find no descendants.
+// ErrNoProc is why a subreaper can find no descendants but its children.
 var ErrNoProc = errors.New("/proc is not mounted, or not this PID namespace's")
 
 // Signal sends the given signals, in order, to every process of the tree once. Processes that appear meanwhile may be missed.
@@ -70,6 +71,9 @@ func (t *Tree) Signal(sigs ...unix.Signal) error {
 			}
 		}
 	}, nil)
+	if errors.Is(err, ErrNoProc) {
+		t.signalChildren(nil, 1, allNumbers, sigs...)
+	}
 	for _, fd := range t.strangers() {
 		for _, sig := range sigs {
 			_ = sys.PidfdSendSignal(fd, sig)

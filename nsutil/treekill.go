@@ -1,6 +1,8 @@
 package nsutil
 
 import (
+	"errors"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -36,9 +38,13 @@ func (t *Tree) Kill(done <-chan struct{}, failed func(error)) {
 			return
 		case <-timer.C:
 		}
-		if err := t.killRound(done); err != nil && !reported[err.Error()] {
+		err := t.killRound(done)
+		if err != nil && !reported[err.Error()] {
 			reported[err.Error()] = true
 			failed(err)
+		}
+		if errors.Is(err, ErrNoProc) {
+			t.killChildren(done)
 		}
 		timer.Reset(pause)
 		pause = min(2*pause, maxPause)
@@ -81,6 +87,52 @@ func (t *Tree) killRound(done <-chan struct{}) error {
 			_ = t.send(t.members[i], unix.SIGKILL)
 		}
 	})
+}
+
+// The numbers that processes can have, counted from this process's own on (PID_MAX_LIMIT, proc_sys_kernel(5)), and the nearest of them, where most
+// of its children are.
+const (
+	allNumbers  = 1 << 22
+	nearNumbers = 1 << 15
+)
+
+// farRounds is how often the far numbers have their turn while children are found among the near ones: who cannot be killed stays there.
+const farRounds = 8
+
+// killChildren is a round of the kill where there is no /proc to read who descends from this process. Its children are killed; who descends from them
+// is its child then, and has a turn in the next round.
+func (t *Tree) killChildren(done <-chan struct{}) {
+	t.rounds++
+	if t.signalChildren(done, 1, nearNumbers, unix.SIGKILL) == 0 || t.rounds%farRounds == 0 {
+		t.signalChildren(done, nearNumbers, allNumbers, unix.SIGKILL)
+	}
+}
+
+// signalChildren signals the children with numbers of a range, and returns how many there are. The kernel says of each number whether it is a child's,
+// which takes a second or two for all of them.
+func (t *Tree) signalChildren(done <-chan struct{}, first, end int, sigs ...unix.Signal) (found int) {
+	const few = 1 << 10 // are asked for at a time
+	for i := first; i < end; i++ {
+		if i%few == 0 {
+			if isClosed(done) {
+				return found
+			}
+			runtime.Gosched()
+		}
+		pid := (t.self + i) % allNumbers
+		if !sys.IsChild(pid) {
+			continue
+		}
+		found++
+		t.pin.Lock()
+		if sys.IsChild(pid) { // and stays one until Unlock
+			for _, sig := range sigs {
+				_ = unix.Kill(pid, sig)
+			}
+		}
+		t.pin.Unlock()
+	}
+	return found
 }
 
 // freeze stops everybody whom it can find, until nobody new appears. It does not let the reaper in before that: to wait for it to get a

@@ -2,11 +2,12 @@
 # Installs the Debian packages that the tests need. It says nothing and asks nobody when all of them are there. It needs root and apt-get.
 set -eu
 
-# The engines that the tests run, the other inits that finite is compared with, and a shell that runs in an empty image. gcc is for go test
-# -race, hyperfine for the benchmark.
+# The engines that the tests run, the other inits that finite is compared with, and a shell that runs in an empty image. gVisor (runsc) and QEMU's user
+# mode are kernels that are not all of Linux. gcc is for go test -race, hyperfine for the benchmark.
 packages='
 	docker.io containerd runc crun podman containernetworking-plugins
 	tini dumb-init catatonit
+	runsc qemu-user-static
 	busybox-static procps uidmap util-linux
 	gcc libc6-dev hyperfine shellcheck
 '

@@ -112,6 +112,12 @@ func IsCharDevice(fd int) bool {
 // Yield is sched_yield(2).
 func Yield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 
+// IsChild reports whether pid is a child of this process that was not reaped (waitid(2), WNOWAIT).
+func IsChild(pid int) bool {
+	_, err := call(unix.SYS_WAITID, unix.P_PID, uintptr(pid), 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, 0)
+	return err == nil
+}
+
 // PidfdOpen is pidfd_open(2), Linux 5.3.
 func PidfdOpen(pid int) (int, error) { return call(unix.SYS_PIDFD_OPEN, uintptr(pid), 0, 0, 0, 0) }
 

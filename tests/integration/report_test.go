@@ -29,6 +29,7 @@ type runReport struct {
 	ExitStatus *int     `json:"exit_status"`
 	OOMKills   int      `json:"oom_kills"`
 	Truncated  bool     `json:"truncated"`
+	Without    []string `json:"without"`
 	Reaped     struct {
 		Orphans         int `json:"orphans"`
 		LeftoversKilled int `json:"leftovers_killed"`

@@ -28,6 +28,9 @@ var deniable = map[string]struct {
 	"ppoll":             {nr: unix.SYS_PPOLL, arg: -1},
 	"statx":             {nr: unix.SYS_STATX, arg: -1},
 	"prlimit64":         {nr: unix.SYS_PRLIMIT64, arg: -1},
+	"close_range":       {nr: unix.SYS_CLOSE_RANGE, arg: -1},
+	"openat2":           {nr: unix.SYS_OPENAT2, arg: -1},
+	"subreaper":         {nr: unix.SYS_PRCTL, arg: 0, bits: unix.PR_SET_CHILD_SUBREAPER, equals: true},
 	"P_PIDFD":           {nr: unix.SYS_WAITID, arg: 0, bits: unix.P_PIDFD, equals: true},
 }
 

@@ -1,0 +1,110 @@
+package integration
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// refusable is what old kernels, strict filters and other kernels than Linux do not have.
+var refusable = []string{
+	"pidfd_open", "pidfd_send_signal", "clone3", "CLONE_PIDFD", "P_PIDFD", "close_range", "subreaper", "openat2", "statx",
+}
+
+var refusals = map[string]unix.Errno{"ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM}
+
+// inMemory makes a directory that no disk holds up: a report that takes too long is not waited for.
+func inMemory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "finite-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// readWithout reads what a final report says that finite had to do without.
+func readWithout(t *testing.T, file string) []string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parseReport(t, string(text)).Without
+}
+
+// Whatever is refused, each alone and all together, the deadline holds and nobody is left that runs, but for an orphan that finite cannot know of.
+func TestDeadlineInRefusal(t *testing.T) {
+	needRoot(t)
+	sets := map[string][]string{"all": refusable}
+	for _, one := range refusable {
+		sets[one] = []string{one}
+	}
+	for name, set := range sets {
+		for errnoName, errno := range refusals {
+			t.Run(name+"/"+errnoName, func(t *testing.T) {
+				forModes(t, rootModes, func(t *testing.T, m mode) {
+					t.Parallel()
+					file := filepath.Join(inMemory(t), "report.json")
+					orphansAreLost := m == asSubreaper && slices.Contains(set, "subreaper")
+					deny := &denial{What: set, Errno: uint16(errno)}
+					r := startSpec(t, cageSpec{Mode: m, Deny: deny, Args: endsDeafEscapee("--cgroup", "auto", "--report", file)}, nil).waitLong(hurried)
+					if orphansAreLost { // they are killed with the cgroup of the command, but reaped by somebody else
+						r.left = slices.DeleteFunc(r.left, isZombie)
+					}
+					if orphansAreLost && slices.Contains(set, "statx") { // without which there is no cgroup
+						r.left = wantOrphanAlone(t, r.left)
+					}
+					r.wantEnded(t)
+					ended(t, file, "deadline", 124)
+					without := readWithout(t, file)
+					if slices.Contains(without, "subreaper") != orphansAreLost {
+						t.Errorf("without %q", without)
+					}
+					pidfd := slices.ContainsFunc(set, func(what string) bool { return what == "pidfd_send_signal" || what == "CLONE_PIDFD" })
+					if slices.Contains(without, "pidfd") != (pidfd && !slices.Equal(set, []string{"CLONE_PIDFD"})) {
+						t.Errorf("without %q", without)
+					}
+				})
+			})
+		}
+	}
+}
+
+// isZombie reads a line of whoIsThere.
+func isZombie(stat string) bool { return strings.Contains(stat, ") Z ") }
+
+// wantOrphanAlone checks that of those who are left only one runs, who was an orphan before the end. It returns nobody.
+func wantOrphanAlone(t *testing.T, left []string) []string {
+	t.Helper()
+	if len(left) != 1 || !strings.Contains(left[0], "(sleep) S 1 ") {
+		t.Errorf("left behind: %v, want the orphan alone", left)
+	}
+	return nil
+}
+
+// Where orphans do not come to finite and the command has no cgroup, finite cannot know of them. The deadline holds for the command and for who descends
+// from it; and the report says what was missing.
+func TestDeadlineWithoutOrphans(t *testing.T) {
+	needRoot(t)
+	const family = `trap "" TERM; (setsid sleep 1000 &); sleep 1000 & sh -c "sleep 1000 & setsid sleep 1000" & echo ready; while :; do sleep 1000; done`
+	for errnoName, errno := range refusals {
+		t.Run(errnoName, func(t *testing.T) {
+			file := filepath.Join(inMemory(t), "report.json")
+			args := append(append([]string{finiteBin}, shortEnding...), "--cgroup", "off", "--report", file, "--", "sh", "-c", family)
+			deny := &denial{What: []string{"subreaper"}, Errno: uint16(errno)}
+			r := startSpec(t, cageSpec{Mode: asSubreaper, Deny: deny, Args: args}, nil).waitLong(hurried)
+			r.left = wantOrphanAlone(t, slices.DeleteFunc(r.left, isZombie))
+			r.wantEnded(t)
+			ended(t, file, "deadline", 124)
+			if without := readWithout(t, file); !slices.Contains(without, "subreaper") {
+				t.Errorf("without %q", without)
+			}
+		})
+	}
+}
