@@ -31,9 +31,9 @@ type host struct {
 	late     *time.Timer // for what is done a little later
 	terminal *terminal   // nil where there is none
 	starting bool
-	stops    *sys.File // by which an inner one tells of stops; nil: there is none
-	missing  []string  // what finite has to do without
-	late     *time.Timer
+	stops    *sys.File   // by which an inner one tells of stops; nil: there is none
+	missing  []string    // what finite has to do without
+	lastKill *time.Timer // of the command, where it is to be killed last
 
 	proc        *nsutil.Proc // nil until it is needed
 	procMounted bool
@@ -163,7 +163,7 @@ const lateKill = 250 * time.Millisecond
 func (h *host) killLast() {
 	h.trees.kill()
 	pid := h.pid
-	h.late = time.AfterFunc(lateKill, func() {
+	h.lastKill = time.AfterFunc(lateKill, func() {
 		h.reaper.Lock()
 		defer h.reaper.Unlock()
 		if sys.IsChild(pid) { // and stays one until Unlock
@@ -315,12 +315,11 @@ func (h *host) foreground() {
 
 func (h *host) close(nobodyLeft bool) error {
 	h.reaper.Close()
-	if h.late != nil {
-		h.late.Stop()
-	}
 	h.trees.close()
-	if h.late != nil {
-		h.late.Stop()
+	for _, t := range []*time.Timer{h.late, h.lastKill} {
+		if t != nil {
+			t.Stop()
+		}
 	}
 	h.held.close()
 	h.oom.close()

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
 // order is what the observer is told.
@@ -72,7 +74,7 @@ func playObserver(o order) {
 	must(unix.Mount("proc", "/proc", "proc", 0, ""))
 	unix.CloseOnExec(3)
 	if o.Round.has("D0(") {
-		must(mountStuck(o.file("stuck")))
+		must(testkit.MountStuck(o.file("stuck")))
 	}
 	var err error
 	b := &observer{order: o, shots: slices.Clone(o.Round.Signals)}
@@ -135,7 +137,7 @@ func (b *observer) watch() {
 			// The kernel does not let a PID 1 end before everybody in its namespace has.
 			b.Stuck = b.now()
 			b.inventory()
-			abortStuck(b.file("stuck"))
+			testkit.AbortStuck(b.file("stuck"))
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -144,7 +146,7 @@ func (b *observer) watch() {
 		b.Ended = b.Stuck
 	} else {
 		b.inventory()
-		abortStuck(b.file("stuck"))
+		testkit.AbortStuck(b.file("stuck"))
 	}
 	b.Counts = *b.counts
 	const patience = 5 * time.Second // for those to go whom nobody holds any more

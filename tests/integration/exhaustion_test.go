@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
+	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
 // deafEscapee does not hear SIGTERM, and one process of it is an orphan in a session of its own.
@@ -344,7 +346,7 @@ func hungUpTerminal(t *testing.T) *os.File {
 // Nobody reads what finite says, it cannot be written, or the reader is gone.
 func TestDeadlineThatCannotBeTold(t *testing.T) {
 	for name, stderr := range map[string]func(t *testing.T) *os.File{
-		"full pipe": fullPipe, "hung-up terminal": hungUpTerminal,
+		"full pipe": testkit.FullPipe, "hung-up terminal": hungUpTerminal,
 		"full device": func(t *testing.T) *os.File { return openFile(t, "/dev/full") },
 		"pipe without a reader": func(t *testing.T) *os.File {
 			r, w, err := os.Pipe()

@@ -1,4 +1,4 @@
-package chaos
+package testkit
 
 import (
 	"encoding/binary"
@@ -11,8 +11,8 @@ import (
 // A file of a FUSE file system whose server reads every request and answers none but the first (INIT): whoever opens it sleeps in the kernel, SIGKILL or not,
 // until the connection is aborted (fuse(4)).
 
-// mountStuck makes path such a file, in this mount namespace.
-func mountStuck(path string) error {
+// MountStuck makes path such a file, in this mount namespace.
+func MountStuck(path string) error {
 	if err := os.WriteFile(path, nil, 0o644); err != nil {
 		return err
 	}
@@ -51,5 +51,5 @@ func answerInit(fd int, unique uint64) {
 	_, _ = unix.Write(fd, answer[:])
 }
 
-// abortStuck lets everybody go.
-func abortStuck(path string) { _ = unix.Unmount(path, unix.MNT_FORCE|unix.MNT_DETACH) }
+// AbortStuck lets everybody go.
+func AbortStuck(path string) { _ = unix.Unmount(path, unix.MNT_FORCE|unix.MNT_DETACH) }
