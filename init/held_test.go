@@ -146,3 +146,28 @@ func TestHeldWatch(t *testing.T) {
 		}
 	})
 }
+
+// The outer one of two gives up soon after the inner one has said that it ends: that has done what there is to do.
+func TestMachineInnerIsHeld(t *testing.T) {
+	for name, steps := range map[string][]step{
+		"by itself": {{held(reap.CodeExited, 124), "arm settle 1s; disarm settle; kill-tree; arm give-up 5s; disarm give-up; arm give-up 100ms", stateKilling}},
+		"while the backstop is at work": {
+			{deadline, "send SIGKILL child; kill-tree; arm give-up 5s", stateKilling},
+			{held(reap.CodeExited, 124), "disarm give-up; arm give-up 100ms", stateKilling},
+		},
+	} {
+		m := newMachine(testConfig(func(c *Config) { c.Self, c.Grace = true, Off }), nsutil.RoleSubreaper)
+		m.handle(cloning)
+		m.handle(started)
+		for i, s := range append(steps,
+			step{timer(timerGiveUp), "survey; arm survey 1s", stateSurvey},
+			step{event{kind: evSurvivors, survivors: []nsutil.Survivor{{PID: testPID}}}, "end", stateEnded}) {
+			if got := said(m.handle(s.event)); got != s.want || m.state != s.state {
+				t.Fatalf("%s, step %d, %v: %q, %v; want %q, %v", name, i, s.event.kind, got, m.state, s.want, s.state)
+			}
+		}
+		if status := exitStatus(m.cfg, m.cause, true); status != 124 {
+			t.Errorf("%s: status %d", name, status)
+		}
+	}
+}

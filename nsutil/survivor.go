@@ -42,8 +42,10 @@ func (t *Tree) describe(pid int) (Survivor, bool) {
 		return Survivor{}, false // gone
 	}
 	s := Survivor{PID: pid, Comm: st.Comm, State: st.State}
+	init := false // of a PID namespace below this one
 	if status, err := t.proc.Status(pid); err == nil {
 		s.UID, s.Tracer = status.UID, status.TracerPID
+		init = len(status.NSpid) > 1 && status.NSpid[len(status.NSpid)-1] == 1
 	}
 	s.WChan = t.proc.WChan(pid)
 	if b, err := t.proc.read(pid, "stack"); err == nil {
@@ -56,6 +58,9 @@ func (t *Tree) describe(pid int) (Survivor, bool) {
 		}
 	}
 	s.Why = explain(s, st.PPID, tracer, unix.Kill(pid, 0) == unix.EPERM)
+	if s.State == 'Z' && s.Tracer == 0 && init {
+		s.Why = "dead, but the kernel lets nobody have it before the rest of its PID namespace is gone"
+	}
 	return s, true
 }
 

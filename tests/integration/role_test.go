@@ -18,6 +18,8 @@ func playRole(role string) {
 		var spec cageSpec
 		must(json.Unmarshal([]byte(os.Getenv(cageEnv)), &spec))
 		playCage(spec)
+	case "stuck":
+		playStuck(os.Args[1], os.Args[2:]...)
 	case "storm":
 		playStorm()
 	}

@@ -1,0 +1,192 @@
+package integration
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/tests/internal/testkit"
+)
+
+// playStuck runs a command in a mount namespace that has a file which keeps whoever opens it in uninterruptible sleep: the first argument. It says when the
+// command has ended, and with what, and lets everybody go when its standard input ends.
+func playStuck(path string, args ...string) {
+	runtime.LockOSThread()
+	must(unix.Unshare(unix.CLONE_NEWNS))
+	must(unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	must(unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+	must(testkit.MountStuck(path))
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stderr = os.Stderr
+	must(cmd.Start())
+	go func() {
+		_ = cmd.Wait()
+		fmt.Printf("ended with %d\n", cmd.ProcessState.ExitCode())
+	}()
+	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+	testkit.AbortStuck(path) // on this thread, which is in the namespace
+	for {
+		if _, err := syscall.Wait4(-1, nil, 0, nil); err == syscall.ECHILD {
+			break
+		}
+	}
+	fmt.Println("nobody is left")
+	os.Exit(0)
+}
+
+// stuckRun is a run beside a file that does not answer.
+type stuckRun struct {
+	*exec.Cmd
+	out *lines
+	err *lines
+}
+
+func startStuck(t *testing.T, dir string, args ...string) *stuckRun {
+	t.Helper()
+	needRoot(t)
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		missing(t, "no FUSE: %v", err)
+	}
+	r := &stuckRun{exec.Command(testBinary(t), append([]string{filepath.Join(dir, "stuck")}, args...)...), newLines(), newLines()}
+	r.Env = append(os.Environ(), roleEnv+"=stuck")
+	r.Stdout, r.Stderr = r.out, r.err
+	in, err := r.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if err := startLocked(r.Cmd); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close() // which lets everybody go
+		r.out.await(t, "nobody is left")
+		_ = r.Wait()
+	})
+	return r
+}
+
+// Seed row 2: a command in uninterruptible sleep, which SIGKILL does not end. The run ends all the same, and says where the command is.
+func TestSeedRow2UninterruptibleSleep(t *testing.T) {
+	for name, prefix := range map[string][]string{
+		"subreaper": {finiteBin, "--cgroup", "off"},
+		"cgroup":    {finiteBin, "--cgroup", "auto"},
+		"namespace": {finiteBin, "--unshare", "pid,mount"},
+		"init":      {"unshare", "-pf", "--mount-proc", "--kill-child", finiteBin},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			report := filepath.Join(dir, "report.json")
+			began := time.Now()
+			r := startStuck(t, dir, append(prefix, "--report", report, "-t", "1s", "-k", "500ms", "--give-up", "2s", "--", "sh", "-c",
+				`cat "$0"; :`, filepath.Join(dir, "stuck"))...)
+			var text []byte
+			if name == "init" { // as PID 1 it cannot end before the kernel has let everybody go: what it has to say is said
+				for !strings.Contains(string(text), `"state":"ended"`) {
+					if time.Since(began) > patience {
+						t.Fatalf("the report: %s", text)
+					}
+					text, _ = os.ReadFile(report)
+				}
+				r.err.await(t, "gave up: pid ")
+			} else {
+				r.out.await(t, "ended with 124\n")
+				text, _ = os.ReadFile(report)
+			}
+			t.Logf("after %v", time.Since(began))
+			said := r.err.String()
+			for _, want := range []string{`"kind":"deadline"`, `"exit_status":124`, `"comm":"cat","state":"D","wchan":"request_wait_answer"`, `"stack":["request_wait_answer`, `"gave_up":true`} {
+				if !strings.Contains(string(text), want) {
+					t.Errorf("no %s in %s", want, text)
+				}
+			}
+			if !strings.Contains(said, "gave up: pid ") || !strings.Contains(said, "request_wait_answer") {
+				t.Errorf("got %q", said)
+			}
+			if strings.Contains(r.out.String(), "nobody is left") {
+				t.Error("nobody was left: the command was not stuck")
+			}
+		})
+	}
+}
+
+// tracer is a perl program that traces a process, says so, and holds it for a time that is longer than any run here. It is deaf to SIGTERM.
+var tracer = fmt.Sprintf(`perl -e '$| = 1; $SIG{TERM} = "IGNORE"; syscall(%d, 0x4206, $ARGV[0] + 0, 0, 0) == 0 or die $!; print "tracing\n"; sleep 25' `, unix.SYS_PTRACE)
+
+// Seed row 3: a tracer holds the command's zombie. Its end is seen, its status is known, and the tracer, which is left, is ended.
+func TestSeedRow3TracerHoldsTheZombie(t *testing.T) {
+	needCommand(t, "perl")
+	forModes(t, rootModes, func(t *testing.T, m mode) {
+		for kind, tt := range map[string]struct {
+			args   []string
+			script string
+			status int
+		}{
+			"deadline": {[]string{"-t", "1s", "-k", "500ms", "--give-up", "2s"}, "while :; do sleep 1; done", 124},
+			"exited":   {[]string{"-k", "500ms"}, "exit 3", 3},
+			"signaled": {[]string{"-k", "500ms"}, "ulimit -c 0; kill -KILL $$", 137},
+		} {
+			t.Run(kind, func(t *testing.T) {
+				t.Parallel()
+				dir := t.TempDir()
+				c := startWithin(t, m, dir, `mkfifo pipe; s=$2; shift 2; exec "$0" --report report.json "$@" -- sh -c "$s"`, nil,
+					append([]string{tracer + "$$ >pipe & read -r line <pipe; " + tt.script}, tt.args...)...)
+				res := c.wait()
+				res.want(t, tt.status)
+				r := ended(t, filepath.Join(dir, "report.json"), kind, tt.status)
+				if kind != "deadline" && !strings.Contains(res.stderr, "the command has ended, but its tracer perl (pid ") {
+					t.Errorf("got %q", res.stderr)
+				}
+				t.Logf("%s, %s: %v ms", m, kind, r.ElapsedMS)
+			})
+		}
+	})
+}
+
+// A tracer that is not in the tree keeps the zombie for as long as it likes: it is named.
+func TestTracerOutOfReach(t *testing.T) {
+	needCommand(t, "perl")
+	needRoot(t)
+	dir := t.TempDir()
+	c := startWithin(t, asSubreaper, dir, `mkfifo pipe; "$0" --report report.json --leftovers kill --give-up 500ms -- sh -c 'echo $$ >pid; read -r line <pipe; exit 3' & finite=$!; `+
+		`while ! test -s pid; do :; done; `+tracer+`$(cat pid) >pipe & tracer=$!; wait $finite; status=$?; kill -KILL $tracer; wait $tracer; exit $status`, nil)
+	res := c.wait()
+	text, _ := os.ReadFile(filepath.Join(dir, "report.json"))
+	if res.status != 3 || !strings.Contains(string(text), `"why":"dead, but its tracer perl (pid `) || !strings.Contains(res.stderr, "gave up: pid ") {
+		t.Errorf("status %d, %q, %s", res.status, res.stderr, text)
+	}
+}
+
+// A process of another user that an unprivileged finite may not signal is waited for, and named.
+func TestAnotherUsersProcess(t *testing.T) {
+	needCommand(t, "perl")
+	needRoot(t)
+	for _, m := range rootModes {
+		t.Run(string(m), func(t *testing.T) {
+			dir := t.TempDir()
+			// As a set-user-ID program would: everybody changes to a user of his own, but finite, which has no capabilities.
+			const job = `use POSIX; my ($r, $w); pipe $r, $w; if (!fork) { POSIX::setuid(4243) or die $!; $SIG{TERM} = "IGNORE"; close $r; close $w; sleep 1000 } ` +
+				`close $w; <$r>; exit 5`
+			c := startWithin(t, m, dir, `chmod 777 .; exec setpriv --reuid 4242 --regid 4242 --clear-groups "$0" --report report.json -k 200ms --give-up 500ms -- ./job`, func(*exec.Cmd) {
+				must(os.WriteFile(filepath.Join(dir, "job"), []byte("#!"+filepath.Join(dir, "perl")+"\n"+job), 0o755))
+				must(testkit.CopyFile(filepath.Join(dir, "perl"), needCommand(t, "perl")))
+				must(unix.Chmod(filepath.Join(dir, "perl"), 0o4755))
+			})
+			res := c.wait()
+			text, _ := os.ReadFile(filepath.Join(dir, "report.json"))
+			if res.status != 5 || !strings.Contains(string(text), `"why":"belongs to uid 4243, which may not be signalled from here"`) {
+				t.Errorf("status %d, %q, %s", res.status, res.stderr, text)
+			}
+		})
+	}
+}
