@@ -58,6 +58,12 @@ func Reserve() {
 	reserved.once.Do(func() { reserved.hold = hold(neededThreads() - 1) })
 }
 
+// Reserved returns when the threads that [Reserve] has begun to make can be used, for a caller that does not [Run] anything.
+func Reserved() {
+	reserveThreads()
+	settleThreads()
+}
+
 // reserveThreads returns when there are enough threads. That is not left to be done beside the start of the command: a fork bomb fills a limit
 // within milliseconds.
 func reserveThreads() {

@@ -24,6 +24,7 @@ type Stat struct {
 type Status struct {
 	Name      string
 	State     byte
+	TGID      int // the PID of the process that a thread is of
 	TracerPID int
 	UID       int // real user ID, as seen from the reader's user namespace
 	PPID      int
@@ -37,6 +38,9 @@ type Status struct {
 	SigBlk    uint64
 	SigIgn    uint64
 	SigCgt    uint64
+
+	CoreDumping  bool // Linux 4.15
+	KernelThread bool // Linux 6.8; before that, who ignores all signals is taken for one
 }
 
 var errMalformed = errors.New("malformed")
@@ -129,6 +133,8 @@ func (s *Status) set(key string, value []byte) (err error) {
 			return errMalformed
 		}
 		s.State = value[0]
+	case "Tgid":
+		s.TGID, err = strconv.Atoi(string(value))
 	case "TracerPid":
 		s.TracerPID, err = strconv.Atoi(string(value))
 	case "PPid":
@@ -161,8 +167,13 @@ func (s *Status) set(key string, value []byte) (err error) {
 		s.SigBlk, err = parseMask(value)
 	case "SigIgn":
 		s.SigIgn, err = parseMask(value)
+		s.KernelThread = s.KernelThread || s.SigIgn == ^uint64(0)
 	case "SigCgt":
 		s.SigCgt, err = parseMask(value)
+	case "CoreDumping":
+		s.CoreDumping = string(value) == "1"
+	case "Kthread":
+		s.KernelThread = string(value) == "1"
 	}
 	return err
 }

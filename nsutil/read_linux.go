@@ -112,8 +112,9 @@ func (p *Proc) Status(pid int) (Status, error) {
 }
 
 // WChan reads the name of the kernel function that a process sleeps in from /proc/PID/wchan, which never hangs; it is empty if the kernel does not tell.
-func (p *Proc) WChan(pid int) string {
-	b, err := p.read(pid, "wchan")
+func (p *Proc) WChan(pid int) string { return parseWChan(p.read(pid, "wchan")) }
+
+func parseWChan(b []byte, err error) string {
 	name := string(bytes.TrimSpace(b))
 	if err != nil || name == "0" {
 		return ""

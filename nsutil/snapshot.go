@@ -230,10 +230,14 @@ func (c *collector) describe(pid int) (Process, bool) {
 	if err != nil {
 		return Process{}, false // gone
 	}
+	return newProcess(c.proc, pid, &status), true
+}
+
+func newProcess(proc *Proc, pid int, status *Status) Process {
 	return Process{
 		PID: pid, PPID: status.PPID, UID: status.UID, Comm: status.Name, State: string(rune(status.State)), Threads: status.Threads, RSSKB: status.RSSKB,
-		WChan: c.proc.WChan(pid), Tracer: status.TracerPID,
-	}, true
+		WChan: proc.WChan(pid), Tracer: status.TracerPID,
+	}
 }
 
 // inOrder returns the processes with each behind its parent and the parent's earlier children, and sets their depths.
