@@ -54,6 +54,7 @@ type Inspected struct {
 	Stuck        bool          `json:"stuck"`                   // it does not act on a signal, be it SIGKILL or SIGTERM, before something else happens
 	level        level         // how bad the verdict is
 	kernel       bool          // a kernel thread
+	hasMemory    bool          // not so of who is on the way out
 	refused      bool          // it may not be signalled from here
 	frozenV1     bool          // frozen by v1's freezer, which SIGKILL waits for
 	parentState  byte          //
@@ -157,23 +158,23 @@ func (in *inspector) inspect(pid int) (*Inspection, error) {
 	}
 	tree := in.choose(everybody, at)
 	in.lookTwice(tree)
-	in.forEach(tree, in.readThreads)
+	for _, p := range tree {
+		in.readThreads(p)
+	}
 	in.lookTwiceAtThreads(tree)
-	in.forEach(tree, in.readCgroup)
-	in.forEach(tree, in.readTimes)
-	in.forEach(tree, in.readStack)
+	for _, p := range tree {
+		in.readCgroup(p)
+	}
+	in.reader.lost = 0
+	for _, read := range []func(*Inspected){in.readWChan, in.readTimes, in.readStack} {
+		for _, p := range tree {
+			read(p)
+		}
+	}
 	in.relate(tree, at)
 	in.judge(tree)
 	in.result.Incomplete = in.result.Incomplete || in.reader.late()
 	return &in.result, nil
-}
-
-// forEach makes a pass over all processes. What has hung in an earlier one does not count any more.
-func (in *inspector) forEach(tree []*Inspected, read func(*Inspected)) {
-	in.reader.lost = 0
-	for _, p := range tree {
-		read(p)
-	}
 }
 
 // list lists the processes but this one.
@@ -250,8 +251,8 @@ func (in *inspector) describe(pid int) (Inspected, bool) {
 		if err != nil {
 			return p
 		}
-		p.Process = newProcess(proc, pid, &status)
-		p.NSpid, p.CoreDumping, p.kernel = status.NSpid, status.CoreDumping, status.KernelThread
+		p.Process = newProcess(pid, &status)
+		p.NSpid, p.CoreDumping, p.kernel, p.hasMemory = status.NSpid, status.CoreDumping, status.KernelThread, status.HasMemory
 		p.Pending, p.Blocked = SignalNames(status.SigPnd|status.ShdPnd), SignalNames(status.SigBlk)
 		p.Ignored, p.Caught = SignalNames(status.SigIgn), SignalNames(status.SigCgt)
 		p.refused = unix.Kill(pid, 0) == unix.EPERM
@@ -356,16 +357,11 @@ func (in *inspector) stuckThreads(p *Inspected) []StuckThread {
 				continue
 			}
 			status, err := ParseStatus(b)
-			held := status.State == 'D' || status.State == 't'
-			if err != nil || !held && !dead {
-				continue
+			held := status.State == 'D' || status.State == 't' || dead && !status.HasMemory && status.State != 'Z'
+			if err == nil && held {
+				f.threads = append(f.threads, StuckThread{TID: tid, Comm: status.Name, State: string(rune(status.State))})
+				f.tracer = max(f.tracer, status.TracerPID)
 			}
-			t := StuckThread{TID: tid, Comm: status.Name, State: string(rune(status.State))}
-			t.WChan = parseWChan(proc.read(pid, "task/"+strconv.Itoa(tid)+"/wchan"))
-			if !held && function(t.WChan) != emptiesNamespace {
-				continue
-			}
-			f.threads, f.tracer = append(f.threads, t), max(f.tracer, status.TracerPID)
 		}
 		return f
 	})
@@ -376,25 +372,46 @@ func (in *inspector) stuckThreads(p *Inspected) []StuckThread {
 	return f.threads
 }
 
-// readTimes reads the file that hangs while the process is stuck in execve(2).
+// readOrHang reads a file that hangs while the process is stuck in execve(2), unless another one of the process's has hung already.
+func readOrHang[T any](in *inspector, p *Inspected, file string, f func(*Proc) T) (value T, ok bool) {
+	if len(p.Hangs) > 0 {
+		return value, false
+	}
+	lost := in.reader.lost
+	if value, ok = readWithin(in.reader, f); ok {
+		return value, true
+	}
+	in.result.Incomplete = true
+	if in.reader.lost > lost && !in.reader.late() {
+		p.Hangs = append(p.Hangs, file)
+	}
+	return value, false
+}
+
+func (in *inspector) readWChan(p *Inspected) {
+	pid := p.PID
+	p.WChan, _ = readOrHang(in, p, "wchan", func(proc *Proc) string { return proc.WChan(pid) })
+	for i := range p.StuckThreads {
+		t := &p.StuckThreads[i]
+		path := "task/" + strconv.Itoa(t.TID) + "/wchan"
+		t.WChan, _ = readOrHang(in, p, "wchan", func(proc *Proc) string { return parseWChan(proc.read(pid, path)) })
+	}
+}
+
 func (in *inspector) readTimes(p *Inspected) {
-	pid, lost := p.PID, in.reader.lost
-	st, ok := readWithin(in.reader, func(proc *Proc) (st Stat) {
+	pid := p.PID
+	st, ok := readOrHang(in, p, "stat", func(proc *Proc) (st Stat) {
 		st, _ = proc.Stat(pid)
 		return st
 	})
-	switch {
-	case in.reader.lost > lost:
-		p.Hangs = append(p.Hangs, "stat")
-	case !ok:
-		in.result.Incomplete = true
-	case st.PID == pid:
-		var now unix.Timespec
-		_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)
-		p.time(&st, time.Duration(now.Nano()))
-		if p.State == "Z" && !in.reader.late() {
-			p.Ended = endedHow(unix.WaitStatus(st.ExitCode))
-		}
+	if !ok || st.PID != pid {
+		return
+	}
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)
+	p.time(&st, time.Duration(now.Nano()))
+	if p.State == "Z" {
+		p.Ended = endedHow(unix.WaitStatus(st.ExitCode))
 	}
 }
 
@@ -411,21 +428,17 @@ func endedHow(ws unix.WaitStatus) string {
 
 // readStack reads the kernel stack of those who may be stuck in the kernel, and of who was asked for.
 func (in *inspector) readStack(p *Inspected) {
-	inKernel := p.State == "D" || p.Pending.Has(unix.SIGKILL) || meansEnd(p.WChan)
-	if len(p.Hangs) > 0 || !inKernel && p.PID != in.asked {
-		return // it waits for the same lock as stat
+	if p.State != "D" && !p.isEnding() && !p.Pending.Has(unix.SIGKILL) && p.PID != in.asked {
+		return
 	}
-	pid, lost := p.PID, in.reader.lost
-	p.Stack, _ = readWithin(in.reader, func(proc *Proc) []string {
+	pid := p.PID
+	p.Stack, _ = readOrHang(in, p, "stack", func(proc *Proc) []string {
 		b, err := proc.read(pid, "stack")
 		if err != nil {
 			return nil
 		}
 		return parseStack(b)
 	})
-	if in.reader.lost > lost {
-		p.Hangs = append(p.Hangs, "stack")
-	}
 }
 
 // relate sets what one process says of another.

@@ -5,7 +5,7 @@ import "time"
 const (
 	readLimit    = 500 * time.Millisecond // for what is read of one process at a time, which takes microseconds
 	inspectLimit = 5 * time.Second        // for everything
-	maxLost      = 2                      // reads in a row of passes over all processes that may hang, since each keeps a thread
+	maxLost      = 3                      // reads that may hang, of what never does and then of what may, since each keeps a thread
 )
 
 // limitedReader reads in another goroutine, and leaves that to itself if it does not come back: what hangs keeps nothing else from being read. One

@@ -342,7 +342,7 @@ func (r *Inspection) summary() []summaryLine {
 		}
 	}
 	if held > 0 {
-		add(stuck, "%d of %s", held, plural(len(r.Processes), "process is stuck", "processes are stuck"))
+		add(stuck, "stuck: %d of %s", held, plural(len(r.Processes), "process", "processes"))
 	}
 	for _, z := range r.Zombies {
 		who := named(z.Comm, z.Parent)

@@ -19,8 +19,8 @@ const (
 
 // verdict says in plain words, on one line, why a process has not ended. The first of these that holds is the most telling:
 //
-//	it is dead; it is frozen, held by a tracer, stopped; it is in uninterruptible sleep; it waits for the end of its PID namespace; one of its threads is held;
-//	it writes a core dump, is ending, or is about to (SIGKILL is pending); it is in execve(2) and does not get on; it is a kernel thread; it may not be signalled;
+//	it is dead; it is frozen, held by a tracer, stopped; it is in execve(2) and does not get on; it is in uninterruptible sleep; it waits for the end of its PID
+//	namespace; one of its threads is held; it writes a core dump, is ending, or is about to (SIGKILL is pending); it is a kernel thread; it may not be signalled;
 //	SIGTERM waits, or does nothing; and if none of this does, what it is waiting for.
 func (p *Inspected) verdict() (level, string) {
 	for _, find := range []func(*Inspected) (level, string){(*Inspected).ifDead, (*Inspected).ifHeld, (*Inspected).ifEnding, (*Inspected).ifDeaf} {
@@ -82,6 +82,8 @@ func (p *Inspected) ifHeld() (level, string) {
 		return stuck, "frozen by a cgroup: only SIGKILL works until that is thawed"
 	case function(p.WChan) == "__refrigerator":
 		return stuck, "frozen by a v1 cgroup, or because the machine is suspended: even SIGKILL waits"
+	case len(p.Hangs) > 0:
+		return stuck, "stuck in execve(2): what /proc says of it does not come" + behind(p.WChan) + p.killPending()
 	case p.State == "D":
 		return stuck, uninterruptible(p.WChan) + p.killPending()
 	case p.waitsForNamespace():
@@ -92,12 +94,22 @@ func (p *Inspected) ifHeld() (level, string) {
 	return plain, ""
 }
 
-const emptiesNamespace = "zap_pid_ns_processes" // where the last thread of a PID namespace's PID 1 waits for the others in it
-
-func (p *Inspected) waitsForNamespace() bool {
-	return function(p.WChan) == emptiesNamespace ||
-		slices.ContainsFunc(p.StuckThreads, func(t StuckThread) bool { return function(t.WChan) == emptiesNamespace })
+// isEnding reports whether it is on its way out: it has no memory any more, and is no zombie yet.
+func (p *Inspected) isEnding() bool {
+	return !p.hasMemory && !p.kernel && p.State != "Z" && p.State != "X"
 }
+
+// waitsForNamespace reports whether the last thread of a PID namespace's PID 1 is on its way out and waits for everybody else there: first it reaps them, then
+// it waits until others have done so (zap_pid_ns_processes).
+func (p *Inspected) waitsForNamespace() bool {
+	waits := func(wchan string) bool { return function(wchan) == "do_wait" || function(wchan) == emptiesNamespace }
+	if !p.isInit() {
+		return false
+	}
+	return p.isEnding() && waits(p.WChan) || p.State == "Z" && slices.ContainsFunc(p.StuckThreads, func(t StuckThread) bool { return waits(t.WChan) })
+}
+
+const emptiesNamespace = "zap_pid_ns_processes"
 
 func (p *Inspected) namespaceEnding() string {
 	text := "PID 1 of a namespace that is ending: waits for the last processes in it"
@@ -138,12 +150,10 @@ func (p *Inspected) ifEnding() (level, string) {
 	switch {
 	case p.CoreDumping:
 		return stuck, "writing a core dump, and ends after that" + behind(p.WChan)
-	case meansEnd(p.WChan):
+	case p.isEnding():
 		return stuck, "ending" + behind(p.WChan)
 	case p.Pending.Has(unix.SIGKILL):
 		return stuck, "SIGKILL is pending: ends as soon as it leaves the kernel" + behind(p.WChan)
-	case len(p.Hangs) > 0:
-		return stuck, "stuck in execve(2): what /proc says of it does not come" + behind(p.WChan)
 	}
 	return plain, ""
 }
@@ -238,15 +248,6 @@ func function(wchan string) string {
 	return name
 }
 
-// meansEnd reports whether a process that sleeps in this kernel function is on its way out.
-func meansEnd(wchan string) bool {
-	switch function(wchan) {
-	case "do_exit", "do_group_exit", "exit_mm", "exit_mmap", "exit_files", "exit_aio", "exit_sem", emptiesNamespace, "coredump_task_exit":
-		return true
-	}
-	return false
-}
-
 // waitsFor says for what a process waits that sleeps in this kernel function, as far as these functions are known (Linux 4 to 6).
 func waitsFor(wchan string) string {
 	name := function(wchan)
@@ -279,6 +280,8 @@ func waitsFor(wchan string) string {
 		return "for a signal"
 	case "flock_lock_inode_wait", "posix_lock_inode_wait", "locks_lock_inode_wait", "fcntl_setlk", "do_lock_file_wait":
 		return "for a file lock that somebody else holds"
+	case "fuse_dev_do_read":
+		return "for a request to its FUSE file system"
 	case "request_wait_answer":
 		return "a FUSE file system does not answer"
 	case "handle_userfault":

@@ -39,6 +39,7 @@ type Status struct {
 	SigIgn    uint64
 	SigCgt    uint64
 
+	HasMemory    bool // not so of a kernel thread, a zombie, and a process that is on its way out
 	CoreDumping  bool // Linux 4.15
 	KernelThread bool // Linux 6.8; before that, who ignores all signals is taken for one
 }
@@ -158,6 +159,7 @@ func (s *Status) set(key string, value []byte) (err error) {
 		s.Threads, err = strconv.Atoi(string(value))
 	case "VmRSS":
 		number, _, _ := bytes.Cut(value, []byte(" "))
+		s.HasMemory = true
 		s.RSSKB, err = strconv.ParseInt(string(number), 10, 64)
 	case "SigPnd":
 		s.SigPnd, err = parseMask(value)

@@ -22,6 +22,10 @@ func playRole(role string) {
 		playCage(spec)
 	case "storm":
 		playStorm()
+	case "tracer":
+		playTracer()
+	case "reader":
+		playReader()
 	}
 }
 
@@ -99,4 +103,31 @@ func whoIsThere() []string {
 		}
 	}
 	return left
+}
+
+// playTracer traces the process that it is told, and waits for ever without looking at it again.
+func playTracer() {
+	runtime.LockOSThread()
+	pid, err := strconv.Atoi(os.Args[1])
+	must(err)
+	must(syscall.PtraceAttach(pid))
+	var ws syscall.WaitStatus
+	_, err = syscall.Wait4(pid, &ws, 0, nil)
+	must(err)
+	fmt.Println("attached")
+	os.Stdout.Close()
+	waitForEver()
+}
+
+// playReader reads a file in a thread that is not the first one.
+func playReader() {
+	runtime.LockOSThread()
+	go func() { _, _ = os.ReadFile(os.Args[1]) }()
+	waitForEver()
+}
+
+func waitForEver() {
+	for {
+		_ = unix.Pause() // the runtime's own signals end it
+	}
 }
