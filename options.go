@@ -237,7 +237,7 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "inspect", noEnv: true, help: "run nothing: say why processes have not ended, all or the tree of one: finite --inspect [PID] [-v]",
+		long: "inspect", noEnv: true, help: "run nothing: say why processes have not ended, all or the tree of one: finite --inspect [PID]; -v: more of each",
 		set: func(o *options, v string) error {
 			o.inspect.on = true
 			if v == "" {

@@ -114,10 +114,11 @@ const (
 	secondLook   = 20 * time.Millisecond // after which who is in uninterruptible sleep is read again: most have left it
 )
 
-// Errors of [Inspect] about the process that is asked for.
+// Errors of [Inspect].
 var (
 	errSelf   = errors.New("this is finite itself")
 	errHidden = errors.New("it may not be read from here (hidepid)")
+	errSilent = errors.New("/proc does not answer")
 )
 
 // Inspect looks at the process pid and its descendants or, if that is 0, at everybody that /proc shows; this process itself is left out. It needs no
@@ -154,7 +155,7 @@ func (in *inspector) inspect(pid int) (*Inspection, error) {
 		at[everybody[i].PID] = &everybody[i]
 	}
 	if pid != 0 && at[pid] == nil {
-		return nil, unix.ESRCH // it has ended meanwhile
+		return nil, in.whyNot()
 	}
 	tree := in.choose(everybody, at)
 	in.lookTwice(tree)
@@ -191,7 +192,7 @@ func (in *inspector) list() ([]int, error) {
 		return list{pids, err}
 	})
 	if !ok {
-		return nil, errors.New("/proc does not answer")
+		return nil, errSilent
 	}
 	pids := without(l.pids, in.self)
 	slices.Sort(pids)
@@ -214,8 +215,17 @@ func (in *inspector) lookFor(pids []int) error {
 	switch {
 	case ok && of != 0 && of != in.asked:
 		return fmt.Errorf("it is a thread of process %d", of)
+	}
+	return in.whyNot()
+}
+
+// whyNot says why nothing can be read of the process that is asked for.
+func (in *inspector) whyNot() error {
+	switch {
 	case unix.Kill(in.asked, 0) == unix.ESRCH:
-		return errors.New("no such process")
+		return unix.ESRCH
+	case in.result.Incomplete:
+		return errSilent
 	}
 	return errHidden
 }

@@ -309,6 +309,9 @@ func TestInspectDoesNotHang(t *testing.T) {
 	if err != nil || !r.Incomplete || len(r.Processes) != 7 {
 		t.Errorf("%+v, %v", r, err)
 	}
+	if _, err := f.inspect(12, 20*time.Millisecond, time.Minute); err == nil {
+		t.Error("12 does not answer, and is inspected")
+	}
 	// And for all reads together there is a limit.
 	if r, err := f.inspect(0, time.Minute, 100*time.Millisecond); err != nil || !r.Incomplete {
 		t.Errorf("%+v, %v", r, err)

@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -126,32 +125,52 @@ func TestInspect(t *testing.T) {
 		{"parent", `sh -c "sleep 1000; :" & p=$!; until grep -q do_wait /proc/$p/wchan; do :; done`, `^waiting in do_wait for a child$`},
 		{"stopped", `sleep 1000 & p=$!; kill -STOP $p; state $p T`, `^stopped by a signal \(T\): needs SIGCONT; SIGKILL works$`},
 		{"stopped, TERM pending", `sleep 1000 & p=$!; kill -STOP $p; state $p T; kill $p`, `^stopped by a signal \(T\): SIGTERM waits for SIGCONT; SIGKILL works$`},
-		{"zombie", `mkfifo $dir/up; perl -e 'my $p = fork; exit 3 if !$p; open F, ">$ARGV[0]"; print F $p; close F; sleep 1000' $dir/up & read -r p <$dir/up; state $p Z`,
-			`^dead \(exit status 3\), but its parent perl \(pid \d+\) has not reaped it$`},
+		{
+			"zombie", `mkfifo $dir/up; perl -e 'my $p = fork; exit 3 if !$p; open F, ">$ARGV[0]"; print F $p; close F; sleep 1000' $dir/up & read -r p <$dir/up; state $p Z`,
+			`^dead \(exit status 3\), but its parent perl \(pid \d+\) has not reaped it$`,
+		},
 		{"zombie of a stopped parent", `mkfifo $dir/up; perl -e 'my $p = fork; sleep 1000 if !$p; open F, ">$ARGV[0]"; print F $p; close F; sleep 1000' $dir/up & read -r p <$dir/up
 kill -STOP $!; state $! T; kill -9 $p; state $p Z`, `^dead \(SIGKILL\), but its parent perl \(pid \d+\), which is stopped, has not reaped it$`},
 		{"traced", `sleep 1000 & p=$!; mkfifo $dir/up; FINITE_TEST_ROLE=tracer $cage $p >$dir/up & read -r up <$dir/up; state $p t`, `^held by its tracer cage \(pid \d+\)$`},
-		{"traced zombie", `sleep 1000 & p=$!; mkfifo $dir/up; FINITE_TEST_ROLE=tracer $cage $p >$dir/up & read -r up <$dir/up; kill -9 $p; state $p Z`,
-			`^dead \(SIGKILL\), but its tracer cage \(pid \d+\) has not let go of it$`},
-		{"TERM ignored", `sh -c 'trap "" TERM; echo >$0; sleep 1000; :' $dir/up & p=$!; until test -e $dir/up; do :; done; until grep -q do_wait /proc/$p/wchan; do :; done`,
-			`^ignores SIGTERM; waiting in do_wait for a child$`},
-		{"TERM blocked and pending", `perl -e 'use POSIX; sigprocmask SIG_BLOCK, POSIX::SigSet->new(15); open F, ">$ARGV[0]"; sleep 1000' $dir/up & p=$!; until test -e $dir/up; do :; done; kill $p`,
-			`^blocks SIGTERM, and it is pending: only SIGKILL ends it$`},
-		{"PID 1 below", `mkfifo $dir/up; unshare --pid --fork sh -c "echo >$dir/up; exec sleep 1000" & read -r up <$dir/up; read -r p </proc/$!/task/$!/children`,
-			`^PID 1 of its namespace: signals it does not catch are ignored; SIGKILL from out here works$`},
-		{"another user's", `setpriv --reuid 5 --regid 5 --clear-groups sleep 1000 & p=$!; until grep -q sleep /proc/$p/comm; do :; done; chmod 777 $dir; set -- "$0"; f=$0
+		{
+			"traced zombie", `sleep 1000 & p=$!; mkfifo $dir/up; FINITE_TEST_ROLE=tracer $cage $p >$dir/up & read -r up <$dir/up; kill -9 $p; state $p Z`,
+			`^dead \(SIGKILL\), but its tracer cage \(pid \d+\) has not let go of it$`,
+		},
+		{
+			"TERM ignored", `sh -c 'trap "" TERM; echo >$0; sleep 1000; :' $dir/up & p=$!; until test -e $dir/up; do :; done; until grep -q do_wait /proc/$p/wchan; do :; done`,
+			`^ignores SIGTERM; waiting in do_wait for a child$`,
+		},
+		{
+			"TERM blocked and pending", `perl -e 'use POSIX; sigprocmask SIG_BLOCK, POSIX::SigSet->new(15); open F, ">$ARGV[0]"; sleep 1000' $dir/up & p=$!; until test -e $dir/up; do :; done; kill $p`,
+			`^blocks SIGTERM, and it is pending: only SIGKILL ends it$`,
+		},
+		{
+			"PID 1 below", `mkfifo $dir/up; unshare --pid --fork sh -c "echo >$dir/up; exec sleep 1000" & read -r up <$dir/up; read -r p </proc/$!/task/$!/children`,
+			`^PID 1 of its namespace: signals it does not catch are ignored; SIGKILL from out here works$`,
+		},
+		{
+			"another user's", `setpriv --reuid 5 --regid 5 --clear-groups sleep 1000 & p=$!; until grep -q sleep /proc/$p/comm; do :; done; chmod 777 $dir; set -- "$0"; f=$0
 setpriv --reuid 12345 --regid 12345 --clear-groups $f --inspect --json >$dir/out || exit 94; grep -q '"uid":5,.*"verdict":"another user.s: uid 5, may not be signalled from here"' $dir/out || cat $dir/out`,
-			`^waiting in hrtimer_nanosleep for time to pass$`},
+			`^waiting in hrtimer_nanosleep for time to pass$`,
+		},
 		{"D", `fuse; cat $m/file 4>&- & p=$!; asked >/dev/null; kill -9 $p; state $p D`, `^uninterruptible in request_wait_answer \(a FUSE file system does not answer\); SIGKILL is pending$`},
-		{"a thread in D", `fuse; FINITE_TEST_ROLE=reader $cage $m/file 4>&- & p=$!; asked >/dev/null; kill -9 $p; state $p Z; until grep -l "^State:.D" /proc/$p/task/*/status >/dev/null; do :; done`,
-			`^its main thread has ended, \d+ other threads? goe?s? on; its thread cage \(tid \d+\) is uninterruptible in request_wait_answer \(a FUSE file system does not answer\)$`},
-		{"a namespace that does not end", `fuse; mkfifo $dir/up; unshare --pid --fork sh -c "cat $m/file 4>&- & echo >$dir/up; while :; do sleep 1000; done" 4>&- & read -r up <$dir/up; asked >/dev/null
+		{
+			"a thread in D", `fuse; FINITE_TEST_ROLE=reader $cage $m/file 4>&- & p=$!; asked >/dev/null; kill -9 $p; state $p Z; until grep -l "^State:.D" /proc/$p/task/*/status >/dev/null; do :; done`,
+			`^its main thread has ended, \d+ other threads? goe?s? on; its thread cage \(tid \d+\) is uninterruptible in request_wait_answer \(a FUSE file system does not answer\)$`,
+		},
+		{
+			"a namespace that does not end", `fuse; mkfifo $dir/up; unshare --pid --fork sh -c "cat $m/file 4>&- & echo >$dir/up; while :; do sleep 1000; done" 4>&- & read -r up <$dir/up; asked >/dev/null
 read -r p </proc/$!/task/$!/children; kill -9 $p; until ! grep -q VmRSS /proc/$p/status; do :; done; read -r c </proc/$p/task/$p/children; state $c D`,
-			`^PID 1 of a namespace that is ending: waits for the last processes in it, cat \(pid \d+\)$`},
-		{"execve", `fuse; perl -e 'open F, "<", "$ARGV[0]"; exec "sleep", 1000' $m/file 4>&- & p=$!; asked >/dev/null`,
-			`^stuck in execve\(2\): what /proc says of it does not come$`},
-		{"a read that hangs", `sleep 1000 & p=$!; until grep -q nanosleep /proc/$p/wchan; do :; done; mkfifo $dir/fifo; exec 5<>$dir/fifo; mount --bind $dir/fifo /proc/$p/stat; finish() { umount /proc/$p/stat; }`,
-			`^stuck in execve\(2\): what /proc says of it does not come, in hrtimer_nanosleep for time to pass$`},
+			`^PID 1 of a namespace that is ending: waits for the last processes in it, cat \(pid \d+\)$`,
+		},
+		{
+			"execve", `fuse; perl -e 'open F, "<", "$ARGV[0]"; exec "sleep", 1000' $m/file 4>&- & p=$!; asked >/dev/null`,
+			`^stuck in execve\(2\): what /proc says of it does not come$`,
+		},
+		{
+			"a read that hangs", `sleep 1000 & p=$!; until grep -q nanosleep /proc/$p/wchan; do :; done; mkfifo $dir/fifo; exec 5<>$dir/fifo; mount --bind $dir/fifo /proc/$p/stat; finish() { umount /proc/$p/stat; }`,
+			`^stuck in execve\(2\): what /proc says of it does not come, in hrtimer_nanosleep for time to pass$`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -256,6 +275,10 @@ sleep 1000 & p=$!; $user sleep 1000 & own=$!; until grep -q nanosleep /proc/$own
 		t.Errorf("%v\n%s", verdicts, r.stderr)
 	}
 
+	r = scripted(t, inspectHead+user+`mount -o remount,hidepid=1 /proc; $user "$0" --inspect; $user "$0" --inspect $p 2>&1`)
+	if !strings.Contains(r.stdout, "may not be read: 3 processes\n") || !strings.HasSuffix(r.stdout, ": it may not be read from here (hidepid)\n") {
+		t.Errorf("%+v", r)
+	}
 	r = scripted(t, inspectHead+user+`mount -o remount,hidepid=2 /proc; $user "$0" --inspect --json; $user "$0" --inspect; $user "$0" --inspect $p 2>&1; echo "$? $p"`)
 	lines := strings.SplitN(r.stdout, "\n", 2)
 	all = parseInspection(t, lines[0])
@@ -305,23 +328,35 @@ func TestInspectRefuses(t *testing.T) {
 	}
 }
 
-// While a pager does not read, finite waits; a stop signal ends it.
+// While a pager does not read on, finite waits; a stop signal ends it.
 func TestInspectEndsOnASignal(t *testing.T) {
-	c := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{finiteBin, "--inspect"}}, func(cmd *exec.Cmd) { cmd.Stdout = fullPipe(t) })
-	pid := c.pid()
-	for { // it is about to write: all of /proc has been read, and nothing else has such a wait
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", pid))
-		if err != nil || bytes.HasPrefix(text, []byte(strconv.Itoa(unix.SYS_FUTEX)+" ")) || bytes.HasPrefix(text, []byte(strconv.Itoa(unix.SYS_EPOLL_PWAIT)+" ")) {
-			break
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	room, err := unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, 1) // a page
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{
+		"/bin/sh", "-c", `i=0; while [ $i -lt 50 ]; do sleep 1000 & i=$((i+1)); done; exec "$0" --inspect --json`, finiteBin,
+	}}, func(cmd *exec.Cmd) { cmd.Stdout = w })
+	w.Close()
+	for begin, n := time.Now(), 0; n < room; { // until the pipe is full
+		if n, err = unix.IoctlGetInt(int(r.Fd()), unix.TIOCINQ); err != nil || time.Since(begin) > patience {
+			t.Fatalf("%d bytes are in the pipe, %v", n, err)
 		}
 	}
 	c.signal(unix.SIGTERM)
-	c.wait().want(t, 143)
+	if status := c.wait().status; status != 143 {
+		t.Errorf("status %d, want 143", status)
+	}
 }
 
 // On a terminal there are colours, unless NO_COLOR says no, and no line is wider; elsewhere there are none.
 func TestInspectOnATerminal(t *testing.T) {
-	const script = `perl -e 'exit if !fork; sleep 1000' & until read -r c </proc/$!/task/$!/children && grep -qs "^State:.Z" /proc/$c/status; do :; done; stty cols 50; `
+	const script = `perl -e 'exit if !fork; sleep 1000' & until read -r c </proc/$!/task/$!/children; grep -qs "^State:.Z" /proc/$c/status; do :; done; stty cols 50; `
 	show := func(env string) string {
 		c := openConsole(t, needCommand(t, "unshare"), "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script+env+` $FINITE --inspect; echo "do"ne`)
 		_ = pty.Setsize(c.tty, &pty.Winsize{Rows: 24, Cols: 50})
