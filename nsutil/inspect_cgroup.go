@@ -58,11 +58,15 @@ func (in *inspector) readCgroup(p *Inspected) {
 
 // pidLimits lists the cgroups with a limit.
 func (in *inspector) pidLimits() []PIDLimit {
-	var all []PIDLimit
-	for _, limit := range in.limits {
-		all = append(all, *limit)
+	dirs := make([]string, 0, len(in.limits))
+	for dir := range in.limits {
+		dirs = append(dirs, dir)
 	}
-	slices.SortFunc(all, func(a, b PIDLimit) int { return cmp.Compare(a.Dir, b.Dir) })
+	slices.Sort(dirs)
+	var all []PIDLimit
+	for _, dir := range dirs {
+		all = append(all, *in.limits[dir])
+	}
 	return all
 }
 
