@@ -148,11 +148,6 @@ kill -STOP $!; state $! T; kill -9 $p; state $p Z`, `^dead \(SIGKILL\), but its 
 			"PID 1 below", `mkfifo $dir/up; unshare --pid --fork sh -c "echo >$dir/up; exec sleep 1000" & read -r up <$dir/up; read -r p </proc/$!/task/$!/children`,
 			`^PID 1 of its namespace: signals it does not catch are ignored; SIGKILL from out here works$`,
 		},
-		{
-			"another user's", `setpriv --reuid 5 --regid 5 --clear-groups sleep 1000 & p=$!; until grep -q sleep /proc/$p/comm; do :; done; chmod 777 $dir; set -- "$0"; f=$0
-setpriv --reuid 12345 --regid 12345 --clear-groups $f --inspect --json >$dir/out || exit 94; grep -q '"uid":5,.*"verdict":"another user.s: uid 5, may not be signalled from here"' $dir/out || cat $dir/out`,
-			`^waiting in hrtimer_nanosleep for time to pass$`,
-		},
 		{"D", `fuse; cat $m/file 4>&- & p=$!; asked >/dev/null; kill -9 $p; state $p D`, `^uninterruptible in request_wait_answer \(a FUSE file system does not answer\); SIGKILL is pending$`},
 		{
 			"a thread in D", `fuse; FINITE_TEST_ROLE=reader $cage $m/file 4>&- & p=$!; asked >/dev/null; kill -9 $p; state $p Z; until grep -l "^State:.D" /proc/$p/task/*/status >/dev/null; do :; done`,
@@ -174,7 +169,7 @@ read -r p </proc/$!/task/$!/children; kill -9 $p; until ! grep -q VmRSS /proc/$p
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			for _, name := range []string{"setpriv", "unshare", "mount"} {
+			for _, name := range []string{"unshare", "mount"} {
 				needCommand(t, name)
 			}
 			got, all, text := inspected(t, tt.script)
