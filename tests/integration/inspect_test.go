@@ -154,8 +154,8 @@ kill -STOP $!; state $! T; kill -9 $p; state $p Z`, `^dead \(SIGKILL\), but its 
 			`^its main thread has ended, \d+ other threads? goe?s? on; its thread cage \(tid \d+\) is uninterruptible in request_wait_answer \(a FUSE file system does not answer\)$`,
 		},
 		{
-			"a namespace that does not end", `fuse; mkfifo $dir/up; unshare --pid --fork sh -c "cat $m/file 4>&- & echo >$dir/up; while :; do sleep 1000; done" 4>&- & read -r up <$dir/up; asked >/dev/null
-read -r p </proc/$!/task/$!/children; kill -9 $p; until ! grep -q VmRSS /proc/$p/status; do :; done; read -r c </proc/$p/task/$p/children; state $c D`,
+			"a namespace that does not end", `fuse; mkfifo $dir/up; unshare --pid --fork sh -c "cat $m/file 4>&- & echo >$dir/up; while :; do sleep 1000; done" 4>&- 2>/dev/null & read -r up <$dir/up; asked >/dev/null
+read -r p </proc/$!/task/$!/children; kill -9 $p; until ! grep -q VmRSS /proc/$p/status; do :; done; read -r c others </proc/$p/task/$p/children; state $c D`,
 			`^PID 1 of a namespace that is ending: waits for the last processes in it, cat \(pid \d+\)$`,
 		},
 		{
