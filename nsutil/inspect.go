@@ -172,6 +172,7 @@ func (in *inspector) inspect(pid int) (*Inspection, error) {
 			read(p)
 		}
 	}
+	in.reader.lost = 0
 	in.relate(tree, at)
 	in.judge(tree)
 	in.result.Incomplete = in.result.Incomplete || in.reader.late()
@@ -208,15 +209,22 @@ func (in *inspector) lookFor(pids []int) error {
 	case in.asked == in.self:
 		return errSelf
 	}
-	of, ok := readWithin(in.reader, func(p *Proc) int {
-		status, _ := p.Status(in.asked) // threads are not listed, but they are there
-		return status.TGID
-	})
-	switch {
-	case ok && of != 0 && of != in.asked:
+	if of := in.processOf(in.asked); of != in.asked {
 		return fmt.Errorf("it is a thread of process %d", of)
 	}
 	return in.whyNot()
+}
+
+// processOf returns the PID of the process that a thread is of: threads are not listed, but they are there. A tracer is one.
+func (in *inspector) processOf(tid int) int {
+	of, _ := readWithin(in.reader, func(p *Proc) int {
+		status, _ := p.Status(tid)
+		return status.TGID
+	})
+	if of == 0 {
+		return tid
+	}
+	return of
 }
 
 // whyNot says why nothing can be read of the process that is asked for.
@@ -460,10 +468,11 @@ func (in *inspector) relate(tree []*Inspected, at map[int]*Inspected) {
 				parent.waitsFor = fmt.Sprintf("%s (pid %d)", p.Comm, p.PID)
 			}
 		}
+		if p.Tracer != 0 && at[p.Tracer] == nil {
+			p.Tracer = in.processOf(p.Tracer)
+		}
 		if tracer := at[p.Tracer]; tracer != nil {
 			p.TracerComm = tracer.Comm
-		} else if p.Tracer == in.self {
-			p.TracerComm = "finite"
 		}
 	}
 }

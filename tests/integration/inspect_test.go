@@ -291,7 +291,7 @@ sleep 1000 & p=$!; $user sleep 1000 & own=$!; until grep -q nanosleep /proc/$own
 func TestInspectRefuses(t *testing.T) {
 	needRoot(t)
 	for script, want := range map[string]string{
-		`umount -l /proc; "$0" --inspect`:                        "finite: --inspect: /proc is not mounted, or not this PID namespace's\n",
+		`mount -t tmpfs none /proc; "$0" --inspect`:              "finite: --inspect: /proc is not mounted, or not this PID namespace's\n",
 		`"$0" --inspect 4194304`:                                 "finite: --inspect 4194304: no such process\n",
 		`"$0" --inspect x`:                                       "finite: --inspect x: not a PID\n",
 		`exec "$0" --inspect $$`:                                 "", // whose number is not known

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -105,18 +106,34 @@ func whoIsThere() []string {
 	return left
 }
 
-// playTracer traces the process that it is told, and waits for ever without looking at it again.
+// playTracer traces the process that it is told, from a thread that is not the first one, and never looks at it again.
 func playTracer() {
 	runtime.LockOSThread()
 	pid, err := strconv.Atoi(os.Args[1])
 	must(err)
-	must(syscall.PtraceAttach(pid))
-	var ws syscall.WaitStatus
-	_, err = syscall.Wait4(pid, &ws, 0, nil)
-	must(err)
-	fmt.Println("attached")
-	os.Stdout.Close()
+	for range 2 {
+		go func() {
+			runtime.LockOSThread()
+			if unix.Gettid() != unix.Getpid() {
+				traceOnce(pid)
+			}
+			waitForEver()
+		}()
+	}
 	waitForEver()
+}
+
+var traced sync.Once
+
+func traceOnce(pid int) {
+	traced.Do(func() {
+		must(syscall.PtraceAttach(pid))
+		var ws syscall.WaitStatus
+		_, err := syscall.Wait4(pid, &ws, 0, nil)
+		must(err)
+		fmt.Println("attached")
+		os.Stdout.Close()
+	})
 }
 
 // playReader reads a file in a thread that is not the first one.
