@@ -48,6 +48,8 @@ func run(args, env []string) int {
 		return printOut(helpText())
 	case opts.version:
 		return printOut(versionText(opts.verbosity > 0, source.Name()))
+	case opts.inspect.on:
+		return inspect(opts, env, source)
 	}
 	if opts.timeline != "" {
 		return printTimeline(opts.timeline, env, source)

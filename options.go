@@ -24,6 +24,7 @@ type options struct {
 	help      bool
 	version   bool
 	timeline  string // the report to draw; empty: none
+	inspect   inspection
 	verbosity int
 	logLevel  string
 	logFormat string
@@ -266,6 +267,17 @@ var optionTable = []option{
 			return nil
 		},
 	},
+	{
+		long: "inspect", noEnv: true, help: "run nothing: say why processes have not ended, all or the tree of one: finite --inspect [PID]; -v: more of each",
+		set: func(o *options, v string) error {
+			o.inspect.on = true
+			if v == "" {
+				return nil
+			}
+			return o.inspect.setPID(v)
+		},
+	},
+	{long: "json", noEnv: true, help: "say it as JSON", set: setBool(func(o *options, b bool) { o.inspect.json = b })},
 	{long: "version", noEnv: true, help: "print the version and exit", set: setBool(func(o *options, b bool) { o.version = b })},
 	{long: "help", short: 'h', noEnv: true, help: "print this text and exit", set: setBool(func(o *options, b bool) { o.help = b })},
 }
@@ -335,7 +347,12 @@ func parseOptions(args, env []string) (*options, error) {
 	case o.timeline != "" && len(operands) > 0:
 		return nil, optionError("--timeline", o.timeline, "takes one report, and no command")
 	case o.timeline != "":
-		return o, nil
+		return o, o.refuseBeside("timeline", seen)
+	case o.inspect.on:
+		return o, o.finishInspect(operands, seen)
+	}
+	if o.inspect.json {
+		return nil, errors.New("--json: only with --inspect")
 	}
 	if !slices.ContainsFunc(env, isOption) {
 		return o.finish(operands)
@@ -389,8 +406,8 @@ func (o *options) parseArgs(args []string) (seen func(int) bool, operands []stri
 	given := make([]getopt.Option, len(optionTable))
 	var bad error
 	for i := range optionTable {
-		// To tell the parser of all of them takes 0.2 ms. Without any, it would take a long one for a short one.
-		if row := &optionTable[i]; row.noEnv || row.isIn(args) {
+		// To tell the parser of all of them takes 0.2 ms. Without any long one, it would take a long one for a short one.
+		if row := &optionTable[i]; row.long == "help" || row.isIn(args) {
 			given[i] = set.FlagLong(optionValue{row, o, &bad}, row.long, row.short)
 			if row.arg == "" {
 				given[i].SetFlag()

@@ -21,7 +21,6 @@ func neededThreads() int { return min(runtime.GOMAXPROCS(0), 2) + 4 }
 var reserved struct {
 	once sync.Once
 	hold *holding
-	more *holding // what is needed besides
 }
 
 // holding is a number of threads that are held in the kernel at the same time.
@@ -59,17 +58,24 @@ func Reserve() {
 	reserved.once.Do(func() { reserved.hold = hold(neededThreads() - 1) })
 }
 
+// Reserved returns when the threads that [Reserve] has begun to make can be used, for a caller that does not [Run] anything.
+func Reserved() {
+	reserveThreads(0)
+	settleThreads()
+}
+
 // reserveThreads returns when there are enough threads, and so many more, for files that may hang. That is not left to be done beside the start of the
 // command: a fork bomb fills a limit within milliseconds.
 func reserveThreads(more int) {
 	Reserve()
-	if reserved.more = nil; more > 0 {
-		reserved.more = hold(neededThreads() - 1 + more)
-	}
 	runtime.Gosched() // to be the last, and have none to wait for
-	if more > 0 {
-		reserved.more.wait()
+	reserved.hold.wait()
+	if more == 0 {
+		return
 	}
+	settleThreads() // so that those there are count
+	reserved.hold = hold(neededThreads() - 1 + more)
+	runtime.Gosched()
 	reserved.hold.wait()
 }
 
@@ -88,10 +94,8 @@ func (c *Config) moreThreads() int {
 // settleThreads returns when the threads that were held are the runtime's to use again: until they have come out of the kernel it does not know them
 // as idle. It is called when the command has been started, which took longer, but before the first wait.
 func settleThreads() {
-	for _, h := range []*holding{reserved.hold, reserved.more} {
-		for h != nil && h.left.Load() < h.want {
-			sys.Yield()
-			runtime.Gosched()
-		}
+	for reserved.hold.left.Load() < reserved.hold.want {
+		sys.Yield()
+		runtime.Gosched()
 	}
 }

@@ -11,18 +11,11 @@ import (
 	"github.com/finite-init/finite/nsutil"
 )
 
-// TimelineStyle is how a timeline is drawn.
-type TimelineStyle struct {
-	Width  int  // columns, at most; at least 8 are used
-	Color  bool // escape sequences (ECMA-48) for colours
-	Blocks bool // block elements of Unicode instead of # and =
-}
-
 const minTimelineWidth = 8
 
 // Timeline draws a report as text: a line for each thing that happened, with its time and a bar over the time of the run, in which the states are told apart.
 // The error says why the text is not a report.
-func Timeline(text []byte, style TimelineStyle) (string, error) {
+func Timeline(text []byte, style nsutil.Style) (string, error) {
 	var r report
 	if err := json.Unmarshal(text, &r); err != nil {
 		return "", fmt.Errorf("not a report: %w", err)
@@ -45,7 +38,7 @@ func Timeline(text []byte, style TimelineStyle) (string, error) {
 // plot is a timeline that is being drawn.
 type plot struct {
 	text  strings.Builder
-	style TimelineStyle
+	style nsutil.Style
 	total float64 // ms
 }
 
@@ -157,9 +150,9 @@ func (p *plot) column(ms float64, columns int) int {
 func (p *plot) fill(state string) string {
 	calm := state == stateRunning.String()
 	switch {
-	case p.style.Blocks && calm:
+	case p.style.Unicode && calm:
 		return "░"
-	case p.style.Blocks:
+	case p.style.Unicode:
 		return "█"
 	case calm:
 		return "="
@@ -168,7 +161,7 @@ func (p *plot) fill(state string) string {
 }
 
 func (p *plot) paint(text, state string) string {
-	if !p.style.Color {
+	if !p.style.Colour {
 		return text
 	}
 	color := "1" // bold

@@ -171,6 +171,8 @@ type ownPaths struct {
 	unified  string
 	memory   string // in the v1 hierarchy that the memory controller is in
 	memoryV1 bool   // there is such a hierarchy, so v2 has no memory controller
+	pids     string // the same for the pids controller
+	freezer  string // and the freezer
 }
 
 // parseOwnCgroups reads the text of /proc/PID/cgroup: lines of the form "hierarchy:controller,controller:/path", in any order. The path
@@ -183,11 +185,18 @@ func parseOwnCgroups(b []byte) ownPaths {
 		if !ok {
 			continue
 		}
-		switch {
-		case string(id) == "0" && len(controllers) == 0:
+		if string(id) == "0" && len(controllers) == 0 {
 			own.unified = reachable(string(path))
-		case hasWord(string(controllers), "memory"):
-			own.memory, own.memoryV1 = reachable(string(path)), true
+		}
+		for controller := range strings.SplitSeq(string(controllers), ",") {
+			switch controller {
+			case "memory":
+				own.memory, own.memoryV1 = reachable(string(path)), true
+			case "pids":
+				own.pids = reachable(string(path))
+			case "freezer":
+				own.freezer = reachable(string(path))
+			}
 		}
 	}
 	return own
@@ -223,7 +232,11 @@ type mount struct {
 }
 
 func mount2(m mount) bool        { return m.kind == "cgroup2" }
-func mountMemoryV1(m mount) bool { return m.kind == "cgroup" && hasWord(m.superOptions, "memory") }
+func mountMemoryV1(m mount) bool { return isV1(m, "memory") }
+
+func isV1(m mount, controller string) bool {
+	return m.kind == "cgroup" && hasWord(m.superOptions, controller)
+}
 
 // parseMounts reads the text of /proc/PID/mountinfo. Lines that are none are passed over.
 func parseMounts(b []byte) []mount {

@@ -708,6 +708,8 @@ func TestParseOwnCgroups(t *testing.T) {
 		"1:name=memory:/x\n":        {},
 		"1:name=systemd:/x\n":       {},
 		"3:cpu,cpuacct:/x\n0::/y\n": {unified: "/y"},
+		"3:pids:/x\n2:freezer:/y\n": {pids: "/x", freezer: "/y"},
+		"3:freezer,pids:/x\n":       {pids: "/x", freezer: "/x"},
 	} {
 		if got := parseOwnCgroups([]byte(text)); got != want {
 			t.Errorf("parseOwnCgroups(%q) = %+v, want %+v", text, got, want)

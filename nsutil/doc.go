@@ -12,6 +12,7 @@
 //   - [Tree.Kill] stops first, and kills when nothing new appears any more, so that processes that fork while they are being killed
 //     do not get away.
 //   - Files of /proc that can hang on the target's memory lock (cmdline, environ, maps) are never read.
+//   - [Inspect] and [TakeSnapshot] return in time, whatever hangs, with what could be read.
 //
 // # Ownership
 //

@@ -27,6 +27,7 @@ type Stat struct {
 type Status struct {
 	Name      string
 	State     byte
+	TGID      int // the PID of the process that a thread is of
 	TracerPID int
 	UID       int // real user ID, as seen from the reader's user namespace
 	PPID      int
@@ -40,6 +41,10 @@ type Status struct {
 	SigBlk    uint64
 	SigIgn    uint64
 	SigCgt    uint64
+
+	HasMemory    bool // not so of a kernel thread, a zombie, and a process that is on its way out
+	CoreDumping  bool // Linux 4.15
+	KernelThread bool // Linux 6.8; before that, who ignores all signals is taken for one
 }
 
 var errMalformed = errors.New("malformed")
@@ -147,6 +152,8 @@ func (s *Status) set(key string, value []byte) (err error) {
 			return errMalformed
 		}
 		s.State = value[0]
+	case "Tgid":
+		s.TGID, err = strconv.Atoi(string(value))
 	case "TracerPid":
 		s.TracerPID, err = strconv.Atoi(string(value))
 	case "PPid":
@@ -170,6 +177,7 @@ func (s *Status) set(key string, value []byte) (err error) {
 		s.Threads, err = strconv.Atoi(string(value))
 	case "VmRSS":
 		number, _, _ := bytes.Cut(value, []byte(" "))
+		s.HasMemory = true
 		s.RSSKB, err = strconv.ParseInt(string(number), 10, 64)
 	case "SigPnd":
 		s.SigPnd, err = parseMask(value)
@@ -179,8 +187,13 @@ func (s *Status) set(key string, value []byte) (err error) {
 		s.SigBlk, err = parseMask(value)
 	case "SigIgn":
 		s.SigIgn, err = parseMask(value)
+		s.KernelThread = s.KernelThread || s.SigIgn == ^uint64(0)
 	case "SigCgt":
 		s.SigCgt, err = parseMask(value)
+	case "CoreDumping":
+		s.CoreDumping = string(value) == "1"
+	case "Kthread":
+		s.KernelThread = string(value) == "1"
 	}
 	return err
 }

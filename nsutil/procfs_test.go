@@ -38,8 +38,8 @@ func TestParseStatus(t *testing.T) {
 		"VmRSS:\t    1234 kB\nThreads:\t3\nSigPnd:\t0000000000000100\nShdPnd:\t0000000000000002\nSigBlk:\t0000000000010000\nSigIgn:\t0000000000000004\nSigCgt:\t8000000000000001\n"
 	got, err := ParseStatus([]byte(text))
 	want := Status{
-		Name: "sh", State: 'T', TracerPID: 12, UID: 1000, PPID: 3, NSpid: []int{7, 1}, PGRP: 6, Session: 5, Threads: 3, RSSKB: 1234,
-		SigPnd: 0x100, ShdPnd: 2, SigBlk: 0x10000, SigIgn: 4, SigCgt: 0x8000000000000001,
+		Name: "sh", State: 'T', TGID: 7, TracerPID: 12, UID: 1000, PPID: 3, NSpid: []int{7, 1}, PGRP: 6, Session: 5, Threads: 3, RSSKB: 1234,
+		SigPnd: 0x100, ShdPnd: 2, SigBlk: 0x10000, SigIgn: 4, SigCgt: 0x8000000000000001, HasMemory: true,
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)

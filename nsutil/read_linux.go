@@ -87,13 +87,16 @@ func read(fd int, p []byte) (int, error) {
 	}
 }
 
-// Comm reads /proc/PID/comm, which never hangs.
+// Files that only who may trace a process may read (stat in part, wchan, stack) hang for as long as the process is stuck in execve(2) behind the point of no
+// return, where that closes its files. The others never do.
+
+// Comm reads /proc/PID/comm.
 func (p *Proc) Comm(pid int) (string, error) {
 	b, err := p.read(pid, "comm")
 	return string(bytes.TrimSuffix(b, []byte("\n"))), err
 }
 
-// Stat reads /proc/PID/stat. It hangs for as long as the process is stuck in execve(2) behind the point of no return, where that closes its files.
+// Stat reads /proc/PID/stat, which may hang.
 func (p *Proc) Stat(pid int) (Stat, error) {
 	b, err := p.read(pid, "stat")
 	if err != nil {
@@ -102,7 +105,7 @@ func (p *Proc) Stat(pid int) (Stat, error) {
 	return ParseStat(b)
 }
 
-// Status reads /proc/PID/status, which never hangs.
+// Status reads /proc/PID/status.
 func (p *Proc) Status(pid int) (Status, error) {
 	b, err := p.read(pid, "status")
 	if err != nil {
@@ -111,9 +114,10 @@ func (p *Proc) Status(pid int) (Status, error) {
 	return ParseStatus(b)
 }
 
-// WChan reads the name of the kernel function that a process sleeps in from /proc/PID/wchan, which never hangs; it is empty if the kernel does not tell.
-func (p *Proc) WChan(pid int) string {
-	b, err := p.read(pid, "wchan")
+// WChan reads the name of the kernel function that a process sleeps in from /proc/PID/wchan, which may hang; it is empty if the kernel does not tell.
+func (p *Proc) WChan(pid int) string { return parseWChan(p.read(pid, "wchan")) }
+
+func parseWChan(b []byte, err error) string {
 	name := string(bytes.TrimSpace(b))
 	if err != nil || name == "0" {
 		return ""

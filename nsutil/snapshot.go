@@ -23,7 +23,7 @@ type Process struct {
 	Tracer  int    `json:"tracer,omitempty"` // the PID of its tracer
 
 	// CPU is the processor time, user and system, that all of its threads have used; Age is how long ago it was made. Timed says that they are known: that is
-	// read last, since it may hang.
+	// read last, with WChan, since it may hang.
 	CPU   time.Duration `json:"-"`
 	Age   time.Duration `json:"-"`
 	Timed bool          `json:"-"`
@@ -45,7 +45,7 @@ type Snapshot struct {
 const maxDescribed = 1024
 
 // TakeSnapshot describes everything that descends from this process and whoever is in leaf, which may be nil; or, as PID 1, everything else in the PID
-// namespace. It reads only what takes no lock of the process that it is about, and last of all the times, which do; it returns after limit with what it has by
+// namespace. It reads what takes no lock of the process that it is about, and then wchan and the times, which do; it returns after limit with what it has by
 // then, whatever hangs. Reading goes on in a goroutine of its own, which then ends as soon as it can.
 func TakeSnapshot(role Role, leaf *Cgroup, limit time.Duration) (Snapshot, error) {
 	return takeSnapshot(&collector{role: role, leaf: leaf, proc: NewProc(), self: os.Getpid()}, limit)
@@ -112,6 +112,8 @@ func (c *collector) collect() error {
 		return nil
 	}
 	for i := range all {
+		wchan := c.proc.WChan(all[i].PID)
+		c.publish(func(s *Snapshot) { s.Processes[i].WChan = wchan })
 		st, err := c.proc.Stat(all[i].PID)
 		if err != nil || !c.publish(func(s *Snapshot) { s.Processes[i].time(&st) }) {
 			continue
@@ -222,10 +224,14 @@ func (c *collector) describe(pid int) (Process, bool) {
 	if err != nil {
 		return Process{}, false // gone
 	}
+	return newProcess(pid, &status), true
+}
+
+func newProcess(pid int, status *Status) Process {
 	return Process{
 		PID: pid, PPID: status.PPID, UID: status.UID, Comm: status.Name, State: string(rune(status.State)), Threads: status.Threads, RSSKB: status.RSSKB,
-		WChan: c.proc.WChan(pid), Tracer: status.TracerPID,
-	}, true
+		Tracer: status.TracerPID,
+	}
 }
 
 // inOrder returns the processes with each behind its parent and the parent's earlier children, and sets their depths.

@@ -104,30 +104,23 @@ func TestSnapshotOrder(t *testing.T) {
 	})
 }
 
-// A process that is stuck in execve(2) keeps whoever reads its times: the snapshot comes all the same, and has everybody in it.
+// A process that is stuck in execve(2) keeps whoever reads its times, or where it sleeps: the snapshot comes all the same, and has everybody in it.
 func TestSnapshotDoesNotHang(t *testing.T) {
-	f := newFixture(t)
-	self := os.Getpid()
-	f.add(self, 1, "self", true, 10, 11)
-	f.add(10, self, "stuck", true)
-	f.add(11, self, "other", true)
-	stat := filepath.Join(f.root, "10", "stat")
-	_ = os.Remove(stat)
-	if err := unix.Mkfifo(stat, 0o600); err != nil {
-		t.Fatal(err)
+	for _, file := range []string{"stat", "wchan"} {
+		f := newFixture(t)
+		self := os.Getpid()
+		f.add(self, 1, "self", true, 10, 11)
+		f.add(10, self, "stuck", true)
+		f.add(11, self, "other", true)
+		f.hang(10, file)
+		s, err := f.snapshot(RoleSubreaper, 50*time.Millisecond)
+		if got := outline(&s); err != nil || got != "stuck other" || !s.Cut || s.Processes[0].Timed {
+			t.Errorf("%s: got %q, %+v, %v", file, got, s, err)
+		}
+		if text := s.Table(); !strings.Contains(text, "not everything was read in time") {
+			t.Errorf("%s: got %q", file, text)
+		}
 	}
-	s, err := f.snapshot(RoleSubreaper, 50*time.Millisecond)
-	if got := outline(&s); err != nil || got != "stuck other" || !s.Cut || s.Processes[0].Timed {
-		t.Errorf("got %q, %+v, %v", got, s, err)
-	}
-	if text := s.Table(); !strings.Contains(text, "not everything was read in time") {
-		t.Errorf("got %q", text)
-	}
-	w, err := os.OpenFile(stat, os.O_WRONLY, 0) // the reader goes on
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = w.Close()
 }
 
 func TestSnapshotIsBounded(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,10 @@ func playRole(role string) {
 		playStuck(os.Args[1], os.Args[2:]...)
 	case "storm":
 		playStorm()
+	case "tracer":
+		playTracer()
+	case "reader":
+		playReader()
 	}
 }
 
@@ -99,4 +104,47 @@ func whoIsThere() []string {
 		}
 	}
 	return left
+}
+
+// playTracer traces the process that it is told, from a thread that is not the first one, and never looks at it again.
+func playTracer() {
+	runtime.LockOSThread()
+	pid, err := strconv.Atoi(os.Args[1])
+	must(err)
+	for range 2 {
+		go func() {
+			runtime.LockOSThread()
+			if unix.Gettid() != unix.Getpid() {
+				traceOnce(pid)
+			}
+			waitForEver()
+		}()
+	}
+	waitForEver()
+}
+
+var traced sync.Once
+
+func traceOnce(pid int) {
+	traced.Do(func() {
+		must(syscall.PtraceAttach(pid))
+		var ws syscall.WaitStatus
+		_, err := syscall.Wait4(pid, &ws, 0, nil)
+		must(err)
+		fmt.Println("attached")
+		os.Stdout.Close()
+	})
+}
+
+// playReader reads a file in a thread that is not the first one.
+func playReader() {
+	runtime.LockOSThread()
+	go func() { _, _ = os.ReadFile(os.Args[1]) }()
+	waitForEver()
+}
+
+func waitForEver() {
+	for {
+		_ = unix.Pause() // the runtime's own signals end it
+	}
 }
