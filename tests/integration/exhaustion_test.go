@@ -74,6 +74,8 @@ func TestDeadlineInHardship(t *testing.T) {
 		{name: "nothing can be written", prepare: `for m in $(cut -d" " -f5 /proc/self/mountinfo); do mount -o remount,bind,ro "$m" || :; done 2>/dev/null
 for d in / /tmp /run /dev /dev/shm /var/tmp .; do ! touch "$d/written" || exit 96; done 2>/dev/null`},
 		{name: "dev is empty", prepare: `mount -t tmpfs none /dev`},
+		{name: "dev is empty and stdin is closed", prepare: `mount -t tmpfs none /dev; exec <&-`},
+		{name: "dev is empty and stdin, stdout and stderr are closed", prepare: `mount -t tmpfs none /dev; exec <&- >&- 2>&-`},
 		{name: "2 MB of arguments and environment", prepare: `ulimit -s 65536`, as: func(args ...string) []string {
 			const big = `$ENV{"BIG$_"} = "e" x 100000 for 1 .. 10; exec @ARGV, ("a" x 100000) x 10 or die`
 			return append([]string{"/usr/bin/perl", "-e", big}, args...)
