@@ -122,7 +122,7 @@ part_integration() {
 	# One package at a time: some of them are about time.
 	find_compiler integration # one of them supervises in the test binary itself
 	# shellcheck disable=SC2086 # a list of words
-	CGO_ENABLED=$cgo FINITE_BIN=$root/bin/finite go_test "$dir" "${race[@]}" -p 1 -timeout 8m $packages
+	CGO_ENABLED=$cgo FINITE_BIN=$root/bin/finite go_test "$dir" "${race[@]}" -p 1 -timeout 12m $packages
 }
 
 # That the benchmark works, and makes every figure. What the figures are is of no interest here.

@@ -70,6 +70,8 @@ var (
 	entryStops  = stopSet
 	entryNotes  = noteSet
 	entryFiles  = unix.Rlimit{Cur: 3}
+	entryNull   = [...]byte{'/', 'd', 'e', 'v', '/', 'n', 'u', 'l', 'l', 0}
+	entryRoot   = [...]byte{'/', 0}
 	earlyAction sigaction // in the assembly
 	noteAction  sigaction
 

@@ -5,6 +5,7 @@
 // of the signal in DI, *siginfo_t in SI, *ucontext_t in DX. They may change every register, since rt_sigreturn(2) puts all of them back.
 
 #define SYS_WRITE 1
+#define SYS_CLOSE 3
 #define SYS_RT_SIGACTION 13
 #define SYS_RT_SIGPROCMASK 14
 #define SYS_RT_SIGRETURN 15
@@ -13,12 +14,16 @@
 #define SYS_PRCTL 157
 #define SYS_GETTID 186
 #define SYS_EXIT_GROUP 231
+#define SYS_OPENAT 257
 #define SYS_PPOLL 271
 #define SYS_PRLIMIT64 302
 #define SYS_PIDFD_SEND_SIGNAL 424
 
 #define SIG_SETMASK 2
 #define RLIMIT_NOFILE 7
+#define AT_FDCWD -100
+#define O_RDWR 2
+#define O_PATH_CLOEXEC 0x280000 // O_PATH|O_CLOEXEC
 #define PR_SET_TIMERSLACK 29
 #define PR_GET_TIMERSLACK 30
 #define SI_TKILL -6
@@ -76,7 +81,7 @@ TEXT ·entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	SYSCALL
 	// Remember the limit of open files, which the runtime will raise, and lower it to the three standard ones until then. The runtime then finds
 	// that it cannot read the file system, which it does for a size of pages and for cgroup's CPU limit: finite needs neither, and that
-	// takes 0.1 ms, or longer where there are many mounts. If one of the three is closed, it can still put /dev/null there, as it does.
+	// takes 0.1 ms, or longer where there are many mounts.
 	MOVQ $SYS_PRLIMIT64, AX
 	MOVQ $0, DI
 	MOVQ $RLIMIT_NOFILE, SI
@@ -91,6 +96,32 @@ TEXT ·entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	LEAQ ·entryFiles(SB), DX
 	MOVQ $0, R10
 	SYSCALL
+	// Where one of the three is closed, put /dev/null there, as the runtime would. If there is none it would abort: then it is something that can
+	// neither be read nor written, and that the command does not get.
+standard:
+	MOVQ $SYS_OPENAT, AX
+	MOVQ $AT_FDCWD, DI
+	LEAQ ·entryNull(SB), SI
+	MOVQ $O_RDWR, DX
+	SYSCALL
+	CMPQ AX, $-24 // EMFILE
+	JEQ  dispositions
+	TESTQ AX, AX
+	JGE  opened
+	MOVQ $SYS_OPENAT, AX
+	MOVQ $AT_FDCWD, DI
+	LEAQ ·entryRoot(SB), SI
+	MOVQ $O_PATH_CLOEXEC, DX
+	SYSCALL
+	TESTQ AX, AX
+	JLT  dispositions
+opened:
+	CMPQ AX, $2
+	JLE  standard
+	MOVQ AX, DI // the limit could not be lowered
+	MOVQ $SYS_CLOSE, AX
+	SYSCALL
+dispositions:
 	// For each signal from 64 down to 1: R13 is its number, R14 its bit.
 	MOVQ $64, R13
 disposition:

@@ -6,6 +6,8 @@
 // since that puts all of them back. But R28 is the runtime's g, which its own handlers want to find there, and R18 nobody touches; R27 is what
 // the assembler itself computes addresses in.
 
+#define SYS_OPENAT 56
+#define SYS_CLOSE 57
 #define SYS_WRITE 64
 #define SYS_PPOLL 73
 #define SYS_EXIT 93
@@ -20,6 +22,9 @@
 
 #define SIG_SETMASK 2
 #define RLIMIT_NOFILE 7
+#define AT_FDCWD -100
+#define O_RDWR 2
+#define O_PATH_CLOEXEC 0x280000 // O_PATH|O_CLOEXEC
 #define PR_SET_TIMERSLACK 29
 #define PR_GET_TIMERSLACK 30
 #define SI_TKILL -6
@@ -102,7 +107,7 @@ TEXT ·entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	SVC  $0
 	// Remember the limit of open files, which the runtime will raise, and lower it to the three standard ones until then. The runtime then finds
 	// that it cannot read the file system, which it does for a size of pages and for cgroup's CPU limit: finite needs neither, and that
-	// takes 0.1 ms, or longer where there are many mounts. If one of the three is closed, it can still put /dev/null there, as it does.
+	// takes 0.1 ms, or longer where there are many mounts.
 	MOVD $SYS_PRLIMIT64, R8
 	MOVD $0, R0
 	MOVD $RLIMIT_NOFILE, R1
@@ -117,6 +122,29 @@ TEXT ·entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVD $·entryFiles(SB), R2
 	MOVD $0, R3
 	SVC  $0
+	// Where one of the three is closed, put /dev/null there, as the runtime would. If there is none it would abort: then it is something that can
+	// neither be read nor written, and that the command does not get.
+standard:
+	MOVD $SYS_OPENAT, R8
+	MOVD $AT_FDCWD, R0
+	MOVD $·entryNull(SB), R1
+	MOVD $O_RDWR, R2
+	SVC  $0
+	CMN  $24, R0 // EMFILE
+	BEQ  dispositions
+	TBZ  $63, R0, opened
+	MOVD $SYS_OPENAT, R8
+	MOVD $AT_FDCWD, R0
+	MOVD $·entryRoot(SB), R1
+	MOVD $O_PATH_CLOEXEC, R2
+	SVC  $0
+	TBNZ $63, R0, dispositions
+opened:
+	CMP  $2, R0
+	BLE  standard
+	MOVD $SYS_CLOSE, R8 // the limit could not be lowered
+	SVC  $0
+dispositions:
 	// For each signal from 64 down to 1: R19 is its number, R20 its bit.
 	MOVD $64, R19
 	MOVD $1<<63, R20

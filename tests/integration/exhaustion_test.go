@@ -20,7 +20,7 @@ import (
 const deafEscapee = `trap "" TERM; (setsid sleep 1000 &); echo ready; while :; do sleep 1000; done`
 
 // shortEnding are the options of a run that is over in a few seconds whatever the command does.
-var shortEnding = []string{"--timeout", "1s", "--grace", "300ms", "--give-up", "2s"}
+var shortEnding = []string{"--timeout", "500ms", "--grace", "200ms", "--give-up", "20s"}
 
 // endsDeafEscapee is finite in front of deafEscapee, with more options.
 func endsDeafEscapee(options ...string) []string {
@@ -28,8 +28,8 @@ func endsDeafEscapee(options ...string) []string {
 	return append(append(args, options...), "--", "sh", "-c", deafEscapee)
 }
 
-// hurried is far more than a short ending takes on a busy machine, and far less than a hang.
-const hurried = 30 * time.Second
+// hurried is far more than a short ending takes, on a machine that stalls for seconds as well.
+const hurried = patience
 
 // wantEnded checks that the deadline was enforced on everything, and that finite did not go to pieces over it.
 func (r result) wantEnded(t *testing.T) {
@@ -76,12 +76,14 @@ func TestDeadlineInHardship(t *testing.T) {
 		{name: "nothing can be written", prepare: `for m in $(cut -d" " -f5 /proc/self/mountinfo); do mount -o remount,bind,ro "$m" || :; done 2>/dev/null
 for d in / /tmp /run /dev /dev/shm /var/tmp .; do ! touch "$d/written" || exit 96; done 2>/dev/null`},
 		{name: "dev is empty", prepare: `mount -t tmpfs none /dev`},
+		{name: "dev is empty and stdin is closed", prepare: `mount -t tmpfs none /dev; exec <&-`},
+		{name: "dev is empty and stdin, stdout and stderr are closed", prepare: `mount -t tmpfs none /dev; exec <&- >&- 2>&-`},
 		{name: "2 MB of arguments and environment", prepare: `ulimit -s 65536`, as: func(args ...string) []string {
 			const big = `$ENV{"BIG$_"} = "e" x 100000 for 1 .. 10; exec @ARGV, ("a" x 100000) x 10 or die`
 			return append([]string{"/usr/bin/perl", "-e", big}, args...)
 		}},
 		{name: "the monotonic clock is 100 years on", prepare: `exec unshare --time --monotonic 3155760000 --boottime 3155760000 "$@"`},
-		{name: "the monotonic clock begins now", prepare: `exec unshare --time --monotonic -$(cut -d. -f1 /proc/uptime) --boottime -$(cut -d. -f1 /proc/uptime) "$@"`},
+		{name: "the monotonic clock begins now", prepare: `up=$(cut -d. -f1 /proc/uptime); exec unshare --time --monotonic -$up --boottime -$up "$@"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			forModes(t, rootModes, func(t *testing.T, m mode) {
@@ -93,7 +95,7 @@ for d in / /tmp /run /dev /dev/shm /var/tmp .; do ! touch "$d/written" || exit 9
 				begin := time.Now()
 				r := startSpec(t, cageSpec{Mode: m, Args: privately(afterShell(tt.prepare, args...)...)}, nil).waitLong(hurried)
 				r.wantEnded(t)
-				if took := time.Since(begin); took < time.Second {
+				if took := time.Since(begin); took < 700*time.Millisecond {
 					t.Errorf("it was over after %v", took)
 				}
 			})
@@ -178,7 +180,7 @@ func TestDeadlineWithFewDescriptors(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					args := append([]string{finiteBin, "-t", "300ms", "-k", "100ms", "--give-up", "2s"}, options...)
+					args := append([]string{finiteBin, "-t", "300ms", "-k", "100ms", "--give-up", "20s"}, options...)
 					args = append(args, "--", "sh", "-c", deafEscapee)
 					c := startSpec(t, cageSpec{Mode: m, Args: afterShell(fmt.Sprintf("cd '%s'; ulimit -n %d", t.TempDir(), limit), args...)},
 						func(cmd *exec.Cmd) { cmd.Stdin = stdin })
@@ -213,7 +215,7 @@ func TestDeadlineInProcessLimit(t *testing.T) {
 	needCommand(t, "setpriv")
 	needCommand(t, "prlimit")
 	forModes(t, rootModes, func(t *testing.T, m mode) {
-		for limit := ownThreads; limit <= ownThreads+6; limit++ {
+		for limit := ownThreads; limit <= ownThreads+4; limit++ {
 			args := append(append([]string{finiteBin}, shortEnding...), "--", "perl", "-e", bomb)
 			args = unprivileged(append([]string{"/usr/bin/prlimit", fmt.Sprintf("--nproc=%d:%[1]d", limit)}, args...)...)
 			r := startSpec(t, cageSpec{Mode: m, Args: args}, nil).waitLong(hurried)
@@ -261,7 +263,7 @@ func TestDeadlineInFullCgroup(t *testing.T) {
 			t.Parallel()
 			for _, options := range [][]string{{"-vv"}, {"--cgroup", "off", "--forward", "all"}} {
 				dir := limited(t, "pids", "pids.max", "pids.max", "100")
-				args := joins(dir, append([]string{finiteBin, "--stop-grace", "300ms", "--give-up", "2s"}, append(options, "--", "perl", tree, "MARK", "20")...)...)
+				args := joins(dir, append([]string{finiteBin, "--stop-grace", "300ms", "--give-up", "20s"}, append(options, "--", "perl", tree, "MARK", "20")...)...)
 				c := startSpec(t, cageSpec{Mode: m, Args: args}, nil)
 				c.stdout.await(t, "ready")
 				setLimit(t, dir, 0)
@@ -287,7 +289,8 @@ func setLimit(t *testing.T, dir string, limit int) {
 // fillWith puts so many processes and their parent into a cgroup, and returns how many are there. They end with the test.
 func fillWith(t *testing.T, dir string, processes int) int {
 	t.Helper()
-	cmd := exec.Command("/bin/sh", "-c", `echo 0 >"$0/cgroup.procs" || exit 97; for i in $(seq "$1"); do sleep 1000 & done; echo full; wait`, dir, strconv.Itoa(processes))
+	const filler = `echo 0 >"$0/cgroup.procs" || exit 97; for i in $(seq "$1"); do sleep 1000 & done; echo full; wait`
+	cmd := exec.Command("/bin/sh", "-c", filler, dir, strconv.Itoa(processes))
 	out := newLines()
 	cmd.Stdout = out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
