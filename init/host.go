@@ -212,11 +212,21 @@ func (h *host) look()                     { h.reaper.Again() }
 // watchStops passes on what the inner one says.
 func (h *host) watchStops() {
 	var b [16]byte
-	for {
-		if n, err := h.stops.Read(b[:]); err != nil || n == 0 {
+	for last := innerStopped; ; {
+		n, err := h.stops.Read(b[:])
+		if err != nil || n == 0 {
 			return
 		}
-		h.post(event{kind: evStopped, change: reap.Change{PID: h.pid, Code: reap.CodeStopped, Status: int(unix.SIGTSTP)}})
+		for _, said := range b[:n] {
+			if last == innerGaveUp {
+				time.AfterFunc(backstopMargin, func() { h.post(event{kind: evInnerGaveUp, count: int(said)}) })
+				return
+			}
+			last = said
+		}
+		if last == innerStopped {
+			h.post(event{kind: evStopped, change: reap.Change{PID: h.pid, Code: reap.CodeStopped, Status: int(unix.SIGTSTP)}})
+		}
 	}
 }
 
@@ -246,7 +256,7 @@ func (h *host) oomKills() int { return h.oom.more() }
 
 func (h *host) suspend() {
 	if h.cfg.stops > 0 { // the outer one stops, and sends SIGCONT when it goes on
-		_, _ = unix.Write(h.cfg.stops, []byte{0}) // which takes it, or has enough of them
+		_, _ = unix.Write(h.cfg.stops, []byte{innerStopped}) // which takes it, or has enough of them
 		return
 	}
 	if h.role == nsutil.RoleInit || h.terminal == nil {

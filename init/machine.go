@@ -88,6 +88,8 @@ func (m *machine) handle(ev event) []action {
 		m.timer(ev.timer)
 	case evSurvivors:
 		m.surveyed(ev)
+	case evInnerGaveUp:
+		m.innerGaveUp(ev)
 	case evOOM:
 		m.counts.OOMKills += ev.count
 		m.outOfMemory(ev.gone)

@@ -226,3 +226,17 @@ func (m *machine) surveyed(ev event) {
 	}
 	m.end("gave up")
 }
+
+// innerGaveUp ends the run as the inner one has ended its own. The kernel holds it, as it does every PID 1, until nobody is left in its namespace; it has
+// said who that is.
+func (m *machine) innerGaveUp(ev event) {
+	if !m.alive || m.state >= stateKilling { // the end is near by itself
+		return
+	}
+	m.cause.Known, m.cause.ExitCode = true, ev.count
+	if m.cause.Kind == "" {
+		m.cause.Kind = KindExited
+	}
+	m.gaveUp = true
+	m.end("the inner one has given up")
+}

@@ -101,7 +101,7 @@ func drawConfig(t *rapid.T) (*Config, nsutil.Role) {
 func drawEvent(t *rapid.T) event {
 	ev := event{kind: rapid.SampledFrom([]eventKind{
 		evNone, evCloning, evStarted, evStartFailed, evSignal, evSignal, evExited, evStopped, evStopped, evReaped, evRemaining, evEmpty,
-		evNamespace, evDeadline, evCancel, evTimer, evTimer, evSurvivors, evTrouble,
+		evNamespace, evDeadline, evCancel, evTimer, evTimer, evSurvivors, evInnerGaveUp, evTrouble,
 	}).Draw(t, "kind")}
 	switch ev.kind {
 	case evStarted:
