@@ -195,6 +195,7 @@ func play(t *testing.T, r *round, sum *summary) {
 	}
 	sum.add(e)
 	if err != nil {
+		fmt.Printf("chaos: seed %d failed: %.300s\n", r.Seed, err) // at once: the test may be stopped before its end
 		t.Errorf("%v\nround: %v\nseen: %+v\nreport: %s\nstdout: %.2000s\nstderr: %.4000s\nagain: go test ./tests/chaos -chaos.seed %d -chaos.rounds 1",
 			err, r, e.seen, e.reportText, e.stdout, e.stderr, r.Seed)
 	}
