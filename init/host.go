@@ -219,7 +219,7 @@ func (h *host) watchStops() {
 		}
 		for _, said := range b[:n] {
 			if last == innerGaveUp {
-				time.AfterFunc(backstopMargin, func() { h.post(event{kind: evInnerGaveUp, count: int(said)}) })
+				time.AfterFunc(exitMargin, func() { h.post(event{kind: evInnerGaveUp, count: int(said)}) })
 				return
 			}
 			last = said

@@ -230,13 +230,11 @@ func (m *machine) surveyed(ev event) {
 // innerGaveUp ends the run as the inner one has ended its own. The kernel holds it, as it does every PID 1, until nobody is left in its namespace; it has
 // said who that is.
 func (m *machine) innerGaveUp(ev event) {
-	if !m.alive || m.state >= stateKilling { // the end is near by itself
+	if !m.alive {
+		m.unexpected(ev.kind)
 		return
 	}
-	m.cause.Known, m.cause.ExitCode = true, ev.count
-	if m.cause.Kind == "" {
-		m.cause.Kind = KindExited
-	}
+	m.cause = Cause{Kind: KindExited, Known: true, ExitCode: ev.count} // whatever it was, the inner one has told of it
 	m.gaveUp = true
 	m.end("the inner one has given up")
 }

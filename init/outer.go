@@ -35,6 +35,9 @@ const (
 // backstopMargin is how long after the inner one should have ended by itself the outer one ends it.
 const backstopMargin = time.Second
 
+// exitMargin is how long the inner one has to come to its end after it has said that it has given up.
+const exitMargin = 500 * time.Millisecond
+
 // NeedsInner reports whether the command needs an inner one.
 func (c *Config) NeedsInner() bool {
 	return len(c.Join) > 0 || c.Unshare.Has(nsutil.PIDNamespace)
