@@ -31,7 +31,6 @@ type seen struct {
 	Status int // negative: the signal that killed it
 	Ready  int // when the tree was ready; 0: never
 	Ended  int // when finite had ended
-	Stalls int // how long the observer itself had no processor, though it wanted one: the machine was busy with others
 	Stuck  int // when who is stuck was let go, where that was before finite could end
 	Sent   int // signals
 	RTSent int
@@ -116,7 +115,7 @@ func (b *observer) watch() {
 	if b.Round.Kind == "early" {
 		b.sendEarly()
 	}
-	for last := time.Now(); ; last = b.stalled(last) {
+	for {
 		if b.Ready == 0 && b.counts.ready() {
 			b.Ready = b.now()
 		}
@@ -153,16 +152,6 @@ func (b *observer) watch() {
 		time.Sleep(time.Millisecond)
 	}
 	b.Ghosts = b.ghosts()
-}
-
-// stalled counts what a turn of the observer took beyond what it may take.
-func (b *observer) stalled(last time.Time) time.Time {
-	const turn = 20 * time.Millisecond
-	now := time.Now()
-	if over := now.Sub(last) - turn; over > 0 {
-		b.Stalls += int(over.Milliseconds())
-	}
-	return now
 }
 
 // ghosts are those who are there besides the observer, and are not zombies that are the observer's to reap: in a round in which somebody was stuck, or finite
