@@ -193,7 +193,7 @@ func play(t *testing.T, r *round, sum *summary, c *canaries) {
 		}
 		sum.add(e)
 		if e.violation != nil {
-			fmt.Printf("chaos: seed %d failed: %.300s\n", r.Seed, e.violation) // at once: the test may be stopped before its end
+			fmt.Printf("chaos: seed %d failed: %.4000s\n", r.Seed, e.violation) // at once: the test may be stopped before its end
 			t.Errorf("%v\nround: %v\nseen: %+v\nreport: %s\nstdout: %.2000s\nstderr: %.4000s\nagain: go test ./tests/chaos -chaos.seed %d -chaos.rounds 1",
 				e.violation, r, e.seen, e.reportText, e.stdout, e.stderr, r.Seed)
 		}
