@@ -286,6 +286,11 @@ func (e *evidence) run(t *testing.T, o order, place string) error {
 		testkit.Missing(t, "cannot make a PID namespace: %v", err)
 	}
 	down.Close()
+	told := make(chan []byte, 1) // read while it runs: there may be more than a pipe holds
+	go func() {
+		text, _ := io.ReadAll(up)
+		told <- text
+	}()
 	var hung string
 	hang := time.AfterFunc(time.Duration(long+e.Grace+e.GiveUp+margin+slack+20000)*time.Millisecond, func() {
 		hung = describeTree(cmd.Process.Pid)
@@ -296,8 +301,7 @@ func (e *evidence) run(t *testing.T, o order, place string) error {
 	if !hang.Stop() {
 		return fmt.Errorf("it never ended:\n%s", hung)
 	}
-	told, _ := io.ReadAll(up)
-	if err2 := json.Unmarshal(told, &e.seen); err2 != nil {
+	if err2 := json.Unmarshal(<-told, &e.seen); err2 != nil {
 		return fmt.Errorf("the observer told nothing (it ended with %v): %w", cmd.ProcessState, err2)
 	}
 	return nil
