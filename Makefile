@@ -51,7 +51,7 @@ SEED   ?= 0
 
 chaos: build ## random trees, faults and signals, 2000 rounds of them (10 minutes)
 	@scripts/test.sh setup
-	cd tests/chaos && CGO_ENABLED=0 FINITE_BIN=$(CURDIR)/bin/finite $(GO) test -count=1 -timeout 1h . -chaos.rounds $(ROUNDS) -chaos.seed $(SEED)
+	cd tests/chaos && CGO_ENABLED=0 FINITE_BIN=$(CURDIR)/bin/finite $(GO) test -count=1 -timeout 1h -args -chaos.rounds $(ROUNDS) -chaos.seed $(SEED)
 
 bench: build ## measure beside tini, dumb-init, catatonit and timeout (10 minutes), and write docs/benchmarks
 	@scripts/test.sh setup

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,8 +32,10 @@ const (
 
 	mostPids = 2000 // processes and threads of a round that is to have enough of them: whatever goes wrong, the machine is not filled
 
-	margin = 2000  // milliseconds that finite may take over what is due
-	slack  = 10000 // and as many more on a machine that is busy with other things; how many of them were needed is said at the end
+	margin = 2000                   // milliseconds that finite may take over what is due
+	slack  = 10000                  // and as many more on a machine that is busy with other things; how many of them were needed is said at the end
+	stall  = 500 * time.Millisecond // without a processor, from which on a round that fails is played again
+	plays  = 4                      // times, at most
 )
 
 var (
@@ -109,13 +112,39 @@ type report struct {
 	Without  []string `json:"without"`
 }
 
-func TestChaos(t *testing.T) {
+// needAll sees to what every round needs.
+func needAll(t *testing.T) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		testkit.Missing(t, "needs root to make namespaces, limits and file systems")
 	}
 	if out, err := exec.Command("gcc", "-O2", "-static", "-pthread", "-o", playerBin, "testdata/player.c").CombinedOutput(); err != nil {
 		testkit.Missing(t, "gcc: %v\n%s", err, out)
 	}
+}
+
+// Rounds that showed a mistake once, which has been corrected, are played as they were, whatever their seeds stand for by now.
+func TestRoundsThatFailedOnce(t *testing.T) {
+	needAll(t)
+	text, err := os.ReadFile("testdata/failed.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := keepCanaries(t)
+	for line := range strings.Lines(string(text)) {
+		var r round
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		t.Run(fmt.Sprintf("%s/%d", r.Kind, r.Seed), func(t *testing.T) {
+			t.Parallel()
+			play(t, &r, &summary{}, c)
+		})
+	}
+}
+
+func TestChaos(t *testing.T) {
+	needAll(t)
 	first := *seedFlag
 	for first == 0 {
 		first = rand.Uint64() >> 16 // short enough to be typed
@@ -123,12 +152,13 @@ func TestChaos(t *testing.T) {
 	fmt.Printf("chaos: %d rounds, seeds %d to %d\n", *roundsFlag, first, first+uint64(*roundsFlag)-1)
 	begin := time.Now()
 	seeds := make(chan uint64)
+	c := keepCanaries(t)
 	var sum summary
 	var wg sync.WaitGroup
 	for range *atOnceFlag {
 		wg.Go(func() {
 			for seed := range seeds {
-				t.Run(fmt.Sprint(seed), func(t *testing.T) { play(t, newRound(seed), &sum) })
+				t.Run(fmt.Sprint(seed), func(t *testing.T) { play(t, newRound(seed), &sum, c) })
 			}
 		})
 	}
@@ -148,10 +178,30 @@ type evidence struct {
 	report         *report // nil: there is none
 	reportText     []byte
 	oomKills       int // the kernel's count
+	violation      error
 }
 
-// play plays one round and checks it.
-func play(t *testing.T, r *round, sum *summary) {
+// play plays a round and checks it. One in which the machine stood still proves nothing, if it fails: it is played again.
+func play(t *testing.T, r *round, sum *summary, c *canaries) {
+	for again := range plays {
+		begin := time.Now()
+		e := playOnce(t, r)
+		if missed := c.missed(begin); e.violation != nil && missed > stall && again < plays-1 {
+			fmt.Printf("chaos: seed %d is played again, the machine stood still for %v: %.300s\n", r.Seed, missed.Round(time.Millisecond), e.violation)
+			sum.repeat()
+			continue
+		}
+		sum.add(e)
+		if e.violation != nil {
+			fmt.Printf("chaos: seed %d failed: %.4000s\n", r.Seed, e.violation) // at once: the test may be stopped before its end
+			t.Errorf("%v\nround: %v\nseen: %+v\nreport: %s\nstdout: %.2000s\nstderr: %.4000s\nagain: go test ./tests/chaos -chaos.seed %d -chaos.rounds 1",
+				e.violation, r, e.seen, e.reportText, e.stdout, e.stderr, r.Seed)
+		}
+		return
+	}
+}
+
+func playOnce(t *testing.T, r *round) *evidence {
 	o := order{Round: r, Finite: finiteBin, Player: playerBin, Dir: t.TempDir()}
 	if err := makeCounters(o.file("counters")); err != nil {
 		t.Fatal(err)
@@ -159,20 +209,15 @@ func play(t *testing.T, r *round, sum *summary) {
 	place := testkit.Room(t)
 	o.Cgroups = limits(t, r)
 	e := &evidence{round: r}
-	err := e.run(t, o, place)
-	if err == nil {
+	if e.violation = e.run(t, o, place); e.violation == nil {
 		e.readReport(o)
 		e.oomKills = oomKills(o.Cgroups)
-		err = e.check(append(o.Cgroups, place))
+		e.violation = e.check(append(o.Cgroups, place))
 	}
 	if *showFlag {
 		fmt.Printf("%v\n%+v\n%s%s\n", r, e.seen, e.reportText, e.stderr)
 	}
-	sum.add(e)
-	if err != nil {
-		t.Errorf("%v\nround: %v\nseen: %+v\nreport: %s\nstdout: %.2000s\nstderr: %.4000s\nagain: go test ./tests/chaos -chaos.seed %d -chaos.rounds 1",
-			err, r, e.seen, e.reportText, e.stdout, e.stderr, r.Seed)
-	}
+	return e
 }
 
 // limits makes the cgroups that finite is moved into.
@@ -241,17 +286,43 @@ func (e *evidence) run(t *testing.T, o order, place string) error {
 		testkit.Missing(t, "cannot make a PID namespace: %v", err)
 	}
 	down.Close()
-	hang := time.AfterFunc(time.Duration(long+e.Grace+e.GiveUp+margin+slack+20000)*time.Millisecond, func() { _ = cmd.Process.Kill() })
+	told := make(chan []byte, 1) // read while it runs: there may be more than a pipe holds
+	go func() {
+		text, _ := io.ReadAll(up)
+		told <- text
+	}()
+	var hung string
+	hang := time.AfterFunc(time.Duration(long+e.Grace+e.GiveUp+margin+slack+20000)*time.Millisecond, func() {
+		hung = describeTree(cmd.Process.Pid)
+		_ = cmd.Process.Kill()
+	})
 	_ = cmd.Wait()
 	e.stdout, e.stderr = stdout.String(), stderr.String()
 	if !hang.Stop() {
-		return fmt.Errorf("it never ended")
+		return fmt.Errorf("it never ended:\n%s", hung)
 	}
-	told, _ := io.ReadAll(up)
-	if err2 := json.Unmarshal(told, &e.seen); err2 != nil {
+	if err2 := json.Unmarshal(<-told, &e.seen); err2 != nil {
 		return fmt.Errorf("the observer told nothing (it ended with %v): %w", cmd.ProcessState, err2)
 	}
 	return nil
+}
+
+// describeTree says of every thread below a process what it is doing: a line with the beginning of its stat, and its kernel stack.
+func describeTree(top int) string {
+	var b strings.Builder
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", top))
+	for _, task := range tasks {
+		stat, _ := os.ReadFile(filepath.Join(task, "stat"))
+		stack, _ := os.ReadFile(filepath.Join(task, "stack"))
+		fmt.Fprintf(&b, "%.60s %s\n", stat, strings.Join(strings.Fields(string(stack)), " "))
+		children, _ := os.ReadFile(filepath.Join(task, "children"))
+		for _, word := range strings.Fields(string(children)) {
+			if pid, err := strconv.Atoi(word); err == nil {
+				b.WriteString(describeTree(pid))
+			}
+		}
+	}
+	return b.String()
 }
 
 func (e *evidence) readReport(o order) {
@@ -273,6 +344,9 @@ func (v *violations) add(format string, args ...any) { *v = append(*v, fmt.Sprin
 // check holds what was seen against the contract.
 func (e *evidence) check(cgroups []string) error {
 	var v violations
+	if e.Status == -9 && e.Memory > 0 && e.oomKills > strings.Count(e.Tree, "m0(") {
+		return nil // the kernel, in want of memory, took finite itself
+	}
 	if late := e.late(); late > margin+slack {
 		v.add("ended %d ms after it was due", late)
 	}
@@ -318,7 +392,7 @@ func (e *evidence) checkLeft(v *violations, cgroups []string) {
 		case !stuck:
 			v.add("left: %+v", p)
 		case p.State == "D" && e.isStuck(p):
-			if !e.NoProc && e.report != nil && !e.names(p) {
+			if e.report != nil && !e.names(p) && !slices.Contains(e.report.Without, "proc") {
 				v.add("a survivor is not named: %+v", p)
 			}
 		case e.Gone == -1:
@@ -372,8 +446,11 @@ func (e *evidence) checkReport(v *violations) {
 	if r.GaveUp && !stuck && !e.blind() {
 		v.add("gave up, and nobody was stuck")
 	}
-	if len(e.Left) > 0 && e.NoProc && !slices.Contains(r.Without, "proc") {
+	if len(e.Left) > 0 && e.blind() && !slices.Contains(r.Without, "proc") {
 		v.add("it does not say that it could not see %+v", e.Left)
+	}
+	if !e.NoProc && slices.Contains(r.Without, "proc") {
+		v.add("it did without a /proc that is there")
 	}
 	if !r.GaveUp && slices.ContainsFunc(e.Left, func(p process) bool { return p.State == "D" }) {
 		v.add("it does not say that it gave up")
@@ -416,8 +493,15 @@ type summary struct {
 	mu                       sync.Mutex
 	rounds, exact, counted   int
 	over, worst              int
+	repeated                 int
 	kinds, roles             map[string]int
 	survivors, oom, orphaned int
+}
+
+func (s *summary) repeat() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.repeated++
 }
 
 func (s *summary) add(e *evidence) {
@@ -452,6 +536,6 @@ func (s *summary) add(e *evidence) {
 
 func (s *summary) String() string {
 	return fmt.Sprintf("%d rounds by kind %v, by role %v; orphans were counted in %d (%d of them exactly, %d orphans), survivors named in %d, OOM kills seen in %d; "+
-		"%d ended more than %d ms after they were due, by %d ms more at most",
-		s.rounds, s.kinds, s.roles, s.counted, s.exact, s.orphaned, s.survivors, s.oom, s.over, margin, s.worst)
+		"%d ended more than %d ms after they were due, by %d ms more at most; %d were repeated because the machine stood still",
+		s.rounds, s.kinds, s.roles, s.counted, s.exact, s.orphaned, s.survivors, s.oom, s.over, margin, s.worst, s.repeated)
 }

@@ -323,13 +323,9 @@ func (r *round) allowFiles() {
 	}
 }
 
-// stuckInNamespace has rounds with --unshare pid in which somebody is stuck and no deadline comes. The inner one gives up and exits, the kernel holds it until
-// the stuck one is gone, and the outer one waits for it without a limit of its own, which is against the contract.
-const stuckInNamespace = false
-
 // stick has somebody in the tree who cannot be killed.
 func (r *round) stick(d dice) {
-	if r.blind() || r.Kind == "finite is killed" || r.Kind == "early" || r.Role == asNamespace && r.Kind != "deadline" && !stuckInNamespace {
+	if r.blind() || r.Kind == "finite is killed" || r.Kind == "early" {
 		return
 	}
 	for range d.between(1, 2) {
