@@ -36,7 +36,6 @@ const (
 	evTimer                 // a timer that actArm started is over; timer
 	evSurvivors             // the answer to actSurvey; survivors, err
 	evListening             // all signals are caught now, not only those that ask for an end
-	evInnerGaveUp           // the inner one has given up, and has not come to its end; count: its exit status
 	evTrouble               // something that the run can do without did not go well; err
 )
 

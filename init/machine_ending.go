@@ -212,15 +212,3 @@ func (m *machine) surveyed(ev event) {
 	}
 	m.end("gave up")
 }
-
-// innerGaveUp ends the run as the inner one has ended its own. The kernel holds it, as it does every PID 1, until nobody is left in its namespace; it has
-// said who that is.
-func (m *machine) innerGaveUp(ev event) {
-	if !m.alive {
-		m.unexpected(ev.kind)
-		return
-	}
-	m.cause = Cause{Kind: KindExited, Known: true, ExitCode: ev.count} // whatever it was, the inner one has told of it
-	m.gaveUp = true
-	m.end("the inner one has given up")
-}

@@ -613,31 +613,6 @@ func TestMachine(t *testing.T) {
 			},
 		},
 		{
-			name: "the inner one has given up, and the kernel holds it",
-			steps: []step{
-				{cloning, "", stateStarting},
-				{started, "", stateRunning},
-				{event{kind: evInnerGaveUp, count: 7}, "end", stateEnded},
-			},
-			kind: KindExited, status: 7,
-			check: func(t *testing.T, m *machine) {
-				if !m.gaveUp {
-					t.Error("it is not known that somebody is left")
-				}
-			},
-		},
-		{
-			name: "the inner one has given up while it was being killed",
-			steps: []step{
-				{cloning, "", stateStarting},
-				{started, "", stateRunning},
-				{deadline, "send SIGTERM child; arm grace 5s", stateStopping},
-				{timer(timerGrace), "send SIGKILL child; kill-tree; arm give-up 5s", stateKilling},
-				{event{kind: evInnerGaveUp, count: 7}, "end", stateEnded},
-			},
-			kind: KindExited, status: 7,
-		},
-		{
 			name: "a survey that does not come does not hold up the end",
 			cfg:  func(c *Config) { c.PreserveStatus = true },
 			steps: []step{

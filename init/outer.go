@@ -25,18 +25,8 @@ import (
 // one.
 const InnerVariable = "FINITE_INNER"
 
-// What the inner one says through that pipe. Its exit status follows innerGaveUp, when it has given up: where the kernel does not let it end, the outer one
-// has nothing else to know it from.
-const (
-	innerStopped byte = iota
-	innerGaveUp
-)
-
 // backstopMargin is how long after the inner one should have ended by itself the outer one ends it.
 const backstopMargin = time.Second
-
-// exitMargin is how long the inner one has to come to its end after it has said that it has given up.
-const exitMargin = 500 * time.Millisecond
 
 // NeedsInner reports whether the command needs an inner one.
 func (c *Config) NeedsInner() bool {

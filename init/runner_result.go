@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"runtime"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // finish drains what is still queued, gives everything back and makes the Result.
@@ -45,9 +43,6 @@ func (r *runner) finish() Result {
 	r.eventLog.close()
 	r.complain()
 	res.Counts.LogDropped = r.log.close()
-	if res.GaveUp && r.cfg.stops > 0 {
-		_, _ = unix.Write(r.cfg.stops, []byte{innerGaveUp, byte(res.ExitStatus)})
-	}
 	return res
 }
 
