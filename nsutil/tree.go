@@ -72,7 +72,7 @@ func (t *Tree) Signal(sigs ...unix.Signal) error {
 		}
 	}, nil)
 	if errors.Is(err, ErrNoProc) {
-		t.signalChildren(nil, 1, allNumbers, sigs...)
+		t.signalChildren(nil, 1, nearNumbers, sigs...) // all of them would keep the kill waiting
 	}
 	for _, fd := range t.strangers() {
 		for _, sig := range sigs {
