@@ -10,8 +10,20 @@ import (
 // laterDescriptors is how many are needed after the start: the command's pidfd, and one for the sweeps over the tree.
 const laterDescriptors = 2
 
-// mostDescriptors are needed where there is a terminal and a timer besides.
-const mostDescriptors = laterDescriptors + 2
+// descriptors is that, with what this run needs besides: one for the file that takes a record's place, and one for a snapshot.
+func (c *Config) descriptors() int {
+	n := laterDescriptors
+	if c.Report != "" || c.StateFile != "" {
+		n++
+	}
+	if c.dumps() {
+		n++
+	}
+	return n
+}
+
+// mostDescriptors are needed where there are a terminal and a timer, records and snapshots besides.
+const mostDescriptors = laterDescriptors + 4
 
 // reserveDescriptors makes sure that there is room for laterDescriptors, and before that for the two that the runtime opens for its timers (epoll and
 // eventfd), unless it has them: without, it aborts, and no recover helps.

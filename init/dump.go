@@ -29,11 +29,26 @@ func (r *runner) awaitEarly() {
 		if !r.cfg.until.IsZero() {
 			after(time.Until(r.cfg.until) + early[i].After)
 		}
-		if !r.cfg.Deadline.IsZero() {
-			a := newAlarm(r.cfg.Deadline.Add(early[i].After), notice)
-			r.notices = append(r.notices, func() { a.close() })
-		}
 	}
+	r.awaitEarlyByWall()
+}
+
+// awaitEarlyByWall has the next rung before Config.Deadline announced: one at a time, for each takes a descriptor.
+func (r *runner) awaitEarlyByWall() {
+	if r.earlyWall != nil {
+		r.earlyWall.close()
+		r.earlyWall = nil
+	}
+	early := r.cfg.ladders.early
+	next := r.m.noticed
+	if r.cfg.Deadline.IsZero() || next >= len(early) {
+		return
+	}
+	count := next + 1
+	for count < len(early) && early[count].After == early[next].After {
+		count++
+	}
+	r.earlyWall = newAlarm(r.cfg.Deadline.Add(early[next].After), func() { r.post(event{kind: evNotice, count: count}) })
 }
 
 // dumped says and keeps the snapshot that was taken.
@@ -52,7 +67,7 @@ func (r *runner) dumped(ev *event) {
 	}
 	trees := r.trees
 	if len(trees) > maxTrees {
-		trees = trees[len(trees)-maxTrees/2:]
+		trees = lastLines(trees, maxTrees/2)
 	}
 	r.trees = append(trees[:len(trees):len(trees)], text+"\n"+s.Table()+"\n"...) // the recorder may be reading the old one
 	r.recorded = ""                                                              // have it written

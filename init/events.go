@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -67,8 +68,8 @@ type runEvent struct {
 // eventLog writes events, in a goroutine of its own: whoever has one to tell never waits. add may be called by any goroutine; a nil eventLog does nothing.
 type eventLog struct {
 	file   *recordFile
-	tracer *tracer // nil: the form is EventsJSON
-	proc   *nsutil.Proc
+	tracer *tracer      // nil: the form is EventsJSON
+	proc   *nsutil.Proc // nil: there is none that can be believed
 
 	wake chan struct{}
 	idle chan struct{} // closed when the goroutine has ended
@@ -79,6 +80,8 @@ type eventLog struct {
 	dropped int       // events for which there was no room
 	failed  error
 	over    bool
+
+	late atomic.Bool // it was not waited for, and is to write no more
 }
 
 // maxEvents bounds the text that waits to be written, in bytes.
@@ -87,9 +90,6 @@ const maxEvents = 4 << 20
 // newEventLog opens the file of the events. It returns nil if none are wanted.
 func newEventLog(cfg *Config, reports *recorder) (*eventLog, error) {
 	if cfg.Events == "" {
-		if cfg.EventsFormat != EventsJSON {
-			return nil, &UsageError{"EventsFormat", cfg.EventsFormat, "there are no events (--events)"}
-		}
 		return nil, nil
 	}
 	f, err := openRecord(cfg.Events)
@@ -105,7 +105,10 @@ func newEventLog(cfg *Config, reports *recorder) (*eventLog, error) {
 	if err != nil {
 		return nil, &UsageError{"Events", cfg.Events, err.Error()}
 	}
-	l := &eventLog{file: f, proc: nsutil.NewProc(), wake: make(chan struct{}, 1), idle: make(chan struct{})}
+	l := &eventLog{file: f, wake: make(chan struct{}, 1), idle: make(chan struct{})}
+	if proc := nsutil.NewProc(); proc.Mounted() {
+		l.proc = proc // else its numbers are strangers'
+	}
 	if cfg.EventsFormat == EventsTrace {
 		l.tracer = newTracer()
 	}
@@ -119,15 +122,20 @@ func (l *eventLog) begin() {
 	}
 	go func() {
 		defer close(l.idle)
-		for range l.wake {
-			if err := l.flush(); err != nil {
-				l.mu.Lock()
-				l.failed, l.over = err, true
-				l.mu.Unlock()
-				return
+		defer l.file.close()
+		err := l.file.empty()
+		for err == nil {
+			if _, more := <-l.wake; !more {
+				err = l.flush()
+				break
 			}
+			err = l.flush()
 		}
-		_ = l.flush()
+		if err != nil {
+			l.mu.Lock()
+			l.failed, l.over = err, true
+			l.mu.Unlock()
+		}
 	}()
 }
 
@@ -137,7 +145,11 @@ func (l *eventLog) flush() error {
 	text := l.text
 	l.text = nil
 	l.mu.Unlock()
-	return WriteAll(l.file.fd, text, time.Time{})
+	err := writeAll(l.file.fd, text, time.Time{}, l.late.Load)
+	if err == unix.ETIMEDOUT {
+		err = errNobodyReads
+	}
+	return err
 }
 
 // startAt sets the time that the others are told from.
@@ -154,13 +166,13 @@ func (l *eventLog) add(e runEvent) {
 	if l == nil {
 		return
 	}
-	e.at = time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	e.at = time.Now()
 	switch {
 	case l.over:
 		return
-	case len(l.text) > maxEvents:
+	case len(l.text) > maxEvents && e.Event != "ended":
 		l.dropped++
 		return
 	case l.dropped > 0:
@@ -207,8 +219,8 @@ func (l *eventLog) failure() error {
 	return err
 }
 
-// close writes what is left, for recordLimit at most.
-func (l *eventLog) close() {
+// close writes what is left, until the given time at most.
+func (l *eventLog) close(until time.Time) {
 	if l == nil {
 		return
 	}
@@ -219,14 +231,14 @@ func (l *eventLog) close() {
 	l.over = true
 	l.mu.Unlock()
 	close(l.wake)
-	limit := time.NewTimer(recordLimit)
+	limit := time.NewTimer(time.Until(until))
 	defer limit.Stop()
 	select {
 	case <-l.idle:
-		l.file.close()
 	case <-limit.C:
+		l.late.Store(true)
 		l.mu.Lock()
-		l.failed = unix.ETIMEDOUT
+		l.failed = errNobodyReads
 		l.mu.Unlock()
 	}
 }
@@ -262,6 +274,10 @@ func (l *eventLog) reaped(event string, c *reap.Change) {
 		e.ExitCode = &code
 	} else {
 		e.Signal, e.CoreDumped = signals.Name(c.Signal()), c.Code == reap.CodeDumped
+	}
+	if l.proc == nil {
+		l.add(e)
+		return
 	}
 	if st, err := l.proc.Stat(c.PID); err == nil { // which does not hang for a zombie
 		lived, cpu := milliseconds(st.Age()), milliseconds(st.CPU())

@@ -21,7 +21,8 @@ const heldTime = time.Second
 
 // heldWatch watches for the end of the command beside the reaper.
 type heldWatch struct {
-	post func(event)
+	post  func(event)
+	spare int // descriptors that others need more
 
 	mu     sync.Mutex
 	file   *sys.File
@@ -31,7 +32,7 @@ type heldWatch struct {
 
 // watch waits for a pidfd, of which it takes a copy, away from the owner. Without room for that, only a deadline sees such an end.
 func (w *heldWatch) watch(pid, pidfd int) {
-	if pidfd < 0 || haveDescriptors(mostDescriptors) != nil {
+	if pidfd < 0 || haveDescriptors(w.spare) != nil {
 		return
 	}
 	fd, err := unix.FcntlInt(uintptr(pidfd), unix.F_DUPFD_CLOEXEC, 0)

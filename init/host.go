@@ -44,7 +44,7 @@ type host struct {
 
 func newHost(cfg *Config, role nsutil.Role, post func(event), done <-chan struct{}, events *eventLog) *host {
 	h := &host{cfg: cfg, role: role, post: post, done: done, events: events, leaf: cfg.leaf, pidfd: -1}
-	h.held.post = post
+	h.held.post, h.held.spare, h.oom.spare = post, cfg.descriptors()+2, cfg.descriptors()+2
 	h.byNumber.Store(true) // until there is something better
 	if role != nsutil.RoleInit {
 		if err := nsutil.BecomeSubreaper(); err != nil {

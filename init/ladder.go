@@ -98,6 +98,8 @@ func (l Ladder) check() error {
 		switch {
 		case i > 0 && r.After < l[i-1].After:
 			return fmt.Errorf("%v must not be before the rung in front of it", r)
+		case i > 0 && r == l[i-1]:
+			return fmt.Errorf("%v is there twice", r)
 		case r.Signal == unix.SIGKILL && i < len(l)-1:
 			return errors.New("nothing can come after KILL")
 		case r.Signal == unix.SIGSTOP:
@@ -190,7 +192,9 @@ func (c *Config) setLadders() error {
 	if c.Snapshot && l.ending[0] != (LadderRung{}) {
 		l.ending = append(Ladder{{}}, l.ending...)
 	}
-	l.later = l.ending.from(1)
+	if l.later = l.ending.from(1); len(l.later) == 0 {
+		l.later = Ladder{{0, unix.SIGKILL}}
+	}
 	return nil
 }
 

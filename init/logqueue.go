@@ -76,13 +76,13 @@ func (q *logQueue) add(l level, text string, f fields) {
 	}
 }
 
-// close waits for what is queued, for logFlushLimit at most, and returns how many lines were not written.
-func (q *logQueue) close() int {
+// close waits for what is queued, until the given time at most, and returns how many lines were not written.
+func (q *logQueue) close(until time.Time) int {
 	if q.lines == nil {
 		return 0
 	}
 	close(q.lines)
-	timeout := time.NewTimer(logFlushLimit)
+	timeout := time.NewTimer(time.Until(until))
 	defer timeout.Stop()
 	select {
 	case <-q.idle:

@@ -41,10 +41,12 @@ type machine struct {
 	counts     Counts
 	pid        int // 0 until it runs
 
-	ladder  Ladder // that is climbed; nil: none
-	reached int    // the rungs of it that were done
-	due     int    // the rungs of it that are due: one waits for a snapshot before it
-	early   int    // the rungs before the deadline that are behind
+	ladder      Ladder // that is climbed; nil: none
+	reached     int    // the rungs of it that were done
+	due         int    // the rungs of it that are due: one waits for a snapshot before it
+	early       int    // the rungs before the deadline that are behind
+	noticed     int    // and those that are due
+	overdueKill bool   // the deadline's kill waits for a snapshot
 
 	cloning bool             // the command is being started: it cannot be taken back
 	held    []signals.Signal // what arrived meanwhile

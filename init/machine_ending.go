@@ -78,7 +78,7 @@ func (m *machine) beginEnding(gone bool, kind Kind, why string) {
 	m.dropDelayed()
 	ladder := m.cfg.ladders.ending
 	if gone && !ladder.immediate() {
-		ladder = m.cfg.ladders.later
+		ladder = m.cfg.ladders.later // never empty: see setLadders
 	}
 	if !ladder.immediate() || ladder.dumps() {
 		m.transition(stateStopping, why)
@@ -121,6 +121,7 @@ func (m *machine) kill(why string) {
 	m.disarm(timerGrace)
 	m.disarm(timerDeadline)
 	m.disarm(timerDump)
+	m.overdueKill = false
 	m.disarm(timerStart)
 	m.disarm(timerSettle)
 	m.dropDelayed()
@@ -159,10 +160,12 @@ func (m *machine) timer(id timerID) {
 	case timerGrace:
 		m.reach("the grace time is over")
 	case timerDeadline:
-		m.graceOver()
+		if m.overdueKill = m.armed[timerDump]; !m.overdueKill {
+			m.graceOver()
+		}
 	case timerDump:
 		m.note(levelWarn, "the snapshot takes too long")
-		m.ascend("the grace time is over")
+		m.dumped()
 	case timerGiveUp:
 		if m.state == stateKilling {
 			m.gaveUp = true

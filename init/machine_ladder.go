@@ -51,6 +51,8 @@ func (m *machine) ascend(why string) {
 		r := m.ladder[m.reached]
 		m.reached++
 		switch {
+		case r.Signal == 0 && r.After < m.ladder[m.due-1].After:
+			m.note(levelInfo, "left out: "+r.String()+", for what comes after it is due")
 		case r.Signal == 0:
 			m.dump()
 		case r.Signal != unix.SIGKILL:
@@ -66,7 +68,7 @@ func (m *machine) ascend(why string) {
 // send is a rung that is a signal: to the command or, when that is gone, to what it left.
 func (m *machine) send(sig unix.Signal) {
 	switch {
-	case m.state == stateRunning || m.state == stateStopping:
+	case m.state == stateStopping:
 		m.do(action{kind: actSend, sig: sig, target: m.cfg.Forward})
 		m.continued = false
 		if m.stopped {
@@ -87,25 +89,36 @@ func (m *machine) dump() {
 	m.arm(timerDump, 2*dumpLimit)
 }
 
-// dumped is the word that a snapshot was taken, or was not to be had.
+// dumped is the word that a snapshot was taken, or was not to be had: what waits for it goes on.
 func (m *machine) dumped() {
 	m.disarm(timerDump)
+	m.earlyRungs()
+	if m.overdueKill {
+		m.graceOver()
+		return
+	}
 	m.ascend("the snapshot is taken")
 }
 
-// notice is the moment at which so many rungs are due before the deadline. They are for a command that runs, and that nobody has asked to end.
+// notice is the moment at which so many rungs are due before the deadline.
 func (m *machine) notice(count int) {
-	for m.early < min(count, len(m.cfg.ladders.early)) {
+	m.noticed = max(m.noticed, min(count, len(m.cfg.ladders.early)))
+	m.earlyRungs()
+}
+
+// earlyRungs does what is due before the deadline, up to a snapshot, which it then waits for. It is for a command that runs, and that nobody has asked to end.
+func (m *machine) earlyRungs() {
+	for m.early < m.noticed && !m.armed[timerDump] {
 		r := m.cfg.ladders.early[m.early]
 		m.early++
 		switch {
 		case m.state != stateRunning:
-			m.note(levelInfo, "left out: "+r.String()+", while "+m.state.String())
+			m.note(levelWarn, "left out: "+r.String()+", while "+m.state.String())
 		case r.Signal == 0:
 			m.dump()
 		default:
 			m.note(levelWarn, signals.Name(r.Signal)+": it is "+(-r.After).String()+" before the deadline")
-			m.send(r.Signal)
+			m.do(action{kind: actSend, sig: r.Signal, target: m.cfg.Forward})
 		}
 	}
 }
@@ -114,11 +127,12 @@ func (m *machine) notice(count int) {
 func (m *machine) hurry(why string) {
 	l := m.cfg.ladders.ending
 	switch {
+	case l.immediate() && m.climbing() && m.due == len(m.ladder): // it waits for a snapshot alone
 	case l.immediate():
 		m.disarm(timerGrace)
 		m.climb(l, why)
 	default:
-		if l[0].Signal == 0 && !m.armed[timerDump] {
+		if l[0] == (LadderRung{}) && !m.armed[timerDump] {
 			m.dump()
 		}
 		m.arm(timerDeadline, l.killAfter())

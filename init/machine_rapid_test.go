@@ -93,7 +93,7 @@ func drawConfig(t *rapid.T) (*Config, nsutil.Role) {
 		c.Leftovers = rapid.SampledFrom([]Leftovers{LeftoversTerminate, LeftoversKill, LeftoversWait, LeftoversLeave}).Draw(t, "leftovers")
 		c.Forward = rapid.SampledFrom([]Forward{ForwardChild, ForwardGroup, ForwardAll}).Draw(t, "forward")
 		c.Snapshot = rapid.Bool().Draw(t, "snapshot")
-		if l := rapid.SampledFrom([]string{"", "", "KILL@0s", "USR1@-2s,DUMP@-1s,QUIT@0s,DUMP@0s,TERM@1s,DUMP@2s,KILL@2s"}).Draw(t, "ladder"); l != "" {
+		if l := rapid.SampledFrom([]string{"", "", "KILL@0s", "QUIT@0s,KILL@0s", "DUMP@0s,TERM@0s,KILL@0s", "USR1@-2s,DUMP@-1s,QUIT@0s,DUMP@0s,TERM@1s,DUMP@2s,KILL@2s"}).Draw(t, "ladder"); l != "" {
 			c.Escalate, c.Timeout, c.Grace, c.StopGrace = mustParseLadder(l), time.Hour, 0, 0
 			return
 		}
@@ -109,7 +109,7 @@ func drawConfig(t *rapid.T) (*Config, nsutil.Role) {
 func drawEvent(t *rapid.T) event {
 	ev := event{kind: rapid.SampledFrom([]eventKind{
 		evNone, evCloning, evStarted, evStartFailed, evSignal, evSignal, evExited, evStopped, evStopped, evReaped, evRemaining, evEmpty,
-		evNamespace, evDeadline, evCancel, evTimer, evTimer, evSurvivors, evTrouble, evNotice, evDumped,
+		evNamespace, evDeadline, evCancel, evTimer, evTimer, evSurvivors, evTrouble, evNotice, evDumped, evHeld,
 	}).Draw(t, "kind")}
 	switch ev.kind {
 	case evStarted:
@@ -130,6 +130,8 @@ func drawEvent(t *rapid.T) event {
 			Code:   rapid.SampledFrom([]reap.Code{reap.CodeExited, reap.CodeKilled, reap.CodeStopped, reap.CodeContinued}).Draw(t, "code"),
 			Status: rapid.SampledFrom([]int{0, 1, 9, 15, 19, 20}).Draw(t, "status"),
 		}
+	case evHeld:
+		ev.change = reap.Change{PID: testPID, Code: rapid.SampledFrom([]reap.Code{0, reap.CodeExited}).Draw(t, "code")}
 	case evNamespace:
 		ev.empty = rapid.Bool().Draw(t, "empty")
 	case evDeadline, evCancel:
@@ -165,7 +167,7 @@ func TestMachineAlwaysEnds(t *testing.T) {
 
 // letTimePass reaches the deadline and lets every timer run out. Nothing dies, nothing answers.
 func (w *world) letTimePass() {
-	w.tell(event{kind: evDeadline})
+	w.tell(event{kind: evDeadline, gone: rapid.Bool().Draw(w.t, "gone")})
 	for range 100 {
 		if w.m.state == stateEnded {
 			return

@@ -12,11 +12,12 @@ type oomWatch struct {
 	counter *nsutil.OOMCounter // nil: nothing counts, or not yet
 	seen    int
 	closed  bool
+	spare   int // descriptors that others need more
 }
 
 // begin reads the count that there is before.
 func (w *oomWatch) begin() {
-	if haveDescriptors(mostDescriptors) != nil {
+	if haveDescriptors(w.spare) != nil {
 		return // others need them more
 	}
 	own, err := nsutil.FindCgroups()

@@ -63,7 +63,7 @@ func (c *Config) Outer(args, env []string) Config {
 	if giveUp == Off {
 		return outer // it may wait for ever
 	}
-	if c.Snapshot || c.Escalate.dumps() {
+	if c.dumps() {
 		giveUp += 2 * dumpLimit
 	}
 	after := func(d time.Duration) time.Duration { return max(d, d+max(grace, 0)+giveUp+backstopMargin) } // d, if that overflows

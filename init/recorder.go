@@ -57,11 +57,15 @@ func newRecorder(cfg *Config) (*recorder, error) {
 		f.render = want.render
 		r.files = append(r.files, f)
 	}
-	if f := r.files[0]; cfg.Report != "" && f.dir >= 0 && (cfg.Snapshot || cfg.Escalate.dumps()) {
+	if f := r.files[0]; cfg.Report != "" && f.dir >= 0 && cfg.dumps() {
 		var err error
 		if r.tree, err = f.openBeside(treeSuffix); err != nil {
 			r.fail(fmt.Errorf("cannot write %s%s: %w", f.target, treeSuffix, err)) // there is the log
 		}
+	}
+	if slices.ContainsFunc(r.files, func(f *recordFile) bool { return r.tree != nil && r.tree.isNamedAs(f) }) {
+		r.discard()
+		return nil, &UsageError{"StateFile", cfg.StateFile, "is where the snapshots go"}
 	}
 	return r, nil
 }
@@ -168,13 +172,13 @@ func (r *recorder) failures() []error {
 
 // uses reports whether a file is one of those that it writes.
 func (r *recorder) uses(f *recordFile) bool {
-	return r != nil && slices.ContainsFunc(r.files, f.is)
+	return r != nil && (slices.ContainsFunc(r.files, f.is) || r.tree != nil && r.tree.isNamedAs(f))
 }
 
 var errRecordSlow = errors.New("cannot write a record: it takes too long")
 
-// close waits for what is queued, for recordLimit at most. The goroutine closes the files.
-func (r *recorder) close() {
+// close waits for what is queued, until the given time at most. The goroutine closes the files.
+func (r *recorder) close(until time.Time) {
 	switch {
 	case r == nil:
 		return
@@ -183,7 +187,7 @@ func (r *recorder) close() {
 		return
 	}
 	close(r.queue)
-	limit := time.NewTimer(recordLimit)
+	limit := time.NewTimer(time.Until(until))
 	defer limit.Stop()
 	select {
 	case <-r.idle:

@@ -24,6 +24,7 @@ type recordFile struct {
 	dir      int // of its directory; -1: there is none
 	name     string
 	made     bool // it was not there before
+	stale    bool // a stream that is to be emptied first
 	fd       int
 	mode     uint32
 	uid, gid int
@@ -71,20 +72,27 @@ func openRecord(target string) (*recordFile, error) {
 	return f, nil
 }
 
-// beStream has every write go behind the last one. What a file on disk holds from another run goes.
+// beStream has every write go behind the last one. A descriptor is written where it stands, as a shell's > and >> mean it.
 func (f *recordFile) beStream() error {
 	if f.kind == asStream {
 		return nil
 	}
 	f.kind = asStream
-	if f.dir < 0 { // a descriptor is written where it stands, as a shell's > and >> mean it
+	if f.dir < 0 {
 		return nil
 	}
-	if err := unix.Ftruncate(f.fd, 0); err != nil {
-		return err
-	}
+	f.stale = true
 	_, err := unix.FcntlInt(uintptr(f.fd), unix.F_SETFL, unix.O_APPEND)
 	return err
+}
+
+// empty has a stream hold nothing of another run.
+func (f *recordFile) empty() error {
+	if !f.stale {
+		return nil
+	}
+	f.stale = false
+	return unix.Ftruncate(f.fd, 0)
 }
 
 // classify finds out how the file that is open can be written.
@@ -104,6 +112,8 @@ func (f *recordFile) classify(stream bool) error {
 	f.mode, f.uid, f.gid, f.size = st.Mode&0o777, int(st.Uid), int(st.Gid), int(st.Size)
 	return nil
 }
+
+var errNobodyReads = errors.New("nobody reads it")
 
 var errSymlink = errors.New("a symbolic link, which is not followed")
 
@@ -178,7 +188,7 @@ func (f *recordFile) write(text []byte) error {
 	case asStream:
 		err := WriteAll(f.fd, text, time.Now().Add(recordLimit))
 		if err == unix.ETIMEDOUT {
-			return errors.New("nobody reads it")
+			return errNobodyReads
 		}
 		return err
 	case inPlace:
@@ -211,6 +221,12 @@ func (f *recordFile) is(other *recordFile) bool {
 	return unix.Fstat(f.fd, &a) == nil && unix.Fstat(other.fd, &b) == nil && sameFile(&a, &b) && a.Mode&unix.S_IFMT == unix.S_IFREG
 }
 
+// isNamedAs reports whether both have the same name in the same directory.
+func (f *recordFile) isNamedAs(other *recordFile) bool {
+	var a, b unix.Stat_t
+	return f.dir >= 0 && other.dir >= 0 && f.name == other.name && unix.Fstat(f.dir, &a) == nil && unix.Fstat(other.dir, &b) == nil && sameFile(&a, &b)
+}
+
 // isInPlace reports whether the file is still the one that its name is of.
 func (f *recordFile) isInPlace() bool {
 	var own, there unix.Stat_t
@@ -239,10 +255,13 @@ func (f *recordFile) replace(text []byte) error {
 		_ = unix.Unlinkat(f.dir, temporary, 0)
 		return err
 	}
-	if f.fd >= 0 {
-		_ = unix.Close(f.fd)
+	f.size = len(text)
+	if f.fd < 0 { // and it stays closed: nobody has counted on one more descriptor
+		_ = unix.Close(fd)
+		return nil
 	}
-	f.fd, f.size = fd, len(text)
+	_ = unix.Close(f.fd)
+	f.fd = fd
 	return nil
 }
 

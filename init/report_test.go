@@ -298,7 +298,7 @@ func TestRecorder(t *testing.T) {
 	for range 100 {
 		rec.add(*fullSnapshot())
 	}
-	rec.close()
+	rec.close(soon())
 	if errs := rec.failures(); len(errs) > 0 {
 		t.Error(errs)
 	}

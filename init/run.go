@@ -80,12 +80,12 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	}
 	opened := cfg.lifeline != nil || r.recorder != nil || r.eventLog != nil || cfg.box != nil // since it was looked whether there is room; a leaf looks for itself
 	if opened {
-		if err := haveDescriptors(laterDescriptors); err != nil {
+		if err := haveDescriptors(cfg.descriptors()); err != nil {
 			cfg.box.close()
 			if cfg.leaf != nil {
 				_ = cfg.leaf.Remove(0)
 			}
-			return Result{ExitStatus: StatusFailure}, fmt.Errorf("cannot reserve %d file descriptors: %w", laterDescriptors, err)
+			return Result{ExitStatus: StatusFailure}, fmt.Errorf("cannot reserve %d file descriptors: %w", cfg.descriptors(), err)
 		}
 	}
 	started = true
@@ -118,7 +118,7 @@ func makeLeaf(ctx context.Context, cfg *Config) error {
 		cfg.leaf, err = nsutil.NewCgroup(parent)
 	}
 	if err == nil {
-		if err = haveDescriptors(mostDescriptors); err != nil { // others need them more
+		if err = haveDescriptors(cfg.descriptors() + 2); err != nil { // others need them more
 			_ = cfg.leaf.Remove(0)
 			cfg.leaf = nil
 		}

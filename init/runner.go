@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -30,24 +29,25 @@ type runner struct {
 	done   chan struct{}
 	answer []event // what the owner itself has to tell the machine, after the event under way
 
-	ctx      context.Context // Run's
-	unwatch  func() bool
-	wall     *alarm   // Config.Deadline
-	clock    clock    // Config.Timeout; nil before it runs
-	notices  []func() // stop what awaits the rungs before the deadline
-	trees    []byte   // the snapshots that were taken, as text
-	timers   [timerCount]*time.Timer
-	begun    time.Time // when run was called
-	started  time.Time // when the command began to be
-	ladder   []Rung
-	recorder *recorder // nil: nothing is written
-	eventLog *eventLog // the same
-	states   []StateChange
-	recorded string // the last state
-	finished bool
-	panics   int
-	noProc   bool
-	quiet    int // the source's count before this run
+	ctx       context.Context // Run's
+	unwatch   func() bool
+	wall      *alarm // Config.Deadline
+	clock     clock  // Config.Timeout; nil before it runs
+	earlyWall *alarm
+	notices   []func() // stop what awaits the rungs before the deadline
+	trees     []byte   // the snapshots that were taken, as text
+	timers    [timerCount]*time.Timer
+	begun     time.Time // when run was called
+	started   time.Time // when the command began to be
+	ladder    []Rung
+	recorder  *recorder // nil: nothing is written
+	eventLog  *eventLog // the same
+	states    []StateChange
+	recorded  string // the last state
+	finished  bool
+	panics    int
+	noProc    bool
+	quiet     int // the source's count before this run
 }
 
 // marks tell what has arrived and is still on its way; they are the source's.
@@ -103,11 +103,14 @@ func (r *runner) settle() {
 		select {
 		case sig := <-r.source.C:
 			r.signal(sig)
-		default:
-			runtime.Gosched() // it is on its way
+		case <-time.After(onItsWay):
 		}
 	}
 }
+
+// onItsWay is how long to wait at a time for a signal that is on its way from the source. It is waited for, not spun for: who reads it waits for a poll of the
+// runtime's, which makes none while there is a goroutine that can run and its monitor sleeps, as it does when all were idle before.
+const onItsWay = 10 * time.Millisecond
 
 // signal tells the machine of one signal.
 func (r *runner) signal(sig signals.Signal) {
@@ -210,6 +213,8 @@ func (r *runner) step(ev event) {
 		r.eventLog.add(runEvent{Event: ev.kind.String()})
 	case evDumped:
 		r.dumped(&ev)
+	case evNotice:
+		defer r.awaitEarlyByWall()
 	case evExited:
 		r.source.Pass(-1, false, 0, 0)
 	}

@@ -2,7 +2,6 @@ package pid1
 
 import (
 	"fmt"
-	"runtime"
 	"time"
 )
 
@@ -15,6 +14,9 @@ func (r *runner) finish() Result {
 	}
 	if r.wall != nil {
 		r.wall.close()
+	}
+	if r.earlyWall != nil {
+		r.earlyWall.close()
 	}
 	for _, stop := range r.notices {
 		stop()
@@ -38,11 +40,12 @@ func (r *runner) finish() Result {
 	if !r.cfg.Self || res.Cause.Kind == KindStartFailed || res.Cause.Kind == KindDeadline {
 		r.record(reportEnded, &res) // of the outer one, if the inner one never was, or did not come to its end
 	}
-	r.recorder.close()
+	until := time.Now().Add(recordLimit) // for all that is written, together
+	r.recorder.close(until)
 	r.eventLog.add(runEvent{Event: "ended", PID: res.PID, Cause: newReportCause(&res.Cause), ExitStatus: &res.ExitStatus})
-	r.eventLog.close()
+	r.eventLog.close(until)
 	r.complain()
-	res.Counts.LogDropped = r.log.close()
+	res.Counts.LogDropped = r.log.close(until)
 	return res
 }
 
@@ -110,6 +113,9 @@ func (r *runner) missing() []string {
 	return missing
 }
 
+// drainPause is how long it is waited at a time for what is on its way (see onItsWay).
+const drainPause = 50 * time.Microsecond
+
 // drain counts what came and could not be acted on any more.
 func (r *runner) drain() {
 	mark := r.source.Mark()
@@ -129,7 +135,7 @@ func (r *runner) drain() {
 			if r.source.Reached(mark) {
 				return
 			}
-			runtime.Gosched()
+			time.Sleep(drainPause)
 		}
 	}
 }

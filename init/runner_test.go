@@ -2,12 +2,15 @@ package pid1
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/internal/sys"
 	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/reap"
 	"github.com/finite-init/finite/signals"
@@ -292,7 +295,45 @@ func (l *lateMarks) Reached(uint32) bool {
 	if l.asked++; l.asked == 1 {
 		l.incoming <- signals.Signal{Number: l.sig}
 	}
-	return l.asked > 2
+	return l.asked > 1
+}
+
+// pipedMarks are those of one signal that a goroutine reads from a pipe, as the source does.
+type pipedMarks struct{ r *runner }
+
+func (p *pipedMarks) Mark() uint32        { return 1 }
+func (p *pipedMarks) Reached(uint32) bool { return len(p.r.m.held) > 0 }
+
+// Whoever waits for a signal that is in the source's pipe gives the runtime a chance to read it. After a time in which everybody has slept, the runtime's
+// monitor sleeps as well, and nobody polls the pipe while a goroutine spins.
+func TestRunnerLetsTheSourceRead(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := sys.NewFile(p[0], "pipe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipe.Close()
+	incoming := make(chan signals.Signal)
+	go func() {
+		var b [1]byte
+		if n, _ := pipe.Read(b[:]); n == 1 {
+			incoming <- signals.Signal{Number: unix.SIGUSR1}
+		}
+	}()
+	r := newRunner(testConfig(nil), nsutil.RoleSubreaper, &signals.Source{C: incoming})
+	r.kernel = &fakeKernel{post: r.post}
+	r.marks = &pipedMarks{r}
+	rung := make(chan struct{})
+	alarm := newTimeout(300*time.Millisecond, func() { close(rung) }) // a poll is what wakes everybody
+	defer alarm.close()
+	<-rung
+	_, _, _ = unix.RawSyscall(unix.SYS_WRITE, uintptr(p[1]), uintptr(unsafe.Pointer(&[]byte{1}[0])), 1) // the runtime does not hear of it
+	r.settle()
+	_ = unix.Close(p[1])
 }
 
 // A stop signal that is still on its way when the start is about to begin starts nothing either.

@@ -83,7 +83,7 @@ func reserveThreads(more int) {
 // events.
 func (c *Config) moreThreads() int {
 	n := 0
-	for _, wanted := range []bool{c.Report != "" || c.StateFile != "", c.Events != "", c.Snapshot || c.Escalate.dumps()} {
+	for _, wanted := range []bool{c.Report != "" || c.StateFile != "", c.Events != "", c.dumps()} {
 		if wanted {
 			n++
 		}
@@ -99,3 +99,6 @@ func settleThreads() {
 		runtime.Gosched()
 	}
 }
+
+// dumps reports whether snapshots may be taken.
+func (c *Config) dumps() bool { return c.Snapshot || c.Escalate.dumps() }

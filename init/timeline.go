@@ -179,19 +179,18 @@ func (p *plot) paint(text, state string) string {
 // line writes a line of text, cut to the width.
 func (p *plot) line(text string) {
 	text = nsutil.Printable(text)
-	if runes := []rune(text); len(runes) > p.style.Width {
-		text = string(runes[:p.style.Width-3]) + "..."
+	if nsutil.TextWidth(text) > p.style.Width {
+		text = nsutil.CutText(text, p.style.Width-3) + "..."
 	}
 	p.text.WriteString(text + "\n")
 }
 
 // padTo makes text exactly so many columns.
 func padTo(text string, columns int) string {
-	runes := []rune(text)
-	if len(runes) > columns-1 {
-		runes = append(runes[:columns-2], '~')
+	if nsutil.TextWidth(text) > columns-1 {
+		text = nsutil.CutText(text, columns-2) + "~"
 	}
-	return string(runes) + strings.Repeat(" ", columns-len(runes))
+	return text + strings.Repeat(" ", columns-nsutil.TextWidth(text))
 }
 
 func plotTime(ms float64) string {

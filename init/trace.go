@@ -25,7 +25,7 @@ type traceEvent struct {
 	Name  string `json:"name"`
 	Phase string `json:"ph"`
 	At    int64  `json:"ts"`            // µs
-	Took  int64  `json:"dur,omitempty"` // µs, of a complete slice
+	Took  *int64 `json:"dur,omitempty"` // µs, of a complete slice
 	PID   int    `json:"pid"`
 	Track int    `json:"tid"`
 	Scope string `json:"s,omitempty"`
@@ -57,10 +57,11 @@ func (t *tracer) append(text []byte, e *runEvent) []byte {
 	case "exited", "reaped":
 		slice := instant
 		slice.Name, slice.Phase, slice.Track, slice.Scope = cmp.Or(e.Comm, "pid "+strconv.Itoa(e.PID)), "X", e.PID, ""
+		var took int64
 		if e.LivedMS != nil {
-			slice.Took = int64(*e.LivedMS * 1000)
-			slice.At -= slice.Took
+			took = int64(*e.LivedMS * 1000)
 		}
+		slice.At, slice.Took = slice.At-took, &took
 		text = t.about(text, "thread_name", e.PID, traceName{Name: slice.Name})
 		return t.add(text, &slice)
 	case "signal", "forwarded":

@@ -12,12 +12,17 @@ import (
 // keep a thread of the runtime, and there may be no other (see threads.go). O_NONBLOCK is no way to that, since it would be the command's
 // as well. What poll(2) says is ready takes a few lines (pipe(7), PIPE_BUF); only if another writer fills the pipe in between does a write block.
 func WriteAll(fd int, p []byte, deadline time.Time) error {
+	return writeAll(fd, p, deadline, func() bool { return false })
+}
+
+// writeAll is WriteAll, until stop says so.
+func writeAll(fd int, p []byte, deadline time.Time, stop func() bool) error {
 	const chunk, longest = 4096, 256 * time.Millisecond
 	wait := time.Millisecond
 	for len(p) > 0 {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 0)
 		if err == nil && n == 0 {
-			if !deadline.IsZero() && time.Now().After(deadline) {
+			if stop() || !deadline.IsZero() && time.Now().After(deadline) {
 				return unix.ETIMEDOUT
 			}
 			time.Sleep(wait)

@@ -257,6 +257,12 @@ func columns(r rune) int {
 	return 1
 }
 
+// TextWidth returns how many columns a terminal shows s in.
+func TextWidth(s string) int { return runes(s) }
+
+// CutText returns as much of s as fits into so many columns.
+func CutText(s string, columns int) string { return cut(s, columns) }
+
 // cut returns as much of s as fits into width columns.
 func cut(s string, width int) string {
 	for i, r := range s {

@@ -2,6 +2,7 @@ package nsutil
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strconv"
 	"unsafe"
@@ -17,6 +18,7 @@ type Proc struct {
 	buf  []byte
 	path []byte
 	dir  []byte
+	seen bool // it was mounted when it was asked last
 }
 
 // NewProc returns a reader of /proc. Nothing is opened before it is asked for.
@@ -34,7 +36,11 @@ func (p *Proc) Mounted() bool {
 		return false
 	}
 	status, err := p.Status(unix.Getpid())
-	return err == nil && len(status.NSpid) <= 1
+	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+		return p.seen // there is no descriptor to ask with
+	}
+	p.seen = err == nil && len(status.NSpid) <= 1
+	return p.seen
 }
 
 // read returns the content of root/PID/name. The bytes are valid until the next call.

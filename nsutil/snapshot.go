@@ -1,10 +1,12 @@
 package nsutil
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -48,13 +50,24 @@ const maxDescribed = 1024
 // namespace. It reads what takes no lock of the process that it is about, and then wchan and the times, which do; it returns after limit with what it has by
 // then, whatever hangs. Reading goes on in a goroutine of its own, which then ends as soon as it can.
 func TakeSnapshot(role Role, leaf *Cgroup, limit time.Duration) (Snapshot, error) {
-	return takeSnapshot(&collector{role: role, leaf: leaf, proc: NewProc(), self: os.Getpid()}, limit)
+	if !collecting.CompareAndSwap(false, true) {
+		return Snapshot{}, errCollecting
+	}
+	return takeSnapshot(&collector{role: role, leaf: leaf, proc: NewProc(), self: os.Getpid(), over: func() { collecting.Store(false) }}, limit)
 }
+
+// collecting bounds what a process that hangs can keep: one thread and one descriptor.
+var collecting atomic.Bool
+
+var errCollecting = errors.New("the snapshot before it still waits for a process that hangs")
 
 func takeSnapshot(c *collector, limit time.Duration) (Snapshot, error) {
 	c.snapshot.At = time.Now()
 	done := make(chan error, 1)
 	go func() {
+		if c.over != nil {
+			defer c.over()
+		}
 		defer func() {
 			if v := recover(); v != nil { // what is read was written by others
 				done <- fmt.Errorf("internal error: %v", v)
@@ -73,7 +86,7 @@ func takeSnapshot(c *collector, limit time.Duration) (Snapshot, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.over = true // the list is the caller's now
+	c.taken = true // the list is the caller's now
 	c.snapshot.Cut = cut
 	return c.snapshot, err
 }
@@ -84,9 +97,10 @@ type collector struct {
 	leaf *Cgroup
 	proc *Proc
 	self int
+	over func() // called at the end, if not nil
 
 	mu       sync.Mutex
-	over     bool // nobody waits any more
+	taken    bool // nobody waits any more
 	snapshot Snapshot
 }
 
@@ -111,7 +125,7 @@ func (c *collector) collect() error {
 	if !c.publish(func(s *Snapshot) { s.Processes, s.Left = all, left }) {
 		return nil
 	}
-	for i := range all {
+	for _, i := range deepLast(all) {
 		wchan := c.proc.WChan(all[i].PID)
 		c.publish(func(s *Snapshot) { s.Processes[i].WChan = wchan })
 		st, err := c.proc.Stat(all[i].PID)
@@ -122,14 +136,27 @@ func (c *collector) collect() error {
 	return nil
 }
 
+// deepLast returns the indices with those in uninterruptible sleep last: a process that keeps its reader is one of them.
+func deepLast(all []Process) []int {
+	var first, last []int
+	for i := range all {
+		if all[i].State == "D" {
+			last = append(last, i)
+		} else {
+			first = append(first, i)
+		}
+	}
+	return append(first, last...)
+}
+
 // publish changes the snapshot, unless it was taken already.
 func (c *collector) publish(change func(*Snapshot)) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.over {
+	if !c.taken {
 		change(&c.snapshot)
 	}
-	return !c.over
+	return !c.taken
 }
 
 func (p *Process) time(st *Stat) {

@@ -2,7 +2,6 @@ package nsutil
 
 import (
 	"errors"
-	"runtime"
 	"strconv"
 	"time"
 
@@ -117,7 +116,7 @@ func (t *Tree) signalChildren(done <-chan struct{}, first, end int, sigs ...unix
 			if isClosed(done) {
 				return found
 			}
-			runtime.Gosched()
+			time.Sleep(time.Microsecond) // others go on, and the runtime polls, which it does not while somebody can run
 		}
 		pid := (t.self + i) % allNumbers
 		if !sys.IsChild(pid) {

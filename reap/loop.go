@@ -128,7 +128,7 @@ func (l *Loop) Run(start func() (pid int), h Handler) {
 const retryAfter = time.Second
 
 // batchSize is how many orphans are reaped before the handler is told, and, where they end as fast as they can be reaped, how many are
-// consumed while the pin is held: about a millisecond's worth.
+// consumed while the pin is held: about a millisecond's worth, or ten with Peek.
 const batchSize = 512
 
 // manyBatches is after how many batches in a row others are taken to live, though none was seen that had not ended.

@@ -252,6 +252,7 @@ func (s *entrySource) read() {
 		for r := range slices.Chunk(records[:n], recordSize) {
 			sig, ok := decode(r)
 			if !ok {
+				s.handled.Add(1) // nobody waits for it
 				continue
 			}
 			if sig.Number >= firstRealTime {
