@@ -42,7 +42,7 @@ PID namespace; anywhere else it is a child subreaper.
 
 const helpTail = `
 D is a duration: 90 (seconds), 1.5s, 300ms, 1h30m, 2d. SIG is a signal: TERM, SIGTERM, 15, RTMIN+3.
-Every option but --inspect, --json, --version and --help can be given in the environment: --stop-grace as FINITE_STOP_GRACE. The option wins; a variable that
+Every option but --timeline, --inspect, --json, --version and --help can be given in the environment: --stop-grace as FINITE_STOP_GRACE. The option wins; a variable that
 is empty counts as not set; several values are separated by commas. The command does not see these variables.
 
 exit status: the command's own; 128+n if signal n ended it; 124 if the deadline did; 125 if finite itself failed or was used wrongly; 126 if

@@ -178,6 +178,16 @@ func TestRunnerClimbs(t *testing.T) {
 			got: "SIGTERM@3s dump@4s SIGKILL@9s tree@9s",
 		},
 		{
+			name: "snapshots that are overdue", kernel: fakeKernel{react: obeyTo(unix.SIGKILL), dumps: took(400 * time.Millisecond)}, status: 124,
+			cfg: func(c *Config) { c.Escalate = mustParseLadder("DUMP@0s,DUMP@100ms,DUMP@200ms,KILL@300ms") },
+			got: "dump@10s SIGKILL@10.4s tree@10.4s",
+		},
+		{
+			name: "a command that is gone already, and everything is due at once", kernel: fakeKernel{zombie: true}, status: 137,
+			cfg: func(c *Config) { c.Escalate = mustParseLadder("QUIT@0s,KILL@0s") },
+			got: "SIGKILL@10s tree@10s survey@15s",
+		},
+		{
 			name: "a snapshot before a kill at once", kernel: fakeKernel{react: obeyTo(unix.SIGKILL), dumps: took(100 * time.Millisecond)},
 			cfg: func(c *Config) { c.Escalate, c.Grace, c.Snapshot = nil, Off, true }, status: 124,
 			got: "dump@10s SIGKILL@10.1s tree@10.1s",
@@ -207,5 +217,21 @@ func TestRunnerClimbs(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Another deadline does not begin again what waits for a snapshot alone.
+func TestMachineTwoDeadlines(t *testing.T) {
+	m := newMachine(testConfig(func(c *Config) { c.Escalate = mustParseLadder("DUMP@0s,KILL@0s") }), nsutil.RoleSubreaper)
+	for i, s := range []step{
+		{cloning, "", stateStarting},
+		{started, "", stateRunning},
+		{deadline, "dump; arm dump 1s", stateStopping},
+		{deadline, "", stateStopping},
+		{just(evDumped), "disarm dump; send SIGKILL child; kill-tree; arm give-up 5s", stateKilling},
+	} {
+		if got := said(m.handle(s.event)); got != s.want || m.state != s.state {
+			t.Fatalf("step %d, %v: %q, %v; want %q, %v", i, s.event.kind, got, m.state, s.want, s.state)
+		}
 	}
 }

@@ -45,6 +45,9 @@ func (r *runner) finish() Result {
 	r.eventLog.add(runEvent{Event: "ended", PID: res.PID, Cause: newReportCause(&res.Cause), ExitStatus: &res.ExitStatus})
 	r.eventLog.close(until)
 	r.complain()
+	if least := time.Now().Add(leastFlush); until.Before(least) { // for what there is to say of the others
+		until = least
+	}
 	res.Counts.LogDropped = r.log.close(until)
 	return res
 }
@@ -112,6 +115,9 @@ func (r *runner) missing() []string {
 	}
 	return missing
 }
+
+// leastFlush is what the log has at least, of the time for all that is written.
+const leastFlush = 100 * time.Millisecond
 
 // drainPause is how long it is waited at a time for what is on its way (see onItsWay).
 const drainPause = 50 * time.Microsecond

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
@@ -36,7 +37,7 @@ func readEvents(t *testing.T, text string) (all []told) {
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
-		if e.AtMS < last-0.01 {
+		if e.AtMS < last {
 			t.Errorf("back in time: %s", line)
 		}
 		last = e.AtMS
@@ -126,8 +127,10 @@ func TestEventsAfterSIGKILL(t *testing.T) {
 		c.stdout.await(t, "ready")
 		c.signal(unix.SIGTERM)
 		c.stdout.await(t, "asked")
-		for text := ""; !strings.Contains(text, "stopping"); {
-			text = c.file(t, dir, "events")
+		for begin := time.Now(); !strings.Contains(c.file(t, dir, "events"), "stopping"); {
+			if time.Since(begin) > patience {
+				t.Fatal("the state is not told")
+			}
 		}
 		c.signal(unix.SIGKILL)
 		c.wait()
@@ -165,13 +168,14 @@ func TestEventsNobodyReads(t *testing.T) {
 
 func TestEventsErrors(t *testing.T) {
 	for args, why := range map[string]string{
-		"--events /nonexistent/events":          "--events /nonexistent/events: no such file or directory",
-		"--events fd:77":                        "--events fd:77: finite was started without that descriptor",
-		"--events-format trace":                 "--events-format trace: there are no events (--events)",
-		"--events-format xml --events events":   "--events-format xml: must be json or trace",
-		"--timeline /nonexistent":               "--timeline /nonexistent: open /nonexistent: no such file or directory",
-		"--timeline /dev/null":                  "--timeline /dev/null: not a report: ",
-		"--report same.json --events same.json": "--events same.json: is where another record goes",
+		"--events /nonexistent/events":                    "--events /nonexistent/events: no such file or directory",
+		"--events fd:77":                                  "--events fd:77: finite was started without that descriptor",
+		"--events-format xml --events events":             "--events-format xml: must be json or trace",
+		"--timeline /nonexistent":                         "--timeline /nonexistent: open /nonexistent: no such file or directory",
+		"--timeline /dev/null":                            "--timeline /dev/null: not a report: ",
+		"--report r.json --snapshot --events r.json.tree": "--events r.json.tree: is where another record goes",
+		"--timeline r.json --timeout 5s":                  "--timeout: makes no sense with --timeline",
+		"--report same.json --events same.json":           "--events same.json: is where another record goes",
 	} {
 		all := strings.Fields(args)
 		if !strings.Contains(args, "--timeline") {
@@ -181,6 +185,19 @@ func TestEventsErrors(t *testing.T) {
 		res := c.wait()
 		if res.status != 125 || !strings.Contains(res.stderr, why) || strings.Count(res.stderr, "\n") != 1 {
 			t.Errorf("%s: status %d, %q; want %q", args, res.status, res.stderr, why)
+		}
+	}
+}
+
+// A /proc that is another PID namespace's says nothing about those that are reaped.
+func TestEventsWithAForeignProc(t *testing.T) {
+	dir := t.TempDir()
+	c := startWithin(t, asSubreaper, dir, `exec unshare -pf "$0" --events events -- sh -c "(setsid true &); sleep 0.1; exit 4"`, nil)
+	c.wait().want(t, 4)
+	text := c.file(t, dir, "events")
+	for _, e := range readEvents(t, text) {
+		if e.Comm != "" {
+			t.Errorf("%+v: %s", e, text)
 		}
 	}
 }

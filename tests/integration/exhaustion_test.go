@@ -170,6 +170,7 @@ func TestDeadlineWithFewDescriptors(t *testing.T) {
 	for name, options := range map[string][]string{
 		"plain": nil, "cgroup": {"--cgroup", "auto", "-vv"}, "report": {"--report", "report.json"},
 		"both": {"--report", "report.json", "--state-file", "state.json"}, "lifeline": {"--lifeline", "stdin"},
+		"snapshot": {"--report", "report.json", "--snapshot"}, "events": {"--events", "events"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			forModes(t, rootModes, func(t *testing.T, m mode) {
