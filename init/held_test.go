@@ -139,6 +139,7 @@ func TestHeldWatch(t *testing.T) {
 				w.close()
 			}
 			time.Sleep(time.Hour)
+			synctest.Wait()
 			if len(got) != map[bool]int{true: 0, false: 1}[reaped] {
 				t.Errorf("%s: got %v", name, got)
 			}
