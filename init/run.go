@@ -118,7 +118,11 @@ func makeLeaf(ctx context.Context, cfg *Config) error {
 		cfg.leaf, err = nsutil.NewCgroup(parent)
 	}
 	if err == nil {
-		if err = haveDescriptors(cfg.descriptors() + 2); err != nil { // others need them more
+		needed := cfg.descriptors()
+		if cfg.Cgroup == CgroupAuto {
+			needed += 2 // a terminal and a timer need them more
+		}
+		if err = haveDescriptors(needed); err != nil {
 			_ = cfg.leaf.Remove(0)
 			cfg.leaf = nil
 		}
