@@ -19,6 +19,9 @@ import (
 // heldTime is how long a command that has ended may take to be reaped before it is held to be held.
 const heldTime = time.Second
 
+// innerTime is the same for an inner one that has said that it ends. It is less than backstopMargin.
+const innerTime = 500 * time.Millisecond
+
 // heldWatch watches for the end of the command beside the reaper.
 type heldWatch struct {
 	post  func(event)
@@ -52,17 +55,17 @@ func (w *heldWatch) watch(pid, pidfd int) {
 	w.file = file
 	go func() {
 		if file.Wait() == nil {
-			w.ended(func() event { return heldEvent(nsutil.NewProc(), pid) })
+			w.ended(heldTime, func() event { return heldEvent(nsutil.NewProc(), pid) })
 		}
 	}()
 }
 
-// ended is called when the command has ended. If this is not closed before heldTime is over, the event is what has become of it.
-func (w *heldWatch) ended(what func() event) {
+// ended is called when the command has ended. If this is not closed before that time is over, the event is what has become of it.
+func (w *heldWatch) ended(after time.Duration, what func() event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.closed && w.timer == nil {
-		w.timer = time.AfterFunc(heldTime, func() { w.post(what()) })
+		w.timer = time.AfterFunc(after, func() { w.post(what()) })
 	}
 }
 

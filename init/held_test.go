@@ -132,8 +132,8 @@ func TestHeldWatch(t *testing.T) {
 		for name, reaped := range map[string]bool{"is reaped": true, "is held": false} {
 			got = nil
 			w := heldWatch{post: func(ev event) { got = append(got, ev) }}
-			w.ended(func() event { return held(reap.CodeExited, 1) })
-			w.ended(func() event { return held(reap.CodeExited, 2) })
+			w.ended(heldTime, func() event { return held(reap.CodeExited, 1) })
+			w.ended(heldTime, func() event { return held(reap.CodeExited, 2) })
 			time.Sleep(heldTime - 1)
 			if reaped {
 				w.close()
@@ -151,10 +151,10 @@ func TestHeldWatch(t *testing.T) {
 // The outer one of two gives up soon after the inner one has said that it ends: that has done what there is to do.
 func TestMachineInnerIsHeld(t *testing.T) {
 	for name, steps := range map[string][]step{
-		"by itself": {{held(reap.CodeExited, 124), "arm settle 1s; disarm settle; kill-tree; arm give-up 5s; disarm give-up; arm give-up 100ms", stateKilling}},
+		"by itself": {{held(reap.CodeExited, 7), "arm settle 1s; disarm settle; kill-tree; arm give-up 5s; disarm give-up; arm give-up 100ms", stateKilling}},
 		"while the backstop is at work": {
 			{deadline, "send SIGKILL child; kill-tree; arm give-up 5s", stateKilling},
-			{held(reap.CodeExited, 124), "disarm give-up; arm give-up 100ms", stateKilling},
+			{held(reap.CodeExited, 7), "disarm give-up; arm give-up 100ms", stateKilling},
 		},
 	} {
 		m := newMachine(testConfig(func(c *Config) { c.Self, c.Grace = true, Off }), nsutil.RoleSubreaper)
@@ -167,8 +167,8 @@ func TestMachineInnerIsHeld(t *testing.T) {
 				t.Fatalf("%s, step %d, %v: %q, %v; want %q, %v", name, i, s.event.kind, got, m.state, s.want, s.state)
 			}
 		}
-		if status := exitStatus(m.cfg, m.cause, true); status != 124 {
-			t.Errorf("%s: status %d", name, status)
+		if status := exitStatus(m.cfg, m.cause, true); status != 7 || m.cause.Kind != KindExited {
+			t.Errorf("%s: status %d, %+v", name, status, m.cause)
 		}
 	}
 }

@@ -262,7 +262,7 @@ func (h *host) watchInner() {
 				continue
 			}
 			ends := reap.Change{PID: h.pid, Code: reap.CodeExited, Status: int(text[1])}
-			h.held.ended(func() event {
+			h.held.ended(innerTime, func() event {
 				return event{kind: evHeld, change: ends, why: "the kernel waits for what is left in its namespace"}
 			})
 		}
