@@ -93,10 +93,10 @@ func (w *treeWorker) kill() {
 
 func (w *treeWorker) survey() {
 	w.stop()
-	_ = w.do(func(t *nsutil.Tree) {
-		survivors, err := t.Survivors()
+	go func() { // not by the worker, which may be held by one of them
+		survivors, err := nsutil.FindSurvivors(w.role, w.leaf, surveyLimit/2)
 		w.post(event{kind: evSurvivors, survivors: survivors, err: err})
-	})
+	}()
 }
 
 func (w *treeWorker) stop() { w.stopOnce.Do(func() { close(w.stopKill) }) }

@@ -1,6 +1,7 @@
 package nsutil
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -31,6 +32,10 @@ type Process struct {
 	Timed bool          `json:"-"`
 	CPUMS int64         `json:"cpu_ms,omitempty"`
 	AgeMS int64         `json:"age_ms,omitempty"`
+
+	stack    []string // its kernel stack, if the collector was to read it
+	frozenBy string   // the v1 cgroup that keeps SIGKILL from it; the same
+	init     bool     // it is the init of a PID namespace below this one
 
 	Depth int `json:"-"` // 0 for who has no parent in the snapshot
 }
@@ -93,11 +98,12 @@ func takeSnapshot(c *collector, limit time.Duration) (Snapshot, error) {
 
 // collector takes a snapshot.
 type collector struct {
-	role Role
-	leaf *Cgroup
-	proc *Proc
-	self int
-	over func() // called at the end, if not nil
+	role   Role
+	leaf   *Cgroup
+	proc   *Proc
+	self   int
+	stacks bool   // read kernel stacks as well, and what is frozen
+	over   func() // called at the end, if not nil
 
 	mu       sync.Mutex
 	taken    bool // nobody waits any more
@@ -125,9 +131,21 @@ func (c *collector) collect() error {
 	if !c.publish(func(s *Snapshot) { s.Processes, s.Left = all, left }) {
 		return nil
 	}
+	known := &cgroupReader{limits: make(map[string]*PIDLimit), frozen: make(map[string]bool)}
 	for _, i := range deepLast(all) {
 		wchan := c.proc.WChan(all[i].PID)
 		c.publish(func(s *Snapshot) { s.Processes[i].WChan = wchan })
+		if c.stacks {
+			if b, err := c.proc.read(all[i].PID, "stack"); err == nil {
+				stack := parseStack(b)
+				c.publish(func(s *Snapshot) { s.Processes[i].stack = stack })
+			}
+			if text, err := c.proc.read(all[i].PID, "cgroup"); err == nil {
+				if m := known.membership(c.proc, bytes.Clone(text)); m.frozenV1 {
+					c.publish(func(s *Snapshot) { s.Processes[i].frozenBy = m.frozenBy })
+				}
+			}
+		}
 		st, err := c.proc.Stat(all[i].PID)
 		if err != nil || !c.publish(func(s *Snapshot) { s.Processes[i].time(&st) }) {
 			continue
@@ -257,7 +275,7 @@ func (c *collector) describe(pid int) (Process, bool) {
 func newProcess(pid int, status *Status) Process {
 	return Process{
 		PID: pid, PPID: status.PPID, UID: status.UID, Comm: status.Name, State: string(rune(status.State)), Threads: status.Threads, RSSKB: status.RSSKB,
-		Tracer: status.TracerPID,
+		Tracer: status.TracerPID, init: len(status.NSpid) > 1 && status.NSpid[len(status.NSpid)-1] == 1,
 	}
 }
 

@@ -179,3 +179,54 @@ func TestPrintable(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// Who is left is named, whatever hangs, with the reason as far as it is known.
+func TestFindSurvivors(t *testing.T) {
+	f := newFixture(t)
+	self := os.Getpid()
+	f.add(self, 1, "self", true, 11, 10, 12)
+	f.add(10, self, "stuck", true)
+	f.add(11, self, "other", true)
+	f.add(12, self, "third", true)
+	for _, name := range []string{"10/wchan", "10/stat"} {
+		path := filepath.Join(f.root, name)
+		_ = os.Remove(path)
+		if err := unix.Mkfifo(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status := filepath.Join(f.root, "10", "status")
+	text, err := os.ReadFile(status)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = os.WriteFile(status, []byte(strings.Replace(string(text), "S (sleeping)", "D (disk sleep)", 1)), 0o644)
+	_ = os.WriteFile(filepath.Join(f.root, "11", "stack"), []byte("[<0>] do_wait+0x1/0x2\n"), 0o644)
+	c := &collector{proc: &Proc{root: f.root, buf: make([]byte, 64), dir: make([]byte, 1<<10)}, self: self, stacks: true}
+	all, err := findSurvivors(c, 50*time.Millisecond)
+	if err != nil || len(all) != 3 {
+		t.Fatalf("got %+v, %v", all, err)
+	}
+	for i, want := range []struct{ comm, why string }{
+		{"stuck", "in uninterruptible sleep in the kernel"},
+		{"other", "still ending"},
+		{"third", "still ending"},
+	} {
+		s := all[i]
+		// A number of the fixture may be a process of another user's.
+		if s.PID != 10+i || s.Comm != want.comm || s.Why != want.why && !strings.HasPrefix(s.Why, "belongs to uid") {
+			t.Errorf("got %+v, want %+v", s, want)
+		}
+	}
+	if len(all[1].Stack) != 1 {
+		t.Errorf("the stack: %v", all[1].Stack)
+	}
+	w, err := os.OpenFile(filepath.Join(f.root, "10", "wchan"), os.O_WRONLY, 0) // the reader goes on
+	if err == nil {
+		_ = w.Close()
+		w, err = os.OpenFile(filepath.Join(f.root, "10", "stat"), os.O_RDWR, 0)
+	}
+	if err == nil {
+		_ = w.Close()
+	}
+}

@@ -2,8 +2,10 @@ package nsutil
 
 import (
 	"fmt"
-	"sort"
+	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,48 +22,36 @@ type Survivor struct {
 	Why    string   // why it is still there, in plain words
 }
 
-// Survivors describes everything in the tree, in the order of PIDs. It reads only what cannot hang.
-func (t *Tree) Survivors() ([]Survivor, error) {
-	pids, err := t.Members()
+// FindSurvivors describes everything that a [Snapshot] would, in the order of PIDs, and why it is still there. It returns after limit with what it has by then.
+func FindSurvivors(role Role, leaf *Cgroup, limit time.Duration) ([]Survivor, error) {
+	return findSurvivors(&collector{role: role, leaf: leaf, proc: NewProc(), self: os.Getpid(), stacks: true}, limit)
+}
+
+func findSurvivors(c *collector, limit time.Duration) ([]Survivor, error) {
+	snapshot, err := takeSnapshot(c, limit)
 	if err != nil {
 		return nil, err
 	}
-	sort.Ints(pids)
+	proc := &Proc{root: c.proc.root, buf: make([]byte, 1<<10)} // the collector may be at work still
 	var all []Survivor
-	for _, pid := range pids {
-		if s, ok := t.describe(pid); ok {
-			all = append(all, s)
+	for i := range snapshot.Processes {
+		p := &snapshot.Processes[i]
+		s := Survivor{PID: p.PID, Comm: p.Comm, State: p.State[0], UID: p.UID, WChan: p.WChan, Stack: p.stack, Tracer: p.Tracer}
+		tracer := ""
+		if s.Tracer != 0 {
+			tracer, _ = proc.Comm(s.Tracer)
 		}
+		s.Why = explain(s, p.PPID, tracer, unix.Kill(s.PID, 0) == unix.EPERM)
+		if p.frozenBy != "" {
+			s.Why = "frozen by the v1 cgroup " + p.frozenBy + ": even SIGKILL waits until that is thawed"
+		}
+		if s.State == 'Z' && s.Tracer == 0 && p.init {
+			s.Why = "dead, but the kernel lets nobody have it before the rest of its PID namespace is gone"
+		}
+		all = append(all, s)
 	}
+	slices.SortFunc(all, func(a, b Survivor) int { return a.PID - b.PID })
 	return all, nil
-}
-
-func (t *Tree) describe(pid int) (Survivor, bool) {
-	st, err := t.proc.Stat(pid)
-	if err != nil {
-		return Survivor{}, false // gone
-	}
-	s := Survivor{PID: pid, Comm: st.Comm, State: st.State}
-	init := false // of a PID namespace below this one
-	if status, err := t.proc.Status(pid); err == nil {
-		s.UID, s.Tracer = status.UID, status.TracerPID
-		init = len(status.NSpid) > 1 && status.NSpid[len(status.NSpid)-1] == 1
-	}
-	s.WChan = t.proc.WChan(pid)
-	if b, err := t.proc.read(pid, "stack"); err == nil {
-		s.Stack = parseStack(b)
-	}
-	tracer := ""
-	if s.Tracer != 0 {
-		if st, err := t.proc.Stat(s.Tracer); err == nil {
-			tracer = st.Comm
-		}
-	}
-	s.Why = explain(s, st.PPID, tracer, unix.Kill(pid, 0) == unix.EPERM)
-	if s.State == 'Z' && s.Tracer == 0 && init {
-		s.Why = "dead, but the kernel lets nobody have it before the rest of its PID namespace is gone"
-	}
-	return s, true
 }
 
 // explain says in plain words why a process that was sent SIGKILL is still there.

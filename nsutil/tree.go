@@ -86,29 +86,6 @@ func (t *Tree) Signal(sigs ...unix.Signal) error {
 	return err
 }
 
-// Members lists the PIDs of the tree as they are now, zombies included, without signalling anybody.
-func (t *Tree) Members() ([]int, error) {
-	if !t.proc.Mounted() {
-		return nil, ErrNoProc
-	}
-	if t.role == RoleInit {
-		all, err := t.proc.PIDs()
-		members := all[:0]
-		for _, pid := range all {
-			if pid != t.self {
-				members = append(members, pid)
-			}
-		}
-		return members, err
-	}
-	var members []int
-	err := t.sweep(nil, nil)
-	for _, m := range t.members {
-		members = append(members, m.pid)
-	}
-	return append(members, t.leafOnly()...), err
-}
-
 // leafOnly lists who is in the leaf cgroup and was not found by descent: whoever joined another PID namespace, and was orphaned there.
 func (t *Tree) leafOnly() []int {
 	if t.leaf == nil {

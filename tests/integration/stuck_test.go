@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -188,5 +189,35 @@ func TestAnotherUsersProcess(t *testing.T) {
 				t.Errorf("status %d, %q, %s", res.status, res.stderr, text)
 			}
 		})
+	}
+}
+
+// A process in a frozen cgroup v1, which finite did not make: it is left frozen, and named.
+func TestFrozenByAnother(t *testing.T) {
+	point := ""
+	for _, m := range testkit.CgroupMounts(t) {
+		if m.Kind == "cgroup" && slices.Contains(strings.Split(m.Options, ","), "freezer") {
+			point = m.Point
+		}
+	}
+	if point == "" {
+		missing(t, "no v1 freezer is mounted")
+	}
+	freezer := testkit.MakeCgroup(t, point)
+	thaw := func() { _ = os.WriteFile(freezer+"/freezer.state", []byte("THAWED"), 0) } // or the cage cannot end
+	defer thaw()
+	dir := t.TempDir()
+	c := startWithin(t, asSubreaper, dir, `exec "$0" --report report.json --leftovers kill --give-up 500ms -- `+
+		`sh -c 'sleep 1000 & echo $! >"$0/cgroup.procs"; echo FROZEN >"$0/freezer.state"; exit 3' "$2"`, nil, freezer)
+	c.stderr.await(t, "gave up: pid ")
+	state, _ := os.ReadFile(freezer + "/freezer.state")
+	thaw()
+	res := c.wait()
+	text, _ := os.ReadFile(filepath.Join(dir, "report.json"))
+	if res.status != 3 || !strings.Contains(string(text), `"why":"frozen by the v1 cgroup `+freezer+`: even SIGKILL waits until that is thawed"`) {
+		t.Errorf("status %d, %q, %s", res.status, res.stderr, text)
+	}
+	if string(state) != "FROZEN\n" {
+		t.Errorf("the cgroup is %s", state)
 	}
 }
