@@ -242,7 +242,7 @@ func TestMachineAsksTheCgroup(t *testing.T) {
 		{"somebody, who ends when asked", leafConfig(nil), []step{
 			{exit(0), "arm settle 1s", stateLeftovers},
 			{empty, "probe", stateLeftovers},
-			{namespace(false), "disarm settle; terminate SIGTERM; arm grace 5s; thaw; arm probe 50ms", stateLeftovers},
+			{namespace(false), "disarm settle; terminate SIGTERM; arm grace 5s; arm thaw 50ms; arm probe 50ms", stateLeftovers},
 			{timer(timerProbe), "look", stateLeftovers},
 			{empty, "probe", stateLeftovers},
 			{namespace(true), "end", stateEnded},
@@ -250,7 +250,7 @@ func TestMachineAsksTheCgroup(t *testing.T) {
 		{"somebody deaf", leafConfig(nil), []step{
 			{exit(0), "arm settle 1s", stateLeftovers},
 			{empty, "probe", stateLeftovers},
-			{namespace(false), "disarm settle; terminate SIGTERM; arm grace 5s; thaw; arm probe 50ms", stateLeftovers},
+			{namespace(false), "disarm settle; terminate SIGTERM; arm grace 5s; arm thaw 50ms; arm probe 50ms", stateLeftovers},
 			{timer(timerGrace), "kill-tree; arm give-up 5s", stateKilling},
 			{timer(timerProbe), "look", stateKilling},
 			{empty, "probe", stateKilling},
@@ -281,7 +281,7 @@ func TestMachineAsksTheCgroup(t *testing.T) {
 			{timer(timerProbe), "look", stateLeftovers},
 			{empty, "probe", stateLeftovers},
 			{namespace(false), "arm probe 50ms", stateLeftovers},
-			{sig(unix.SIGTERM), "terminate SIGTERM; arm grace 5s; thaw", stateLeftovers},
+			{sig(unix.SIGTERM), "terminate SIGTERM; arm grace 5s; arm thaw 50ms", stateLeftovers},
 			{timer(timerProbe), "look", stateLeftovers},
 			{empty, "probe", stateLeftovers},
 			{namespace(true), "end", stateEnded},
@@ -408,11 +408,11 @@ func TestRunnerWaitsForTheCgroup(t *testing.T) {
 		closed bool
 	}{
 		{"nobody", nil, nil, 0, nil, false, true},
-		{"somebody for a while", nil, []bool{false, false}, 2 * probeInterval, []string{"terminate@0s", "thaw@0s"}, false, true},
-		{"killed", func(c *Config) { c.Grace = 75 * time.Millisecond }, []bool{false, false}, 2 * probeInterval, []string{"terminate@0s", "thaw@0s", "tree@75ms"}, false, true},
+		{"somebody for a while", nil, []bool{false, false}, 2 * probeInterval, []string{"terminate@0s", "thaw@50ms"}, false, true},
+		{"killed", func(c *Config) { c.Grace = 75 * time.Millisecond }, []bool{false, false}, 2 * probeInterval, []string{"terminate@0s", "thaw@50ms", "tree@75ms"}, false, true},
 		{
 			"for ever", func(c *Config) { c.Grace = time.Second; c.GiveUp = time.Second }, slices.Repeat([]bool{false}, 1000), 2 * time.Second,
-			[]string{"terminate@0s", "thaw@0s", "tree@1s", "survey@2s"},
+			[]string{"terminate@0s", "thaw@50ms", "tree@1s", "survey@2s"},
 			true, false,
 		},
 		{"left alone", func(c *Config) { c.Leftovers = LeftoversLeave }, []bool{false}, 0, nil, false, false},

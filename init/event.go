@@ -83,12 +83,13 @@ const (
 	timerSettle                   // the command is gone, and nothing was heard of others for too long
 	timerProbe                    // ask again whether the PID namespace is empty
 	timerSurvey                   // the survivors could not be described in time
+	timerThaw                     // the command had its time to end without being thawed
 	timerDump                     // a snapshot takes too long
 	timerStopDelay                // a stop signal was held back for long enough
 	timerCount
 )
 
-var timerNames = [...]string{"start", "grace", "deadline-grace", "give-up", "settle", "probe", "survey", "dump", "stop-delay"}
+var timerNames = [...]string{"start", "grace", "deadline-grace", "give-up", "settle", "probe", "survey", "thaw", "dump", "stop-delay"}
 
 func (t timerID) String() string { return timerNames[t] }
 

@@ -163,6 +163,10 @@ func (m *machine) timer(id timerID) {
 		if m.overdueKill = m.armed[timerDump]; !m.overdueKill {
 			m.graceOver()
 		}
+	case timerThaw:
+		if m.state != stateKilling && m.state != stateSurvey {
+			m.do(action{kind: actThaw})
+		}
 	case timerDump:
 		m.note(levelWarn, "the snapshot takes too long")
 		m.dumped()

@@ -11,6 +11,9 @@ import (
 // dumpLimit is how long a snapshot may take. The rung behind it waits for it: it is to show the tree as that finds it. The time of the later ones does not move.
 const dumpLimit = 500 * time.Millisecond
 
+// thawDelay is how long after an ending has begun the command's cgroup is thawed: most commands have ended by then.
+const thawDelay = 50 * time.Millisecond
+
 // climb begins a ladder. What is due at once is done at once.
 func (m *machine) climb(l Ladder, why string) {
 	if len(l) == 0 {
@@ -23,7 +26,7 @@ func (m *machine) climb(l Ladder, why string) {
 		m.reach(why)
 	}
 	if m.climbing() && m.cfg.leaf != nil { // so that who is frozen in it can act on the signal
-		m.do(action{kind: actThaw})
+		m.arm(timerThaw, thawDelay)
 	}
 }
 

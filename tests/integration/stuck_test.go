@@ -221,3 +221,17 @@ func TestFrozenByAnother(t *testing.T) {
 		t.Errorf("the cgroup is %s", state)
 	}
 }
+
+// A command that has frozen the cgroup that was made for it is thawed when its time is over: it acts on the stop signal.
+func TestFrozenItself(t *testing.T) {
+	point := testkit.Unified(t)
+	forModes(t, rootModes, func(t *testing.T, m mode) {
+		c := start(t, m, "-t", "300ms", "-k", "20s", "--cgroup", "require", "--", "sh", "-c",
+			`trap "echo got TERM; exit 5" TERM; leaf="$0$(sed -n s/^0:://p /proc/self/cgroup)"; echo frozen; echo 1 >"$leaf/cgroup.freeze"; while :; do sleep 0.1; done`, point)
+		res := c.wait()
+		res.want(t, 124)
+		if res.stdout != "frozen\ngot TERM\n" || strings.Contains(res.stderr, "SIGKILL to everything that is left") {
+			t.Errorf("got %q, %q", res.stdout, res.stderr)
+		}
+	})
+}
