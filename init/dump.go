@@ -14,20 +14,19 @@ const maxTrees = 1 << 20
 // awaitEarly has the rungs before the deadline announced when they are due: before the first of the deadlines.
 func (r *runner) awaitEarly() {
 	early := r.cfg.ladders.early
-	for i := range early {
-		if i+1 < len(early) && early[i+1].After == early[i].After {
-			continue
-		}
-		notice := func() { r.post(event{kind: evNotice, count: i + 1}) }
+	for first := 0; first < len(early); {
+		at, count := early[first].After, early.group(first)
+		first = count
+		notice := func() { r.post(event{kind: evNotice, count: count}) }
 		after := func(d time.Duration) {
 			t := time.AfterFunc(max(0, d), notice)
 			r.notices = append(r.notices, func() { t.Stop() })
 		}
 		if r.cfg.Timeout > 0 {
-			after(r.cfg.Timeout + early[i].After)
+			after(r.cfg.Timeout + at)
 		}
 		if !r.cfg.until.IsZero() {
-			after(time.Until(r.cfg.until) + early[i].After)
+			after(time.Until(r.cfg.until) + at)
 		}
 	}
 	r.awaitEarlyByWall()
@@ -44,10 +43,7 @@ func (r *runner) awaitEarlyByWall() {
 	if r.cfg.Deadline.IsZero() || next >= len(early) {
 		return
 	}
-	count := next + 1
-	for count < len(early) && early[count].After == early[next].After {
-		count++
-	}
+	count := early.group(next)
 	r.earlyWall = newAlarm(r.cfg.Deadline.Add(early[next].After), func() { r.post(event{kind: evNotice, count: count}) })
 }
 

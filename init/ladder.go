@@ -121,6 +121,15 @@ func (l Ladder) from(t time.Duration) Ladder {
 	return nil
 }
 
+// group returns the end of the rungs that are due at the same time as the one at index first.
+func (l Ladder) group(first int) int {
+	end := first + 1
+	for end < len(l) && l[end].After == l[first].After {
+		end++
+	}
+	return end
+}
+
 // killAfter is when the ladder ends.
 func (l Ladder) killAfter() time.Duration { return l[len(l)-1].After }
 

@@ -9,12 +9,8 @@ import (
 
 type fields = logrus.Fields
 
-// The queue between the owner and the log. Its length is for bursts; the wait at the end is for a reader that is slow, and is the most
-// that one which does not read at all can delay the end.
-const (
-	logQueueLength = 256
-	logFlushLimit  = 500 * time.Millisecond
-)
+// logQueueLength is the length of the queue between the owner and the log, for bursts.
+const logQueueLength = 256
 
 // logQueue hands lines to a goroutine of its own, which formats and writes them, and which the first line starts. add and close are the
 // owner's; add never blocks.

@@ -39,9 +39,7 @@ func (m *machine) reach(why string) {
 		return
 	}
 	at := m.ladder[m.due].After
-	for m.due < len(m.ladder) && m.ladder[m.due].After == at {
-		m.due++
-	}
+	m.due = m.ladder.group(m.due)
 	m.ascend(why)
 	if m.due < len(m.ladder) { // which is not so after the kill
 		m.arm(timerGrace, m.ladder[m.due].After-at)

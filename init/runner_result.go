@@ -124,7 +124,7 @@ const drainPause = 50 * time.Microsecond
 
 // drain counts what came and could not be acted on any more.
 func (r *runner) drain() {
-	mark := r.source.Mark()
+	mark := r.marks.Mark()
 	for {
 		select {
 		case ev := <-r.events:
@@ -138,7 +138,7 @@ func (r *runner) drain() {
 			r.m.counts.Undelivered++
 			r.source.Done(sig)
 		default:
-			if r.source.Reached(mark) {
+			if r.marks.Reached(mark) {
 				return
 			}
 			time.Sleep(drainPause)

@@ -52,7 +52,7 @@ func (r *Inspection) Text(style Style) string {
 	rows := r.rows()
 	layOut(rows)
 	for i := range rows {
-		head := runes(w.head(&rows[i]))
+		head := TextWidth(w.head(&rows[i]))
 		w.column = max(w.column, min(head, widestHead))
 	}
 	w.line("    PID S "+pad("COMMAND", w.column-10)+"  ", "", "WHY IT HAS NOT ENDED", plain)
@@ -197,11 +197,11 @@ func (w *textWriter) line(first, rest, text string, l level) {
 	for {
 		room := len(text) + 1
 		if w.style.Width > 0 {
-			head = cut(head, w.style.Width)
-			room = w.style.Width - runes(head)
+			head = CutText(head, w.style.Width)
+			room = w.style.Width - TextWidth(head)
 			if smallest := min(20, w.style.Width); room < smallest { // rather lose some of the tree
-				head = cut(head, w.style.Width-smallest)
-				room = w.style.Width - runes(head)
+				head = CutText(head, w.style.Width-smallest)
+				room = w.style.Width - TextWidth(head)
 			}
 		}
 		part, after := split(text, room)
@@ -229,10 +229,10 @@ func (w *textWriter) coloured(text string, l level) string {
 
 // split returns as many words of text as fit into width columns, or as much of the first one, and the rest.
 func split(text string, width int) (part, rest string) {
-	if runes(text) <= width {
+	if TextWidth(text) <= width {
 		return text, ""
 	}
-	part = cut(text, max(1, width))
+	part = CutText(text, max(1, width))
 	if part == "" { // a wide character, and one column
 		return "", ""
 	}
@@ -243,7 +243,8 @@ func split(text string, width int) (part, rest string) {
 }
 
 // runes returns how many columns a text takes, at most: characters of East Asia take two.
-func runes(s string) (n int) {
+// TextWidth returns how many columns a terminal shows s in.
+func TextWidth(s string) (n int) {
 	for _, r := range s {
 		n += columns(r)
 	}
@@ -257,14 +258,8 @@ func columns(r rune) int {
 	return 1
 }
 
-// TextWidth returns how many columns a terminal shows s in.
-func TextWidth(s string) int { return runes(s) }
-
-// CutText returns as much of s as fits into so many columns.
-func CutText(s string, columns int) string { return cut(s, columns) }
-
-// cut returns as much of s as fits into width columns.
-func cut(s string, width int) string {
+// CutText returns as much of s as fits into width columns.
+func CutText(s string, width int) string {
 	for i, r := range s {
 		if width -= columns(r); width < 0 {
 			return s[:i]
@@ -273,7 +268,7 @@ func cut(s string, width int) string {
 	return s
 }
 
-func pad(s string, width int) string { return s + strings.Repeat(" ", max(0, width-runes(s))) }
+func pad(s string, width int) string { return s + strings.Repeat(" ", max(0, width-TextWidth(s))) }
 
 // details are the lines about a process beyond the verdict.
 func (p *Inspected) details() []string {

@@ -490,7 +490,7 @@ func TestInspectTextWidth(t *testing.T) {
 		for _, unicode := range []bool{true, false} {
 			text := r.Text(Style{Width: width, Unicode: unicode})
 			for line := range strings.Lines(text) {
-				if n := runes(strings.TrimSuffix(line, "\n")); n > width || !utf8.ValidString(line) {
+				if n := TextWidth(strings.TrimSuffix(line, "\n")); n > width || !utf8.ValidString(line) {
 					t.Fatalf("%d columns of %d: %q", n, width, line)
 				}
 			}

@@ -106,8 +106,14 @@ func TestEscalateErrors(t *testing.T) {
 			all = append(all, "--", "true")
 		}
 		res := run(t, asSubreaper, all...)
-		if res.status != 125 || !strings.Contains(res.stderr, why) || strings.Count(res.stderr, "\n") != 1 {
-			t.Errorf("%s: status %d, %q; want %q", args, res.status, res.stderr, why)
-		}
+		res.wantRefused(t, args, why)
+	}
+}
+
+// wantRefused checks that a wrong use was told in one line.
+func (r result) wantRefused(t *testing.T, args, why string) {
+	t.Helper()
+	if r.status != 125 || !strings.Contains(r.stderr, why) || strings.Count(r.stderr, "\n") != 1 {
+		t.Errorf("%s: status %d, %q; want %q", args, r.status, r.stderr, why)
 	}
 }

@@ -182,10 +182,7 @@ func TestEventsErrors(t *testing.T) {
 			all = append(all, "--", "true")
 		}
 		c := startWithin(t, asSubreaper, t.TempDir(), `shift; exec "$0" "$@"`, nil, all...)
-		res := c.wait()
-		if res.status != 125 || !strings.Contains(res.stderr, why) || strings.Count(res.stderr, "\n") != 1 {
-			t.Errorf("%s: status %d, %q; want %q", args, res.status, res.stderr, why)
-		}
+		c.wait().wantRefused(t, args, why)
 	}
 }
 
