@@ -30,6 +30,17 @@ const TimeoutExitZero = -1
 // MinGiveUp is the shortest give-up time: a killed tree needs a moment to be reaped.
 const MinGiveUp = 100 * time.Millisecond
 
+// parseName returns the number of a name.
+func parseName[T ~uint8](s string, names []string) (T, error) {
+	for i, name := range names {
+		if s == name {
+			return T(i), nil
+		}
+	}
+	last := len(names) - 1
+	return 0, errors.New("must be " + strings.Join(names[:last], ", ") + " or " + names[last])
+}
+
 // Leftovers says what happens to the rest of the tree when the command itself has ended.
 type Leftovers uint8
 
@@ -46,14 +57,7 @@ var leftoversNames = [...]string{"terminate", "kill", "wait", "leave"}
 func (l Leftovers) String() string { return leftoversNames[l] }
 
 // ParseLeftovers reads the name of a policy.
-func ParseLeftovers(s string) (Leftovers, error) {
-	for i, name := range leftoversNames {
-		if s == name {
-			return Leftovers(i), nil
-		}
-	}
-	return 0, errors.New("must be terminate, kill, wait or leave")
-}
+func ParseLeftovers(s string) (Leftovers, error) { return parseName[Leftovers](s, leftoversNames[:]) }
 
 // Forward says who gets the signals that arrive.
 type Forward uint8
@@ -70,14 +74,7 @@ var forwardNames = [...]string{"child", "group", "all"}
 func (f Forward) String() string { return forwardNames[f] }
 
 // ParseForward reads the name of a target.
-func ParseForward(s string) (Forward, error) {
-	for i, name := range forwardNames {
-		if s == name {
-			return Forward(i), nil
-		}
-	}
-	return 0, errors.New("must be child, group or all")
-}
+func ParseForward(s string) (Forward, error) { return parseName[Forward](s, forwardNames[:]) }
 
 // CgroupMode says whether the command gets a cgroup of its own.
 type CgroupMode uint8
@@ -94,14 +91,7 @@ var cgroupNames = [...]string{"auto", "off", "require"}
 func (m CgroupMode) String() string { return cgroupNames[m] }
 
 // ParseCgroupMode reads the name of a mode.
-func ParseCgroupMode(s string) (CgroupMode, error) {
-	for i, name := range cgroupNames {
-		if s == name {
-			return CgroupMode(i), nil
-		}
-	}
-	return 0, errors.New("must be auto, off or require")
-}
+func ParseCgroupMode(s string) (CgroupMode, error) { return parseName[CgroupMode](s, cgroupNames[:]) }
 
 // Config says what to run and how it may end. Only Args is required, unless Pause is set.
 type Config struct {

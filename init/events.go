@@ -30,12 +30,7 @@ func (f EventsFormat) String() string { return eventsFormatNames[f] }
 
 // ParseEventsFormat reads the name of a form.
 func ParseEventsFormat(s string) (EventsFormat, error) {
-	for i, name := range eventsFormatNames {
-		if s == name {
-			return EventsFormat(i), nil
-		}
-	}
-	return 0, errors.New("must be json or trace")
+	return parseName[EventsFormat](s, eventsFormatNames[:])
 }
 
 // runEvent is one event, as it is written. Its keys are a contract.
@@ -231,11 +226,7 @@ func (l *eventLog) close(until time.Time) {
 	l.over = true
 	l.mu.Unlock()
 	close(l.wake)
-	limit := time.NewTimer(time.Until(until))
-	defer limit.Stop()
-	select {
-	case <-l.idle:
-	case <-limit.C:
+	if !isClosedBy(l.idle, until) {
 		l.late.Store(true)
 		l.mu.Lock()
 		l.failed = errNobodyReads

@@ -78,12 +78,8 @@ func (q *logQueue) close(until time.Time) int {
 		return 0
 	}
 	close(q.lines)
-	timeout := time.NewTimer(time.Until(until))
-	defer timeout.Stop()
-	select {
-	case <-q.idle:
+	if isClosedBy(q.idle, until) {
 		return int(q.dropped.Load())
-	case <-timeout.C:
-		return int(q.dropped.Load()) + len(q.lines)
 	}
+	return int(q.dropped.Load()) + len(q.lines)
 }

@@ -187,11 +187,7 @@ func (r *recorder) close(until time.Time) {
 		return
 	}
 	close(r.queue)
-	limit := time.NewTimer(time.Until(until))
-	defer limit.Stop()
-	select {
-	case <-r.idle:
-	case <-limit.C:
+	if !isClosedBy(r.idle, until) {
 		r.late.Store(true)
 		r.fail(errRecordSlow)
 	}

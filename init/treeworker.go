@@ -109,10 +109,5 @@ func (w *treeWorker) close() {
 	}
 	w.stop()
 	close(w.jobs)
-	limit := time.NewTimer(surveyLimit)
-	defer limit.Stop()
-	select {
-	case <-w.idle:
-	case <-limit.C:
-	}
+	isClosedBy(w.idle, time.Now().Add(surveyLimit))
 }

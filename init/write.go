@@ -46,3 +46,15 @@ func writeAll(fd int, p []byte, deadline time.Time, stop func() bool) error {
 	}
 	return nil
 }
+
+// isClosedBy waits for a channel to be closed, until a time, and reports whether it was.
+func isClosedBy(done <-chan struct{}, until time.Time) bool {
+	limit := time.NewTimer(time.Until(until))
+	defer limit.Stop()
+	select {
+	case <-done:
+		return true
+	case <-limit.C:
+		return false
+	}
+}
