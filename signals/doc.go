@@ -31,8 +31,9 @@
 // before that, and SIGPROF is lost during it. SIGRTMIN (34) is in order once all of the runtime's threads have been told to leave it to
 // the receiver: 10 ms after the command was started, and again 250 ms after; a thread that the runtime makes later may still take one.
 //
-// The entry point also sets what the runtime does: GOMAXPROCS is 1, and goroutines are not preempted by signals. A program that needs more says so
-// by runtime.GOMAXPROCS. What GOMAXPROCS, GODEBUG, GOGC and the like are in the environment, only the command is told.
+// The entry point also sets what the runtime does: GOMAXPROCS is 1, and allocations are not sampled. A program that needs more says so by
+// runtime.GOMAXPROCS and runtime.MemProfileRate. Goroutines are not preempted by signals. What GOMAXPROCS, GODEBUG, GOGC and the like are in
+// the environment, only the command is told.
 //
 // # The other source
 //

@@ -75,12 +75,13 @@ var (
 	earlyAction sigaction // in the assembly
 	noteAction  sigaction
 
-	// What the runtime is told. One goroutine at a time runs Go code, whatever the machine has (package main says why); and goroutines are not
-	// preempted by SIGURG, which all threads have blocked.
+	// What the runtime is told: one goroutine at a time runs Go code, whatever the machine has (package main says why). Nothing by GODEBUG, which
+	// would take it 0.1 ms to read.
 	entryProcs = [...]byte{'G', 'O', 'M', 'A', 'X', 'P', 'R', 'O', 'C', 'S', '=', '1', 0}
-	entryDebug = [...]byte{
-		'G', 'O', 'D', 'E', 'B', 'U', 'G', '=', 'a', 's', 'y', 'n', 'c', 'p', 'r', 'e', 'e', 'm', 'p', 't', 'o', 'f', 'f', '=', '1', 0,
-	}
+
+	// Where a program has no use for it, the linker has the runtime switch memory profiling off, but so late that it samples an allocation, which
+	// touches a dozen pages.
+	entryProfile = &runtime.MemProfileRate
 )
 
 // What entry leaves behind.
@@ -110,9 +111,10 @@ var (
 	passSet         atomic.Uint64      // empty: nothing is passed on
 	quietSet        atomic.Uint64      // what is passed on and not recorded
 
-	// strayMask is what other threads leave to the receiver. 33 is how the runtime reaches its own threads. It would also have SIGURG to preempt
+	// strayMask is what other threads leave to the receiver. 33 is how the runtime reaches its own threads. It also has SIGURG to preempt
 	// goroutines that never call a function, but there are none, and a SIGURG that comes from outside the PID namespace (PID 0, UID 0) cannot
-	// be told from one of the runtime's for which the kernel had no siginfo (RLIMIT_SIGPENDING).
+	// be told from one of the runtime's for which the kernel had no siginfo (RLIMIT_SIGPENDING). One that the runtime sends to a thread of its own
+	// stays pending there.
 	strayMask = ^(faultSet | neverSet | 1<<(33-1))
 )
 

@@ -179,7 +179,7 @@ skip:
 	JMP  variable
 start:
 	// Tell it ours instead. For that, everything from SP up to the null pointer at BX is moved down by two words, which keeps SP aligned, and what
-	// is free then is two more variables.
+	// is free then is another variable, and an empty one.
 	MOVQ SP, SI
 	LEAQ -16(SP), DI
 	MOVQ DI, SP
@@ -191,10 +191,12 @@ start:
 	SUBQ $16, BX
 	LEAQ ·entryProcs(SB), AX
 	MOVQ AX, (BX)
-	LEAQ ·entryDebug(SB), AX
+	LEAQ ·entryProcs+12(SB), AX // the zero at its end
 	MOVQ AX, 8(BX)
 	SUBQ $16, ·entryEnv(SB)
 	MOVQ BX, ·entryEnvEnd(SB)
+	MOVQ ·entryProfile(SB), AX
+	MOVQ $0, (AX)
 	MOVL $1, ·entryDone(SB)
 	JMP  _rt0_amd64_linux(SB)
 

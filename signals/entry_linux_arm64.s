@@ -208,7 +208,7 @@ skip:
 	JMP variable
 start:
 	// Tell it ours instead. For that, everything from SP up to the null pointer at R10 is moved down by two words, which keeps SP aligned, and what
-	// is free then is two more variables.
+	// is free then is another variable, and an empty one.
 	MOVD RSP, R9
 	SUB  $16, R9, R11
 	MOVD R11, RSP
@@ -220,12 +220,14 @@ move:
 	BNE    move
 	MOVD $·entryProcs(SB), R12
 	MOVD R12, (R10)
-	MOVD $·entryDebug(SB), R12
+	ADD  $12, R12           // the zero at its end
 	MOVD R12, 8(R10)
 	MOVD ·entryEnv(SB), R12
 	SUB  $16, R12
 	MOVD R12, ·entryEnv(SB)
 	MOVD R10, ·entryEnvEnd(SB)
+	MOVD ·entryProfile(SB), R12
+	MOVD ZR, (R12)
 	MOVD $1, R9
 	MOVW R9, ·entryDone(SB)
 	JMP  _rt0_arm64_linux(SB)
