@@ -369,7 +369,7 @@ func runLeaf(t *testing.T, cfg *Config, k *leafKernel) (Result, string) {
 	cfg.Log = logrus.New()
 	cfg.Log.SetOutput(&log)
 	cfg.Log.SetLevel(logrus.DebugLevel)
-	r := newRunner(cfg, nsutil.RoleSubreaper, &signals.Source{C: make(chan signals.Signal)})
+	r := newRunner(cfg, &signals.Source{C: make(chan signals.Signal)})
 	r.kernel = k
 	k.post = r.post
 	res := r.run(t.Context())

@@ -48,7 +48,7 @@ func (r *runner) awaitEarlyByWall() {
 }
 
 // dumped says and keeps the snapshot that was taken.
-func (r *runner) dumped(ev *event) {
+func (r *runner) dumped(ev event) {
 	if ev.err != nil {
 		r.rung("dump", "all", ev.err.Error())
 		r.log.add(levelWarn, "cannot take a snapshot of the tree: "+ev.err.Error(), nil)

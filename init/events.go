@@ -158,9 +158,12 @@ func (l *eventLog) startAt(t time.Time) {
 
 // add has an event written.
 func (l *eventLog) add(e runEvent) {
-	if l == nil {
-		return
+	if l != nil {
+		l.write(e)
 	}
+}
+
+func (l *eventLog) write(e runEvent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e.at = time.Now()
@@ -243,7 +246,7 @@ func (l *eventLog) discard() {
 }
 
 // signal tells of one that arrived.
-func (l *eventLog) signal(sig *signals.Signal) {
+func (l *eventLog) signal(sig signals.Signal) {
 	if l == nil {
 		return
 	}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/internal/stack"
 	"github.com/finite-init/finite/internal/sys"
 	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/reap"
@@ -24,7 +25,8 @@ type host struct {
 	events *eventLog       // nil: none are wanted
 
 	reaper   reap.Loop
-	trees    *treeWorker
+	watcher  reapWatcher
+	trees    treeWorker
 	leaf     *nsutil.Cgroup // the command's cgroup; nil: it has none of its own
 	oom      oomWatch
 	held     heldWatch
@@ -42,8 +44,8 @@ type host struct {
 	byNumber   atomic.Bool // the command is signalled by its PID, so the reaper must not free that before the owner knows
 }
 
-func newHost(cfg *Config, role nsutil.Role, post func(event), done <-chan struct{}, events *eventLog) *host {
-	h := &host{cfg: cfg, role: role, post: post, done: done, events: events, leaf: cfg.leaf, pidfd: -1}
+func (h *host) init(cfg *Config, role nsutil.Role, post func(event), done <-chan struct{}, events *eventLog) {
+	h.cfg, h.role, h.post, h.done, h.events, h.leaf, h.pidfd = cfg, role, post, done, events, cfg.leaf, -1
 	h.held.post, h.held.spare, h.oom.spare = post, cfg.descriptors()+2, cfg.descriptors()+2
 	h.byNumber.Store(true) // until there is something better
 	if role != nsutil.RoleInit {
@@ -53,11 +55,11 @@ func newHost(cfg *Config, role nsutil.Role, post func(event), done <-chan struct
 	}
 	h.terminal = openTerminal()
 	h.stops = cfg.box.takeStops()
-	h.trees = newTreeWorker(role, &h.reaper, cfg.leaf, post)
+	h.trees = treeWorker{role: role, pin: &h.reaper, leaf: cfg.leaf, post: post, stopKill: make(chan struct{})}
+	h.watcher = reapWatcher{post: post, done: done, byNumber: &h.byNumber, events: events}
 	if cfg.noLeaf != nil {
 		h.miss("cgroup")
 	}
-	return h
 }
 
 func (h *host) miss(what string) {
@@ -73,11 +75,10 @@ func (h *host) without() []string { return h.missing }
 // start runs the reaper, which starts the command on its own thread.
 func (h *host) start() {
 	h.starting = true
-	watcher := &reapWatcher{post: h.post, done: h.done, byNumber: &h.byNumber, handled: make(chan struct{}, 1), events: h.events}
 	if h.events != nil {
 		h.reaper.Peek = func(c reap.Change) { h.events.reaped("reaped", &c) }
 	}
-	go h.reaper.Run(func() int {
+	start := func() int {
 		reserveThreads(h.cfg.moreThreads())
 		if h.cfg.Pause && !h.cfg.Self {
 			settleThreads()
@@ -99,7 +100,11 @@ func (h *host) start() {
 			}()
 		}
 		return child.pid
-	}, watcher)
+	}
+	go func() {
+		stack.Grow()
+		h.reaper.Run(start, &h.watcher)
+	}()
 }
 
 func (h *host) alarm(d time.Duration, fire func()) clock { return newTimeout(d, fire) }
@@ -207,17 +212,19 @@ func wrapKill(err error) error {
 }
 
 // identify looks up the sender's name, which may be another's by now if the sender is gone.
-func (h *host) identify(sender *signals.Sender) {
-	if sender.PID <= 0 {
-		return
+func (h *host) identify(pid int) string {
+	if pid <= 0 {
+		return ""
 	}
 	if h.proc == nil {
 		h.proc = nsutil.NewProc()
 		h.procMounted = h.proc.Mounted()
 	}
-	if h.procMounted {
-		sender.Comm, _ = h.proc.Comm(sender.PID)
+	if !h.procMounted {
+		return ""
 	}
+	comm, _ := h.proc.Comm(pid)
+	return comm
 }
 
 // watchParent is called on a thread that lives as long as the process: the attribute is the thread's.
@@ -354,7 +361,6 @@ type reapWatcher struct {
 	post     func(event)
 	done     <-chan struct{} // closed when the run is over
 	byNumber *atomic.Bool
-	handled  chan struct{}
 	events   *eventLog
 }
 
@@ -366,9 +372,10 @@ func (w *reapWatcher) Exited(c reap.Change) {
 		w.post(event{kind: evExited, change: c})
 		return
 	}
-	w.post(event{kind: evExited, change: c, handled: w.handled})
+	handled := make(chan struct{}, 1)
+	w.post(event{kind: evExited, change: c, handled: handled})
 	select {
-	case <-w.handled:
+	case <-handled:
 	case <-w.done:
 	}
 }

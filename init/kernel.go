@@ -27,8 +27,8 @@ type kernel interface {
 	watchParent(sig unix.Signal) (gone bool, err error)
 	// signal sends sig to target, with the value that it came with.
 	signal(target Forward, sig signals.Signal) error
-	// identify adds the sender's name, if it can be had.
-	identify(sender *signals.Sender)
+	// identify returns the name of a signal's sender, if it can be had.
+	identify(pid int) string
 	// gone reports whether the command is a zombie already.
 	gone() bool
 	// terminate sends sig and SIGCONT to the whole tree, once.

@@ -32,8 +32,6 @@ var logLevels = [...]logrus.Level{
 	levelDebug: logrus.DebugLevel, levelInfo: logrus.InfoLevel, levelWarn: logrus.WarnLevel, levelError: logrus.ErrorLevel,
 }
 
-func newLogQueue(logger *logrus.Logger) *logQueue { return &logQueue{logger: logger} }
-
 func (q *logQueue) start() {
 	q.lines, q.idle = make(chan logLine, logQueueLength), make(chan struct{})
 	go func() {

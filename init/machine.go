@@ -54,10 +54,11 @@ type machine struct {
 	pending event            // evDeadline, evCancel or evLifeline that came meanwhile
 
 	actions []action // what handle returns: valid until the next call
+	room    [8]action
 }
 
-func newMachine(cfg *Config, role nsutil.Role) *machine {
-	return &machine{cfg: cfg, role: role, actions: make([]action, 0, 16)}
+func (m *machine) init(cfg *Config, role nsutil.Role) {
+	m.cfg, m.role, m.actions = cfg, role, m.room[:0]
 }
 
 // handle takes one event and returns what is to be done about it. The slice is used again by the next call.

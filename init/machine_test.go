@@ -47,6 +47,12 @@ func said(actions []action) string {
 	return strings.Join(b, "; ")
 }
 
+func newMachine(cfg *Config, role nsutil.Role) *machine {
+	m := new(machine)
+	m.init(cfg, role)
+	return m
+}
+
 func testConfig(change func(*Config)) *Config {
 	cfg := Config{Args: []string{"job"}}
 	if change != nil {

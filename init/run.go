@@ -22,6 +22,13 @@ var busy atomic.Bool
 // An error means that the command could not be supervised at all: a [UsageError], [ErrBusy], or that no file descriptor is left. Everything that happens to a command,
 // a failed start included, is in the Result. Run makes the process a child subreaper and leaves it one.
 func Run(ctx context.Context, cfg Config) (Result, error) {
+	r := &runner{config: cfg}
+	r.cfg = &r.config
+	return r.supervise(ctx)
+}
+
+func (r *runner) supervise(ctx context.Context) (Result, error) {
+	cfg := r.cfg
 	role := nsutil.CurrentRole()
 	cfg.until, _ = ctx.Deadline()
 	if err := cfg.setDefaults(role); err != nil {
@@ -52,13 +59,13 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 		}
 		defer release()
 	}
-	r := newRunner(&cfg, role, src)
+	r.init(role, src)
 	var err error
 	if cfg.lifeline, err = newLifeline(cfg.Lifeline, func() { r.post(event{kind: evLifeline}) }); err != nil {
 		return Result{ExitStatus: StatusFailure}, err
 	}
 	defer cfg.lifeline.close()
-	if r.recorder, err = newRecorder(&cfg); err != nil {
+	if r.recorder, err = newRecorder(cfg); err != nil {
 		return Result{ExitStatus: StatusFailure}, err
 	}
 	started := false
@@ -68,13 +75,13 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 			r.eventLog.discard()
 		}
 	}()
-	if r.eventLog, err = newEventLog(&cfg, r.recorder); err != nil {
+	if r.eventLog, err = newEventLog(cfg, r.recorder); err != nil {
 		return Result{ExitStatus: StatusFailure}, err
 	}
-	if cfg.box, err = newBox(&cfg); err != nil {
+	if cfg.box, err = newBox(cfg); err != nil {
 		return Result{ExitStatus: StatusFailure}, err
 	}
-	if err := makeLeaf(ctx, &cfg); err != nil {
+	if err := makeLeaf(ctx, cfg); err != nil {
 		cfg.box.close()
 		return Result{ExitStatus: StatusFailure}, err
 	}
@@ -90,7 +97,8 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	}
 	started = true
 	r.eventLog.begin()
-	r.kernel = newHost(&cfg, role, r.post, r.done, r.eventLog)
+	r.host.init(cfg, role, r.post, r.done, r.eventLog)
+	r.kernel = &r.host
 	result := r.run(ctx)
 	cfg.tellOuter(innerWord{innerEnds, byte(result.ExitStatus)})
 	return result, nil

@@ -48,6 +48,14 @@ type runner struct {
 	panics    int
 	noProc    bool
 	quiet     int // the source's count before this run
+
+	// What cfg, m, log and kernel point to, unless a test has made them. In one piece, because what is allocated by itself takes pages of its own for its size,
+	// and a few microseconds of the start for them.
+	machine machine
+	queue   logQueue
+	config  Config
+	host    host
+	last    Result
 }
 
 // marks tell what has arrived and is still on its way; they are the source's.
@@ -56,11 +64,13 @@ type marks interface {
 	Reached(mark uint32) bool
 }
 
-func newRunner(cfg *Config, role nsutil.Role, source *signals.Source) *runner {
-	return &runner{
-		cfg: cfg, m: newMachine(cfg, role), source: source, marks: source, log: newLogQueue(cfg.Log),
-		events: make(chan event, eventQueue), done: make(chan struct{}),
-	}
+func (r *runner) init(role nsutil.Role, source *signals.Source) {
+	r.machine.init(r.cfg, role)
+	r.m = &r.machine
+	r.queue.logger = r.cfg.Log
+	r.log = &r.queue
+	r.source, r.marks = source, source
+	r.events, r.done = make(chan event, eventQueue), make(chan struct{})
 }
 
 // post hands an event to the owner. It waits while the queue is full and gives up when the run is over.
@@ -120,9 +130,9 @@ func (r *runner) signal(sig signals.Signal) {
 		return
 	}
 	if r.told() || signals.IsStop(sig.Number) {
-		r.kernel.identify(&sig.Sender)
+		sig.Sender.Comm = r.kernel.identify(sig.Sender.PID)
 	}
-	r.eventLog.signal(&sig)
+	r.eventLog.signal(sig)
 	r.step(event{kind: evSignal, signal: sig})
 }
 
@@ -212,7 +222,7 @@ func (r *runner) step(ev event) {
 		ev.gone = r.m.alive && r.kernel.gone()
 		r.eventLog.add(runEvent{Event: ev.kind.String()})
 	case evDumped:
-		r.dumped(&ev)
+		r.dumped(ev)
 	case evNotice:
 		defer r.awaitEarlyByWall()
 	case evExited:

@@ -36,9 +36,10 @@ func (r *runner) finish() Result {
 		r.m.counts.Undelivered += lost
 		r.log.add(levelWarn, fmt.Sprintf("%d real-time signals were lost: no memory was left to keep them", lost), nil)
 	}
-	res := r.result(ended)
+	r.last = r.result(ended)
+	res := &r.last
 	if !r.cfg.Self || res.Cause.Kind == KindStartFailed || res.Cause.Kind == KindDeadline {
-		r.record(reportEnded, &res) // of the outer one, if the inner one never was, or did not come to its end
+		r.record(reportEnded, res) // of the outer one, if the inner one never was, or did not come to its end
 	}
 	until := time.Now().Add(recordLimit) // for all that is written, together
 	r.recorder.close(until)
@@ -49,7 +50,7 @@ func (r *runner) finish() Result {
 		until = least
 	}
 	res.Counts.LogDropped = r.log.close(until)
-	return res
+	return *res
 }
 
 // result is what there is to say of the run at a moment.

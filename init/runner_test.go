@@ -62,7 +62,7 @@ func (k *fakeKernel) signal(_ Forward, sig signals.Signal) error {
 }
 
 func (k *fakeKernel) watchParent(unix.Signal) (bool, error) { return k.orphaned, nil }
-func (k *fakeKernel) identify(s *signals.Sender)            { s.Comm = "sender" }
+func (k *fakeKernel) identify(int) string                   { return "sender" }
 
 // die is what the reaper says of the command's end, in a tree with nobody else.
 func (k *fakeKernel) die(c reap.Change) {
@@ -99,9 +99,15 @@ func (k *fakeKernel) survey() {
 	go k.post(event{kind: evSurvivors, survivors: []nsutil.Survivor{{PID: testPID, State: 'D'}}})
 }
 
+func newRunner(cfg *Config, source *signals.Source) *runner {
+	r := &runner{cfg: cfg}
+	r.init(nsutil.RoleSubreaper, source)
+	return r
+}
+
 // runFake runs a command in a bubble in which time is exact, and returns the result and how long it took.
 func runFake(ctx context.Context, cfg *Config, k *fakeKernel, incoming <-chan signals.Signal) (Result, time.Duration) {
-	r := newRunner(cfg, nsutil.RoleSubreaper, &signals.Source{C: incoming})
+	r := newRunner(cfg, &signals.Source{C: incoming})
 	r.kernel = k
 	k.post = r.post
 	begin := time.Now()
@@ -324,7 +330,7 @@ func TestRunnerLetsTheSourceRead(t *testing.T) {
 			incoming <- signals.Signal{Number: unix.SIGUSR1}
 		}
 	}()
-	r := newRunner(testConfig(nil), nsutil.RoleSubreaper, &signals.Source{C: incoming})
+	r := newRunner(testConfig(nil), &signals.Source{C: incoming})
 	r.kernel = &fakeKernel{post: r.post}
 	r.marks = &pipedMarks{r}
 	rung := make(chan struct{})
@@ -339,7 +345,7 @@ func TestRunnerLetsTheSourceRead(t *testing.T) {
 // A stop signal that is still on its way when the start is about to begin starts nothing either.
 func TestRunnerStartsNothingAfterALateStop(t *testing.T) {
 	incoming := make(chan signals.Signal, 1)
-	r := newRunner(testConfig(nil), nsutil.RoleSubreaper, &signals.Source{C: incoming})
+	r := newRunner(testConfig(nil), &signals.Source{C: incoming})
 	r.marks = &lateMarks{incoming: incoming, sig: unix.SIGHUP}
 	k := &fakeKernel{post: r.post}
 	r.kernel = k
@@ -391,7 +397,7 @@ func TestSeedRow9APanicDoesNotEndTheRun(t *testing.T) {
 			k.die(reap.Change{Code: reap.CodeExited, Status: 6})
 		}}
 		cfg := testConfig(nil)
-		r := newRunner(cfg, nsutil.RoleSubreaper, &signals.Source{C: make(chan signals.Signal)})
+		r := newRunner(cfg, &signals.Source{C: make(chan signals.Signal)})
 		r.kernel = panickyKernel{k}
 		k.post = r.post
 		time.AfterFunc(time.Millisecond, func() { r.post(event{kind: evSignal, signal: signals.Signal{Number: unix.SIGUSR1}}) })

@@ -29,10 +29,6 @@ const treeJobs = 64 // jobs that may wait; more are refused
 
 var errTreeBusy = errors.New("too many signals to the whole tree are waiting")
 
-func newTreeWorker(role nsutil.Role, pin nsutil.Pinner, leaf *nsutil.Cgroup, post func(event)) *treeWorker {
-	return &treeWorker{role: role, pin: pin, leaf: leaf, post: post, stopKill: make(chan struct{})}
-}
-
 func (w *treeWorker) start() {
 	w.jobs, w.idle = make(chan func(*nsutil.Tree), treeJobs), make(chan struct{})
 	go func() {

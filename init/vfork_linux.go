@@ -65,14 +65,28 @@ const (
 // program is what a child does between clone(2) and execve(2), which cannot be Go code: the child has one thread, and shares the memory of all
 // of the parent's. What the calls point to is kept where it is, and alive, by keep.
 type program struct {
-	calls []call
-	steps []Step // of each call
-	step  Step   // of the calls that are added
-	keep  []any
+	launch launch
+	calls  []call
+	steps  []Step // of each call
+	step   Step   // of the calls that are added
+	keep   []any
+
+	// Room for what most commands need.
+	room struct {
+		calls   [20]call
+		steps   [20]Step
+		keep    [20]any
+		actions [2][4]uint64
+	}
 }
 
 func newProgram(room int) *program {
-	return &program{calls: make([]call, 0, room), steps: make([]Step, 0, room)}
+	p := &program{}
+	p.calls, p.steps, p.keep = p.room.calls[:0], p.room.steps[:0], p.room.keep[:0]
+	if room > len(p.room.calls) {
+		p.calls, p.steps = make([]call, 0, room), make([]Step, 0, room)
+	}
+	return p
 }
 
 // add appends a call. The address of its arguments is good until there is no room for more: see storeFrom.
@@ -136,7 +150,13 @@ var errOther = errors.New("the process that starts it is gone")
 // runtime handles, and a second program that puts things right before it executes the command would have to be found by a path.
 func forkInherited(how forkMode, cfg *Config, path string, args, env []string) (child, error) {
 	in := &cfg.inherited
-	l := &launch{
+	room := in.Ignored.Len()
+	if !how.clear {
+		room = int(signals.RTMax)
+	}
+	p := newProgram(cfg.box.calls() + room + 12)
+	l := &p.launch
+	*l = launch{
 		flags:   unix.CLONE_VM | unix.CLONE_VFORK | uint64(unix.SIGCHLD),
 		blocked: ^signals.Set(0),
 		pidfd:   -1,
@@ -155,11 +175,6 @@ func forkInherited(how forkMode, cfg *Config, path string, args, env []string) (
 			l.size = sizeWithCgroup
 		}
 	}
-	room := in.Ignored.Len()
-	if !how.clear {
-		room = int(signals.RTMax)
-	}
-	p := newProgram(cfg.box.calls() + room + 12)
 	var ran *uint64
 	if how.cgroup >= 0 {
 		ran = sharedWord()
@@ -198,7 +213,7 @@ func forkInherited(how forkMode, cfg *Config, path string, args, env []string) (
 	if l.failed == 0 && l.second == 0 && cfg.box.forks() {
 		// Somebody has killed the first child: this thread goes on, although the second one is there, and still uses what the list of calls points to. It
 		// ends with this process (see tie).
-		abandoned = append(abandoned, l, p)
+		abandoned = append(abandoned, p)
 		c.dropPidfd()
 		reap.Discard(c.pid)
 		return child{}, &startError{StepClone, errOther}
@@ -277,7 +292,7 @@ func (p *program) enterCgroup(how forkMode, ran *uint64) {
 // done again.
 func (p *program) dispositions(ignored signals.Set, cleared bool) {
 	const size = 8 // of a signal set
-	actions := new([2][4]uint64)
+	actions := &p.room.actions
 	actions[1][0] = 1 // SIG_IGN; SIG_DFL is 0
 	for sig := unix.Signal(1); sig <= signals.RTMax; sig++ {
 		action := &actions[0]
@@ -288,7 +303,6 @@ func (p *program) dispositions(ignored signals.Set, cleared bool) {
 		}
 		p.add(mayCall, unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(action)), 0, size) // fails for SIGKILL and SIGSTOP
 	}
-	p.keep = append(p.keep, actions)
 }
 
 // execute adds the rest: a process group of its own, the terminal, the limit of open files, the directory, the mask, the command.

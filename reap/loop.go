@@ -35,6 +35,7 @@ type Loop struct {
 	closed atomic.Bool
 	init   sync.Once
 	again  chan struct{}
+	waiter waiter // Run's
 }
 
 // Lock pins the PIDs of this process's children: until Unlock none is consumed, so a PID that was read from a list of children
@@ -74,8 +75,8 @@ func (l *Loop) Close() {
 // thread for as long. If start returns 0, there is no registered child: what it has to say about that it says itself.
 func (l *Loop) Run(start func() (pid int), h Handler) {
 	const changes = unix.WEXITED | unix.WSTOPPED | unix.WCONTINUED
-	var w waiter
-	batch := make([]Change, 0, batchSize)
+	w := &l.waiter
+	var batch []Change
 	child := start() // 0 as soon as it is gone
 	toldRemaining := false
 	batches := 0 // full ones, since the child is gone
@@ -104,16 +105,19 @@ func (l *Loop) Run(start func() (pid int), h Handler) {
 		case !c.Ended():
 			// Taken by its own kind: if the child has ended meanwhile, that is for the next look. If it was stopped when looked at
 			// and has been continued since, it is the latter that is taken and told.
-			c, found = l.consume(&w, c.PID, unix.WSTOPPED|unix.WCONTINUED)
+			c, found = l.consume(w, c.PID, unix.WSTOPPED|unix.WCONTINUED)
 			if found && c.PID == child {
 				h.Stopped(c)
 			}
 		case c.PID == child:
 			h.Exited(c)
 			child, batches = 0, 0
-			l.consume(&w, c.PID, unix.WEXITED)
+			l.consume(w, c.PID, unix.WEXITED)
 		default:
-			batch = l.reap(&w, batch[:0], c, child)
+			if batch == nil {
+				batch = make([]Change, 0, batchSize)
+			}
+			batch = l.reap(w, batch[:0], c, child)
 			h.Reaped(batch)
 			// Where orphans end faster than they can be reaped there never is a moment without one; they come from somebody.
 			if batches++; child == 0 && !toldRemaining && batches >= manyBatches {

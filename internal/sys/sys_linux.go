@@ -104,9 +104,9 @@ func Readable(fd int) bool {
 func IsCharDevice(fd int) bool {
 	var st unix.Statx_t
 	var empty byte
-	_, err := call(unix.SYS_STATX, uintptr(fd), uintptr(unsafe.Pointer(&empty)), unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE,
-		uintptr(unsafe.Pointer(&st)))
-	return err != nil || st.Mode&unix.S_IFMT == unix.S_IFCHR
+	_, _, errno := unix.RawSyscall6(unix.SYS_STATX, uintptr(fd), uintptr(unsafe.Pointer(&empty)), unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC,
+		unix.STATX_TYPE, uintptr(unsafe.Pointer(&st)), 0)
+	return errno != 0 || st.Mode&unix.S_IFMT == unix.S_IFCHR
 }
 
 // Yield is sched_yield(2).
