@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os/exec"
 	"runtime"
 	"time"
@@ -48,7 +49,8 @@ func (b *bench) deadline(ctx context.Context) error {
 		for _, l := range limits {
 			excess := make([]sample, len(subjects))
 			for range l.n {
-				for i, s := range subjects {
+				for _, i := range rand.Perm(len(subjects)) {
+					s := subjects[i]
 					if ctx.Err() != nil {
 						return ctx.Err()
 					}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,7 +70,8 @@ func (b *bench) kill(ctx context.Context) error {
 	for k, size := range sizes {
 		out.Columns = append(out.Columns, fmt.Sprintf("%d processes, ms", size))
 		for range b.times(5, 1) {
-			for i, s := range subjects {
+			for _, i := range rand.Perm(len(subjects)) {
+				s := subjects[i]
 				if s.cgroup && noCgroup != "" {
 					continue
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
@@ -38,7 +39,8 @@ func (b *bench) orphans(ctx context.Context) error {
 	oneTimes, burstTimes := make([]sample, len(peers)), make([]sample, len(peers))
 	processor, zombies := make([]sample, len(peers)), make([]int, len(peers))
 	for range b.times(5, 1) {
-		for i, p := range peers {
+		for _, i := range rand.Perm(len(peers)) { // the kernel is not done with the orphans of whoever came before
+			p := peers[i]
 			took, init, most, err := orphansUnder(ctx, p, perlOneByOne, one)
 			if err != nil {
 				return err
@@ -47,7 +49,8 @@ func (b *bench) orphans(ctx context.Context) error {
 		}
 	}
 	for range b.times(7, 1) {
-		for i, p := range peers {
+		for _, i := range rand.Perm(len(peers)) {
+			p := peers[i]
 			took, _, _, err := orphansUnder(ctx, p, perlAtOnce, burst)
 			if err != nil {
 				return err
@@ -58,7 +61,7 @@ func (b *bench) orphans(ctx context.Context) error {
 	out := section{
 		ID: "orphans", Title: "Orphans", plot: 4,
 		How: fmt.Sprintf("%d orphans that are made and end one after the other, and %d that end at once, until the last one is reaped. The init is PID 1. "+
-			"Medians, by turns; the time is mostly the kernel's, for fork(2) and exit(2).", one, burst),
+			"Medians, by turns in random order; the time is mostly the kernel's, for fork(2) and exit(2).", one, burst),
 		Columns: []string{"one by one, ms", "init's processor time for each, µs", "zombies at most", "at once, ms"},
 	}
 	for i, p := range peers {
