@@ -64,16 +64,17 @@ const runtimeSet Set = faultSet | 1<<(unix.SIGURG-1) | 1<<(unix.SIGPIPE-1) | 1<<
 
 // What entry reads, before anything could be computed.
 var (
-	entryAll    = ^Set(0)
-	entrySlack  = int64(2 * time.Millisecond)
-	entryMask   = ^(stopSet | faultSet | neverSet | noteSet) // what can wait
-	entryStops  = stopSet
-	entryNotes  = noteSet
-	entryFiles  = unix.Rlimit{Cur: 3}
-	entryNull   = [...]byte{'/', 'd', 'e', 'v', '/', 'n', 'u', 'l', 'l', 0}
-	entryRoot   = [...]byte{'/', 0}
-	earlyAction sigaction // in the assembly
-	noteAction  sigaction
+	entryAll     = ^Set(0)
+	entrySlack   = int64(2 * time.Millisecond)
+	monitorSlack = int64(10 * time.Millisecond)               // what it sleeps at most by itself
+	entryMask    = ^(stopSet | faultSet | neverSet | noteSet) // what can wait
+	entryStops   = stopSet
+	entryNotes   = noteSet
+	entryFiles   = unix.Rlimit{Cur: 3}
+	entryNull    = [...]byte{'/', 'd', 'e', 'v', '/', 'n', 'u', 'l', 'l', 0}
+	entryRoot    = [...]byte{'/', 0}
+	earlyAction  sigaction // in the assembly
+	noteAction   sigaction
 
 	// What the runtime is told: one goroutine at a time runs Go code, whatever the machine has (package main says why). Nothing by GODEBUG, which
 	// would take it 0.1 ms to read.
@@ -100,6 +101,7 @@ var (
 var (
 	recordAction    sigaction          // in the assembly
 	receiver        int32              // the receiver's thread ID; startReceiver sets it
+	monitor         int32              // that of the runtime's monitor; heal sets it
 	receiverMask    Set                // what it has blocked: nothing
 	receiverStop    atomic.Int32       // it is to end
 	ownPID          int32              //
@@ -325,9 +327,16 @@ func (s *entrySource) settle() {
 
 // heal makes the runtime's threads leave all signals to the receiver, and gives their timers the precision back that entry took, by sending each
 // of them SIGPROF, which the runtime has unblocked on each. One that is deaf already keeps it pending.
+//
+// The monitor's timers become less precise still. It wakes up whenever another thread does, and then each 20 us until it has seen that there is nothing to do,
+// which for an orphan that is reaped is as much work again. It is the first thread that the runtime makes, and /proc lists threads in the order in which they
+// were made.
 func heal() {
 	pid := os.Getpid()
 	tids, err := threads()
+	if len(tids) > 1 {
+		atomic.StoreInt32(&monitor, int32(tids[1]))
+	}
 	if err != nil { // no /proc. A wrong guess is no harm: it must be a thread of this process (tgkill(2))
 		for tid := pid; tid < pid+32; tid++ {
 			tids = append(tids, tid)

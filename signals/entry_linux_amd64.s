@@ -276,16 +276,21 @@ TEXT ·record(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	INCL ·begun(SB)          // only the receiver passes signals on
 	JMP  whose
 stray:
-	// A thread of the runtime's. From now on it leaves signals to the receiver, and its timers are as precise as they were.
-	MOVQ ·strayMask(SB), AX
-	ORQ  AX, context_mask(DX)
-	CMPQ ·inheritedSlack(SB), $0 // unknown
+	// A thread of the runtime's. From now on it leaves signals to the receiver, and its timers are as precise as they were, or the monitor's even less.
+	MOVQ ·strayMask(SB), CX
+	ORQ  CX, context_mask(DX)
+	MOVQ ·inheritedSlack(SB), CX
+	CMPL AX, ·monitor(SB)
+	JNE  slack
+	MOVQ ·monitorSlack(SB), CX
+slack:
+	TESTQ CX, CX                 // unknown
 	JLE  whose
 	MOVQ DI, BX                  // keep signal and info
 	MOVQ SI, R14
 	MOVQ $SYS_PRCTL, AX
 	MOVQ $PR_SET_TIMERSLACK, DI
-	MOVQ ·inheritedSlack(SB), SI
+	MOVQ CX, SI
 	SYSCALL
 	MOVQ BX, DI
 	MOVQ R14, SI

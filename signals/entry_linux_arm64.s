@@ -308,12 +308,17 @@ TEXT ·record(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	ADD32(·begun, 1)         // only the receiver passes signals on
 	JMP   whose
 stray:
-	// A thread of the runtime's. From now on it leaves signals to the receiver, and its timers are as precise as they were.
+	// A thread of the runtime's. From now on it leaves signals to the receiver, and its timers are as precise as they were, or the monitor's even less.
 	MOVD ·strayMask(SB), R9
 	MOVD context_mask(R2), R10
 	ORR  R9, R10
 	MOVD R10, context_mask(R2)
 	MOVD ·inheritedSlack(SB), R9
+	MOVW ·monitor(SB), R10
+	CMPW R10, R0
+	BNE  slack
+	MOVD ·monitorSlack(SB), R9
+slack:
 	CMP  $0, R9              // unknown
 	BLE  whose
 	MOVD $SYS_PRCTL, R8

@@ -227,6 +227,27 @@ my $set = pack("Q", shift); syscall(14, 2, $set, 0, 8) == 0 or die "sigprocmask:
 	}
 }
 
+// A while after the start finite's own timers are as precise as those it was started with, but for the Go runtime's monitor, which is its second thread: the kernel may
+// wake that one 10 ms late.
+func TestTimerSlackOfThreads(t *testing.T) {
+	needExact(t)
+	forModes(t, rootModes, func(t *testing.T, m mode) { // nobody may not ask (proc_pid_timerslack_ns(5))
+		const script = `read own </proc/self/timerslack_ns; end=$(($(date +%s) + 30))
+while [ "$(date +%s)" -lt $end ]; do
+	n=0 other=
+	for t in $(ls -U /proc/$PPID/task); do
+		read slack </proc/$t/timerslack_ns; n=$((n + 1)); want=$own
+		[ $n -ne 2 ] || want=10000000
+		[ $slack = $want ] || other="$other $n:$slack"
+	done
+	[ "$other" ] || exit 0
+done
+echo "$n threads; the slack of these is another:$other"; exit 1`
+		r := run(t, m, "--", "sh", "-c", script)
+		r.want(t, 0)
+	})
+}
+
 func signalsExcept(not ...unix.Signal) (sigs []unix.Signal) {
 next:
 	for sig := unix.Signal(1); sig <= 64; sig++ {
