@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe" // also for go:linkname
 
 	"golang.org/x/sys/unix"
@@ -77,6 +78,7 @@ type program struct {
 		steps   [20]Step
 		keep    [20]any
 		actions [2][4]uint64
+		ran     uint64
 	}
 }
 
@@ -177,7 +179,9 @@ func forkInherited(how forkMode, cfg *Config, path string, args, env []string) (
 	}
 	var ran *uint64
 	if how.cgroup >= 0 {
-		ran = sharedWord()
+		if ran = &p.room.ran; !how.clear {
+			ran = sharedWord()
+		}
 		p.enterCgroup(how, ran)
 	}
 	cfg.box.enter(p)
@@ -204,7 +208,7 @@ func forkInherited(how forkMode, cfg *Config, path string, args, env []string) (
 			c.pidfd, _ = sys.PidfdOpen(c.pid) // not reaped before it is known
 		}
 	}
-	if how.cgroup >= 0 && !hasRun(ran, c.pid) {
+	if how.cgroup >= 0 && !hasRun(ran, c.pid, how.clear) {
 		// If cgroup.kill was ever written in the cgroup of this process, Linux (6.18 for one) kills whoever is cloned from there into another at once.
 		c.dropPidfd()
 		reap.Discard(c.pid)
@@ -236,7 +240,7 @@ func forkInherited(how forkMode, cfg *Config, path string, args, env []string) (
 var shared []byte
 
 // sharedWord returns a word that is 0, and that the child writes for this process to see also where its memory is a copy: QEMU's user mode has no
-// CLONE_VM and no CLONE_VFORK for processes.
+// CLONE_VM and no CLONE_VFORK for processes. It has no clone3(2) either.
 func sharedWord() *uint64 {
 	if shared == nil {
 		var err error
@@ -249,9 +253,13 @@ func sharedWord() *uint64 {
 	return word
 }
 
-// hasRun reports whether a child has written its word, and waits until it has, or has ended.
-func hasRun(word *uint64, pid int) bool {
-	for atomic.LoadUint64(word) == 0 && !reap.HasEnded(pid) {
+// hasRun reports whether a child has written its word, and waits until it has, or has ended. If the word is in memory that is shared by CLONE_VM, it was written before
+// clone3(2) returned, and who has not done so is ending; if that takes long, it must be that the memory is none.
+func hasRun(word *uint64, pid int, vm bool) bool {
+	for begin := time.Now(); atomic.LoadUint64(word) == 0 && !reap.HasEnded(pid); {
+		if vm && time.Since(begin) > time.Second {
+			return true
+		}
 		sys.Yield()
 	}
 	return atomic.LoadUint64(word) != 0
