@@ -24,7 +24,7 @@ func (b *bench) deadline(ctx context.Context) error {
 	limits := []struct {
 		d time.Duration
 		n int
-	}{{50 * time.Millisecond, b.times(100, 2)}, {time.Second, b.times(20, 1)}, {10 * time.Second, b.times(3, 0)}}
+	}{{50 * time.Millisecond, b.times(100, 2)}, {time.Second, b.times(40, 1)}, {10 * time.Second, b.times(3, 0)}}
 	out := section{
 		ID: "deadline", Title: "Excess over a deadline",
 		How: "The whole run of `sleep 1000` with a deadline, less the deadline: the start of finite or timeout is in it. Idle, and with a busy loop on each processor.",

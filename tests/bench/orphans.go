@@ -14,8 +14,9 @@ import (
 // The commands of the measurements of orphans. Each says "ready", does its work when it is told to, and says "done" when no other process is left
 // in the namespace but the init: kill(2) of -1 counts zombies, too. Then it waits to be told to end.
 const (
-	// perlEmpty waits until everybody else is gone.
-	perlEmpty = `select undef, undef, undef, 0.0005 while kill 0, -1; print "done\n"; <STDIN>;`
+	// perlEmpty waits until everybody else is gone, and looks each so many seconds: the kernel goes through all processes for that, under a lock that those that
+	// end need, too.
+	perlEmpty = `select undef, undef, undef, $ARGV[1] while kill 0, -1; print "done\n"; <STDIN>;`
 
 	// perlOneByOne makes orphans one after the other, each of which ends at once.
 	perlOneByOne = `$| = 1; print "ready\n"; <STDIN>;
@@ -41,7 +42,7 @@ func (b *bench) orphans(ctx context.Context) error {
 	for range b.times(5, 1) {
 		for _, i := range rand.Perm(len(peers)) { // the kernel is not done with the orphans of whoever came before
 			p := peers[i]
-			took, init, most, err := orphansUnder(ctx, p, perlOneByOne, one)
+			took, init, most, err := orphansUnder(ctx, p, perlOneByOne, one, 500*time.Microsecond)
 			if err != nil {
 				return err
 			}
@@ -51,7 +52,7 @@ func (b *bench) orphans(ctx context.Context) error {
 	for range b.times(7, 1) {
 		for _, i := range rand.Perm(len(peers)) {
 			p := peers[i]
-			took, _, _, err := orphansUnder(ctx, p, perlAtOnce, burst)
+			took, _, _, err := orphansUnder(ctx, p, perlAtOnce, burst, 20*time.Millisecond)
 			if err != nil {
 				return err
 			}
@@ -75,8 +76,8 @@ func (b *bench) orphans(ctx context.Context) error {
 
 // orphansUnder runs one of the commands with a number of orphans, and returns how long its work took, how long the init was on a processor
 // meanwhile, and the highest number of tasks in the system above that before.
-func orphansUnder(ctx context.Context, p peer, script string, count int) (took, processor time.Duration, most int, err error) {
-	c, err := startTalker(inNamespace, p, "perl", "-e", script, strconv.Itoa(count))
+func orphansUnder(ctx context.Context, p peer, script string, count int, look time.Duration) (took, processor time.Duration, most int, err error) {
+	c, err := startTalker(inNamespace, p, "perl", "-e", script, strconv.Itoa(count), fmt.Sprint(look.Seconds()))
 	if err != nil {
 		return 0, 0, 0, err
 	}
