@@ -43,6 +43,20 @@ perf trace -F all --no-syscalls -o "$work/faults" "$work/finite" -- /bin/true 2>
 awk '/finite\// { kind = /anon/ ? "anonymous memory (heap, stacks, bss)" : /finite@/ ? "the program file" : /stack/ ? "the stack" : "the rest"; n[kind]++ }
 	END { for (k in n) printf "  %4d %s\n", n[k], k }' "$work/faults" | sort -rn
 
+heading 'page faults of finite by what it was doing'
+CGO_ENABLED=0 go build -ldflags '-E github.com/finite-init/finite/signals.entry' -o "$work/symbols" .
+perf record -q -e page-faults -c 1 -g -o "$work/data" "$work/symbols" -- /bin/true
+perf script -i "$work/data" -F comm,tid,ip,sym 2>/dev/null | awk -v RS= '
+	!/^ *symbols/ { next }
+	/runtime\.schedinit/ { n["the runtime, before there is a goroutine"]++; next }
+	/runtime\.newm/ { n["new threads"]++; next }
+	/runtime\.doInit/ { n["package initialization"]++; next }
+	/forkInherited|spawn/ { n["finite: clone and execve"]++; next }
+	/main\.main|pid1|finite\/init/ { n["finite: the rest"]++; next }
+	/runtime\.(main|mstart|gcenable|bg)/ { n["the runtime, after that"]++; next }
+	{ n["the rest: the entry point, the kernel, new stacks"]++ }
+	END { for (k in n) printf "  %4d %s\n", n[k], k }' | sort -rn
+
 heading 'threads of finite, and when the last was there'
 strace -f -r -e trace=clone,clone3,execve,waitid,exit_group -o "$work/threads" "$work/finite" -- /bin/true
 sed -E "s|$work/||g; s/^[0-9]+ +//; s/(.{100}).*/\1/" "$work/threads" | head -20
