@@ -46,6 +46,9 @@ func (h *holding) wait() {
 		h.open.Store(1)
 		sys.FutexWake(&h.open)
 	}
+	// The runtime is about to look for another thread. One that has handed the main goroutine back to the main thread, and was displaced by it, is not known as idle
+	// until it has run again; if it does not, one more is made than is needed, which a limit may not allow.
+	sys.Yield()
 	for h.open.Load() == 0 {
 		sys.FutexWait(&h.open)
 	}
