@@ -2,6 +2,7 @@ package pid1
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/finite-init/finite/nsutil"
@@ -106,7 +107,7 @@ func (m *machine) handle(ev event) []action {
 	case evOOM:
 		m.counts.OOMKills += ev.count
 		m.outOfMemory(ev.gone)
-		m.note(levelWarn, fmt.Sprintf("out of memory: the kernel killed %d processes of this memory cgroup", ev.count))
+		m.note(levelWarn, "out of memory: the kernel killed "+processes(ev.count)+" of this memory cgroup")
 	case evListening:
 		m.note(levelDebug, "all signals are caught")
 	case evTrouble:
@@ -147,12 +148,20 @@ func (m *machine) end(why string) {
 	if m.counts.LeftoversKilled > 0 {
 		whose := "the command had left"
 		if m.cfg.Pause {
-			whose = "were there"
+			whose = "had been there"
 		}
-		m.note(levelWarn, fmt.Sprintf("killed %d processes that %s", m.counts.LeftoversKilled, whose))
+		m.note(levelWarn, "killed "+processes(m.counts.LeftoversKilled)+" that "+whose)
 	}
 	m.transition(stateEnded, why)
 	m.do(action{kind: actEnd})
+}
+
+// processes counts them in words.
+func processes(n int) string {
+	if n == 1 {
+		return "1 process"
+	}
+	return strconv.Itoa(n) + " processes"
 }
 
 func (m *machine) unexpected(kind eventKind) {

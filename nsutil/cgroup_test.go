@@ -186,7 +186,7 @@ func TestCgroupRemoveLimit(t *testing.T) {
 	}
 	cmd := sleeper(t, c.FD())
 	err = c.Remove(5 * time.Millisecond)
-	if err == nil || !strings.Contains(err.Error(), "1 processes are in it (pid "+strconv.Itoa(cmd.Process.Pid)+")") {
+	if err == nil || !strings.Contains(err.Error(), "1 process is in it (pid "+strconv.Itoa(cmd.Process.Pid)+")") {
 		t.Errorf("Remove: %v", err)
 	}
 	if !errors.Is(err, unix.EBUSY) || !exists(c.Path()) {

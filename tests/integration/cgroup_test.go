@@ -585,7 +585,7 @@ close $down; 1 while sysread $up, my $c, 100; syswrite STDOUT, "ready\n"; sleep 
 				r.want(t, 137)
 				var killed int
 				if i := strings.Index(r.stderr, "killed "); i >= 0 {
-					_, _ = fmt.Sscanf(r.stderr[i:], "killed %d processes", &killed)
+					_, _ = fmt.Sscanf(r.stderr[i:], "killed %d process", &killed)
 				}
 				if killed < 300 || strings.Contains(r.stderr, "gave up") {
 					t.Errorf("stderr: %s", r.stderr)

@@ -49,10 +49,10 @@ func TestOutOfMemory(t *testing.T) {
 		status       int
 		says         string
 	}{
-		{"a child of the command", `read x; ` + eater + `; exit 0`, 0, "out of memory: the kernel killed 1 processes"},
-		{"an orphan", `read x; mkfifo $1/f; (` + eater + ` & echo $! >$1/pid); p=$(cat $1/pid); while kill -0 $p; do :; done; exit 3`, 3, "out of memory: the kernel killed 1 processes"},
+		{"a child of the command", `read x; ` + eater + `; exit 0`, 0, "out of memory: the kernel killed 1 process"},
+		{"an orphan", `read x; mkfifo $1/f; (` + eater + ` & echo $! >$1/pid); p=$(cat $1/pid); while kill -0 $p; do :; done; exit 3`, 3, "out of memory: the kernel killed 1 process"},
 		{"one after the other", `read x; for i in 1 2 3; do ` + eater + `; done; exit 0`, 0, "out of memory: the kernel killed 3 processes"},
-		{"the command", `read x; exec ` + eater, 137, "out of memory: the kernel killed 1 processes"},
+		{"the command", `read x; exec ` + eater, 137, "out of memory: the kernel killed 1 process"},
 		{"killed by somebody", `read x; sleep 1000 & kill -KILL $!; wait; (sleep 1000 & kill -KILL $!); exit 0`, 0, ""},
 		{"the command is killed by somebody", `read x; kill -KILL $$`, 137, ""},
 		{"enough memory", `read x; perl -e '$x = "x" x (1 << 20)'; exit 5`, 5, ""},

@@ -23,7 +23,7 @@ func TestPause(t *testing.T) {
 		c.signal(sig)
 		r := c.wait()
 		r.want(t, 0)
-		if !strings.Contains(r.stderr, "killed 1 processes that were there") && !strings.Contains(r.stderr, "killed 2 processes that were there") {
+		if !strings.Contains(r.stderr, "killed 1 process that had been there") && !strings.Contains(r.stderr, "killed 2 processes that had been there") {
 			t.Errorf("stderr %q", r.stderr)
 		}
 	}
