@@ -58,6 +58,7 @@ func run(args, env []string) int {
 	cfg.Env = withoutOptions(env)
 	cfg.ParentPID = parentPID
 	cfg.Source = source
+	source.CoarseMonitor() // pid1.Reserve has made all threads
 	if inner, ok := lookupEnv(env, pid1.InnerVariable); ok && executedByDescriptor {
 		cfg.Inner = inner
 		cfg.Unshare, cfg.Join, cfg.Hostname, cfg.MapRoot = 0, nil, "", false // done

@@ -101,7 +101,7 @@ var (
 var (
 	recordAction    sigaction          // in the assembly
 	receiver        int32              // the receiver's thread ID; startReceiver sets it
-	monitor         int32              // that of the runtime's monitor; heal sets it
+	monitor         int32              // that of the runtime's monitor, if its timers are to be coarse; heal sets it
 	receiverMask    Set                // what it has blocked: nothing
 	receiverStop    atomic.Int32       // it is to end
 	ownPID          int32              //
@@ -143,6 +143,7 @@ type entrySource struct {
 	pipe    *sys.File     // its read end
 	handled atomic.Uint32 // records in all that were dealt with
 	healers []*time.Timer
+	coarse  bool // the timers of the runtime's monitor are to be
 }
 
 // What the one source needs most room for is here, beside the rest, where it takes no pages of its own.
@@ -321,20 +322,20 @@ func (s *entrySource) pass(pidfd int, group bool, set, quiet Set) {
 // runtime makes then.
 func (s *entrySource) settle() {
 	for _, after := range []time.Duration{10 * time.Millisecond, 250 * time.Millisecond} {
-		s.healers = append(s.healers, time.AfterFunc(after, heal))
+		s.healers = append(s.healers, time.AfterFunc(after, s.heal))
 	}
 }
 
 // heal makes the runtime's threads leave all signals to the receiver, and gives their timers the precision back that entry took, by sending each
 // of them SIGPROF, which the runtime has unblocked on each. One that is deaf already keeps it pending.
 //
-// The monitor's timers become less precise still. It wakes up whenever another thread does, and then each 20 us until it has seen that there is nothing to do,
-// which for an orphan that is reaped is as much work again. It is the first thread that the runtime makes, and /proc lists threads in the order in which they
-// were made.
-func heal() {
+// The monitor's timers become less precise still, if that is wanted. It wakes up whenever another thread does, and then each 20 us until it has seen that there is
+// nothing to do, which for an orphan that is reaped is as much work again. It is the first thread that the runtime makes, and /proc lists threads in the order in
+// which they were made.
+func (s *entrySource) heal() {
 	pid := os.Getpid()
 	tids, err := threads()
-	if len(tids) > 1 {
+	if s.coarse && len(tids) > 1 {
 		atomic.StoreInt32(&monitor, int32(tids[1]))
 	}
 	if err != nil { // no /proc. A wrong guess is no harm: it must be a thread of this process (tgkill(2))

@@ -42,6 +42,10 @@ func play(role string, args []string) {
 			fmt.Println(map[os.Signal]string{unix.SIGUSR1: "usr1", unix.SIGALRM: "alrm"}[sig])
 		}
 	}
+	if role == "healed" {
+		fmt.Println(healed(args[0] == "coarse"))
+		return
+	}
 	parent := os.Getppid()
 	sent := make(map[int]int)
 	switch role {
@@ -243,13 +247,76 @@ func TestExactSourcePasses(t *testing.T) {
 	}
 }
 
+// healed heals the threads of a process that has not done so yet, and returns the timer slack of its second one, before and after.
+func healed(coarse bool) (before, after int) {
+	s, err := newEntrySource()
+	if err != nil {
+		panic(err)
+	}
+	source := &Source{C: s.c, entry: s}
+	if coarse {
+		source.CoarseMonitor()
+	}
+	tids, err := threads()
+	if err != nil {
+		panic(err)
+	}
+	monitor := fmt.Sprintf("/proc/self/task/%d/", tids[1])
+	slack := func() (ns int) {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/timerslack_ns", tids[1]))
+		if err == nil {
+			_, err = fmt.Sscan(string(text), &ns)
+		}
+		if err != nil {
+			panic(err)
+		}
+		return ns
+	}
+	before = slack()
+	s.heal()
+	for deaf := false; !deaf; time.Sleep(time.Millisecond) { // it is once the handler has returned
+		text, err := os.ReadFile(monitor + "status")
+		if err != nil {
+			panic(err)
+		}
+		_, mask, _ := strings.Cut(string(text), "SigBlk:\t")
+		bits, _ := strconv.ParseUint(mask[:min(16, len(mask))], 16, 64)
+		deaf = Set(bits).Has(unix.SIGPROF)
+	}
+	return before, slack()
+}
+
+// The runtime's monitor has coarse timers only where that is wanted: the threads that it makes inherit them.
+func TestCoarseMonitor(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root may ask for another thread's timer slack (proc_pid_timerslack_ns(5))")
+	}
+	for _, coarse := range []bool{false, true} {
+		cmd := exec.Command(os.Args[0], map[bool]string{false: "precise", true: "coarse"}[coarse])
+		cmd.Env = append(os.Environ(), roleEnv+"=healed", "GORACE=atexit_sleep_ms=0")
+		cmd.Stderr = os.Stderr
+		out, err := cmd.Output()
+		var before, after int
+		if _, scanErr := fmt.Sscan(string(out), &before, &after); err != nil || scanErr != nil {
+			t.Fatalf("%q: %v, %v", out, err, scanErr)
+		}
+		want := before
+		if coarse {
+			want = int(monitorSlack)
+		}
+		if after != want {
+			t.Errorf("coarse %v: %d ns, before %d, want %d", coarse, after, before, want)
+		}
+	}
+}
+
 // Values of a real-time signal come in the order in which they were sent.
 func TestExactSourceKeepsValuesInOrder(t *testing.T) {
 	const count = 500
 	lost.Store(0)
 	s := exactSource(t)
 	// A thread that is not the receiver may deliver out of order: let all of them learn. The binary does this when the command has been started.
-	heal()
+	s.entry.heal()
 	wait := send(t, "queue", strconv.Itoa(int(RTMin)), strconv.Itoa(count))
 	for value := range count {
 		if got := next(t, s); got.Number != RTMin || got.Value != uint64(value) {

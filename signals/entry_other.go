@@ -18,7 +18,7 @@ func Environ() []string { return os.Environ() }
 
 func entered() bool { return false }
 
-type entrySource struct{}
+type entrySource struct{ coarse bool }
 
 func (*entrySource) finished(Signal)          {}
 func (*entrySource) mark() uint32             { return 0 }

@@ -93,6 +93,15 @@ func (s *Source) Settle() {
 	}
 }
 
+// CoarseMonitor has [Source.Settle] leave the Go runtime's monitor with coarse timers, which saves most of what it does while there is little to do. It may then be
+// 10 ms late to see that a goroutine stays in a system call while others could run. And the threads that it makes for those have its timers, from then on, so this is
+// for a program that has all its threads before.
+func (s *Source) CoarseMonitor() {
+	if s.entry != nil {
+		s.entry.coarse = true
+	}
+}
+
 // Quiet returns how many signals were passed on without coming on C.
 func (s *Source) Quiet() int {
 	if s.entry != nil {
