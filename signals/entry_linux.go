@@ -335,10 +335,12 @@ func (s *entrySource) settle() {
 func (s *entrySource) heal() {
 	pid := os.Getpid()
 	tids, err := threads()
-	if s.coarse && len(tids) > 1 {
-		atomic.StoreInt32(&monitor, int32(tids[1]))
-	}
-	if err != nil { // no /proc. A wrong guess is no harm: it must be a thread of this process (tgkill(2))
+	if err == nil && len(tids) > 1 && tids[0] == pid {
+		if s.coarse {
+			atomic.StoreInt32(&monitor, int32(tids[1]))
+		}
+	} else { // no /proc, or another PID namespace's. A wrong guess is no harm: it must be a thread of this process (tgkill(2))
+		tids = nil
 		for tid := pid; tid < pid+32; tid++ {
 			tids = append(tids, tid)
 		}

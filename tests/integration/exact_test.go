@@ -227,6 +227,24 @@ my $set = pack("Q", shift); syscall(14, 2, $set, 0, 8) == 0 or die "sigprocmask:
 	}
 }
 
+// So it is where /proc is another PID namespace's, in which threads have other numbers; only that the monitor is not known there.
+func TestTimerSlackWithAForeignProc(t *testing.T) {
+	needExact(t)
+	const script = `read own </proc/self/timerslack_ns; read -r pid comm state finite rest </proc/self/stat; end=$(($(date +%s) + 30))
+while [ "$(date +%s)" -lt $end ]; do
+	other=
+	for t in $(ls -U /proc/$finite/task); do
+		read slack </proc/$t/timerslack_ns; [ $slack = $own ] || other="$other $t:$slack"
+	done
+	[ "$other" ] || exit 0
+done
+echo "the slack of these is another:$other"; exit 1`
+	r := startWithin(t, asSubreaper, t.TempDir(), `exec unshare --pid --fork "$0" -- sh -c "$2"`, nil, script).wait()
+	if r.want(t, 0); t.Failed() {
+		t.Log(r.stdout)
+	}
+}
+
 // A while after the start finite's own timers are as precise as those it was started with, but for the Go runtime's monitor, which is its second thread: the kernel may
 // wake that one 10 ms late.
 func TestTimerSlackOfThreads(t *testing.T) {
