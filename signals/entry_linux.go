@@ -182,10 +182,11 @@ func newEntrySource() (*entrySource, error) {
 	}
 	leaveToReceiver()
 	ownPID, recordFD = int32(unix.Getpid()), int32(p[1])
-	// What an earlier source has left unread is gone.
+	// What an earlier source has left unread is gone, and what it has lost was told.
 	written.Store(0)
 	queued.Store(0)
 	unpassed.Store(0)
+	lost.Store(0)
 	atomic.StoreUint64(&pending[0], 0)
 	atomic.StoreUint64(&pending[1], 0)
 	pipe, err := sys.NewFile(p[0], "signals")

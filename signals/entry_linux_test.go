@@ -135,6 +135,14 @@ func next(t *testing.T, s *Source) Signal {
 	}
 }
 
+// What an earlier source has lost is not told again.
+func TestExactSourceCountsItsOwnLosses(t *testing.T) {
+	lost.Store(3)
+	if s := exactSource(t); s.Lost() != 0 {
+		t.Errorf("%d were lost", s.Lost())
+	}
+}
+
 // Every signal arrives, with its sender: what the runtime uses for itself and the faults too, if a process has sent them.
 func TestExactSourceDelivers(t *testing.T) {
 	s := exactSource(t)
@@ -313,7 +321,6 @@ func TestCoarseMonitor(t *testing.T) {
 // Values of a real-time signal come in the order in which they were sent.
 func TestExactSourceKeepsValuesInOrder(t *testing.T) {
 	const count = 500
-	lost.Store(0)
 	s := exactSource(t)
 	// A thread that is not the receiver may deliver out of order: let all of them learn. The binary does this when the command has been started.
 	s.entry.heal()
@@ -333,7 +340,6 @@ func TestExactSourceKeepsValuesInOrder(t *testing.T) {
 // every one beyond it is counted.
 func TestExactSourceStalledReader(t *testing.T) {
 	const senders, each = 8, 12500
-	lost.Store(0)
 	s := exactSource(t)
 	var waits []func() map[int]int
 	for i := range senders {
