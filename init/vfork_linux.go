@@ -64,7 +64,7 @@ const (
 )
 
 // program is what a child does between clone(2) and execve(2), which cannot be Go code: the child has one thread, and shares the memory of all
-// of the parent's. What the calls point to is kept where it is, and alive, by keep.
+// of the parent's. What the calls point to is in room, or is kept alive, where it is, by keep.
 type program struct {
 	launch launch
 	calls  []call
@@ -254,7 +254,7 @@ func sharedWord() *uint64 {
 }
 
 // hasRun reports whether a child has written its word, and waits until it has, or has ended. If the word is in memory that is shared by CLONE_VM, it was written before
-// clone3(2) returned, and who has not done so is ending; if that takes long, it must be that the memory is none.
+// clone3(2) returned, and who has not done so is ending; if that takes longer than a second, the memory must be a copy after all, and the child runs.
 func hasRun(word *uint64, pid int, vm bool) bool {
 	for begin := time.Now(); atomic.LoadUint64(word) == 0 && !reap.HasEnded(pid); {
 		if vm && time.Since(begin) > time.Second {

@@ -101,6 +101,28 @@ func TestForkInheritedFails(t *testing.T) {
 	}
 }
 
+// Who has not written its word has not run if it has ended; and it runs if it lives on where the memory was thought to be shared.
+func TestHasRun(t *testing.T) {
+	c, err := forkInherited(forkMode{tty: -1, cgroup: -1}, &Config{}, "/bin/sleep", []string{"sleep", "1000"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reap.Discard(c.pid)
+	defer func() { _ = unix.Kill(c.pid, unix.SIGKILL) }()
+	word := new(uint64)
+	if !hasRun(word, c.pid, true) {
+		t.Error("one that lives has not run")
+	}
+	_ = unix.Kill(c.pid, unix.SIGKILL)
+	if hasRun(word, c.pid, true) || hasRun(word, c.pid, false) {
+		t.Error("one that was killed has run")
+	}
+	*word = 1
+	if !hasRun(word, c.pid, false) {
+		t.Error("one that has written its word has not run")
+	}
+}
+
 func openFiles(t *testing.T) int {
 	t.Helper()
 	files, err := os.ReadDir("/proc/self/fd")
