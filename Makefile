@@ -7,8 +7,12 @@ COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 # The version is stamped here, so Go need not look into the repository, which it may not be allowed to (another owner), or cannot (an
 # image build, a tarball). With -trimpath the same sources give the same bytes wherever they are built. -E is where the binary begins: before
 # the Go runtime, so that no signal is lost on it (signals/entry_linux.go).
+#
+# The collector of Go 1.25 touches a page less for each size of an allocation, which is 2 in 100 of the time of a start; what that of 1.26 is better at is heaps
+# that finite does not have. Where a toolchain has it no longer, this is empty, and so it is without effect.
 ENTRY = github.com/finite-init/finite/signals.entry
-BUILD = CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w -E $(ENTRY) -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
+GOEXPERIMENT ?= $(shell GOEXPERIMENT=nogreenteagc $(GO) env GOEXPERIMENT 2>/dev/null)
+BUILD = CGO_ENABLED=0 GOEXPERIMENT=$(GOEXPERIMENT) $(GO) build -buildvcs=false -trimpath -ldflags '-s -w -E $(ENTRY) -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
 
 DIST_ARCHS = amd64 arm64
 

@@ -447,9 +447,18 @@ func Environ() []string {
 	}
 	env := make([]string, n)
 	for i := range env {
-		env[i] = unix.BytePtrToString(at(entryEnv, i))
+		p := at(entryEnv, i)
+		env[i] = unsafe.String(p, cLength(p)) // it stays where the kernel has put it
 	}
 	return env
+}
+
+// cLength returns the length of a string that a zero byte ends.
+func cLength(p *byte) (n int) {
+	for *(*byte)(unsafe.Add(unsafe.Pointer(p), n)) != 0 {
+		n++
+	}
+	return n
 }
 
 // at returns the i-th element of an array of pointers.
