@@ -2,7 +2,6 @@ package pid1
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/finite-init/finite/nsutil"
@@ -107,7 +106,7 @@ func (m *machine) handle(ev event) []action {
 	case evOOM:
 		m.counts.OOMKills += ev.count
 		m.outOfMemory(ev.gone)
-		m.note(levelWarn, "out of memory: the kernel killed "+processes(ev.count)+" of this memory cgroup")
+		m.note(levelWarn, "out of memory: the kernel killed "+nsutil.Plural(ev.count, "process", "processes")+" of this memory cgroup")
 	case evListening:
 		m.note(levelDebug, "all signals are caught")
 	case evTrouble:
@@ -150,18 +149,10 @@ func (m *machine) end(why string) {
 		if m.cfg.Pause {
 			whose = "had been there"
 		}
-		m.note(levelWarn, "killed "+processes(m.counts.LeftoversKilled)+" that "+whose)
+		m.note(levelWarn, "killed "+nsutil.Plural(m.counts.LeftoversKilled, "process", "processes")+" that "+whose)
 	}
 	m.transition(stateEnded, why)
 	m.do(action{kind: actEnd})
-}
-
-// processes counts them in words.
-func processes(n int) string {
-	if n == 1 {
-		return "1 process"
-	}
-	return strconv.Itoa(n) + " processes"
 }
 
 func (m *machine) unexpected(kind eventKind) {

@@ -49,8 +49,8 @@ type runner struct {
 	noProc    bool
 	quiet     int // the source's count before this run
 
-	// What cfg, m, log and kernel point to, unless a test has made them, and what finish returns. In one piece, because what is allocated by itself takes pages of its own for its size,
-	// and a few microseconds of the start for them.
+	// What cfg, m, log and kernel point to, unless a test has made them, and what finish returns. In one piece, because what is allocated by itself
+	// takes pages of its own for its size, and a few microseconds of the start for them.
 	machine machine
 	queue   logQueue
 	config  Config

@@ -365,7 +365,7 @@ func (c *Cgroup) Remove(limit time.Duration) error {
 		}
 		text += ", " + strconv.Itoa(pid)
 	}
-	return c.removed(fmt.Errorf("%s in it (pid %s): %w", plural(len(pids), "process is", "processes are"), strings.TrimPrefix(text, ", "), err))
+	return c.removed(fmt.Errorf("%s in it (pid %s): %w", Plural(len(pids), "process is", "processes are"), strings.TrimPrefix(text, ", "), err))
 }
 
 func (c *Cgroup) removed(err error) error {

@@ -242,8 +242,7 @@ func split(text string, width int) (part, rest string) {
 	return part, strings.TrimLeft(text[len(part):], " ")
 }
 
-// runes returns how many columns a text takes, at most: characters of East Asia take two.
-// TextWidth returns how many columns a terminal shows s in.
+// TextWidth returns how many columns a terminal shows s in, at most: characters of East Asia take two.
 func TextWidth(s string) (n int) {
 	for _, r := range s {
 		n += columns(r)
@@ -303,7 +302,7 @@ func (p *Inspected) details() []string {
 	}
 	for i, t := range p.StuckThreads {
 		if i == shownThreads {
-			lines = append(lines, plural(len(p.StuckThreads)-i, "more thread like these", "more threads like these"))
+			lines = append(lines, Plural(len(p.StuckThreads)-i, "more thread like these", "more threads like these"))
 			break
 		}
 		lines = append(lines, fmt.Sprintf("thread %d %s %s%s", t.TID, t.State, t.Comm, behind(t.WChan)))
@@ -343,33 +342,33 @@ func (r *Inspection) summary() []summaryLine {
 		}
 	}
 	if held > 0 {
-		add(stuck, "stuck: %d of %s", held, plural(len(r.Processes), "process", "processes"))
+		add(stuck, "stuck: %d of %s", held, Plural(len(r.Processes), "process", "processes"))
 	}
 	for _, z := range r.Zombies {
 		who := named(z.Comm, z.Parent)
 		if z.Parent == 0 {
 			who = "a parent outside this PID namespace"
 		}
-		add(stuck, "%s has not reaped %s", who, plural(len(z.PIDs), "zombie", "zombies"))
+		add(stuck, "%s has not reaped %s", who, Plural(len(z.PIDs), "zombie", "zombies"))
 	}
 	for _, limit := range r.PIDLimits {
 		text, l := fmt.Sprintf("pids: %d of %d in %s", limit.Current, limit.Max, limit.Dir), plain
 		if limit.Zombies > 0 {
-			text += ", " + plural(limit.Zombies, "zombie", "zombies") + " among them"
+			text += ", " + Plural(limit.Zombies, "zombie", "zombies") + " among them"
 		}
 		if limit.NearlyFull {
 			text, l = text+": nearly full", stuck
 		}
 		if limit.Refused > 0 {
-			text += ", and fork was refused " + plural(limit.Refused, "time", "times")
+			text += ", and fork was refused " + Plural(limit.Refused, "time", "times")
 		}
 		add(l, "%s", text)
 	}
 	if r.KernelThreads > 0 {
-		add(plain, "left out: %s", plural(r.KernelThreads, "kernel thread", "kernel threads"))
+		add(plain, "left out: %s", Plural(r.KernelThreads, "kernel thread", "kernel threads"))
 	}
 	if r.Unreadable > 0 {
-		add(wary, "may not be read: %s", plural(r.Unreadable, "process", "processes"))
+		add(wary, "may not be read: %s", Plural(r.Unreadable, "process", "processes"))
 	}
 	if r.HidePID != "" {
 		add(wary, "/proc hides processes of other users (hidepid=%s): there may be more", r.HidePID)

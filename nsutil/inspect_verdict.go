@@ -44,7 +44,7 @@ func (p *Inspected) ifDead() (level, string) {
 	case p.Threads > 1 && p.waitsForNamespace():
 		return stuck, p.namespaceEnding()
 	case p.Threads > 1:
-		return stuck, fmt.Sprintf("its main thread has ended, %s on%s", plural(p.Threads-1, "other thread goes", "other threads go"), p.firstThread("; "))
+		return stuck, fmt.Sprintf("its main thread has ended, %s on%s", Plural(p.Threads-1, "other thread goes", "other threads go"), p.firstThread("; "))
 	case p.Tracer != 0:
 		return stuck, fmt.Sprintf("%s, but its tracer %s has not let go of it", how, p.tracer())
 	case p.PPID == 0:
@@ -235,7 +235,8 @@ func behind(wchan string) string {
 	return "," + place(wchan)
 }
 
-func plural(n int, one, many string) string {
+// Plural returns a number and what it is the number of.
+func Plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
