@@ -101,7 +101,7 @@ func TestExplain(t *testing.T) {
 		{Survivor{State: 't', Tracer: 5}, false, "held by its tracer gdb"},
 		{Survivor{State: 'R'}, false, "still ending"},
 	} {
-		if got := explain(tt.s, 3, "gdb", tt.refused); !strings.Contains(got, tt.want) {
+		if got := explain(tt.s, &Process{PPID: 3}, "gdb", tt.refused); !strings.Contains(got, tt.want) {
 			t.Errorf("explain(%+v) = %q, want %q in it", tt.s, got, tt.want)
 		}
 	}

@@ -41,13 +41,7 @@ func findSurvivors(c *collector, limit time.Duration) ([]Survivor, error) {
 		if s.Tracer != 0 {
 			tracer, _ = proc.Comm(s.Tracer)
 		}
-		s.Why = explain(s, p.PPID, tracer, unix.Kill(s.PID, 0) == unix.EPERM)
-		if p.frozenBy != "" {
-			s.Why = "frozen by the v1 cgroup " + p.frozenBy + ": even SIGKILL waits until that is thawed"
-		}
-		if s.State == 'Z' && s.Tracer == 0 && p.init {
-			s.Why = "dead, but the kernel lets nobody have it before the rest of its PID namespace is gone"
-		}
+		s.Why = explain(s, p, tracer, unix.Kill(s.PID, 0) == unix.EPERM)
 		all = append(all, s)
 	}
 	slices.SortFunc(all, func(a, b Survivor) int { return a.PID - b.PID })
@@ -55,12 +49,16 @@ func findSurvivors(c *collector, limit time.Duration) ([]Survivor, error) {
 }
 
 // explain says in plain words why a process that was sent SIGKILL is still there.
-func explain(s Survivor, ppid int, tracer string, refused bool) string {
+func explain(s Survivor, p *Process, tracer string, refused bool) string {
 	switch {
+	case s.State == 'Z' && s.Tracer == 0 && p.init:
+		return "dead, but the kernel lets nobody have it before the rest of its PID namespace is gone"
+	case p.frozenBy != "":
+		return "frozen by the v1 cgroup " + p.frozenBy + ": even SIGKILL waits until that is thawed"
 	case s.State == 'Z' && s.Tracer != 0:
 		return fmt.Sprintf("dead, but its tracer %s (pid %d) has not let go of it", tracer, s.Tracer)
 	case s.State == 'Z':
-		return fmt.Sprintf("dead, but its parent (pid %d) has not reaped it", ppid)
+		return fmt.Sprintf("dead, but its parent (pid %d) has not reaped it", p.PPID)
 	case s.State == 'D' && s.WChan != "":
 		return "in uninterruptible sleep in the kernel, in " + s.WChan
 	case s.State == 'D':
