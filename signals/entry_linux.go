@@ -8,9 +8,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"sync/atomic"
-	"syscall"
 	"time"
 	"unsafe"
 
@@ -319,61 +317,6 @@ func (s *entrySource) pass(pidfd int, group bool, set, quiet Set) {
 	passSet.Store(uint64(set))
 }
 
-// settle has heal called: not while the command starts, which has better use for the processors, and once more for the threads that the
-// runtime makes then.
-func (s *entrySource) settle() {
-	for _, after := range []time.Duration{10 * time.Millisecond, 250 * time.Millisecond} {
-		s.healers = append(s.healers, time.AfterFunc(after, s.heal))
-	}
-}
-
-// heal makes the runtime's threads leave all signals to the receiver, and gives their timers the precision back that entry took, by sending each
-// of them SIGPROF, which the runtime has unblocked on each. One that is deaf already keeps it pending.
-//
-// The monitor's timers become less precise still, if that is wanted. It wakes up whenever another thread does, and then each 20 us until it has seen that there is
-// nothing to do, which for an orphan that is reaped is as much work again. It is the first thread that the runtime makes, and /proc lists threads in the order in
-// which they were made.
-func (s *entrySource) heal() {
-	pid := os.Getpid()
-	tids, err := threads()
-	if err == nil && len(tids) > 1 && tids[0] == pid {
-		if s.coarse {
-			atomic.StoreInt32(&monitor, int32(tids[1]))
-		}
-	} else { // no /proc, or another PID namespace's. A wrong guess is no harm: it must be a thread of this process (tgkill(2))
-		tids = nil
-		for tid := pid; tid < pid+32; tid++ {
-			tids = append(tids, tid)
-		}
-	}
-	for _, tid := range tids {
-		if tid != int(atomic.LoadInt32(&receiver)) {
-			_ = unix.Tgkill(pid, tid, unix.SIGPROF)
-		}
-	}
-}
-
-// threads lists this process's threads.
-func threads() (tids []int, err error) {
-	dir, err := sys.Open("/proc/self/task", unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return nil, fmt.Errorf("open /proc/self/task: %w", err)
-	}
-	defer sys.Close(dir)
-	var buf [4096]byte
-	n, err := sys.ReadDirent(dir, buf[:])
-	if err != nil {
-		return nil, fmt.Errorf("getdents64: %w", err)
-	}
-	_, _, names := unix.ParseDirent(buf[:n], -1, nil)
-	for _, name := range names {
-		if tid, err := strconv.Atoi(name); err == nil {
-			tids = append(tids, tid)
-		}
-	}
-	return tids, nil
-}
-
 func (s *entrySource) close() {
 	select {
 	case <-s.done:
@@ -405,70 +348,6 @@ func (s *entrySource) restore() {
 	}
 }
 
-// leaveToReceiver does to the calling thread what heal does to the others. It is the main one in most cases: the kernel asks that first whether it
-// takes a signal.
-func leaveToReceiver() {
-	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_BLOCK, uintptr(unsafe.Pointer(&strayMask)), 0, 8, 0, 0)
-	if inheritedSlack > 0 {
-		_, _, _ = unix.RawSyscall(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, uintptr(inheritedSlack), 0)
-	}
-}
-
-// init undoes what entry did to the environment, before anybody copies it, and to the limit of open files, before anybody opens one.
-func init() {
-	if !entered() {
-		return
-	}
-	*entryEnvEnd = nil
-	for i := 0; at(entryEnv, i) != nil; i++ {
-		if name := unsafe.Slice(at(entryEnv, i), 2); name[0] == 1 && name[1] == 'O' {
-			name[0] = 'G'
-		}
-	}
-	// As the runtime would have it. This is also how package syscall hears that it is not to give a command what it found at the start.
-	if inheritedFiles.Max > 0 {
-		_ = syscall.Setrlimit(unix.RLIMIT_NOFILE, &syscall.Rlimit{Cur: inheritedFiles.Max, Max: inheritedFiles.Max})
-	}
-}
-
 func setAction(sig unix.Signal, to, old *sigaction) {
 	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(to)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
-}
-
-// Environ returns the environment that the process was started with. Where the process began at entry, os.Environ is wrong about variables
-// that begin with GO: entry hides them from the runtime, which has taken a copy by then.
-func Environ() []string {
-	if !entered() {
-		return os.Environ()
-	}
-	n := 0
-	for at(entryEnv, n) != nil {
-		n++
-	}
-	env := make([]string, n)
-	for i := range env {
-		p := at(entryEnv, i)
-		env[i] = unsafe.String(p, cLength(p)) // it stays where the kernel has put it
-	}
-	return env
-}
-
-// cLength returns the length of a string that a zero byte ends.
-func cLength(p *byte) (n int) {
-	for *(*byte)(unsafe.Add(unsafe.Pointer(p), n)) != 0 {
-		n++
-	}
-	return n
-}
-
-// at returns the i-th element of an array of pointers.
-func at(array **byte, i int) *byte {
-	return *(**byte)(unsafe.Add(unsafe.Pointer(array), uintptr(i)*unsafe.Sizeof(array)))
-}
-
-// AtStart returns what the process was started with, and whether that is known: it is if the process began at entry.
-func AtStart() (Inherited, bool) {
-	return Inherited{
-		Mask: inheritedMask, Ignored: inheritedIgnored, Files: inheritedFiles, TimerSlack: time.Duration(max(0, inheritedSlack)),
-	}, entered()
 }
