@@ -10,7 +10,7 @@ COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 #
 # The collector of Go 1.25 touches a page less for each size of an allocation, which is 2 in 100 of the time of a start; what that of 1.26 is better at is heaps
 # that finite does not have. Where a toolchain has it no longer, this is empty, and so it is without effect.
-ENTRY = github.com/finite-init/finite/signals.entry
+ENTRY = github.com/finite-init/finite/internal/keeper.entry
 GOEXPERIMENT ?= $(shell GOEXPERIMENT=nogreenteagc $(GO) env GOEXPERIMENT 2>/dev/null)
 BUILD = CGO_ENABLED=0 GOEXPERIMENT=$(GOEXPERIMENT) $(GO) build -buildvcs=false -trimpath -ldflags '-s -w -E $(ENTRY) -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
 

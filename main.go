@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/init"
+	"github.com/finite-init/finite/internal/keeper"
 	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/signals"
 )
@@ -32,6 +33,10 @@ func main() {
 	// An init spends its time in the kernel: one goroutine that runs Go code at a time is enough, whatever the machine has. It bounds the number of
 	// threads, and keeps the runtime from reading cgroup files to follow a CPU limit. (signals.entry has seen to it already, if that is in.)
 	runtime.GOMAXPROCS(1)
+	if link := keeper.Attach(); link != nil {
+		supervise(link)
+		os.Exit(0)
+	}
 	pid1.Reserve()
 	os.Exit(run(os.Args, signals.Environ()))
 }

@@ -36,12 +36,13 @@ const (
 	evTimer                 // a timer that actArm started is over; timer
 	evSurvivors             // the answer to actSurvey; survivors, err
 	evListening             // all signals are caught now, not only those that ask for an end
+	evFrontGone             // the process that the caller waits for has died
 	evTrouble               // something that the run can do without did not go well; err
 )
 
 var eventNames = [...]string{
 	"none", "cloning", "paused", "started", "start-failed", "signal", "exited", "held", "stopped", "reaped", "remaining", "empty", "namespace", "notice", "dumped", "oom",
-	"deadline", "cancel", "lifeline", "timer", "survivors", "listening", "trouble",
+	"deadline", "cancel", "lifeline", "timer", "survivors", "listening", "front-gone", "trouble",
 }
 
 func (k eventKind) String() string {

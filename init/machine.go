@@ -107,6 +107,8 @@ func (m *machine) handle(ev event) []action {
 		m.counts.OOMKills += ev.count
 		m.outOfMemory(ev.gone)
 		m.note(levelWarn, "out of memory: the kernel killed "+nsutil.Plural(ev.count, "process", "processes")+" of this memory cgroup")
+	case evFrontGone:
+		m.frontGone()
 	case evListening:
 		m.note(levelDebug, "all signals are caught")
 	case evTrouble:

@@ -219,3 +219,19 @@ func (m *machine) surveyed(ev event) {
 	}
 	m.end("gave up")
 }
+
+// frontGone ends everything at once: nobody waits for it any more.
+func (m *machine) frontGone() {
+	const why = "finite was killed"
+	switch {
+	case m.state >= stateKilling:
+		m.also(KindFiniteKilled)
+		return
+	case m.alive && m.cause.Kind == "":
+		m.cause = Cause{Kind: KindFiniteKilled}
+	default:
+		m.also(KindFiniteKilled)
+	}
+	m.note(levelWarn, why+": SIGKILL to everything")
+	m.kill(why)
+}

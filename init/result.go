@@ -31,6 +31,7 @@ const (
 	KindStopRequested Kind = "stop-requested" // a stop signal was passed on, or the context was cancelled, before it ended
 	KindLifeline      Kind = "lifeline"       // a descriptor of Config.Lifeline had hung up before it ended
 	KindOOM           Kind = "oom"            // the kernel ended it for want of memory
+	KindFiniteKilled  Kind = "finite-killed"  // the process of finite that its caller waits for was killed
 	KindStartFailed   Kind = "start-failed"   // it never ran
 )
 

@@ -23,9 +23,17 @@ func (r Role) String() string {
 	return "subreaper"
 }
 
-// CurrentRole says which role this process has. It cannot change while the process lives.
+// root is the process that the tree descends from.
+var root = os.Getpid()
+
+// WorkFor makes another process the root of the tree: the parent of this one, which is no part of the tree then. It is
+// called before anything else of this package.
+func WorkFor(pid int) { root = pid }
+
+// CurrentRole says which role the root of the tree has: this process, unless [WorkFor] names another one. It cannot change
+// while the process lives.
 func CurrentRole() Role {
-	if os.Getpid() == 1 {
+	if root == 1 {
 		return RoleInit
 	}
 	return RoleSubreaper

@@ -58,7 +58,7 @@ func TakeSnapshot(role Role, leaf *Cgroup, limit time.Duration) (Snapshot, error
 	if !collecting.CompareAndSwap(false, true) {
 		return Snapshot{}, errCollecting
 	}
-	return takeSnapshot(&collector{role: role, leaf: leaf, proc: NewProc(), self: os.Getpid(), over: func() { collecting.Store(false) }}, limit)
+	return takeSnapshot(&collector{role: role, leaf: leaf, proc: NewProc(), root: root, self: os.Getpid(), over: func() { collecting.Store(false) }}, limit)
 }
 
 // collecting bounds what a process that hangs can keep: one thread and one descriptor.
@@ -101,7 +101,8 @@ type collector struct {
 	role   Role
 	leaf   *Cgroup
 	proc   *Proc
-	self   int
+	root   int // whose descendants they are
+	self   int // this process
 	stacks bool   // read kernel stacks as well, and what is frozen
 	over   func() // called at the end, if not nil
 
@@ -192,12 +193,13 @@ func (c *collector) members() ([]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		return without(all, c.self), nil
+		return without(without(all, c.self), c.root), nil
 	}
 	found, err := c.descendants()
 	if err != nil {
 		return nil, err
 	}
+	found = without(found, c.self)
 	if c.leaf == nil {
 		return found, nil
 	}
@@ -226,7 +228,7 @@ func without(pids []int, pid int) []int {
 
 // descendants follows the kernel's lists of children or, without CONFIG_PROC_CHILDREN, what each process says of its parent.
 func (c *collector) descendants() ([]int, error) {
-	found, err := c.proc.Children(nil, c.self)
+	found, err := c.proc.Children(nil, c.root)
 	if err != nil {
 		return c.descendantsByParent()
 	}
@@ -255,7 +257,7 @@ func (c *collector) descendantsByParent() ([]int, error) {
 			children[status.PPID] = append(children[status.PPID], pid)
 		}
 	}
-	found := children[c.self]
+	found := children[c.root]
 	for i := 0; i < len(found); i++ {
 		found = append(found, children[found[i]]...)
 		delete(children, found[i]) // what was read at different moments may go in a circle

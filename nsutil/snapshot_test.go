@@ -54,7 +54,7 @@ func (f *fixture) add(pid, ppid int, name string, lists bool, children ...int) {
 }
 
 func (f *fixture) snapshot(role Role, limit time.Duration) (Snapshot, error) {
-	return takeSnapshot(&collector{role: role, proc: &Proc{root: f.root, buf: make([]byte, 64), dir: make([]byte, 1<<10)}, self: os.Getpid()}, limit)
+	return takeSnapshot(&collector{role: role, proc: &Proc{root: f.root, buf: make([]byte, 64), dir: make([]byte, 1<<10)}, root: os.Getpid(), self: os.Getpid()}, limit)
 }
 
 // outline is "name name" with as many dots in front of each as it is deep.
@@ -139,7 +139,7 @@ func TestSnapshotIsBounded(t *testing.T) {
 }
 
 func TestSnapshotWithoutProc(t *testing.T) {
-	c := &collector{proc: &Proc{root: t.TempDir()}, self: os.Getpid()}
+	c := &collector{proc: &Proc{root: t.TempDir()}, root: os.Getpid(), self: os.Getpid()}
 	if _, err := takeSnapshot(c, time.Minute); err != ErrNoProc {
 		t.Errorf("got %v", err)
 	}
@@ -202,7 +202,7 @@ func TestFindSurvivors(t *testing.T) {
 	}
 	_ = os.WriteFile(status, []byte(strings.Replace(string(text), "S (sleeping)", "D (disk sleep)", 1)), 0o644)
 	_ = os.WriteFile(filepath.Join(f.root, "11", "stack"), []byte("[<0>] do_wait+0x1/0x2\n"), 0o644)
-	c := &collector{proc: &Proc{root: f.root, buf: make([]byte, 64), dir: make([]byte, 1<<10)}, self: self, stacks: true}
+	c := &collector{proc: &Proc{root: f.root, buf: make([]byte, 64), dir: make([]byte, 1<<10)}, root: self, self: self, stacks: true}
 	all, err := findSurvivors(c, 50*time.Millisecond)
 	if err != nil || len(all) != 3 {
 		t.Fatalf("got %+v, %v", all, err)

@@ -24,7 +24,7 @@ type Survivor struct {
 
 // FindSurvivors describes everything that a [Snapshot] would, in the order of PIDs, and why it is still there. It returns after limit with what it has by then.
 func FindSurvivors(role Role, leaf *Cgroup, limit time.Duration) ([]Survivor, error) {
-	return findSurvivors(&collector{role: role, leaf: leaf, proc: NewProc(), self: os.Getpid(), stacks: true}, limit)
+	return findSurvivors(&collector{role: role, leaf: leaf, proc: NewProc(), root: root, self: os.Getpid(), stacks: true}, limit)
 }
 
 func findSurvivors(c *collector, limit time.Duration) ([]Survivor, error) {

@@ -17,7 +17,8 @@ type Tree struct {
 	pin  Pinner
 	leaf *Cgroup // the cgroup that was made for the tree; nil: none
 	proc *Proc
-	self int
+	root int // whose descendants they are
+	self int // this process: the root, or a child of the root that is no part of the tree
 
 	scan    bool          // no CONFIG_PROC_CHILDREN: find children by scanning all of /proc
 	scanned map[int][]int // the scan of the sweep under way: children by parent
@@ -35,11 +36,11 @@ type Pinner interface {
 	Drained() bool // whether no direct child waits to be reaped
 }
 
-// NewTree returns the tree below this process. pin is who reaps the direct children. leaf is a cgroup that was made for the tree, or nil: whoever is in
+// NewTree returns the tree below its root (see [WorkFor]). pin is who reaps the direct children. leaf is a cgroup that was made for the tree, or nil: whoever is in
 // it belongs to the tree, wherever he descends from.
 func NewTree(role Role, pin Pinner, leaf *Cgroup) *Tree {
 	return &Tree{
-		role: role, pin: pin, leaf: leaf, proc: NewProc(), self: os.Getpid(),
+		role: role, pin: pin, leaf: leaf, proc: NewProc(), root: root, self: os.Getpid(),
 		seen: make(map[int]struct{}), found: make(map[int]struct{}),
 	}
 }
@@ -152,13 +153,13 @@ func (t *Tree) sweep(visit func(m member), then func()) error {
 			return err
 		}
 	}
-	direct, err := t.children(nil, t.self)
+	direct, err := t.children(nil, t.root)
 	if err != nil && !t.scan {
 		t.scan = true
 		if err := t.scanAll(); err != nil {
 			return err
 		}
-		direct, err = t.children(nil, t.self)
+		direct, err = t.children(nil, t.root)
 	}
 	if err != nil {
 		return err
@@ -200,6 +201,9 @@ func (t *Tree) walk(first int, visit func(member)) int {
 }
 
 func (t *Tree) add(m member, visit func(member)) {
+	if m.pid == t.self {
+		return
+	}
 	t.found[m.pid] = struct{}{}
 	t.members = append(t.members, m)
 	if visit != nil {

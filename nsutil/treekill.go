@@ -110,6 +110,9 @@ func (t *Tree) killChildren(done <-chan struct{}) {
 // signalChildren signals the children with numbers of a range, and returns how many there are. The kernel says of each number whether it is a child's,
 // which takes a second or two for all of them.
 func (t *Tree) signalChildren(done <-chan struct{}, first, end int, sigs ...unix.Signal) (found int) {
+	if t.root != t.self {
+		return 0 // the kernel tells a process of its own children alone
+	}
 	const few = 1 << 10 // are asked for at a time
 	for i := first; i < end; i++ {
 		if i%few == 0 {
@@ -118,7 +121,7 @@ func (t *Tree) signalChildren(done <-chan struct{}, first, end int, sigs ...unix
 			}
 			time.Sleep(time.Microsecond) // others go on, and the runtime polls, which it does not while somebody can run
 		}
-		pid := (t.self + i) % allNumbers
+		pid := (t.root + i) % allNumbers
 		if !sys.IsChild(pid) {
 			continue
 		}
@@ -171,20 +174,21 @@ func (t *Tree) freeze(done <-chan struct{}) {
 // openLists opens the lists of children of this process's threads, as far as there are descriptors, and adds who is on them. Orphans go
 // to the first thread.
 func (t *Tree) openLists(visit func(member)) []int {
-	threads, err := t.proc.numbers("/proc/self/task")
+	tasks := "/proc/" + strconv.Itoa(t.root) + "/task"
+	threads, err := t.proc.numbers(tasks)
 	if err != nil {
 		return nil // the sweep that follows says what is wrong
 	}
 	var fds []int
 	for _, tid := range threads {
-		path := "/proc/self/task/" + strconv.Itoa(tid) + "/children"
+		path := tasks + "/" + strconv.Itoa(tid) + "/children"
 		fd, err := sys.Open(path, unix.O_RDONLY)
 		if err != nil {
 			continue
 		}
 		before := len(t.members)
 		t.addListed(fd, visit)
-		if tid != t.self && before == len(t.members) {
+		if tid != t.root && before == len(t.members) {
 			sys.Close(fd) // this thread has no children, and gets none
 			continue
 		}

@@ -86,8 +86,13 @@ DATA ·recordAction+16(SB)/8, $0
 DATA ·recordAction+24(SB)/8, $0xffffffffffffffff
 GLOBL ·recordAction(SB), NOPTR, $32
 
-// func entry(): the ELF entry point. SP points at argc, then come argv and envp (execve(2)); SP must be as it was when the runtime starts.
+// func entry(): the ELF entry point of a program that has no other.
 TEXT ·entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	JMP finite_signals_entry(SB)
+
+// finite_signals_entry is where the way to the Go runtime begins: the ELF entry point, or where that of package keeper
+// goes on. SP points at argc, then come argv and envp (execve(2)); SP must be as it was when the runtime starts.
+TEXT finite_signals_entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	// Remember how precise timers are, and make them less so: the runtime's monitor sleeps 20 us at a time while there is work, and would take
 	// a tenth of a processor from it. Threads inherit this from the thread that makes them; record gives it back.
 	MOVD $SYS_PRCTL, R8

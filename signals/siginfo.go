@@ -34,26 +34,29 @@ const (
 // decode reads a record. It returns false for one that is not a signal's.
 func decode(r []byte) (Signal, bool) {
 	n := binary.NativeEndian
-	sig := Signal{
-		Number: unix.Signal(int32(n.Uint32(r))),
-		Code:   int32(n.Uint32(r[4:])),
-		Passed: n.Uint64(r[recordPassed:]) != 0,
-	}
+	sig := Arrived(int32(n.Uint32(r)), int32(n.Uint32(r[4:])), int32(n.Uint32(r[8:])), n.Uint32(r[12:]), n.Uint64(r[16:]))
+	sig.Passed = n.Uint64(r[recordPassed:]) != 0
 	if sig.Number < 1 || sig.Number > RTMax {
 		return Signal{}, false
 	}
+	return sig, true
+}
+
+// Arrived returns the signal that a siginfo_t with these fields tells of (sigaction(2)).
+func Arrived(number, code, pid int32, uid uint32, value uint64) Signal {
+	sig := Signal{Number: unix.Signal(number), Code: code}
 	sig.Sender.Known = true
 	switch {
 	case sig.Code > 0, sig.Code == codeTimer, sig.Code == codeAsyncIO, sig.Code == codeSIGIO:
 		sig.Sender.Kernel = true
 	default:
-		sig.Sender.PID = max(0, int(int32(n.Uint32(r[8:]))))
-		sig.Sender.UID = int(n.Uint32(r[12:]))
+		sig.Sender.PID = max(0, int(pid))
+		sig.Sender.UID = int(uid)
 	}
 	if sig.Code < 0 && sig.Code != codeTkill {
-		sig.Value = n.Uint64(r[16:])
+		sig.Value = value
 	}
-	return sig, true
+	return sig
 }
 
 // infoSize is sizeof(siginfo_t).

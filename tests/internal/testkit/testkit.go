@@ -21,7 +21,7 @@ func Build(dir string) (string, error) {
 	if given := os.Getenv("FINITE_BIN"); given != "" {
 		return path, CopyFile(path, given)
 	}
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-E github.com/finite-init/finite/signals.entry", "-o", path,
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-E github.com/finite-init/finite/internal/keeper.entry", "-o", path,
 		"github.com/finite-init/finite")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {

@@ -1,0 +1,9 @@
+//go:build !amd64 && !arm64
+
+package keeper
+
+// Link is a supervisor's end of what it shares with the keeper. Here there is none.
+type Link struct{}
+
+// Attach returns nil: this process is no supervisor.
+func Attach() *Link { return nil }

@@ -1,0 +1,193 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// What the caller had open is the command's. Who else holds it keeps its reader waiting. A file of a file system that
+// does not answer can keep whoever closes it: regular files are closed by a child that shares the descriptors.
+
+// closer is the child that closes what can hang, and what it closes. Its memory is its own for good: it may never end.
+type closer struct {
+	ranges [maxRanges][2]int32
+	count  int32
+	pid    int32 // 0: it has ended, or was not started
+	stack  [2048]byte
+}
+
+const maxRanges = 256
+
+var (
+	closers    [2]closer // one for each call of dropInherited in a process
+	usedCloser int32
+	entries    [1024]byte // of /proc/self/fd
+	fileStatus unix.Statx_t
+)
+
+// dropInherited closes what the caller had open from first on, but the descriptors that this package has made, which
+// stand in kept.
+//
+//go:nosplit
+func dropInherited(first int32) {
+	for fd := first; fd < 3; fd++ {
+		if fd != 2 {
+			drop(fd)
+		}
+	}
+	dir := sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc/self/fd\x00"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if dir < 0 {
+		dropUnseen()
+		startCloser()
+		return
+	}
+	for {
+		n := sys3(unix.SYS_GETDENTS64, uintptr(dir), addr(&entries), unsafe.Sizeof(entries))
+		if n <= 0 {
+			break
+		}
+		for at := uintptr(0); at < uintptr(n); {
+			entry := addr(&entries) + at
+			at += uintptr(*(*uint16)(pointer(entry + 16)))
+			if fd := numberAt(entry + 19); fd > 2 && fd != int32(dir) && !isOwn(fd) {
+				drop(fd)
+			}
+		}
+	}
+	sys1(unix.SYS_CLOSE, uintptr(dir))
+	startCloser()
+}
+
+// numberAt reads a number in decimal digits, -1 for anything else.
+//
+//go:nosplit
+func numberAt(a uintptr) int32 {
+	n := int32(0)
+	if byteAt(a) == 0 {
+		return -1
+	}
+	for ; byteAt(a) != 0; a++ {
+		if byteAt(a) < '0' || byteAt(a) > '9' || n > 1<<24 {
+			return -1
+		}
+		n = n*10 + int32(byteAt(a)-'0')
+	}
+	return n
+}
+
+// isOwn reports whether a descriptor is one that this package has made.
+//
+//go:nosplit
+func isOwn(fd int32) bool {
+	return fd == signalFD || fd == childFD || fd == toFront || fd == toKeeper || fd == facts.Pidfd || fd == terminal.fd
+}
+
+// dropUnseen is dropInherited without /proc: between its own descriptors the child closes everything.
+//
+//go:nosplit
+func dropUnseen() {
+	for first := int32(3); first >= 3; {
+		next := int32(1<<31 - 1) // the nearest own one
+		for _, own := range [...]int32{signalFD, childFD, toFront, toKeeper, facts.Pidfd, terminal.fd} {
+			if own >= first && own < next {
+				next = own
+			}
+		}
+		if next > first {
+			closeAway(first, next-1)
+		}
+		first = next + 1 // overflows behind the last one
+	}
+}
+
+// drop closes one descriptor.
+//
+//go:nosplit
+func drop(fd int32) {
+	if isRegular(uintptr(fd)) {
+		closeAway(fd, fd)
+	} else {
+		sys1(unix.SYS_CLOSE, uintptr(fd))
+	}
+}
+
+// closeAway adds a range to what startCloser has closed.
+//
+//go:nosplit
+func closeAway(first, last int32) {
+	c := closerAt(usedCloser)
+	if c.count == maxRanges { // 256 regular files
+		sys3(unix.SYS_CLOSE_RANGE, uintptr(first), uintptr(last), 0)
+		return
+	}
+	*(*[2]int32)(unsafe.Add(unsafe.Pointer(&c.ranges), uintptr(c.count)*8)) = [2]int32{first, last}
+	c.count++
+}
+
+//go:nosplit
+func closerAt(i int32) *closer {
+	return (*closer)(unsafe.Add(unsafe.Pointer(&closers), uintptr(i&1)*unsafe.Sizeof(closer{})))
+}
+
+// startCloser starts the child that closes, if there is something for it. Nobody waits for it.
+//
+//go:nosplit
+func startCloser() {
+	c := closerAt(usedCloser)
+	if c.count == 0 {
+		return
+	}
+	usedCloser++
+	stack := unsafe.Add(unsafe.Pointer(&c.stack), unsafe.Sizeof(c.stack)-16)
+	pid := int(spawn(unix.CLONE_VM|unix.CLONE_FILES, stack, nil, closeThem))
+	if pid == errInvalid {
+		pid = int(spawn(unix.CLONE_VM|unix.CLONE_FILES|uintptr(unix.SIGCHLD), stack, nil, closeThem))
+	}
+	if pid < 0 {
+		closeRanges(c)
+		return
+	}
+	c.pid = int32(pid)
+	helpers++
+}
+
+// closeThem is what the child does. Which closer it is, its stack tells.
+//
+//go:nosplit
+func closeThem() {
+	var here byte
+	closeRanges(closerAt(int32((addr(&here) - addr(&closers)) / unsafe.Sizeof(closer{}))))
+	for {
+		sys1(unix.SYS_EXIT, 0)
+	}
+}
+
+//go:nosplit
+func closeRanges(c *closer) {
+	for i := int32(0); i < c.count; i++ {
+		r := (*[2]int32)(unsafe.Add(unsafe.Pointer(&c.ranges), uintptr(i)*8))
+		if sys3(unix.SYS_CLOSE_RANGE, uintptr(r[0]), uintptr(r[1]), 0) < 0 { // before Linux 5.9
+			for fd := r[0]; fd <= r[1] && fd < 1<<16; fd++ {
+				sys1(unix.SYS_CLOSE, uintptr(fd))
+			}
+		}
+	}
+}
+
+// isRegular and isCharacterDevice ask for the type of a file without asking its file system (statx(2), Linux 4.11).
+//
+//go:nosplit
+func isRegular(fd uintptr) bool { return fileType(fd) == unix.S_IFREG }
+
+//go:nosplit
+func isCharacterDevice(fd uintptr) bool { return fileType(fd) == unix.S_IFCHR }
+
+//go:nosplit
+func fileType(fd uintptr) uint16 {
+	fileStatus.Mode = 0
+	sys5(unix.SYS_STATX, fd, text("\x00"), unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, addr(&fileStatus))
+	return fileStatus.Mode & unix.S_IFMT
+}

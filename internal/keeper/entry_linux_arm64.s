@@ -1,0 +1,55 @@
+#include "textflag.h"
+
+// What kernel_linux.go and start_linux.go explain in Go begins here, on arm64. System calls take their number
+// in R8 and their arguments in R0 to R5 (syscall(2)).
+//
+// Compiled Go expects g in R28. The g here is zeroes: its stackguard0 is 0, so that no function ever asks for
+// more stack.
+
+#define SYS_CLONE 220
+
+// func entry(): the ELF entry point. RSP points at argc, argv and envp (execve(2)). begin, which is Go, runs on
+// the process's own stack. Where it returns, the Go runtime starts, by the entry point of package signals.
+TEXT ·entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	MOVD RSP, R0             // the argument
+	SUB  $32, RSP
+	MOVD R0, 24(RSP)
+	MOVD $·noG(SB), g
+	MOVD ·beginFunc(SB), R26 // a func value, the first word of which is the code
+	MOVD (R26), R1
+	CALL (R1)
+	ADD  $32, RSP
+	JMP  finite_signals_entry(SB)
+
+// func rawSyscall(number, a, b, c, d, e, f uintptr) uintptr
+TEXT ·rawSyscall(SB),NOSPLIT|NOFRAME,$0-64
+	MOVD number+0(FP), R8
+	MOVD a+8(FP), R0
+	MOVD b+16(FP), R1
+	MOVD c+24(FP), R2
+	MOVD d+32(FP), R3
+	MOVD e+40(FP), R4
+	MOVD f+48(FP), R5
+	SVC
+	MOVD R0, ret+56(FP)
+	RET
+
+// func spawn(flags uintptr, stack unsafe.Pointer, pidfd *int32, run func()) uintptr: clone(2). The child calls
+// run, which does not return, on the given stack.
+TEXT ·spawn(SB),NOSPLIT|NOFRAME,$0-40
+	MOVD flags+0(FP), R0
+	MOVD stack+8(FP), R1
+	MOVD pidfd+16(FP), R2
+	MOVD ZR, R3
+	MOVD ZR, R4
+	MOVD run+24(FP), R26
+	MOVD $SYS_CLONE, R8
+	SVC
+	CBNZ R0, parent
+	MOVD $·noG(SB), g
+	MOVD (R26), R1
+	CALL (R1)
+	BRK
+parent:
+	MOVD R0, ret+32(FP)
+	RET

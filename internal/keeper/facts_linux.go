@@ -1,0 +1,117 @@
+//go:build amd64 || arm64
+
+package keeper
+
+// Facts is what the keeper knows of the run. A supervisor is a fork of the keeper, and so starts with a copy. What is
+// about to be done is written before it is done. Times are nanoseconds of CLOCK_MONOTONIC; 0 is never.
+type Facts struct {
+	Keeper  int32 // the keeper's PID
+	Front   int32 // the front's PID; 0: there is none, the keeper is PID 1
+	Command int32
+	Pidfd   int32 // the command's; -1 where the kernel gave none
+	Group   bool  // the command leads a process group of its own
+
+	Timeout int64 // ns; 0: none
+	Grace   int64 // ns; 0: SIGKILL at once
+
+	Started     int64
+	StartedWall int64 // ns since 1970
+	StartError  int32 // the errno of the execution that failed; 0: none
+
+	Stop    Signal // the first signal that asked for an end; Number 0: none
+	StopAt  int64
+	Stopped bool // the command is stopped
+
+	DeadlineAt  int64 // when the deadline came
+	Late        bool  // it came after the command's end
+	KilledAt    int64 // when SIGKILL was due
+	LeftoversAt int64 // when what the command left was sent the stop signal
+	FrontGone   bool  // the front has died
+
+	Ended   Change // the command's end; Code 0: not yet
+	EndedAt int64
+	Dead    int64 // when the pidfd said that the command is dead, though it cannot be waited for
+
+	Forwarded   int32 // signals that were passed on
+	Undelivered int32 // signals that were not
+	Orphans     int32 // other children that were reaped
+	Terminated  int32 // of these, after the command's end, other than by SIGKILL
+	Killed      int32 // and by SIGKILL
+
+	Starts      int32 // how often a supervisor was started
+	Ordinary    bool  // supervisors are ordinary children: the kernel refuses others
+	NoSubreaper bool  // PR_SET_CHILD_SUBREAPER was refused
+}
+
+// Signal is a signal as it arrived (sigaction(2), signalfd(2)).
+type Signal struct {
+	Number, Code int32
+	PID          int32
+	UID          uint32
+	Value        uint64
+}
+
+// Change is what waitid(2) said of a child.
+type Change struct {
+	PID          int32
+	UID          uint32
+	Code, Status int32
+	User, System int64 // ns
+	MaxRSS       int64 // KiB
+}
+
+var facts Facts
+
+// Message is what the processes tell one another. Each is sent as one packet of this size; who receives checks the
+// length and the kind.
+type Message struct {
+	Kind   Kind
+	Value  int32
+	Count  int32
+	Killed int32
+	Signal Signal
+	Change Change
+}
+
+// Kind says what a message is about.
+type Kind int32
+
+// From the keeper to the front.
+const (
+	kindStarted   Kind = 1 + iota // the command exists: Value is its PID, the packet has its pidfd
+	kindStopped                   // the command was stopped by the signal Value
+	kindContinued                 // it was continued
+	kindUntil                     // the latest time is Count milliseconds from now; Value is the status then
+	kindStatus                    // the end: Value is the status, Count the terminal's signal that ended the command
+)
+
+// From the front to the keeper.
+const (
+	kindSignal  Kind = 16 + iota // a signal arrived: Value is 1 if the front passes it on
+	kindRunning                  // the front was continued
+)
+
+// From the keeper to a supervisor.
+const (
+	KindAsk       Kind = 32 + iota // a supervisor that lives answers
+	KindSignalled                  // a signal arrived: Value is 1 if it was passed on
+	KindExited                     // the command has ended: Change
+	KindChanged                    // the command was stopped or continued: Change
+	KindReaped                     // Count others were reaped, Killed of them ended by SIGKILL
+	KindRemaining                  // the command has ended, and others are left
+	KindEmpty                      // there is no child any more
+	KindFrontGone                  // the front has died
+	KindHeld                       // no child is reaped until KindRelease
+)
+
+// From a supervisor to the keeper.
+const (
+	KindHello     Kind = 64 + iota // it runs: the first word
+	KindAlive                      // the answer to KindAsk
+	KindLeftovers                  // the stop signal is about to be sent to what the command left
+	KindLook                       // is anybody left? Answered by KindEmpty
+	KindHold                       // reap all who have ended, and then nobody; answered by KindHeld
+	KindRelease                    // go on reaping
+	KindByHeart                    // send everybody the signal Value by heart: there is no /proc
+	KindEnd                        // the end: Value is the status, Count is 1 where somebody is left
+)

@@ -1,0 +1,219 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import "golang.org/x/sys/unix"
+
+// How a signal that the front tells of has been passed on.
+const (
+	passedByFront  = 1
+	leftToKeeper   = 2 // the front has no pidfd
+	keptByTerminal = 3 // the terminal has sent it to the command as well
+)
+
+// caller is what the front knows of the run.
+var caller struct {
+	keeper    int32
+	command   int32 // 0: there is none yet
+	pidfd     int32
+	terminal  uint64 // signals that came from the terminal
+	stop      int32  // the command was stopped by this signal, and the front is to be
+	told      bool   // the keeper has told how the run ends
+	status    int32
+	by        int32 // the signal that ended the command
+	latest    int64 // when the keeper should have ended at the latest
+	lateAs    int32 // and what the status is then
+	grouped   bool  // the command stays in this process's group
+	failed    bool  // the keeper has died
+	remaining int64
+}
+
+var callerLeads bool // the caller's process, which is the front, leads its session
+
+// front keeps the caller's place until the run is over. It does not return.
+//
+//go:nosplit
+func front(keeper int32) {
+	caller.keeper, caller.pidfd, caller.lateAs = keeper, -1, statusFailure
+	sys1(unix.SYS_CHDIR, text("/\x00"))
+	dropInherited(0)
+	for {
+		hearKeeper()
+		if caller.command != 0 {
+			passSignals()
+		}
+		if caller.stop != 0 {
+			stopSelf()
+		}
+		if caller.told {
+			leave()
+		}
+		if keeperDied() {
+			takeOver()
+		}
+		awaitCaller()
+	}
+}
+
+// hearKeeper takes what the keeper says.
+//
+//go:nosplit
+func hearKeeper() {
+	for {
+		ok, gone := receive(toKeeper)
+		if gone {
+			closeFD(toKeeper)
+			toKeeper = -1
+		}
+		if !ok {
+			return
+		}
+		m := &packet.message
+		switch m.Kind {
+		case kindStarted:
+			caller.command, caller.pidfd = m.Value, packet.passed.fd
+			caller.grouped = m.Count != 0
+		case kindStopped:
+			caller.stop = m.Value
+		case kindContinued:
+			caller.stop = 0
+			tell(toKeeper, kindRunning, 0, 0)
+		case kindUntil:
+			caller.latest = after(now(), int64(m.Count)*millisecond)
+			caller.lateAs = m.Value
+			keepGoing(caller.latest)
+		case kindStatus:
+			caller.told, caller.status, caller.by = true, m.Value, m.Count
+		}
+	}
+}
+
+// passSignals passes on what has arrived. What the kernel sends for the terminal goes to the whole group, and so to the
+// command as well, where that is in the group.
+//
+//go:nosplit
+func passSignals() {
+	for range signalsAtOnce {
+		if !nextSignal() {
+			return
+		}
+		s := &arrival.signal
+		if s.Number == int32(unix.SIGCONT) && (s.Code == codeTimer || s.PID == caller.keeper) {
+			continue
+		}
+		how := int32(passedByFront)
+		switch {
+		case s.Code == codeKernel && caller.grouped && inSet(terminalSet, s.Number) && !(callerLeads && inSet(hangupSet, s.Number)):
+			caller.terminal |= 1 << (uint32(s.Number-1) & 63)
+			how = keptByTerminal
+		case caller.pidfd < 0:
+			how = leftToKeeper
+		}
+		if how != passedByFront || isRequest(s.Number) { // the keeper counts nothing that nobody asks for
+			packet.message = Message{Value: how, Signal: *s}
+			send(toKeeper, kindSignal, -1)
+		}
+		if how == passedByFront {
+			pass(caller.pidfd, caller.command, s)
+		}
+	}
+}
+
+// stopSelf stops this process as the command was stopped, by the same signal: the caller's shell tells them apart, and
+// the kernel stops no orphaned group for the terminal.
+//
+//go:nosplit
+func stopSelf() {
+	sig := caller.stop
+	caller.stop = 0
+	if sig == int32(unix.SIGTSTP) || sig == int32(unix.SIGTTIN) || sig == int32(unix.SIGTTOU) {
+		raise(sig)
+	} else {
+		kill(int32(sys0(unix.SYS_GETPID)), int32(unix.SIGSTOP))
+	}
+}
+
+// raise has this process receive a signal that is blocked otherwise.
+//
+//go:nosplit
+func raise(sig int32) {
+	unblocked = everySignal &^ (1 << (uint32(sig-1) & 63))
+	kill(int32(sys0(unix.SYS_GETPID)), sig)
+	sys4(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, addr(&unblocked), 0, 8)
+	sys4(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, addr(&allSignals), 0, 8)
+}
+
+var unblocked uint64
+
+// leave ends this process with the status that the keeper has told. The keeper is reaped first, so that the times of the
+// command are the caller's to see (wait4(2)). Where the terminal's INT or QUIT has ended the command, this process dies
+// of it too, so that a script of the caller's stops as it does without finite.
+//
+//go:nosplit
+func leave() {
+	kill(caller.keeper, int32(unix.SIGKILL)) // it has nothing left to do, and may have been stopped
+	wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED)
+	if (caller.by == int32(unix.SIGINT) || caller.by == int32(unix.SIGQUIT)) && inSet(caller.terminal, caller.by) {
+		noCore = [2]uint64{}
+		sys4(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_CORE, addr(&noCore), 0)
+		sys4(unix.SYS_RT_SIGACTION, uintptr(caller.by), addr(&defaultAction), 0, 8)
+		raise(caller.by)
+	}
+	exit(caller.status)
+}
+
+var noCore [2]uint64
+
+// keeperDied reports whether the keeper has ended, or should have, without a word.
+//
+//go:nosplit
+func keeperDied() bool {
+	if isDue(caller.latest) {
+		caller.latest = 0
+		kill(caller.keeper, int32(unix.SIGKILL))
+	}
+	r := wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED|unix.WNOHANG)
+	return r == int(caller.keeper) || r == errNoChild
+}
+
+// takeOver ends what a keeper that has died left.
+//
+//go:nosplit
+func takeOver() {
+	hearKeeper() // its last words
+	if caller.told {
+		exit(caller.status)
+	}
+	startLine()
+	put("the keeper was killed: SIGKILL to everything that is left")
+	say()
+	if caller.pidfd >= 0 {
+		sendByPidfd(caller.pidfd, int32(unix.SIGKILL))
+	}
+	endEverything()
+	awaitWriters()
+	exit(caller.lateAs)
+}
+
+// awaitCaller waits until something happens.
+//
+//go:nosplit
+func awaitCaller() {
+	sys3(unix.SYS_READ, uintptr(childFD), addr(&arrival.info), 128)
+	if r := wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT); r != 0 {
+		return
+	}
+	poll.fds = [5]unix.PollFd{
+		{Fd: childFD, Events: unix.POLLIN}, {Fd: -1, Events: unix.POLLIN}, {Fd: toKeeper, Events: unix.POLLIN}, {Fd: -1}, {Fd: -1},
+	}
+	if caller.command != 0 {
+		poll.fds[1].Fd = signalFD
+	}
+	limit := uintptr(0)
+	if caller.latest != 0 {
+		left := max(caller.latest-now(), 0)
+		poll.limit = [2]int64{left / second, left % second}
+		limit = addr(&poll.limit)
+	}
+	sys5(unix.SYS_PPOLL, addr(&poll.fds), 5, limit, 0, 0)
+}

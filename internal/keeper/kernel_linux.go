@@ -1,0 +1,196 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The assembly's functions.
+func rawSyscall(number, a, b, c, d, e, f uintptr) uintptr
+func spawn(flags uintptr, stack unsafe.Pointer, pidfd *int32, run func()) uintptr
+func entry()
+
+// What the assembly needs.
+var (
+	noG       [512]uintptr // stands for a g; compiled code reads the bounds of the stack from it
+	noTLS     [2]uintptr   // amd64: holds g where FS points behind it
+	beginFunc = begin
+)
+
+// A system call returns a negative errno where it fails.
+
+//go:nosplit
+func sys0(number uintptr) int { return int(rawSyscall(number, 0, 0, 0, 0, 0, 0)) }
+
+//go:nosplit
+func sys1(number, a uintptr) int { return int(rawSyscall(number, a, 0, 0, 0, 0, 0)) }
+
+//go:nosplit
+func sys2(number, a, b uintptr) int { return int(rawSyscall(number, a, b, 0, 0, 0, 0)) }
+
+//go:nosplit
+func sys3(number, a, b, c uintptr) int { return int(rawSyscall(number, a, b, c, 0, 0, 0)) }
+
+//go:nosplit
+func sys4(number, a, b, c, d uintptr) int { return int(rawSyscall(number, a, b, c, d, 0, 0)) }
+
+//go:nosplit
+func sys5(number, a, b, c, d, e uintptr) int { return int(rawSyscall(number, a, b, c, d, e, 0)) }
+
+// addr is the address of a variable of this package. Such variables do not move.
+//
+//go:nosplit
+func addr[T any](p *T) uintptr { return uintptr(unsafe.Pointer(p)) }
+
+// text is the address of a constant, which must end in a zero byte where the kernel wants a C string.
+//
+//go:nosplit
+func text(s string) uintptr { return uintptr(unsafe.Pointer(unsafe.StringData(s))) }
+
+// pointer is the inverse of addr, for addresses that the kernel gave.
+//
+//go:nosplit
+func pointer(a uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&a)) }
+
+// byteAt reads one byte of a C string.
+//
+//go:nosplit
+func byteAt(a uintptr) byte { return *(*byte)(pointer(a)) }
+
+// wordAt reads the i-th word of an array such as argv.
+//
+//go:nosplit
+func wordAt(a uintptr, i int) uintptr { return *(*uintptr)(pointer(a + uintptr(i)*8)) }
+
+//go:nosplit
+func setWord(a uintptr, i int, w uintptr) { *(*uintptr)(pointer(a + uintptr(i)*8)) = w }
+
+// hasPrefix returns the address behind a prefix of a C string, 0 if it does not begin so.
+//
+//go:nosplit
+func hasPrefix(a uintptr, prefix string) uintptr {
+	for i := 0; i < len(prefix); i++ {
+		if byteAt(a+uintptr(i)) != prefix[i] {
+			return 0
+		}
+	}
+	return a + uintptr(len(prefix))
+}
+
+// equals compares a C string.
+//
+//go:nosplit
+func equals(a uintptr, s string) bool {
+	end := hasPrefix(a, s)
+	return end != 0 && byteAt(end) == 0
+}
+
+const (
+	errNoEntry     = -int(unix.ENOENT)
+	errAgain       = -int(unix.EAGAIN)
+	errNoChild     = -int(unix.ECHILD)
+	errNoProcess   = -int(unix.ESRCH)
+	errAccess      = -int(unix.EACCES)
+	errNoSystem    = -int(unix.ENOSYS)
+	errNotExec     = -int(unix.ENOEXEC)
+	errInvalid     = -int(unix.EINVAL)
+	errInterrupted = -int(unix.EINTR)
+
+	millisecond = 1_000_000 // times are nanoseconds of CLOCK_MONOTONIC
+	second      = 1000 * millisecond
+)
+
+// childInfo is siginfo_t as waitid(2) fills it in on 64-bit machines.
+type childInfo struct {
+	signo, errno, code, _ int32
+	pid                   int32
+	uid                   uint32
+	status                int32
+	_                     [100]byte
+}
+
+// now is the time of CLOCK_MONOTONIC, never 0.
+//
+//go:nosplit
+func now() int64 {
+	sys2(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, addr(&clockTime))
+	return clockTime[0]*second + clockTime[1]
+}
+
+var clockTime [2]int64
+
+// exit ends the process.
+//
+//go:nosplit
+func exit(status int32) {
+	for {
+		sys1(unix.SYS_EXIT_GROUP, uintptr(status))
+	}
+}
+
+// closeFD closes one of this package's own descriptors: sockets, signalfds and pidfds, whose close cannot hang.
+//
+//go:nosplit
+func closeFD(fd int32) {
+	if fd >= 0 {
+		sys1(unix.SYS_CLOSE, uintptr(fd))
+	}
+}
+
+// high moves a descriptor to 3 or above, close-on-exec, so that it never stands in for a closed standard one.
+//
+//go:nosplit
+func high(fd int) int32 {
+	if fd < 0 || fd > 2 {
+		return int32(fd)
+	}
+	n := sys3(unix.SYS_FCNTL, uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	sys1(unix.SYS_CLOSE, uintptr(fd))
+	return int32(n)
+}
+
+// kill is kill(2).
+//
+//go:nosplit
+func kill(pid, sig int32) int { return sys2(unix.SYS_KILL, uintptr(pid), uintptr(sig)) }
+
+// sendByPidfd is pidfd_send_signal(2) without siginfo.
+//
+//go:nosplit
+func sendByPidfd(pidfd, sig int32) int {
+	return sys4(unix.SYS_PIDFD_SEND_SIGNAL, uintptr(pidfd), uintptr(sig), 0, 0)
+}
+
+// wait is waitid(2) of one kind of child, into childChange and childUsage. It returns the child's PID, 0 where none
+// has changed, or a negative errno.
+//
+//go:nosplit
+func wait(kind, id uintptr, options uintptr) int {
+	childChange.pid = 0
+	r := sys5(unix.SYS_WAITID, kind, id, addr(&childChange), options, addr(&childUsage))
+	if r < 0 {
+		return r
+	}
+	return int(childChange.pid)
+}
+
+var (
+	childChange childInfo
+	childUsage  unix.Rusage
+)
+
+// isChild reports whether pid is a child that was not reaped.
+//
+//go:nosplit
+func isChild(pid int) bool {
+	return wait(unix.P_PID, uintptr(pid), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) >= 0
+}
+
+// fork makes a process with a copy of the memory. Without an exit signal a plain waitid does not see it; where that
+// is refused (QEMU's user mode, gVisor) it is an ordinary child.
+//
+//go:nosplit
+func fork(exitSignal uintptr) int { return sys5(unix.SYS_CLONE, exitSignal, 0, 0, 0, 0) }

@@ -1,0 +1,173 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import "golang.org/x/sys/unix"
+
+// due is what the clock brings next: times of CLOCK_MONOTONIC, 0 for never.
+var due struct {
+	deadline   int64
+	kill       int64 // the grace time is over
+	latest     int64 // what is announced should have happened: the keeper ends everything by heart
+	held       int64 // the command is dead, and should have been waited for
+	stuck      int64 // the command was killed, and should have ended
+	supervisor int64 // see checkSupervisor
+	heart      int64 // the next round of the last resort
+}
+
+// latestMargin is what an ending may take beyond its own times.
+const latestMargin = 2 * second
+
+//go:nosplit
+func earlier(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+//go:nosplit
+func nextDue() int64 {
+	at := earlier(due.deadline, due.kill)
+	at = earlier(at, due.latest)
+	at = earlier(at, due.held)
+	at = earlier(at, due.stuck)
+	at = earlier(at, due.supervisor)
+	at = earlier(at, due.heart)
+	at = earlier(at, hold.until)
+	return earlier(at, front2.running)
+}
+
+// after adds a duration to a time, and does not overflow.
+//
+//go:nosplit
+func after(at, d int64) int64 {
+	if at+d < at {
+		return 1<<63 - 1
+	}
+	return at + d
+}
+
+//go:nosplit
+func isDue(at int64) bool { return at != 0 && now() >= at }
+
+// armDeadline starts the clock, which counts from the command's start. A timer continues this process where somebody has
+// stopped it.
+//
+//go:nosplit
+func armDeadline() {
+	if facts.Timeout > 0 {
+		due.deadline = after(facts.Started, facts.Timeout)
+		keepGoing(due.deadline)
+	}
+}
+
+// keepGoing has the kernel send this process SIGCONT at a time, and each second from then on.
+//
+//go:nosplit
+func keepGoing(at int64) {
+	if wakeTimer.made == 0 {
+		wakeTimer.event.notify, wakeTimer.event.signal = sigevSignal, int32(unix.SIGCONT)
+		wakeTimer.made = 1
+		if sys3(unix.SYS_TIMER_CREATE, unix.CLOCK_MONOTONIC, addr(&wakeTimer.event), addr(&wakeTimer.id)) < 0 {
+			wakeTimer.made = -1
+		}
+	}
+	if wakeTimer.made > 0 {
+		at = after(at, second)
+		wakeTimer.time = [4]int64{1, 0, at / second, at % second}
+		sys4(unix.SYS_TIMER_SETTIME, uintptr(wakeTimer.id), timerAbsolute, addr(&wakeTimer.time), 0)
+	}
+}
+
+const (
+	sigevSignal   = 0
+	timerAbsolute = 1
+)
+
+// wakeTimer is that timer. It is not inherited by a fork.
+var wakeTimer struct {
+	made  int32 // -1: refused
+	id    int32
+	time  [4]int64 // interval and time
+	event struct {
+		value          uint64
+		signal, notify int32
+		_              [48]byte
+	}
+}
+
+// keepTime does what is due. It returns true in a supervisor.
+//
+//go:nosplit
+func keepTime() bool {
+	if isDue(due.deadline) {
+		due.deadline = 0
+		deadline()
+	}
+	if isDue(due.kill) {
+		due.kill = 0
+		startLine()
+		put("the grace time is over: SIGKILL to everything that is left")
+		say()
+		killNow()
+	}
+	if isDue(due.held) {
+		due.held, facts.Dead = 0, now()
+	}
+	if isDue(front2.running) {
+		kill(facts.Front, int32(unix.SIGCONT))
+		front2.running = now() + 20*millisecond
+	}
+	return checkSupervisor()
+}
+
+// deadline begins the ending. A command that has ended is not timed out: what it has left is the supervisor's, and so is
+// one that is dead and cannot be waited for.
+//
+//go:nosplit
+func deadline() {
+	if facts.Ended.Code != 0 || due.held != 0 || facts.Dead != 0 || facts.KilledAt != 0 {
+		return
+	}
+	facts.DeadlineAt = now()
+	due.latest = after(after(facts.DeadlineAt, facts.Grace), giveUpTime+latestMargin)
+	if facts.Front != 0 {
+		tell(toFront, kindUntil, statusDeadline, int32(min((due.latest-facts.DeadlineAt)/millisecond, 1<<31-1)))
+	}
+	startLine()
+	if facts.Grace == 0 {
+		put("the deadline was reached: SIGKILL to everything")
+		say()
+		killNow()
+		return
+	}
+	put("the deadline was reached: SIGTERM, and SIGKILL to everything in ")
+	putDuration(facts.Grace)
+	say()
+	signalCommand(int32(unix.SIGTERM))
+	continued = false
+	if facts.Stopped {
+		continueCommand()
+	}
+	due.kill = after(facts.DeadlineAt, facts.Grace)
+	keepGoing(due.kill)
+}
+
+// killNow is the last step: SIGKILL to the command, and as PID 1 to everybody. The rest of a tree elsewhere is a
+// supervisor's, and the last resort's.
+//
+//go:nosplit
+func killNow() {
+	if facts.KilledAt == 0 {
+		facts.KilledAt = now()
+	}
+	due.kill = 0
+	due.stuck = now() + 200*millisecond
+	due.latest = now() + giveUpTime + latestMargin
+	keepGoing(due.latest)
+	signalCommand(int32(unix.SIGKILL))
+	if facts.Front == 0 && older.count == 0 && supervisor.pid == 0 {
+		kill(-1, int32(unix.SIGKILL))
+	}
+}

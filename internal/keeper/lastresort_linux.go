@@ -1,0 +1,105 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import "golang.org/x/sys/unix"
+
+// The last resort: everything is killed by heart, with neither a supervisor nor /proc. Children are found by asking the
+// kernel about numbers (waitid(2), P_PID): who descends from a child that dies is a child then, and has a turn in the
+// next round. As PID 1 it is kill(-1).
+
+const (
+	nearNumbers = 1 << 15 // from this process's own on: where most of its children are
+	allNumbers  = 1 << 22 // that a process can have (PID_MAX_LIMIT)
+	farSlice    = 1 << 15 // of the far ones, in a round
+	giveUpTime  = 5 * second
+	heartPause  = 10 * millisecond
+)
+
+// older are the children that this process had before it was executed. They are not the command's.
+var older struct {
+	pids  [64]int32
+	count int32
+}
+
+var farNumber int = nearNumbers // where the next slice of far numbers begins
+
+//go:nosplit
+func isOlder(pid int) bool {
+	for i := int32(0); i < older.count; i++ {
+		if int(*olderAt(i)) == pid {
+			return true
+		}
+	}
+	return false
+}
+
+//go:nosplit
+func olderAt(i int32) *int32 { return (*int32)(pointer(addr(&older.pids) + uintptr(i)*4)) }
+
+// findOlder looks for children that are there already, at the start.
+//
+//go:nosplit
+func findOlder() {
+	if wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) == errNoChild {
+		return
+	}
+	own := sys0(unix.SYS_GETPID)
+	for i := -nearNumbers; i < nearNumbers && older.count < int32(len(older.pids)); i++ {
+		if pid := own + i; pid > 1 && isChild(pid) {
+			*olderAt(older.count) = int32(pid)
+			older.count++
+		}
+	}
+}
+
+// signalEverything sends a signal to everybody but this process, its supervisor and its older children, and returns
+// whether there is anybody.
+//
+//go:nosplit
+func signalEverything(sig int32) bool {
+	if facts.Front == 0 && older.count == 0 {
+		return kill(-1, sig) != errNoProcess
+	}
+	own := sys0(unix.SYS_GETPID)
+	found := signalChildren(own+1, own+nearNumbers, sig)
+	if !found || farNumber != nearNumbers {
+		found = signalChildren(own+farNumber, own+farNumber+farSlice, sig) || found
+		if farNumber += farSlice; farNumber >= allNumbers {
+			farNumber = nearNumbers
+		}
+	}
+	return found
+}
+
+// signalChildren signals the children with numbers of a range, modulo allNumbers.
+//
+//go:nosplit
+func signalChildren(first, end int, sig int32) (found bool) {
+	for n := first; n < end; n++ {
+		pid := n & (allNumbers - 1)
+		if pid > 1 && isChild(pid) && int32(pid) != supervisor.pid && !isOlder(pid) {
+			found = true
+			kill(int32(pid), sig)
+		}
+	}
+	return found
+}
+
+// endEverything kills what is left, until nobody is or it is given up, in the place of a keeper that has died.
+//
+//go:nosplit
+func endEverything() {
+	for until := now() + giveUpTime; now() < until; {
+		for wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG) > 0 {
+		}
+		if wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) == errNoChild {
+			return
+		}
+		if !signalEverything(int32(unix.SIGKILL)) && older.count > 0 && farNumber == nearNumbers {
+			return // only the older ones are left
+		}
+		shortTime = [2]int64{0, millisecond}
+		sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
+	}
+}

@@ -1,0 +1,188 @@
+//go:build amd64 || arm64
+
+package keeper
+
+// plain is what the arguments and the environment say, where they are plain: no option but -t, --timeout, -k and
+// --grace with plain durations, and no variable of finite's but FINITE_TIMEOUT and FINITE_GRACE. Package main has
+// the parser of everything; a test compares the two.
+var plain struct {
+	program uintptr // argv[0]; 0: there is none
+	argv    uintptr // the command's arguments, in the array that the kernel made
+	envp    uintptr // the environment, of which dropVariables takes finite's own
+	path    uintptr // the value of PATH; 0: there is none
+	timeout int64   // ns; 0: none
+	grace   int64   // ns; 0: SIGKILL at once
+}
+
+const defaultGrace = 5 * second
+
+// parse reads argc, argv and envp as the kernel lays them out at sp (execve(2)). It returns false where they are not
+// plain, and has changed nothing but plain then.
+//
+//go:nosplit
+func parse(sp uintptr) bool {
+	argc := int(wordAt(sp, 0))
+	argv := sp + 8
+	plain.envp = argv + uintptr(argc+1)*8
+	plain.grace = defaultGrace
+	plain.program = wordAt(argv, 0)
+	if !parseEnvironment() {
+		return false
+	}
+	i := 1
+	for ; i < argc; i++ {
+		arg := wordAt(argv, i)
+		if byteAt(arg) != '-' {
+			break
+		}
+		if equals(arg, "--") {
+			i++
+			break
+		}
+		value, isGrace := optionValue(arg)
+		if value == 0 {
+			return false
+		}
+		if byteAt(value) == 0 {
+			if i++; i == argc {
+				return false
+			}
+			value = wordAt(argv, i)
+		}
+		if !setDuration(value, isGrace) {
+			return false
+		}
+	}
+	plain.argv = argv + uintptr(i)*8
+	return i < argc
+}
+
+// optionValue returns where the value of a plain option is: behind its name, or an empty string where the value is the
+// next argument. It returns 0 for what is no plain option.
+//
+//go:nosplit
+func optionValue(arg uintptr) (value uintptr, isGrace bool) {
+	if value = hasPrefix(arg, "-t"); value != 0 {
+		return value, false
+	}
+	if value = hasPrefix(arg, "-k"); value != 0 {
+		return value, true
+	}
+	value = hasPrefix(arg, "--timeout")
+	if value == 0 {
+		value, isGrace = hasPrefix(arg, "--grace"), true
+	}
+	switch {
+	case value == 0 || byteAt(value) == 0:
+		return value, isGrace
+	case byteAt(value) != '=' || byteAt(value+1) == 0: // another option, or an empty value
+		return 0, false
+	}
+	return value + 1, isGrace
+}
+
+// parseEnvironment reads the variables. An empty one counts as not set. Of several of a name the last one counts.
+//
+//go:nosplit
+func parseEnvironment() bool {
+	timeout, grace := uintptr(0), uintptr(0)
+	for i := 0; wordAt(plain.envp, i) != 0; i++ {
+		entry := wordAt(plain.envp, i)
+		switch byteAt(entry) {
+		case 'P':
+			if value := hasPrefix(entry, "PATH="); value != 0 {
+				plain.path = value
+			}
+		case 'F':
+			if hasPrefix(entry, "FINITE_") == 0 {
+				continue
+			}
+			if value := hasPrefix(entry, "FINITE_TIMEOUT="); value != 0 {
+				timeout = value
+			} else if value := hasPrefix(entry, "FINITE_GRACE="); value != 0 {
+				grace = value
+			} else {
+				return false
+			}
+		}
+	}
+	return (timeout == 0 || byteAt(timeout) == 0 || setDuration(timeout, false)) &&
+		(grace == 0 || byteAt(grace) == 0 || setDuration(grace, true))
+}
+
+//go:nosplit
+func setDuration(value uintptr, isGrace bool) bool {
+	d := duration(value)
+	switch {
+	case d < 0:
+		return false
+	case isGrace:
+		plain.grace = d
+	default:
+		plain.timeout = d
+	}
+	return true
+}
+
+// duration reads up to six digits, a fraction of up to three, and a unit: ms, s (or none), m, h or d. It returns
+// nanoseconds, or -1 for anything else.
+//
+//go:nosplit
+func duration(a uintptr) int64 {
+	whole, digits := int64(0), 0
+	for ; byteAt(a) >= '0' && byteAt(a) <= '9'; a++ {
+		whole = whole*10 + int64(byteAt(a)-'0')
+		digits++
+	}
+	if digits == 0 || digits > 6 {
+		return -1
+	}
+	thousandths, place := int64(0), int64(100)
+	if byteAt(a) == '.' {
+		for a++; byteAt(a) >= '0' && byteAt(a) <= '9'; a++ {
+			thousandths += int64(byteAt(a)-'0') * place
+			place /= 10
+		}
+		if place == 100 || place == 0 && byteAt(a-4) != '.' {
+			return -1
+		}
+	}
+	unit := int64(second)
+	switch byteAt(a) {
+	case 0:
+		a--
+	case 's':
+	case 'h':
+		unit = 3600 * second
+	case 'd':
+		if unit = 24 * 3600 * second; digits > 5 {
+			return -1 // out of range
+		}
+	case 'm':
+		if unit = 60 * second; byteAt(a+1) == 's' {
+			unit, a = millisecond, a+1
+		}
+	default:
+		return -1
+	}
+	if byteAt(a+1) != 0 {
+		return -1
+	}
+	return whole*unit + thousandths*(unit/1000)
+}
+
+// dropVariables takes finite's own variables out of the environment: a finite further down does not inherit a
+// deadline.
+//
+//go:nosplit
+func dropVariables() {
+	kept := 0
+	for i := 0; wordAt(plain.envp, i) != 0; i++ {
+		entry := wordAt(plain.envp, i)
+		if byteAt(entry) != 'F' || hasPrefix(entry, "FINITE_") == 0 {
+			setWord(plain.envp, kept, entry)
+			kept++
+		}
+	}
+	setWord(plain.envp, kept, 0)
+}

@@ -1,0 +1,160 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sets of signals: bit n-1 is signal n, as in the kernel.
+const (
+	everySignal = ^uint64(0)
+
+	// stopSet asks for an end.
+	stopSet = uint64(1)<<(unix.SIGHUP-1) | 1<<(unix.SIGINT-1) | 1<<(unix.SIGQUIT-1) | 1<<(unix.SIGTERM-1)
+
+	// terminalSet is what the kernel sends for a terminal, to the whole group.
+	terminalSet = stopSet&^(1<<(unix.SIGTERM-1)) | 1<<(unix.SIGCONT-1) | 1<<(unix.SIGTSTP-1) | 1<<(unix.SIGTTIN-1) |
+		1<<(unix.SIGTTOU-1) | 1<<(unix.SIGWINCH-1)
+
+	// hangupSet is what of it comes to a session leader alone.
+	hangupSet = uint64(1)<<(unix.SIGHUP-1) | 1<<(unix.SIGCONT-1)
+
+	childOnly = uint64(1) << (unix.SIGCHLD - 1)
+)
+
+// Values of si_code (sigaction(2)).
+const (
+	codeUser   = 0
+	codeTimer  = -2
+	codeTkill  = -6
+	codeKernel = 0x80
+)
+
+const firstRealTime = 32
+
+//go:nosplit
+func inSet(set uint64, number int32) bool { return set>>(uint32(number-1)&63)&1 != 0 }
+
+// action is struct sigaction, as rt_sigaction(2) has it.
+type action struct {
+	handler, flags, restorer uintptr
+	mask                     uint64
+}
+
+const ignored = 1 // SIG_IGN
+
+// inherited is what the process was started with, and the command is to start with.
+var inherited struct {
+	mask    uint64
+	ignored uint64 // of stopSet
+	child   action // the disposition of SIGCHLD
+}
+
+var (
+	allSignals    = everySignal
+	childSignal   = childOnly
+	defaultAction action // SIG_DFL
+	scratchAction action
+
+	signalFD int32 = -1 // a signalfd for everything but SIGCHLD
+)
+
+// blockSignals blocks every signal, and has SIGCHLD neither ignored nor handled: where it is ignored, the kernel reaps,
+// and statuses are lost.
+//
+//go:nosplit
+func blockSignals() {
+	sys4(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, addr(&allSignals), addr(&inherited.mask), 8)
+	sys4(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), addr(&defaultAction), addr(&inherited.child), 8)
+	for n := int32(1); n <= int32(unix.SIGTERM); n++ {
+		if inSet(stopSet, n) {
+			sys4(unix.SYS_RT_SIGACTION, uintptr(n), 0, addr(&scratchAction), 8)
+			if scratchAction.handler == ignored {
+				inherited.ignored |= 1 << (uint32(n-1) & 63)
+			}
+		}
+	}
+}
+
+// signalDescriptor makes a signalfd for a set, which must be blocked.
+//
+//go:nosplit
+func signalDescriptor(set *uint64) int32 {
+	return high(sys4(unix.SYS_SIGNALFD4, ^uintptr(0), addr(set), 8, unix.SFD_CLOEXEC|unix.SFD_NONBLOCK))
+}
+
+var arrival struct {
+	info   unix.SignalfdSiginfo
+	signal Signal
+	sent   [128]byte // siginfo_t
+}
+
+// nextSignal takes the next signal into arrival.
+//
+//go:nosplit
+func nextSignal() bool {
+	if sys3(unix.SYS_READ, uintptr(signalFD), addr(&arrival.info), unsafe.Sizeof(arrival.info)) != int(unsafe.Sizeof(arrival.info)) {
+		return false
+	}
+	i, s := &arrival.info, &arrival.signal
+	s.Number, s.Code, s.PID, s.UID, s.Value = int32(i.Signo), i.Code, int32(i.Pid), i.Uid, i.Ptr
+	return true
+}
+
+// pass sends a signal on to the command as it arrived: with its value, where the kernel takes siginfo from another
+// process (pidfd_send_signal(2)), and by number where there is no pidfd, which is right while the command is unreaped.
+//
+//go:nosplit
+func pass(pidfd, command int32, s *Signal) int {
+	if pidfd < 0 {
+		return kill(command, s.Number)
+	}
+	info := uintptr(0)
+	if s.Code < codeUser && s.Code != codeTkill {
+		info = addr(&arrival.sent)
+		*(*int32)(pointer(info)) = s.Number
+		*(*int32)(pointer(info + 4)) = 0
+		*(*int32)(pointer(info + 8)) = s.Code
+		*(*int32)(pointer(info + 16)) = s.PID
+		*(*uint32)(pointer(info + 20)) = s.UID
+		*(*uint64)(pointer(info + 24)) = s.Value
+	}
+	r := sys4(unix.SYS_PIDFD_SEND_SIGNAL, uintptr(pidfd), uintptr(s.Number), info, 0)
+	if r == errNoSystem || r == -int(unix.EPERM) {
+		r = kill(command, s.Number) // refused by a filter, or truly: kill(2) tells
+	}
+	return r
+}
+
+// asksForEnd reports whether a signal is a request to stop: not one that was ignored at the start.
+//
+//go:nosplit
+func asksForEnd(number int32) bool { return inSet(stopSet&^inherited.ignored, number) }
+
+// isRequest reports whether a signal that the command gets is a request to stop: SIGHUP is none, since programs reload
+// on it.
+//
+//go:nosplit
+func isRequest(number int32) bool { return number != int32(unix.SIGHUP) && asksForEnd(number) }
+
+// putSignal writes the name of a signal that asks for an end, or is sent by the terminal.
+//
+//go:nosplit
+func putSignal(number int32) {
+	switch unix.Signal(number) {
+	case unix.SIGHUP:
+		put("SIGHUP")
+	case unix.SIGINT:
+		put("SIGINT")
+	case unix.SIGQUIT:
+		put("SIGQUIT")
+	case unix.SIGTERM:
+		put("SIGTERM")
+	default:
+		put("signal ")
+		putNumber(int64(number))
+	}
+}

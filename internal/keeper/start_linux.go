@@ -1,0 +1,133 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import "golang.org/x/sys/unix"
+
+var (
+	childFD  int32 = -1 // a signalfd for SIGCHLD alone
+	toFront  int32 = -1 // the keeper's end of the pair that it shares with the front
+	toKeeper int32 = -1 // the front's end
+	attached       = attachment{socket: -1, stderr: -1}
+)
+
+const everythingButChild = everySignal &^ childOnly
+
+var callersSignals = everythingButChild
+
+// begin is where the program begins, at sp. It returns where the Go runtime is to start: in a supervisor, and where
+// the arguments need Go to be understood.
+//
+//go:nosplit
+func begin(sp uintptr) {
+	if !parse(sp) {
+		return
+	}
+	blockSignals()
+	openSignals()
+	facts.Timeout, facts.Grace = plain.timeout, plain.grace
+	dropVariables()
+	endEarly()
+	findOlder()
+	self := int32(sys0(unix.SYS_GETPID))
+	if self != 1 {
+		facts.Front = self
+		callerLeads = int32(sys1(unix.SYS_GETSID, 0)) == self
+		if !splitOff() {
+			return
+		}
+	}
+	facts.Keeper = int32(sys0(unix.SYS_GETPID))
+	keep() // returns in a supervisor
+}
+
+// openSignals opens the signalfds: one for children, which is always read, and one for the rest.
+//
+//go:nosplit
+func openSignals() {
+	childFD = signalDescriptor(&childSignal)
+	signalFD = signalDescriptor(&callersSignals)
+	if childFD < 0 || signalFD < 0 {
+		fail(int(min(childFD, signalFD)))
+	}
+}
+
+// fail ends finite before there is a command, for want of something.
+//
+//go:nosplit
+func fail(errno int) {
+	startLine()
+	put("cannot run ")
+	putQuoted(wordAt(plain.argv, 0))
+	put(": ")
+	putError(errno)
+	say()
+	awaitWriters()
+	exit(statusFailure)
+}
+
+// endEarly ends finite where somebody has asked for that before there is a command. Other signals wait for the command.
+//
+//go:nosplit
+func endEarly() {
+	early := stopSet &^ inherited.ignored
+	earlySet, noTime = early, [2]int64{}
+	n := sys4(unix.SYS_RT_SIGTIMEDWAIT, addr(&earlySet), addr(&arrival.sent), addr(&noTime), 8)
+	if n <= 0 {
+		return
+	}
+	s := &arrival.signal
+	s.Number, s.Code = int32(n), *(*int32)(pointer(addr(&arrival.sent) + 8))
+	s.PID, s.UID = *(*int32)(pointer(addr(&arrival.sent) + 16)), *(*uint32)(pointer(addr(&arrival.sent) + 20))
+	startLine()
+	put("stop requested by ")
+	putSignal(s.Number)
+	putSender(s, true)
+	say()
+	awaitWriters()
+	exit(128 + int32(n))
+}
+
+var earlySet uint64
+
+// splitOff makes the keeper, a child that does the work, and turns this process into the front. It returns in the
+// keeper, and in the keeper's supervisors.
+//
+//go:nosplit
+func splitOff() bool {
+	sys2(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
+	facts.NoSubreaper = sys2(unix.SYS_PRCTL, unix.PR_SET_CHILD_SUBREAPER, 1) < 0
+	if r := makePair(); r < 0 {
+		fail(r)
+	}
+	keeper := fork(uintptr(unix.SIGCHLD))
+	if keeper < 0 {
+		fail(keeper)
+	}
+	if keeper > 0 {
+		toKeeper = ends[0]
+		closeFD(ends[1])
+		front(int32(keeper)) // does not return
+	}
+	toFront = ends[1]
+	closeFD(ends[0])
+	older.count = 0 // the front's
+	hideName()
+	return true
+}
+
+// hideName keeps who kills processes by the name of finite from this one.
+//
+//go:nosplit
+func hideName() {
+	sys2(unix.SYS_PRCTL, unix.PR_SET_NAME, text("keeper\x00"))
+	const name, other = "finite", "keeper"
+	for a := plain.program; a != 0 && byteAt(a) != 0; a++ {
+		if hasPrefix(a, name) == 0 {
+			continue
+		}
+		for i := 0; i < len(other); i++ {
+			*(*byte)(pointer(a + uintptr(i))) = other[i]
+		}
+	}
+}

@@ -1,0 +1,385 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import "golang.org/x/sys/unix"
+
+// supervisor is the Go process that decides, while there is one.
+var supervisor = supervisorState{socket: -1}
+
+type supervisorState struct {
+	pid      int32
+	socket   int32 // the keeper's end
+	spoke    bool  // it runs
+	asked    bool  // and owes an answer
+	silent   int32 // how many pauses it has been silent for
+	since    int64 // when it was started
+	remain   bool  // it was told that others are left
+	empty    bool  // it was told that nobody is
+	ended    bool  // it has said how the run ends
+	status   int32
+	left     bool // and that somebody is left
+	failures int32
+}
+
+// A supervisor has 2 s to speak, and to answer. They are counted in pauses of the keeper's own: in a container that was
+// frozen meanwhile, they have not passed.
+const (
+	silencePause = 100 * millisecond
+	mostSilence  = 20
+	askPause     = second
+	mostFailures = 3
+	longLife     = 10 * second // a supervisor that lived so long has made progress
+)
+
+// attachment is what a supervisor finds.
+type attachment struct {
+	socket int32 // -1: this process is none
+	stderr int32 // where descriptor 2 is meanwhile
+}
+
+// overseeEnd sees whether the run is over, and starts a supervisor where there is something to decide. It returns true
+// in that.
+//
+//go:nosplit
+func overseeEnd() bool {
+	if supervisor.ended && supervisor.pid == 0 {
+		if supervisor.left || isOver() {
+			end(supervisor.status)
+		}
+		supervisor.ended = false // somebody came after its last look
+	}
+	if facts.Ended.Code != 0 && tree.empty && !supervisor.spoke {
+		stopSupervisor()
+		if isOver() {
+			end(ownStatus())
+		}
+	}
+	if heart.since != 0 {
+		endByHeart()
+		return false
+	}
+	if supervisor.pid != 0 {
+		tellWhatIsLeft()
+		return false
+	}
+	ended := facts.Ended.Code != 0 && (tree.others || tree.empty) // and somebody is left
+	if ended || facts.Dead != 0 || isDue(due.stuck) {
+		due.stuck = 0
+		return startSupervisor()
+	}
+	return false
+}
+
+// isOver is the last look: nobody is left. As PID 1 there may be processes that are nobody's children here.
+//
+//go:nosplit
+func isOver() bool {
+	reapHelpers()
+	return wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) == errNoChild &&
+		(facts.Front != 0 || kill(-1, 0) == errNoProcess)
+}
+
+// ownStatus is the exit status by the facts.
+//
+//go:nosplit
+func ownStatus() int32 {
+	switch {
+	case facts.DeadlineAt != 0:
+		return statusDeadline
+	case facts.Ended.Code == codeExited:
+		return facts.Ended.Status
+	case facts.Ended.Code != 0:
+		return 128 + facts.Ended.Status
+	}
+	return 128 + int32(unix.SIGKILL)
+}
+
+// startSupervisor forks a supervisor. It returns true in that.
+//
+//go:nosplit
+func startSupervisor() bool {
+	if supervisor.failures >= mostFailures {
+		goByHeart()
+		return false
+	}
+	if facts.Front == 0 && facts.Starts == 0 {
+		dropInherited(0) // a reader that is left sees the end of its input
+	}
+	r := makePair()
+	if r >= 0 {
+		facts.Starts++
+		facts.Ordinary = false
+		if r = fork(0); r == errInvalid {
+			facts.Ordinary = true
+			r = fork(uintptr(unix.SIGCHLD))
+		}
+		if r == 0 {
+			becomeSupervisor()
+			return true
+		}
+		closeFD(ends[1])
+	}
+	if r < 0 {
+		closeFD(ends[0])
+		goByHeart()
+		return false
+	}
+	supervisor.pid, supervisor.socket, supervisor.since = int32(r), ends[0], now()
+	supervisor.spoke, supervisor.asked, supervisor.silent = false, false, 0
+	supervisor.remain, supervisor.empty, supervisor.ended, supervisor.left = false, false, false, false
+	due.supervisor = now() + silencePause
+	return false
+}
+
+// becomeSupervisor prepares a fork for the Go runtime. Its standard error is elsewhere until main: a runtime that cannot
+// start says nothing of its own.
+//
+//go:nosplit
+func becomeSupervisor() {
+	attached.socket = ends[1]
+	closeFD(ends[0])
+	closeFD(childFD)
+	closeFD(signalFD)
+	closeFD(toFront)
+	sys2(unix.SYS_PRCTL, unix.PR_SET_NAME, text("supervisor\x00"))
+	attached.stderr = int32(sys3(unix.SYS_FCNTL, 2, unix.F_DUPFD_CLOEXEC, 3))
+	null := sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/dev/null\x00"), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if null < 0 { // something that cannot be written to
+		null = sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/\x00"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	}
+	if null >= 0 && null != 2 {
+		sys3(unix.SYS_DUP3, uintptr(null), 2, 0)
+		sys1(unix.SYS_CLOSE, uintptr(null))
+	}
+}
+
+// tellSupervisor sends packet.message to a supervisor that runs. One that does not read holds nothing up: what it has
+// missed the facts have.
+//
+//go:nosplit
+func tellSupervisor(kind Kind) {
+	if supervisor.spoke {
+		send(supervisor.socket, kind, -1)
+	}
+}
+
+// tellWhatIsLeft tells a supervisor once that others are left, and that nobody is.
+//
+//go:nosplit
+func tellWhatIsLeft() {
+	if !supervisor.spoke || facts.Ended.Code == 0 {
+		return
+	}
+	packet.message = Message{}
+	if tree.others && !supervisor.remain {
+		supervisor.remain = send(supervisor.socket, KindRemaining, -1)
+	}
+	if tree.empty && !supervisor.empty {
+		supervisor.empty = send(supervisor.socket, KindEmpty, -1)
+	}
+	if tree.others {
+		supervisor.empty = false
+	}
+}
+
+// hearSupervisor takes what the supervisor says.
+//
+//go:nosplit
+func hearSupervisor() {
+	if supervisor.pid == 0 {
+		return
+	}
+	for range messagesAtOnce {
+		ok, _ := receive(supervisor.socket)
+		if !ok {
+			break
+		}
+		supervisor.silent, supervisor.asked = 0, false
+		switch packet.message.Kind {
+		case KindHello:
+			supervisor.spoke = true
+		case KindLeftovers:
+			facts.LeftoversAt = now()
+		case KindByHeart:
+			signalEverything(packet.message.Value)
+		case KindHold:
+			hold.wanted = true
+		case KindRelease:
+			hold.until = 0
+		case KindLook:
+			supervisor.empty = false
+		case KindEnd:
+			supervisor.ended, supervisor.status = true, packet.message.Value
+			supervisor.left = packet.message.Count != 0
+		}
+	}
+	if !facts.Ordinary && wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WNOHANG|unix.WALL) != 0 {
+		supervisorEnded()
+	}
+}
+
+// supervisorEnded is a supervisor's end, whatever it has said.
+//
+//go:nosplit
+func supervisorEnded() {
+	for { // its last words
+		ok, _ := receive(supervisor.socket)
+		if !ok {
+			break
+		}
+		if packet.message.Kind == KindEnd {
+			supervisor.ended, supervisor.status = true, packet.message.Value
+			supervisor.left = packet.message.Count != 0
+		}
+	}
+	closeFD(supervisor.socket)
+	supervisor.pid, supervisor.socket, supervisor.spoke = 0, -1, false
+	due.supervisor, hold.until, hold.wanted = 0, 0, false
+	if !supervisor.ended {
+		if now()-supervisor.since > longLife {
+			supervisor.failures = 0
+		}
+		supervisor.failures++
+	}
+}
+
+// stopSupervisor ends a supervisor that is not needed any more. One that cannot be killed at once is left to itself.
+//
+//go:nosplit
+func stopSupervisor() {
+	if supervisor.pid == 0 {
+		return
+	}
+	kill(supervisor.pid, int32(unix.SIGKILL))
+	for until := now() + second; now() < until; {
+		if wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WNOHANG|unix.WALL) != 0 {
+			break
+		}
+		shortTime = [2]int64{0, millisecond / 10}
+		sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
+	}
+	closeFD(supervisor.socket)
+	supervisor.pid, supervisor.socket, supervisor.spoke = 0, -1, false
+	due.supervisor = 0
+}
+
+// checkSupervisor asks a supervisor now and then, and takes silence for its death. It returns true in a new one.
+//
+//go:nosplit
+func checkSupervisor() bool {
+	if isDue(due.latest) && heart.since == 0 {
+		due.latest = 0
+		if facts.KilledAt == 0 {
+			killNow()
+		} else if supervisor.pid == 0 || supervisor.asked {
+			goByHeart()
+		}
+	}
+	if supervisor.pid == 0 || !isDue(due.supervisor) {
+		return false
+	}
+	if !supervisor.spoke || supervisor.asked {
+		kill(supervisor.pid, int32(unix.SIGCONT)) // somebody may have stopped it
+		supervisor.silent++
+		if supervisor.silent >= mostSilence {
+			kill(supervisor.pid, int32(unix.SIGKILL))
+			due.supervisor = now() + askPause
+			if supervisor.silent > 2*mostSilence { // not even that ends it
+				supervisorEnded()
+			}
+			return false
+		}
+		due.supervisor = now() + silencePause
+		return false
+	}
+	packet.message = Message{}
+	send(supervisor.socket, KindAsk, -1)
+	supervisor.asked = true
+	due.supervisor = now() + silencePause
+	return false
+}
+
+// heart is the ending without a supervisor.
+var heart struct {
+	since  int64
+	kill   int64 // when SIGKILL is sent
+	giveUp int64
+	pause  int64
+}
+
+// goByHeart begins it, and says so.
+//
+//go:nosplit
+func goByHeart() {
+	if heart.since != 0 {
+		return
+	}
+	heart.since = now()
+	startLine()
+	put("the supervisor cannot run")
+	heart.kill = heart.since
+	if facts.KilledAt == 0 && facts.Grace > 0 {
+		heart.kill = after(heart.since, facts.Grace)
+		put(": SIGTERM to everything that is left, and SIGKILL in ")
+		putDuration(facts.Grace)
+		if facts.LeftoversAt == 0 {
+			facts.LeftoversAt = heart.since
+			signalEverything(int32(unix.SIGTERM))
+			signalEverything(int32(unix.SIGCONT))
+		}
+	} else {
+		put(": SIGKILL to everything that is left")
+	}
+	say()
+	heart.giveUp = after(heart.kill, giveUpTime)
+	keepGoing(heart.kill)
+	if facts.Front != 0 {
+		tell(toFront, kindUntil, ownStatus(), int32(min((heart.giveUp-heart.since+latestMargin)/millisecond, 1<<31-1)))
+	}
+}
+
+// endByHeart is a round of it.
+//
+//go:nosplit
+func endByHeart() {
+	if isDue(heart.giveUp) {
+		startLine()
+		put("gave up: processes are left")
+		say()
+		end(ownStatus())
+	}
+	if now() < heart.kill {
+		due.heart = heart.kill
+		return
+	}
+	facts.KilledAt = earlier(facts.KilledAt, now())
+	signalCommand(int32(unix.SIGKILL))
+	if !signalEverything(int32(unix.SIGKILL)) && older.count > 0 && farNumber == nearNumbers && facts.Ended.Code != 0 {
+		end(ownStatus()) // only the older ones are left
+	}
+	heart.pause = min(heart.pause*2+millisecond, 100*millisecond)
+	due.heart = now() + heart.pause
+}
+
+// end ends the keeper.
+//
+//go:nosplit
+func end(status int32) {
+	stopSupervisor()
+	if facts.Ended.Code == codeExited {
+		returnTerminal(false)
+	} else {
+		returnTerminal(true)
+	}
+	awaitWriters()
+	if toFront >= 0 {
+		by := int32(0)
+		if facts.Ended.Code != 0 && facts.Ended.Code != codeExited && facts.DeadlineAt == 0 {
+			by = facts.Ended.Status
+		}
+		tell(toFront, kindStatus, status, by)
+		kill(facts.Front, int32(unix.SIGCONT))
+	}
+	exit(status)
+}
