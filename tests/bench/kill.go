@@ -156,7 +156,7 @@ func (b *bench) left(context.Context) error {
 
 // leftBy runs the command, and counts and kills what is left of it.
 func leftBy(init []string, then string) (count int) {
-	mark := fmt.Sprintf("FINITE_BENCH=%d.%d", os.Getpid(), time.Now().UnixNano())
+	mark := fmt.Sprintf("BENCH_FINITE=%d.%d", os.Getpid(), time.Now().UnixNano())
 	cmd := exec.Command(init[0], append(init[1:], "sh", "-c", "setsid sleep 1000 & setsid sleep 1000 & sleep 0.1; "+then)...)
 	cmd.Env = append(os.Environ(), mark)
 	_ = cmd.Run()

@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	roleEnv  = "FINITE_TEST_ROLE"
-	cageEnv  = "FINITE_TEST_CAGE"
+	roleEnv  = "TEST_FINITE_ROLE"
+	cageEnv  = "TEST_FINITE_CAGE"
 	patience = 60 * time.Second // how long a test waits for what must come; not a measure of anything
 )
 

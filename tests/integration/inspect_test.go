@@ -134,9 +134,9 @@ func TestInspect(t *testing.T) {
 		},
 		{"zombie of a stopped parent", `mkfifo $dir/up; perl -e 'my $p = fork; sleep 1000 if !$p; open F, ">$ARGV[0]"; print F $p; close F; sleep 1000' $dir/up & read -r p <$dir/up
 kill -STOP $!; state $! T; kill -9 $p; state $p Z`, `^dead \(SIGKILL\), but its parent perl \(pid \d+\), which is stopped, has not reaped it$`},
-		{"traced", `sleep 1000 & p=$!; mkfifo $dir/up; FINITE_TEST_ROLE=tracer $cage $p >$dir/up & read -r up <$dir/up; state $p t`, `^held by its tracer cage \(pid \d+\)$`},
+		{"traced", `sleep 1000 & p=$!; mkfifo $dir/up; TEST_FINITE_ROLE=tracer $cage $p >$dir/up & read -r up <$dir/up; state $p t`, `^held by its tracer cage \(pid \d+\)$`},
 		{
-			"traced zombie", `sleep 1000 & p=$!; mkfifo $dir/up; FINITE_TEST_ROLE=tracer $cage $p >$dir/up & read -r up <$dir/up; kill -9 $p; state $p Z`,
+			"traced zombie", `sleep 1000 & p=$!; mkfifo $dir/up; TEST_FINITE_ROLE=tracer $cage $p >$dir/up & read -r up <$dir/up; kill -9 $p; state $p Z`,
 			`^dead \(SIGKILL\), but its tracer cage \(pid \d+\) has not let go of it$`,
 		},
 		{
@@ -153,7 +153,7 @@ kill -STOP $!; state $! T; kill -9 $p; state $p Z`, `^dead \(SIGKILL\), but its 
 		},
 		{"D", `fuse; cat $m/file 4>&- & p=$!; asked >/dev/null; kill -9 $p; state $p D`, `^uninterruptible in request_wait_answer \(a FUSE file system does not answer\); SIGKILL is pending$`},
 		{
-			"a thread in D", `fuse; FINITE_TEST_ROLE=reader $cage $m/file 4>&- & p=$!; asked >/dev/null; kill -9 $p; state $p Z; until grep -l "^State:.D" /proc/$p/task/*/status >/dev/null; do :; done`,
+			"a thread in D", `fuse; TEST_FINITE_ROLE=reader $cage $m/file 4>&- & p=$!; asked >/dev/null; kill -9 $p; state $p Z; until grep -l "^State:.D" /proc/$p/task/*/status >/dev/null; do :; done`,
 			`^its main thread has ended, \d+ other threads? goe?s? on; its thread cage \(tid \d+\) is uninterruptible in request_wait_answer \(a FUSE file system does not answer\)$`,
 		},
 		{

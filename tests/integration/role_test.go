@@ -45,7 +45,7 @@ func playCage(spec cageSpec) {
 	unix.CloseOnExec(3)
 	var env []string
 	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "FINITE_TEST_") {
+		if !strings.HasPrefix(kv, "TEST_FINITE_") {
 			env = append(env, kv)
 		}
 	}

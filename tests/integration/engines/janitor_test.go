@@ -13,7 +13,7 @@ import (
 // The test binary runs itself once more, as the janitor: it holds the room open while the lifeline on its stdin lasts, and when the
 // tests are over, or are no more, it removes what the kernel does not remove by itself.
 const (
-	roleVariable = "FINITE_ENGINES_ROLE"
+	roleVariable = "TEST_FINITE_ENGINES_ROLE"
 	roleJanitor  = "janitor"
 )
 

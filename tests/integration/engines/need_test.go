@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+
+	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
 // need skips the test unless every named thing is there: "root", "cgroup2", "busybox" (a static one), or any other command. Where
@@ -13,10 +15,7 @@ func need(t *testing.T, things ...string) {
 	t.Helper()
 	for _, thing := range things {
 		if why := missing(thing); why != "" {
-			if os.Getenv("FINITE_TEST_REQUIRE") == "all" {
-				t.Fatal("missing: " + why)
-			}
-			t.Skip("missing: " + why)
+			testkit.Missing(t, "missing: %s", why)
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
 // makeRootfs makes a directory that is an image's content and a bundle's root: busybox with its links, finite, and a file that is no
@@ -21,7 +23,7 @@ func makeRootfs(root string) error {
 	if err != nil {
 		return err
 	}
-	finite, err := binary(filepath.Dir(root))
+	finite, err := testkit.Build(filepath.Dir(root))
 	if err != nil {
 		return err
 	}
@@ -46,20 +48,6 @@ func makeRootfs(root string) error {
 		}
 	}
 	return nil
-}
-
-// binary is the finite under test: FINITE_BIN, or a fresh build in dir.
-func binary(dir string) (string, error) {
-	if path := os.Getenv("FINITE_BIN"); path != "" {
-		return path, nil
-	}
-	path := filepath.Join(dir, "finite")
-	build := exec.Command("go", "build", "-o", path, "github.com/finite-init/finite")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
 }
 
 func copyFile(from, to string, mode os.FileMode) error {

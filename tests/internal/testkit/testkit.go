@@ -12,13 +12,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// What the tests are told by the environment. A variable that begins with FINITE_ is an option to finite, so none of these
+// stays there.
+var (
+	given    = takeVariable("FINITE_BIN")          // the binary under test; empty: it is built
+	required = takeVariable("FINITE_TEST_REQUIRE") // all: nothing may be skipped
+)
+
+func takeVariable(name string) string {
+	value := os.Getenv(name)
+	_ = os.Unsetenv(name)
+	return value
+}
+
 // Build puts the binary under test into dir, where every user can execute it, and returns its path: FINITE_BIN, or one that it builds.
 func Build(dir string) (string, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return "", err
 	}
 	path := filepath.Join(dir, "finite")
-	if given := os.Getenv("FINITE_BIN"); given != "" {
+	if given != "" {
 		return path, CopyFile(path, given)
 	}
 	cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-E github.com/finite-init/finite/internal/keeper.entry", "-o", path,
@@ -42,7 +55,7 @@ func CopyFile(to, from string) error {
 // Missing skips a test for want of something, or fails it where nothing may be skipped.
 func Missing(t *testing.T, format string, args ...any) {
 	t.Helper()
-	if os.Getenv("FINITE_TEST_REQUIRE") == "all" {
+	if required == "all" {
 		t.Fatalf("required: "+format, args...)
 	}
 	t.Skipf(format, args...)
