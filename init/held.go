@@ -34,6 +34,7 @@ type heldWatch struct {
 }
 
 // watch waits for a pidfd, of which it takes a copy, away from the owner. Without room for that, only a deadline sees such an end.
+// The pidfd becomes non-blocking, which matters to waitid(2) with P_PIDFD alone, and that nobody here asks for.
 func (w *heldWatch) watch(pid, pidfd int) {
 	if pidfd < 0 || haveDescriptors(w.spare) != nil {
 		return
@@ -42,6 +43,7 @@ func (w *heldWatch) watch(pid, pidfd int) {
 	if err != nil {
 		return
 	}
+	_ = unix.SetNonblock(fd, true) // clone(2) does not make it so, and the runtime polls nothing else
 	file, err := sys.NewFile(fd, "pidfd")
 	if err != nil {
 		return

@@ -3,6 +3,7 @@ package pid1
 import (
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,4 +172,40 @@ func TestMachineInnerIsHeld(t *testing.T) {
 			t.Errorf("%s: status %d, %+v", name, status, m.cause)
 		}
 	}
+}
+
+// The end of a command that nobody reaps is seen by the pidfd that the kernel has given at its start, also where it comes long after the watch has begun.
+func TestHeldWatchSeesTheEnd(t *testing.T) {
+	pidfd := -1
+	cmd := exec.Command("cat")
+	cmd.SysProcAttr = &syscall.SysProcAttr{PidFD: &pidfd}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if pidfd < 0 {
+		t.Skip("no pidfd")
+	}
+	defer unix.Close(pidfd)
+	pid := cmd.Process.Pid
+	events := make(chan event, 1)
+	w := heldWatch{post: func(ev event) { events <- ev }, spare: 1}
+	defer w.close()
+	w.watch(pid, pidfd)
+	if w.file == nil {
+		t.Fatal("nothing is watched")
+	}
+	stdin.Close()
+	select {
+	case ev := <-events:
+		if want := (reap.Change{PID: pid, UID: unix.Getuid(), Code: reap.CodeExited}); ev.kind != evHeld || ev.change != want {
+			t.Errorf("got %+v, want %+v", ev, want)
+		}
+	case <-time.After(time.Minute):
+		t.Error("the end was not seen")
+	}
+	_ = cmd.Wait()
 }

@@ -1,10 +1,12 @@
 package sys
 
 import (
+	"errors"
 	"math"
 	"os"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -164,10 +166,19 @@ type File struct {
 	conn syscall.RawConn
 }
 
-// NewFile returns a File that owns fd, which must be non-blocking. If it fails, fd is closed.
+// errNotPolled is of a descriptor for which every wait would fail at once.
+var errNotPolled = errors.New("the runtime does not poll it")
+
+// NewFile returns a File that owns fd, which must be non-blocking and of a kind that epoll(7) takes. If it fails, fd is closed.
 func NewFile(fd int, name string) (*File, error) {
 	file := os.NewFile(uintptr(fd), name)
+	if file == nil {
+		return nil, unix.EBADF
+	}
 	conn, err := file.SyscallConn()
+	if err == nil && file.SetReadDeadline(time.Time{}) != nil { // there is no other word for it that the runtime gives
+		err = errNotPolled
+	}
 	if err != nil {
 		_ = file.Close()
 		return nil, err

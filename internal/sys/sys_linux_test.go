@@ -179,3 +179,57 @@ func TestFileReadsWhatComes(t *testing.T) {
 		t.Errorf("after close: %v", err)
 	}
 }
+
+// Where a wait would fail at once there is no File, and the descriptor is closed.
+func TestFileThatIsNotPolled(t *testing.T) {
+	blocking, _ := pipe(t, 0)
+	plain, err := Open(filepath.Join(t.TempDir(), "file"), unix.O_RDWR|unix.O_CREAT|unix.O_NONBLOCK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer Close(plain)
+	for name, fd := range map[string]int{"a pipe that blocks": blocking, "a file of a file system": plain} {
+		dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := NewFile(dup, name)
+		if err == nil {
+			t.Errorf("%s: no error; a wait ends with %v", name, f.Wait())
+			f.Close()
+			continue
+		}
+		if _, err := unix.FcntlInt(uintptr(dup), unix.F_GETFD, 0); err != unix.EBADF {
+			t.Errorf("%s: it is still open: %v", name, err)
+		}
+	}
+	if _, err := NewFile(-1, "none"); err == nil {
+		t.Error("no descriptor: no error")
+	}
+}
+
+// Wait lasts until there is something to read, and leaves it there.
+func TestFileWaits(t *testing.T) {
+	r, w := pipe(t, unix.O_NONBLOCK)
+	dup, err := unix.FcntlInt(uintptr(r), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := NewFile(dup, "pipe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var written atomic.Bool
+	go func() {
+		written.Store(true)
+		_, _ = unix.Write(w, []byte("x"))
+	}()
+	if err := f.Wait(); err != nil || !written.Load() {
+		t.Errorf("%v, written: %v", err, written.Load())
+	}
+	var buf [2]byte
+	if n, err := f.Read(buf[:]); n != 1 || err != nil {
+		t.Errorf("read %d, %v", n, err)
+	}
+}

@@ -121,8 +121,10 @@ func TestSeedRow2UninterruptibleSleep(t *testing.T) {
 	}
 }
 
-// tracer is a perl program that traces a process, says so, and holds it for a time that is longer than any run here. It is deaf to SIGTERM.
-var tracer = fmt.Sprintf(`perl -e '$| = 1; $SIG{TERM} = "IGNORE"; syscall(%d, 0x4206, $ARGV[0] + 0, 0, 0) == 0 or die $!; print "tracing\n"; sleep 25' `, unix.SYS_PTRACE)
+// tracer is a perl program that traces a process, says so, a second later says so again, and holds it for a time that is longer than any run here. It is deaf to
+// SIGTERM. The process must have no child that ends: a signal, which SIGCHLD is, would stop it for the tracer.
+var tracer = fmt.Sprintf(`perl -e '$| = 1; $SIG{TERM} = $SIG{PIPE} = "IGNORE"; syscall(%d, 0x4206, $ARGV[0] + 0, 0, 0) == 0 or die $!; `+
+	`print "tracing\n"; sleep 1; print "tracing\n"; sleep 25' `, unix.SYS_PTRACE)
 
 // Seed row 3: a tracer holds the command's zombie. Its end is seen, its status is known, and the tracer, which is left, is ended.
 func TestSeedRow3TracerHoldsTheZombie(t *testing.T) {
@@ -134,17 +136,22 @@ func TestSeedRow3TracerHoldsTheZombie(t *testing.T) {
 			status int
 		}{
 			"deadline": {[]string{"-t", "1s", "-k", "500ms", "--give-up", "2s"}, "while :; do sleep 1; done", 124},
-			"exited":   {[]string{"-k", "500ms"}, "exit 3", 3},
-			"signaled": {[]string{"-k", "500ms"}, "ulimit -c 0; kill -KILL $$", 137},
+			"exited":   {[]string{"-k", "500ms"}, "read -r go; exit 3", 3},
+			"signaled": {[]string{"-k", "500ms"}, "ulimit -c 0; read -r go; kill -KILL $$", 137},
+			"at once":  {[]string{"-k", "500ms"}, "exit 3", 3}, // before finite begins to watch
 		} {
 			t.Run(kind, func(t *testing.T) {
 				t.Parallel()
 				dir := t.TempDir()
 				c := startWithin(t, m, dir, `mkfifo pipe; s=$2; shift 2; exec "$0" --report report.json "$@" -- sh -c "$s"`, nil,
-					append([]string{tracer + "$$ >pipe & read -r line <pipe; " + tt.script}, tt.args...)...)
+					append([]string{tracer + "$$ >pipe & exec <pipe; read -r line; " + tt.script}, tt.args...)...)
 				res := c.wait()
 				res.want(t, tt.status)
-				r := ended(t, filepath.Join(dir, "report.json"), kind, tt.status)
+				cause := kind
+				if kind == "at once" {
+					cause = "exited"
+				}
+				r := ended(t, filepath.Join(dir, "report.json"), cause, tt.status)
 				if kind != "deadline" && !strings.Contains(res.stderr, "the command has ended, but its tracer perl (pid ") {
 					t.Errorf("got %q", res.stderr)
 				}
