@@ -132,12 +132,7 @@ func withPID(to *[32]byte, entry, value uintptr) uintptr {
 		*(*byte)(pointer(out)) = byteAt(a)
 		out++
 	}
-	for place := int32(1000_000_000); place > 0; place /= 10 {
-		if command.pid >= place {
-			*(*byte)(pointer(out)) = byte('0' + command.pid/place%10)
-			out++
-		}
-	}
+	out = putDigits(out, int64(command.pid))
 	*(*byte)(pointer(out)) = 0
 	return addr(to)
 }

@@ -27,6 +27,7 @@ type line struct {
 	early  bool // the tail is that there is no command yet
 	signal Signal
 	text   [lineSize]byte
+	path   [32]byte // of a file in /proc, and what it says
 	stack  [writerStackSize]byte
 }
 
@@ -99,13 +100,27 @@ func putNumber(n int64) {
 //
 //go:nosplit
 func appendNumber(l *line, n int64) {
-	place := int64(1)
-	for n/place >= 10 {
-		place *= 10
+	if l.length+mostDigits <= lineSize {
+		at := addr(&l.text) + uintptr(l.length)
+		l.length += uint32(putDigits(at, n) - at)
 	}
-	for ; place > 0; place /= 10 {
-		appendByte(l, byte('0'+n/place%10))
+}
+
+const mostDigits = 19 // of a number that is not negative
+
+// putDigits writes a number that is not negative in decimal digits at an address, and returns where they end.
+//
+//go:nosplit
+func putDigits(at uintptr, n int64) (end uintptr) {
+	end = at + 1
+	for m := n; m >= 10; m /= 10 {
+		end++
 	}
+	for a := end - 1; a >= at; a-- {
+		*(*byte)(pointer(a)) = byte('0' + n%10)
+		n /= 10
+	}
+	return end
 }
 
 // putDuration writes what time.Duration's String writes, of whole milliseconds.
@@ -130,10 +145,9 @@ func putDuration(d int64) {
 	putNumber(ms / 1000)
 	if ms %= 1000; ms != 0 {
 		putByte('.')
-		for place := int64(100); ms != 0; place /= 10 {
-			putByte(byte('0' + ms/place))
-			ms %= place
-		}
+	}
+	for ; ms != 0; ms = ms % 100 * 10 {
+		putByte(byte('0' + ms/100))
 	}
 	putByte('s')
 }
@@ -283,42 +297,33 @@ func appendSender(l *line) {
 //
 //go:nosplit
 func appendComm(l *line, pid int32) bool {
-	var path [32]byte
-	n := sys4(unix.SYS_READLINKAT, atWorkingDirectory, text("/proc/self\x00"), addr(&path), unsafe.Sizeof(path))
-	own := sys0(unix.SYS_GETPID)
-	for i := n - 1; i >= 0 && i < len(path); i-- {
-		if int(*(*byte)(unsafe.Add(unsafe.Pointer(&path), i)))-'0' != own%10 {
-			return false
-		}
-		own /= 10
-	}
-	if n <= 0 || own != 0 {
+	path := addr(&l.path)
+	n := sys4(unix.SYS_READLINKAT, atWorkingDirectory, text("/proc/self\x00"), path, unsafe.Sizeof(l.path)-1)
+	if n <= 0 {
 		return false
 	}
-	path = [32]byte{'/', 'p', 'r', 'o', 'c', '/'}
-	end := 6
-	for place := int32(1000_000_000); place > 0; place /= 10 {
-		if pid >= place {
-			*(*byte)(unsafe.Add(unsafe.Pointer(&path), end)) = byte('0' + pid/place%10)
-			end++
-		}
+	*(*byte)(pointer(path + uintptr(n))) = 0
+	if numberAt(path) != int32(sys0(unix.SYS_GETPID)) {
+		return false // of another PID namespace
 	}
+	l.path = [32]byte{'/', 'p', 'r', 'o', 'c', '/'}
+	end := putDigits(path+6, int64(pid))
 	const file = "/comm"
 	for i := 0; i < len(file); i++ {
-		*(*byte)(unsafe.Add(unsafe.Pointer(&path), end+i)) = file[i]
+		*(*byte)(pointer(end + uintptr(i))) = file[i]
 	}
-	fd := sys4(unix.SYS_OPENAT, atWorkingDirectory, addr(&path), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd := sys4(unix.SYS_OPENAT, atWorkingDirectory, path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if fd < 0 {
 		return false
 	}
-	n = sys3(unix.SYS_READ, uintptr(fd), addr(&path), unsafe.Sizeof(path))
+	n = sys3(unix.SYS_READ, uintptr(fd), path, unsafe.Sizeof(l.path))
 	sys1(unix.SYS_CLOSE, uintptr(fd))
 	if n <= 1 {
 		return false
 	}
 	appendTo(l, " from ")
 	for i := 0; i < n-1; i++ {
-		c := *(*byte)(unsafe.Add(unsafe.Pointer(&path), i))
+		c := byteAt(path + uintptr(i))
 		if c < ' ' || c >= 0x7f {
 			c = '?'
 		}

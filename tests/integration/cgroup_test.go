@@ -70,19 +70,19 @@ func TestCommandHasItsOwnCgroup(t *testing.T) {
 		stop    bool // SIGTERM when it is ready
 		status  int
 	}{
-		{"exit", []string{"-t", "1h"}, `echo ready; exit 7`, false, 7},
+		{"exit", []string{"--cgroup", "auto", "-t", "1h"}, `echo ready; exit 7`, false, 7},
 		{"required", []string{"--cgroup", "require"}, `echo ready; exit 7`, false, 7},
 		{"stop", []string{"--stop-grace", "1h"}, `echo ready; exec sleep 1000`, true, 143},
-		{"deadline", []string{"-t", "1s"}, `echo ready; exec sleep 1000`, false, 124},
-		{"escapees", []string{"-t", "1s", "-k", "200ms"}, deaf + `exec perl ` + tree + ` MARK 50 4`, false, 124},
-		{"escapees at once", []string{"-t", "1s", "-k", "0"}, deaf + `exec perl ` + tree + ` MARK 50 4`, false, 124},
+		{"deadline", []string{"--cgroup", "auto", "-t", "1s"}, `echo ready; exec sleep 1000`, false, 124},
+		{"escapees", []string{"--cgroup", "auto", "-t", "1s", "-k", "200ms"}, deaf + `exec perl ` + tree + ` MARK 50 4`, false, 124},
+		{"escapees at once", []string{"--cgroup", "auto", "-t", "1s", "-k", "0"}, deaf + `exec perl ` + tree + ` MARK 50 4`, false, 124},
 		{"deep", []string{"--stop-grace", "100ms"}, deaf + `mkdir -p $leaf/a/b/c $leaf/d
 for d in $leaf/a/b/c $leaf/a/b $leaf/a $leaf/d; do setsid sh -c 'echo $$ >'$d'/cgroup.procs; echo in >&3; exec sleep 1000' 3>&1 & done | head -n 4
 echo ready; while :; do sleep 1000; done`, true, 137},
-		{"empty ones below", []string{"-t", "1h"}, `mkdir -p $leaf/a/b/c $leaf/d/e; echo ready; exit 2`, false, 2},
-		{"leftovers are terminated", []string{"-t", "1h"}, `setsid sleep 1000 & echo ready; exit 4`, false, 4},
-		{"leftovers are killed", []string{"-t", "1h", "--leftovers", "kill"}, deaf + `setsid sleep 1000 & echo ready; exit 4`, false, 4},
-		{"leftovers are waited for", []string{"-t", "1h", "--leftovers", "wait"}, `setsid sleep 0.2 & echo ready; exit 4`, false, 4},
+		{"empty ones below", []string{"--cgroup", "auto", "-t", "1h"}, `mkdir -p $leaf/a/b/c $leaf/d/e; echo ready; exit 2`, false, 2},
+		{"leftovers are terminated", []string{"--cgroup", "auto", "-t", "1h"}, `setsid sleep 1000 & echo ready; exit 4`, false, 4},
+		{"leftovers are killed", []string{"--cgroup", "auto", "-t", "1h", "--leftovers", "kill"}, deaf + `setsid sleep 1000 & echo ready; exit 4`, false, 4},
+		{"leftovers are waited for", []string{"--cgroup", "auto", "-t", "1h", "--leftovers", "wait"}, `setsid sleep 0.2 & echo ready; exit 4`, false, 4},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			forModes(t, allModes, func(t *testing.T, m mode) {
@@ -113,6 +113,7 @@ echo ready; while :; do sleep 1000; done`, true, 137},
 		options []string
 	}{
 		{"off", []string{"--cgroup", "off", "-t", "1h"}},
+		{"plain", []string{"-t", "1h", "-k", "1s"}},
 		{"no ending is foreseen", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -162,7 +163,7 @@ func TestCgroupOfWhatIsLeft(t *testing.T) {
 			t.Fatalf("cgroups: %v, want 1", left)
 		}
 		awaitEmpty(t, left[0]) // the cage took the sleep with it
-		startIn(t, dir, m, "-t", "1h", "--", "true").wait().want(t, 0)
+		startIn(t, dir, m, "--cgroup", "auto", "-t", "1h", "--", "true").wait().want(t, 0)
 		wantNoLeaf(t, dir)
 	})
 }
@@ -199,7 +200,7 @@ func sleeperIn(t *testing.T, dir string) *exec.Cmd {
 func TestCgroupOfAKilledFinite(t *testing.T) {
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		dir := room(t)
-		c := startIn(t, dir, m, "-t", "1h", "--", "sh", "-c", ownLeaf+`mkdir -p $leaf/a/b; echo ready; exec sleep 1000`, "sh", dir)
+		c := startIn(t, dir, m, "--cgroup", "auto", "-t", "1h", "--", "sh", "-c", ownLeaf+`mkdir -p $leaf/a/b; echo ready; exec sleep 1000`, "sh", dir)
 		c.stdout.await(t, "ready")
 		c.signal(unix.SIGKILL)
 		c.wait()
@@ -209,7 +210,7 @@ func TestCgroupOfAKilledFinite(t *testing.T) {
 		}
 		somebody := sleeperIn(t, filepath.Join(left[0], "a"))
 		for range 2 {
-			startIn(t, dir, m, "-t", "1h", "--", "true").wait().want(t, 0)
+			startIn(t, dir, m, "--cgroup", "auto", "-t", "1h", "--", "true").wait().want(t, 0)
 			if now := leaves(t, dir); !slices.Equal(now, left) || !slices.Contains(procs(filepath.Join(left[0], "a")), somebody.Process.Pid) {
 				t.Fatalf("cgroups: %v, with %v; want %v, with %d", now, procs(filepath.Join(left[0], "a")), left, somebody.Process.Pid)
 			}
@@ -217,7 +218,7 @@ func TestCgroupOfAKilledFinite(t *testing.T) {
 		_ = somebody.Process.Kill()
 		_ = somebody.Wait()
 		awaitEmpty(t, left[0])
-		startIn(t, dir, m, "-t", "1h", "--", "true").wait().want(t, 0)
+		startIn(t, dir, m, "--cgroup", "auto", "-t", "1h", "--", "true").wait().want(t, 0)
 		wantNoLeaf(t, dir)
 	})
 }
@@ -234,7 +235,7 @@ for (1 .. 20) { next if fork; setsid(); exit if fork; away(); syswrite $down, "x
 sysread $up, my $c, 1 for 1 .. 20; print "ready\n"; sleep 1000 while 1`
 	for _, all := range []string{"", "all"} {
 		for name, options := range map[string][]string{
-			"deadline": {"-t", "1s", "-k", "100ms"}, "deadline, at once": {"-t", "1s", "-k", "0"}, "stop": {"--stop-grace", "100ms", "-t", "1h"},
+			"deadline": {"--cgroup", "auto", "-t", "1s", "-k", "100ms"}, "deadline, at once": {"--cgroup", "auto", "-t", "1s", "-k", "0"}, "stop": {"--stop-grace", "100ms", "-t", "1h"},
 		} {
 			t.Run(name+" "+all, func(t *testing.T) {
 				forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
@@ -267,7 +268,7 @@ sysread $up, my $c, 1 for 1 .. 20; print "ready\n"; sleep 1000 while 1`
 		t.Run("leftovers "+policy, func(t *testing.T) {
 			forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
 				dir, other := room(t), room(t)
-				r := startIn(t, dir, m, "-t", "1h", "-k", "100ms", "--leftovers", policy, "--", "sh", "-c",
+				r := startIn(t, dir, m, "--cgroup", "auto", "-t", "1h", "-k", "100ms", "--leftovers", policy, "--", "sh", "-c",
 					`trap "" TERM; echo $$ >"$1/cgroup.procs"; setsid sleep 1000 & exit 4`, "sh", other).wait()
 				r.want(t, 4)
 				if !strings.Contains(r.stderr, "killed 1 process") {
@@ -290,10 +291,10 @@ func TestStrangerInTheCgroup(t *testing.T) {
 		status   string
 		ended    string // the stranger's status
 	}{
-		{"asked to end", "sleep 1000", "-t 1h", "exit 5", "5", "143"},
-		{"deaf", `trap "" TERM; while :; do sleep 1000; done`, "-t 1h -k 200ms", "exit 5", "5", "137"},
+		{"asked to end", "sleep 1000", "--cgroup auto -t 1h", "exit 5", "5", "143"},
+		{"deaf", `trap "" TERM; while :; do sleep 1000; done`, "--cgroup auto -t 1h -k 200ms", "exit 5", "5", "137"},
 		{"killed", "sleep 1000", "-t 1h --leftovers kill", "exit 5", "5", "137"},
-		{"deadline", `trap "" TERM; while :; do sleep 1000; done`, "-t 500ms -k 0", "exec sleep 1000", "124", "137"},
+		{"deadline", `trap "" TERM; while :; do sleep 1000; done`, "--cgroup auto -t 500ms -k 0", "exec sleep 1000", "124", "137"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := room(t)
@@ -310,7 +311,7 @@ echo "finite $?"; wait $stranger; echo "stranger $?"; wait`
 		})
 	}
 	// One from outside the PID namespace has no number here. The kill reaches him.
-	for _, options := range [][]string{{"-t", "1s", "-k", "0"}, {"--stop-grace", "100ms"}} {
+	for _, options := range [][]string{{"-t", "1s", "-k", "0", "--cgroup", "auto"}, {"--stop-grace", "100ms"}} {
 		forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
 			dir := room(t)
 			c := startIn(t, dir, m, append(options, "--", "sh", "-c", `trap "" TERM; echo ready; while :; do sleep 1000; done`)...)
