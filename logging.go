@@ -88,8 +88,11 @@ func (f severityFormatter) Format(e *logrus.Entry) ([]byte, error) {
 // own goroutine writes, or finite where there is no command.
 type stderr struct{}
 
+// stderrFD is the descriptor of standard error.
+var stderrFD = unix.Stderr
+
 func (stderr) Write(p []byte) (int, error) {
-	_ = pid1.WriteAll(unix.Stderr, p, time.Time{})
+	_ = pid1.WriteAll(stderrFD, p, time.Time{})
 	return len(p), nil
 }
 

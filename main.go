@@ -34,7 +34,7 @@ func main() {
 	// threads, and keeps the runtime from reading cgroup files to follow a CPU limit. (signals.entry has seen to it already, if that is in.)
 	runtime.GOMAXPROCS(1)
 	if link := keeper.Attach(); link != nil {
-		supervise(link)
+		supervise(link, os.Args, signals.Environ())
 		os.Exit(0)
 	}
 	pid1.Reserve()
@@ -83,7 +83,7 @@ func run(args, env []string) int {
 
 // fail prints one line on stderr and returns the status for finite's own failure.
 func fail(err error) int {
-	_ = writeSoon(unix.Stderr, []byte("finite: "+nsutil.Printable(err.Error())+"\n"))
+	_ = writeSoon(stderrFD, []byte("finite: "+nsutil.Printable(err.Error())+"\n"))
 	return pid1.StatusFailure
 }
 

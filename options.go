@@ -462,19 +462,14 @@ func withoutOptions(env []string) []string {
 	if !slices.ContainsFunc(env, isOption) {
 		return env
 	}
-	names := make(map[string]bool, len(optionTable))
-	names[pid1.InnerVariable] = true
-	for i := range optionTable {
-		if !optionTable[i].noEnv {
-			names[optionTable[i].env()] = true
-		}
+	return slices.DeleteFunc(slices.Clone(env), isOwnVariable)
+}
+
+// isOwnVariable reports whether an entry of the environment is an option.
+func isOwnVariable(kv string) bool {
+	if !isOption(kv) {
+		return false
 	}
-	kept := make([]string, 0, len(env))
-	for _, kv := range env {
-		name, _, _ := strings.Cut(kv, "=")
-		if !names[name] {
-			kept = append(kept, kv)
-		}
-	}
-	return kept
+	name, _, _ := strings.Cut(kv, "=")
+	return name == pid1.InnerVariable || slices.ContainsFunc(optionTable, func(o option) bool { return !o.noEnv && o.env() == name })
 }

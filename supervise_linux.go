@@ -3,19 +3,49 @@
 package main
 
 import (
+	"context"
+
 	"github.com/finite-init/finite/init"
 	"github.com/finite-init/finite/internal/keeper"
 	"github.com/finite-init/finite/signals"
 )
 
-// supervise goes on with a run of which everything is the default, but for what the keeper itself has parsed. The signals
-// of this process are nobody's: they are caught so that none ends it.
-func supervise(link *keeper.Link) {
+// supervise is main in a process that the keeper has forked. The signals of this process are nobody's: they are caught so
+// that none ends it.
+func supervise(link *keeper.Link, args, env []string) {
+	stderrFD = link.Stderr
+	if !link.Facts.Plain {
+		pid1.Reserve()
+	}
 	own := signals.Listen()
 	go func() {
 		for sig := range own.C {
 			own.Done(sig)
 		}
 	}()
-	pid1.Supervise(link, pid1.Config{Args: []string{"command"}, Log: newLogger(&options{logFormat: "text"}, stderr{})})
+	status, left := superviseFor(link, args, env)
+	end := keeper.Message{Kind: keeper.KindEnd, Value: int32(status)}
+	if left {
+		end.Count = 1
+	}
+	_ = link.Tell(end, -1)
+}
+
+// superviseFor returns the exit status, and whether somebody is left.
+func superviseFor(link *keeper.Link, args, env []string) (status int, left bool) {
+	opts := &options{logFormat: "text"}
+	opts.config.Args = []string{"the command"} // what it is, the keeper has said where that matters
+	if !link.Facts.Plain {
+		var err error
+		if opts, err = parseOptions(args, env); err != nil {
+			return fail(err), false
+		}
+	}
+	cfg := opts.config
+	cfg.Log = newLogger(opts, stderr{})
+	result, err := pid1.Supervise(context.Background(), link, cfg, isOwnVariable)
+	if err != nil {
+		return fail(describeUsage(err)), false
+	}
+	return result.ExitStatus, result.GaveUp || cfg.Leftovers == pid1.LeftoversLeave
 }

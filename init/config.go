@@ -168,17 +168,18 @@ type Config struct {
 	// Cgroup says whether the command gets a cgroup of its own, which is killed and removed at the end.
 	Cgroup CgroupMode
 
-	ladders    ladders           // of StopSignal, Grace and StopGrace, or Escalate, and Snapshot
-	until      time.Time         // the context's deadline, if it has one
-	listenLate func()            // called, in a goroutine, once the command has been started
-	inherited  signals.Inherited // what the command is to start with
-	exact      bool              // whether that is known
-	lifeline   *lifeline         // of Lifeline; nil: none
-	rules      bool              // of an outer one: the inner one has rules for signals
-	stops      int               // where the outer one is told that the command was stopped; 0: there is no outer one
-	box        *box              // the namespaces; nil: none
-	noLeaf     error             // why the command has no cgroup of its own
-	leaf       *nsutil.Cgroup    // the cgroup that the command is to be started in; nil: it has none of its own
+	dropsVariable func(string) bool // of the environment, what the command does not see; nil: Env has it
+	ladders       ladders           // of StopSignal, Grace and StopGrace, or Escalate, and Snapshot
+	until         time.Time         // the context's deadline, if it has one
+	listenLate    func()            // called, in a goroutine, once the command has been started
+	inherited     signals.Inherited // what the command is to start with
+	exact         bool              // whether that is known
+	lifeline      *lifeline         // of Lifeline; nil: none
+	rules         bool              // of an outer one: the inner one has rules for signals
+	stops         int               // where the outer one is told that the command was stopped; 0: there is no outer one
+	box           *box              // the namespaces; nil: none
+	noLeaf        error             // why the command has no cgroup of its own
+	leaf          *nsutil.Cgroup    // the cgroup that the command is to be started in; nil: it has none of its own
 }
 
 // ErrBusy says that another Run is under way in this process.

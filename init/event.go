@@ -36,13 +36,14 @@ const (
 	evTimer                 // a timer that actArm started is over; timer
 	evSurvivors             // the answer to actSurvey; survivors, err
 	evListening             // all signals are caught now, not only those that ask for an end
+	evKeeperGone            // the keeper has died: there is nothing left to do here
 	evFrontGone             // the process that the caller waits for has died
 	evTrouble               // something that the run can do without did not go well; err
 )
 
 var eventNames = [...]string{
 	"none", "cloning", "paused", "started", "start-failed", "signal", "exited", "held", "stopped", "reaped", "remaining", "empty", "namespace", "notice", "dumped", "oom",
-	"deadline", "cancel", "lifeline", "timer", "survivors", "listening", "front-gone", "trouble",
+	"deadline", "cancel", "lifeline", "timer", "survivors", "listening", "keeper-gone", "front-gone", "trouble",
 }
 
 func (k eventKind) String() string {

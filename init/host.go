@@ -24,6 +24,7 @@ type host struct {
 	done   <-chan struct{} // closed when the run is over
 	events *eventLog       // nil: none are wanted
 
+	source   *signals.Source
 	reaper   reap.Loop
 	watcher  reapWatcher
 	trees    treeWorker
@@ -44,7 +45,8 @@ type host struct {
 	byNumber   atomic.Bool // the command is signalled by its PID, so the reaper must not free that before the owner knows
 }
 
-func (h *host) init(cfg *Config, role nsutil.Role, post func(event), done <-chan struct{}, events *eventLog) {
+func (h *host) init(cfg *Config, role nsutil.Role, source *signals.Source, post func(event), done <-chan struct{}, events *eventLog) {
+	h.source = source
 	h.cfg, h.role, h.post, h.done, h.events, h.leaf, h.pidfd = cfg, role, post, done, events, cfg.leaf, -1
 	h.held.post, h.held.spare, h.oom.spare = post, cfg.descriptors()+2, cfg.descriptors()+2
 	h.byNumber.Store(true) // until there is something better
@@ -106,6 +108,16 @@ func (h *host) start() {
 		h.reaper.Run(start, &h.watcher)
 	}()
 }
+
+func (h *host) passOn(pidfd int, rules passRules) {
+	if pidfd >= 0 {
+		h.source.Pass(pidfd, h.cfg.Forward == ForwardGroup, rules.set, rules.quiet)
+	}
+}
+
+func (h *host) noteFact(event) {}
+
+func (h *host) latest(time.Duration, int) {}
 
 func (h *host) alarm(d time.Duration, fire func()) clock { return newTimeout(d, fire) }
 
@@ -280,12 +292,14 @@ func (h *host) empty() bool {
 	if h.role == nsutil.RoleInit {
 		return nsutil.NamespaceEmpty()
 	}
-	if h.leaf == nil {
-		return true
-	}
-	// A process that was reaped leaves its cgroup by itself, on its last processor; and the owner does not wait for what may take longer.
+	return h.leaf == nil || leafIsEmpty(h.leaf)
+}
+
+// leafIsEmpty reports whether nobody is in a cgroup. A process that was reaped leaves its cgroup by itself, on its last processor; and the owner does not wait
+// for what may take longer.
+func leafIsEmpty(leaf *nsutil.Cgroup) bool {
 	for begin := time.Now(); ; sys.Yield() {
-		populated, err := h.leaf.Populated()
+		populated, err := leaf.Populated()
 		if err != nil || !populated {
 			return true
 		}

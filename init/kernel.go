@@ -13,12 +13,26 @@ type clock interface {
 	close() bool // stops it; false: it was over
 }
 
+// passRules are the signals that are passed on without asking.
+type passRules struct {
+	set       signals.Set // as they are
+	rewritten signals.Set // as Config.Rewrite has it
+	quiet     signals.Set // of set, those that the owner need not hear of
+	told      bool        // the owner wants to hear of each
+}
+
 // kernel is everything the runner does to the world. The real one is [host]; tests put another in its place, so that the runner can
 // be tried in a bubble of testing/synctest. All methods but start are called by the owner; none of them blocks.
 type kernel interface {
 	// start begins to start the command, away from the owner. It answers with evStarted or evStartFailed, and after that with what
 	// the reaper sees.
 	start()
+	// passOn says which signals are passed on without asking the owner, from now on.
+	passOn(pidfd int, rules passRules)
+	// noteFact is told of what begins an ending, or goes on with one, before that is acted on.
+	noteFact(ev event)
+	// latest announces when the run should be over, and with which status; less than 0: nobody knows.
+	latest(d time.Duration, status int)
 	// alarm calls fire after d.
 	alarm(d time.Duration, fire func()) clock
 	// adopt takes over the command that evStarted is about.

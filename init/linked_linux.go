@@ -4,6 +4,10 @@ package pid1
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -15,47 +19,68 @@ import (
 	"github.com/finite-init/finite/signals"
 )
 
-// linked is the [kernel] of a supervisor: the keeper clones, waits and ends, and tells of it. What needs no parent, such as
-// the kill of the tree, is done here. Its methods are the owner's, except where they say otherwise.
+// linked is the [kernel] of a supervisor: the keeper clones, waits and passes signals on, and tells of it. What needs no
+// parent, such as the kill of the tree, is done here. Its methods are the owner's, except where they say otherwise.
 type linked struct {
-	link  *keeper.Link
-	post  func(event)
-	done  <-chan struct{}
-	trees treeWorker
-	pin   remotePin
-	held  heldWatch
-	role  nsutil.Role
-	proc  *nsutil.Proc
+	link     *keeper.Link
+	cfg      *Config
+	role     nsutil.Role
+	post     func(event)
+	done     <-chan struct{}
+	trees    treeWorker
+	pin      remotePin
+	held     heldWatch
+	oom      oomWatch
+	late     *time.Timer
+	lastKill *time.Timer // of the command, where it is to be killed last
+	proc     *nsutil.Proc
+	tried    int // how often the start was tried
 
-	pid, pidfd int // the command; 0 once it is reaped
+	pid, pidfd int
+	missing    []string
 }
 
-func (k *linked) init(cfg *Config, role nsutil.Role, done <-chan struct{}) {
-	k.role, k.done, k.pidfd, k.proc = role, done, -1, nsutil.NewProc()
-	k.held.post, k.held.spare = k.post, cfg.descriptors()
+func (k *linked) init(cfg *Config, role nsutil.Role, post func(event), done <-chan struct{}) {
+	k.cfg, k.role, k.post, k.done, k.pidfd, k.proc = cfg, role, post, done, -1, nsutil.NewProc()
+	k.held.post, k.held.spare, k.oom.spare = post, cfg.descriptors(), cfg.descriptors()
 	k.pin = remotePin{link: k.link, held: make(chan struct{}, 1), over: done}
-	k.trees = treeWorker{role: role, pin: &k.pin, post: k.post, stopKill: make(chan struct{})}
+	k.trees = treeWorker{role: role, pin: &k.pin, leaf: cfg.leaf, post: post, stopKill: make(chan struct{})}
+	if k.link.Facts.NoSubreaper {
+		k.miss("subreaper")
+	}
+	if cfg.noLeaf != nil {
+		k.miss("cgroup")
+	}
 }
+
+func (k *linked) miss(what string) {
+	if !slices.Contains(k.missing, what) {
+		k.missing = append(k.missing, what)
+	}
+}
+
+func (k *linked) tell(m keeper.Message) { _ = k.link.Tell(m, -1) }
 
 // listen passes on what the keeper says. It is called once, in a goroutine of its own.
-func (k *linked) listen(arrived chan<- signals.Signal) {
+func (k *linked) listen() {
 	for {
-		m, err := k.link.Hear()
+		m, fd, err := k.link.Hear()
 		if err != nil {
-			k.post(event{kind: evCancel, err: errKeeperGone})
+			k.post(event{kind: evKeeperGone})
 			return
 		}
 		switch m.Kind {
 		case keeper.KindAsk:
-			_ = k.link.Tell(keeper.Message{Kind: keeper.KindAlive})
+			k.tell(keeper.Message{Kind: keeper.KindAlive})
+		case keeper.KindStarted:
+			k.post(event{kind: evStarted, pid: int(m.Value), pidfd: fd, inLeaf: m.Count != 0})
+		case keeper.KindNotStarted:
+			k.notStarted(unix.Errno(m.Value), m.Count)
 		case keeper.KindSignalled:
 			s := m.Signal
 			sig := signals.Arrived(s.Number, s.Code, s.PID, s.UID, s.Value)
 			sig.Passed = m.Value != 0
-			select {
-			case arrived <- sig:
-			case <-k.done:
-			}
+			k.post(event{kind: evSignal, signal: sig})
 		case keeper.KindExited:
 			k.post(event{kind: evExited, change: change(m.Change)})
 		case keeper.KindChanged:
@@ -76,27 +101,227 @@ func (k *linked) listen(arrived chan<- signals.Signal) {
 
 var errKeeperGone = errors.New("the keeper is gone")
 
-func (k *linked) start() {}
+// start has the keeper start the command, in its cgroup if it is to have one.
+func (k *linked) start() {
+	for i, kv := range keeperEnviron() {
+		if isOwn := k.cfg.dropsVariable; isOwn != nil && isOwn(kv) {
+			k.tell(keeper.Message{Kind: keeper.KindDrop, Value: int32(i)})
+		}
+	}
+	for _, fd := range k.cfg.Lifeline {
+		k.tell(keeper.Message{Kind: keeper.KindKeep, Value: int32(fd)})
+	}
+	k.tryStart()
+}
+
+// tryStart asks for the start in the ways that there are, one after the other: cloned into the cgroup, moved there, and
+// without it.
+func (k *linked) tryStart() {
+	m := keeper.Message{Kind: keeper.KindStart, Value: int32(len(os.Args) - len(k.cfg.Args))}
+	if k.cfg.Forward != ForwardChild {
+		m.Count |= keeper.StartGroup
+	}
+	if k.cfg.enforces() {
+		m.Count |= keeper.StartEnforce
+	}
+	fd := -1
+	if k.cfg.leaf != nil {
+		switch k.tried {
+		case 0:
+			fd = k.cfg.leaf.FD()
+		case 1:
+			if procs, err := unix.Openat(k.cfg.leaf.FD(), "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0); err == nil {
+				defer func() { _ = unix.Close(procs) }()
+				m.Count |= keeper.StartMove
+				fd = procs
+			}
+		}
+	}
+	k.tried++
+	_ = k.link.Tell(m, fd)
+}
+
+// notStarted is called by listen.
+func (k *linked) notStarted(err unix.Errno, why int32) {
+	cloneFailed := why == keeper.NotCloned && !isExhausted(err)
+	if (why == keeper.NotInCgroup || cloneFailed) && k.cfg.leaf != nil && k.tried < 3 && (k.tried < 2 || k.cfg.Cgroup != CgroupRequire) {
+		k.tryStart()
+		return
+	}
+	step, failure := StepExec, error(err)
+	switch why {
+	case keeper.NotCloned:
+		step = StepClone
+	case keeper.NotFound:
+		step = StepLookup
+	}
+	if k.cfg.leaf != nil && k.cfg.Cgroup == CgroupRequire && (why == keeper.NotInCgroup || cloneFailed) {
+		step, failure = StepCgroup, fmt.Errorf("--cgroup require: %w", err)
+	}
+	k.post(event{kind: evStartFailed, step: step, err: failure})
+}
+
+func (k *linked) noteFact(ev event) {
+	m := keeper.Message{Kind: keeper.KindFact}
+	switch {
+	case ev.kind == evDeadline:
+		m.Value = keeper.FactDeadline
+	case ev.kind == evLifeline:
+		m.Value = keeper.FactLifeline
+	case ev.kind == evTimer && ev.timer == timerGrace:
+		m.Value = keeper.FactRung
+	default:
+		return
+	}
+	k.tell(m)
+}
+
+func (k *linked) latest(d time.Duration, status int) {
+	m := keeper.Message{Kind: keeper.KindLatest, Value: int32(status)}
+	if ms := d.Milliseconds(); ms > 0 && ms < 1<<31 {
+		m.Count = int32(ms)
+	}
+	k.tell(m)
+}
 
 func (k *linked) alarm(d time.Duration, fire func()) clock { return newTimeout(d, fire) }
 
-func (k *linked) adopt(pid, pidfd int, _ bool) {
+func (k *linked) adopt(pid, pidfd int, inLeaf bool) {
 	k.pid, k.pidfd = pid, pidfd
-	if k.link.Facts.Ended.Code == 0 {
-		k.held.watch(pid, pidfd)
+	if k.cfg.leaf != nil && !inLeaf {
+		k.miss("cgroup")
 	}
+	if pidfd < 0 || refused(signals.Send(pidfd, signals.Signal{}, false)) {
+		k.miss("pidfd")
+		k.pidfd = -1
+	}
+	if k.link.Facts.Ended.Code != 0 {
+		return
+	}
+	if k.link.Facts.Command == 0 { // it was started just now
+		k.leaveCaller()
+	}
+	k.late = time.AfterFunc(lateDelay, func() {
+		k.oom.begin()
+		k.held.watch(pid, pidfd)
+	})
 }
 
-func (k *linked) watchParent(unix.Signal) (bool, error) { return false, nil }
+// leaveCaller closes what the caller had open, and leaves its working directory: they are the command's. What the options
+// name stays, and standard error. A file system that does not answer keeps nobody but the goroutine that closes.
+func (k *linked) leaveCaller() {
+	keep := append([]int{unix.Stderr}, k.cfg.Lifeline...)
+	for _, target := range []string{k.cfg.Report, k.cfg.StateFile, k.cfg.Events} {
+		var fd int
+		if _, err := fmt.Sscanf(target, "fd:%d", &fd); err == nil {
+			keep = append(keep, fd)
+		}
+	}
+	_ = unix.Chdir("/")
+	go func() {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			return
+		}
+		for _, e := range entries {
+			fd, err := strconv.Atoi(e.Name())
+			if err != nil || slices.Contains(keep, fd) {
+				continue
+			}
+			// Its own ones are closed when something is executed, the caller's are not.
+			if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+				_ = unix.Close(fd)
+			}
+		}
+	}()
+}
+
+// watchParent waits for the end of the process that has started finite, by the pidfd that was opened first thing.
+func (k *linked) watchParent(sig unix.Signal) (gone bool, err error) {
+	fd := int(k.link.Facts.ParentFD)
+	if fd < 0 {
+		return false, errors.New("the parent cannot be watched: pidfd_open(2) was refused, or it is in another PID namespace")
+	}
+	if sys.Readable(fd) {
+		return true, nil
+	}
+	_ = unix.SetNonblock(fd, true)
+	file, err := sys.NewFile(fd, "parent")
+	if err != nil {
+		return false, err
+	}
+	go func() {
+		if file.Wait() == nil {
+			k.post(event{kind: evSignal, signal: signals.Signal{Number: sig, Sender: signals.Sender{Known: true, Kernel: true}}})
+		}
+	}()
+	return false, nil
+}
+
+// passOn tells the keeper and the front what they pass on without asking.
+func (k *linked) passOn(_ int, rules passRules) {
+	m := keeper.Message{Kind: keeper.KindRules}
+	for sig := unix.Signal(1); sig <= signals.RTMax; sig++ {
+		rule := &m.Table[sig-1]
+		switch to, keep := k.cfg.Rewrite.Apply(sig); {
+		case rules.set.Has(sig):
+			*rule = uint8(sig)
+		case rules.rewritten.Has(sig) && keep:
+			*rule = uint8(to)
+		case !keep:
+			*rule = keeper.RuleDrop
+		}
+	}
+	if k.cfg.Forward == ForwardGroup {
+		m.Count = 1
+	}
+	if rules.told {
+		m.Value = 1
+	}
+	k.tell(m)
+}
 
 func (k *linked) signal(target Forward, sig signals.Signal) error {
-	if target == ForwardAll {
+	switch {
+	case target == ForwardAll:
 		return k.trees.signal(sig.Number)
-	}
-	if k.pidfd < 0 {
+	case k.pid == 0:
+		return errGone
+	case target == ForwardChild && sig.Number == unix.SIGKILL && k.link.Facts.NoSubreaper:
+		k.killLast()
+		return nil
+	case k.pidfd < 0:
 		return signals.SendPID(k.pid, sig)
+	case target == ForwardGroup && k.leadsGroup():
+		if err := signals.Send(k.pidfd, sig, true); !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ESRCH) {
+			return err
+		}
+		k.pin.Lock()
+		defer k.pin.Unlock()
+		if signals.Send(k.pidfd, signals.Signal{}, false) == nil {
+			return wrapKill(unix.Kill(-k.pid, sig.Number))
+		}
 	}
-	return signals.Send(k.pidfd, sig, target == ForwardGroup && k.link.Facts.Group)
+	return signals.Send(k.pidfd, sig, false)
+}
+
+// killLast has the command killed after everybody below it (see [host.killLast]).
+func (k *linked) killLast() {
+	k.trees.kill()
+	k.lastKill = time.AfterFunc(lateKill, func() {
+		if k.pidfd >= 0 {
+			_ = signals.Send(k.pidfd, signals.Signal{Number: unix.SIGKILL}, false)
+			return
+		}
+		k.pin.Lock()
+		defer k.pin.Unlock()
+		_ = unix.Kill(k.pid, unix.SIGKILL)
+	})
+}
+
+func (k *linked) leadsGroup() bool {
+	group, err := unix.Getpgid(k.pid)
+	return err == nil && group == k.pid
 }
 
 func (k *linked) identify(pid int) string {
@@ -110,17 +335,17 @@ func (k *linked) identify(pid int) string {
 func (k *linked) gone() bool { return k.pidfd >= 0 && sys.Readable(k.pidfd) }
 
 func (k *linked) terminate(sig unix.Signal) {
-	_ = k.link.Tell(keeper.Message{Kind: keeper.KindLeftovers}) // before it is done
+	k.tell(keeper.Message{Kind: keeper.KindLeftovers}) // before it is done
 	if !k.byHeart(sig, unix.SIGCONT) {
 		_ = k.trees.signal(sig, unix.SIGCONT)
 	}
 }
 
 func (k *linked) killTree() {
-	if k.byHeart(unix.SIGKILL) {
-		return
+	k.tell(keeper.Message{Kind: keeper.KindFact, Value: keeper.FactKilled})
+	if !k.byHeart(unix.SIGKILL) {
+		k.trees.kill()
 	}
-	k.trees.kill()
 }
 
 // byHeart leaves signals to the keeper where a subreaper has no /proc to find its descendants in.
@@ -129,46 +354,56 @@ func (k *linked) byHeart(sigs ...unix.Signal) bool {
 		return false
 	}
 	for _, sig := range sigs {
-		_ = k.link.Tell(keeper.Message{Kind: keeper.KindByHeart, Value: int32(sig)})
+		k.tell(keeper.Message{Kind: keeper.KindByHeart, Value: int32(sig)})
 	}
 	return true
 }
 
-func (k *linked) empty() bool { return k.role != nsutil.RoleInit || nsutil.NamespaceEmpty() }
+func (k *linked) empty() bool {
+	if k.role == nsutil.RoleInit {
+		return nsutil.NamespaceEmpty()
+	}
+	return k.cfg.leaf == nil || leafIsEmpty(k.cfg.leaf)
+}
 
-func (k *linked) oomKills() int { return 0 }
+func (k *linked) oomKills() int { return k.oom.more() }
 
-func (k *linked) look() { _ = k.link.Tell(keeper.Message{Kind: keeper.KindLook}) }
+func (k *linked) look() { k.tell(keeper.Message{Kind: keeper.KindLook}) }
 
 func (k *linked) suspend() {} // the keeper and the front have seen to it
 
 func (k *linked) foreground() {}
 
-func (k *linked) thaw() {}
+func (k *linked) thaw() { k.trees.thaw(k.cfg.leaf) }
 
 func (k *linked) dump() {
 	go func() {
-		s, err := nsutil.TakeSnapshot(k.role, nil, dumpLimit)
+		s, err := nsutil.TakeSnapshot(k.role, k.cfg.leaf, dumpLimit)
 		k.post(event{kind: evDumped, snapshot: s, err: err})
 	}()
 }
 
 func (k *linked) survey() { k.trees.survey() }
 
-func (k *linked) without() (missing []string) {
-	if k.link.Facts.NoSubreaper {
-		missing = append(missing, "subreaper")
-	}
-	if k.link.Facts.Pidfd < 0 {
-		missing = append(missing, "pidfd")
-	}
-	return missing
-}
+func (k *linked) without() []string { return k.missing }
 
-func (k *linked) close(bool) error {
+func (k *linked) close(nobodyLeft bool) error {
 	k.trees.close()
 	k.held.close()
-	return nil
+	for _, t := range []*time.Timer{k.late, k.lastKill} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+	k.oom.close()
+	if k.cfg.leaf == nil {
+		return nil
+	}
+	limit := time.Duration(0)
+	if nobodyLeft {
+		limit = removeLimit
+	}
+	return k.cfg.leaf.Remove(limit)
 }
 
 // remotePin is the reaper of the keeper's children, as far as a tree needs it: while it is locked, the keeper reaps
@@ -190,7 +425,7 @@ func (p *remotePin) Lock() {
 	case <-p.held: // of a lock that had not been waited for
 	default:
 	}
-	if p.link.Tell(keeper.Message{Kind: keeper.KindHold}) != nil {
+	if p.link.Tell(keeper.Message{Kind: keeper.KindHold}, -1) != nil {
 		return
 	}
 	limit := time.NewTimer(pinLimit)
@@ -203,7 +438,7 @@ func (p *remotePin) Lock() {
 }
 
 func (p *remotePin) Unlock() {
-	_ = p.link.Tell(keeper.Message{Kind: keeper.KindRelease})
+	_ = p.link.Tell(keeper.Message{Kind: keeper.KindRelease}, -1)
 	p.mu.Unlock()
 }
 

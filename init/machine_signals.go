@@ -90,6 +90,20 @@ func (m *machine) passable() (set, quiet signals.Set) {
 	return set, quiet
 }
 
+// rewritable is what may be passed on as another signal without asking the machine first.
+func (m *machine) rewritable() (set signals.Set) {
+	if m.cfg.Forward == ForwardAll {
+		return 0
+	}
+	for sig := unix.Signal(1); sig <= signals.RTMax; sig++ {
+		to, keep := m.cfg.Rewrite.Apply(sig)
+		if keep && to != sig && to != unix.SIGCONT && !(m.cfg.StopDelay > 0 && m.isStop(sig, to)) {
+			set |= signals.SetOf(sig)
+		}
+	}
+	return set
+}
+
 // isStop reports whether a signal that is passed on as number asks for the end. SIGHUP alone, without a clock, is a plain signal: programs
 // reload on it. So is one that was ignored when finite was started, by nohup(1) for example: whoever did that does not want it to end anything.
 func (m *machine) isStop(arrived, number unix.Signal) bool {

@@ -40,6 +40,9 @@ const (
 	asStream                   // it is written behind the last one, each in a line: a pipe, a socket, a terminal
 )
 
+// standardError is the descriptor of standard error: a supervisor has another one at 2.
+var standardError = unix.Stderr
+
 // openRecord opens a path, or fd:N, a descriptor that the command does not get.
 func openRecord(target string) (*recordFile, error) {
 	f := &recordFile{target: target, dir: -1, fd: -1}
@@ -49,7 +52,9 @@ func openRecord(target string) (*recordFile, error) {
 		if err != nil {
 			return nil, errors.New("not the number of a descriptor")
 		}
-		f.fd = int(n)
+		if f.fd = int(n); f.fd == unix.Stderr {
+			f.fd = standardError
+		}
 		flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFL, 0)
 		if err != nil {
 			return nil, err
@@ -57,8 +62,8 @@ func openRecord(target string) (*recordFile, error) {
 		if flags&unix.O_ACCMODE == unix.O_RDONLY {
 			return nil, errors.New("not open for writing")
 		}
-		stream = flags&unix.O_APPEND != 0 || f.fd <= unix.Stderr // what others write there stays
-		if f.fd > unix.Stderr {                                  // those are the command's as well
+		stream = flags&unix.O_APPEND != 0 || int(n) <= unix.Stderr // what others write there stays
+		if int(n) > unix.Stderr {                                  // those are the command's as well
 			unix.CloseOnExec(f.fd)
 		}
 	} else if err := f.openPath(target); err != nil {

@@ -97,11 +97,16 @@ func (r *runner) supervise(ctx context.Context) (Result, error) {
 	}
 	started = true
 	r.eventLog.begin()
-	r.host.init(cfg, role, r.post, r.done, r.eventLog)
+	r.host.init(cfg, role, src, r.post, r.done, r.eventLog)
 	r.kernel = &r.host
 	result := r.run(ctx)
 	cfg.tellOuter(innerWord{innerEnds, byte(result.ExitStatus)})
 	return result, nil
+}
+
+// enforces reports whether there is an ending to enforce.
+func (c *Config) enforces() bool {
+	return c.Timeout != 0 || !c.Deadline.IsZero() || c.StopGrace != Off || len(c.Lifeline) > 0 || len(c.Join) > 0
 }
 
 // makeLeaf makes the cgroup that the command is started in, if it is to have one of its own.
@@ -114,7 +119,7 @@ func makeLeaf(ctx context.Context, cfg *Config) error {
 			return &UsageError{"Cgroup", CgroupRequire, "there is no command that could be in a cgroup"}
 		}
 	case CgroupAuto:
-		if cfg.Timeout == 0 && cfg.Deadline.IsZero() && cfg.StopGrace == Off && len(cfg.Lifeline) == 0 && len(cfg.Join) == 0 && ctx.Done() == nil || cfg.Pause {
+		if !cfg.enforces() && ctx.Done() == nil || cfg.Pause {
 			return nil // it would cost more than it can be worth
 		}
 	}

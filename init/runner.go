@@ -94,17 +94,34 @@ func (r *runner) run(ctx context.Context) Result {
 		r.log.add(levelDebug, "no cgroup of its own for the command: "+err.Error(), nil)
 	}
 	r.before()
+	r.loop()
+	return r.finish()
+}
+
+// loop takes events and signals until the end.
+func (r *runner) loop() {
 	for !r.finished {
 		select {
 		case ev := <-r.events:
 			// A signal that the source has passed on by itself may be why this event came: it was there first.
 			r.settle()
-			r.step(ev)
+			r.take(ev)
 		case sig := <-r.source.C:
 			r.signal(sig)
 		}
 	}
-	return r.finish()
+}
+
+// take takes one event. Where there is a keeper, signals are among them, in their order.
+func (r *runner) take(ev event) {
+	switch ev.kind {
+	case evSignal:
+		r.signal(ev.signal)
+	case evKeeperGone:
+		r.finished = true
+	default:
+		r.step(ev)
+	}
 }
 
 // settle handles the signals that have arrived until now.
@@ -155,7 +172,7 @@ func (r *runner) before() {
 			r.signal(sig)
 			continue
 		case ev := <-r.events:
-			r.step(ev)
+			r.take(ev)
 			continue
 		default:
 		}
@@ -179,6 +196,9 @@ func (r *runner) before() {
 			r.clock = r.kernel.alarm(r.cfg.Timeout, func() { r.post(event{kind: evDeadline}) })
 		}
 		r.awaitEarly()
+		if r.cfg.Timeout > 0 || !r.cfg.Deadline.IsZero() {
+			r.announceLatest()
+		}
 		r.kernel.start()
 		return
 	}
@@ -217,7 +237,10 @@ func (r *runner) step(ev event) {
 		}
 	case evTrouble, evSurvivors:
 		r.noProc = r.noProc || errors.Is(ev.err, nsutil.ErrNoProc)
+	case evTimer:
+		r.kernel.noteFact(ev)
 	case evDeadline, evCancel, evLifeline:
+		r.kernel.noteFact(ev)
 		// What was observed first counts, and the command's end can be observed before the reaper's word of it is here.
 		ev.gone = r.m.alive && r.kernel.gone()
 		r.eventLog.add(runEvent{Event: ev.kind.String()})
@@ -244,15 +267,65 @@ func (r *runner) step(ev event) {
 	if ev.kind == evStarted {
 		r.source.Settle()
 	}
-	if ev.kind == evStarted && r.m.alive && ev.pidfd >= 0 {
+	if ev.kind == evStarted && r.m.alive {
 		// What has waited until now was sent by the machine; from here on most signals need not wait for it.
-		set, quiet := r.m.passable()
-		if r.told() {
-			quiet = 0 // each is told
-		}
-		r.source.Pass(ev.pidfd, r.cfg.Forward == ForwardGroup, set, quiet)
+		r.passOn(ev.pidfd)
 	}
 }
+
+// passOn has signals passed on that need not wait for the machine.
+func (r *runner) passOn(pidfd int) {
+	var rules passRules
+	rules.set, rules.quiet = r.m.passable()
+	rules.rewritten = r.m.rewritable()
+	if r.told() {
+		rules.quiet = 0 // each is told
+	}
+	rules.told = r.told() || r.recorder != nil // which counts them
+	r.kernel.passOn(pidfd, rules)
+}
+
+// announceLatest says when what is under way should be over.
+func (r *runner) announceLatest() {
+	m, cfg := r.m, r.cfg
+	left := time.Duration(-1)
+	switch {
+	case m.state == stateStarting || m.state == stateRunning:
+		if cfg.Timeout > 0 {
+			left = cfg.Timeout + cfg.ladders.ending.killAfter()
+		}
+		if !cfg.Deadline.IsZero() {
+			byWall := max(time.Until(cfg.Deadline), 0) + cfg.ladders.ending.killAfter()
+			if left < 0 || byWall < left {
+				left = byWall
+			}
+		}
+	case m.climbing():
+		left = m.ladder.killAfter()
+	case m.armed[timerDeadline]:
+		left = cfg.ladders.ending.killAfter()
+	case m.state >= stateKilling:
+		left = 0
+	default:
+		return // what was announced before holds
+	}
+	status := 128 + int(unix.SIGKILL)
+	if m.state < stateStopping || m.cause.Kind == KindDeadline {
+		status = exitStatus(cfg, Cause{Kind: KindDeadline, Known: true, Signal: unix.SIGKILL}, true)
+	}
+	if left >= 0 && cfg.GiveUp != Off {
+		left += cfg.GiveUp + surveyLimit + latestMargin
+		if cfg.dumps() {
+			left += 2 * dumpLimit
+		}
+	} else {
+		left = -1
+	}
+	r.kernel.latest(left, status)
+}
+
+// latestMargin is what an ending may take beyond its own times.
+const latestMargin = 2 * time.Second
 
 func (r *runner) perform(actions []action) {
 	for i := range actions {
@@ -288,6 +361,7 @@ func (r *runner) perform(actions []action) {
 			r.kernel.survey()
 		case actTransition:
 			r.states = append(r.states, StateChange{a.to.String(), r.elapsed()})
+			r.announceLatest()
 			r.eventLog.add(runEvent{Event: "state", From: a.from.String(), To: a.to.String(), Why: a.why})
 			if r.log.enabled(levelDebug) {
 				r.log.add(levelDebug, "state", fields{"from": a.from.String(), "to": a.to.String(), "why": a.why})

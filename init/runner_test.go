@@ -34,6 +34,10 @@ func (k *fakeKernel) note(what string) {
 	k.got = append(k.got, what+"@"+time.Since(k.began).String())
 }
 
+func (k *fakeKernel) passOn(int, passRules)     {}
+func (k *fakeKernel) noteFact(event)            {}
+func (k *fakeKernel) latest(time.Duration, int) {}
+
 func (k *fakeKernel) start() {
 	k.starts++
 	go func() {

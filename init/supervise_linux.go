@@ -15,50 +15,89 @@ import (
 	"github.com/finite-init/finite/signals"
 )
 
-// Supervise goes on with a run that a keeper has begun, and returns when that is over, or the keeper is gone. cfg says what
-// was run, and how it may end; its Timeout and Grace are the keeper's. Package keeper has the details.
-func Supervise(link *keeper.Link, cfg Config) {
+// Supervise is [Run] for a process that a keeper has forked: it decides, while the keeper clones, waits and passes signals
+// on. Where the keeper has begun the run already, it goes on from there. Package keeper has the details. own says which
+// variables of the environment are finite's own; the command does not see them.
+func Supervise(ctx context.Context, link *keeper.Link, cfg Config, own func(string) bool) (Result, error) {
 	facts := &link.Facts
-	nsutil.WorkFor(int(facts.Keeper))
-	cfg.Timeout = time.Duration(facts.Timeout)
-	if cfg.Grace = time.Duration(facts.Grace); cfg.Grace == 0 {
-		cfg.Grace = Off
+	standardError = link.Stderr
+	nsutil.WorkFor(int(facts.Keeper), int(facts.Front))
+	if facts.Plain {
+		cfg.Timeout = time.Duration(facts.Timeout)
+		if cfg.Grace = time.Duration(facts.Grace); cfg.Grace == 0 {
+			cfg.Grace = Off
+		}
 	}
 	r := &runner{config: cfg}
 	r.cfg = &r.config
+	return r.superviseFor(ctx, link, own)
+}
+
+func (r *runner) superviseFor(ctx context.Context, link *keeper.Link, own func(string) bool) (result Result, err error) {
+	cfg := r.cfg
 	role := nsutil.CurrentRole()
-	if r.cfg.setDefaults(role) != nil {
-		return // the keeper has parsed what needs no check
+	result.ExitStatus = StatusFailure
+	cfg.until, _ = ctx.Deadline()
+	if err := cfg.setDefaults(role); err != nil {
+		return result, err
 	}
-	arrived := make(chan signals.Signal)
-	r.init(role, &signals.Source{C: arrived})
-	kernel := &linked{link: link, post: r.post}
-	kernel.init(r.cfg, role, r.done)
-	r.kernel = kernel
-	r.begun, r.ctx, r.unwatch = time.Now(), context.Background(), func() bool { return true }
-	r.relive(facts)
-	if link.Tell(keeper.Message{Kind: keeper.KindHello}) != nil {
-		return
+	facts := &link.Facts
+	cfg.dropsVariable = own
+	cfg.inherited = signals.Inherited{Mask: signals.Set(facts.Mask), Ignored: signals.Set(facts.Ignored)}
+	r.init(role, &signals.Source{})
+	if cfg.lifeline, err = newLifeline(cfg.Lifeline, func() { r.post(event{kind: evLifeline}) }); err != nil {
+		return result, err
 	}
-	go kernel.listen(arrived)
-	if r.cfg.Timeout > 0 && facts.DeadlineAt == 0 {
-		r.clock = r.kernel.alarm(time.Until(r.started.Add(r.cfg.Timeout)), func() { r.post(event{kind: evDeadline}) })
+	defer cfg.lifeline.close()
+	if r.recorder, err = newRecorder(cfg); err != nil {
+		return result, err
 	}
-	for !r.finished {
-		select {
-		case ev := <-r.events:
-			r.step(ev)
-		case sig := <-r.source.C:
-			r.signal(sig)
+	if facts.Command == 0 {
+		if err := makeLeaf(ctx, cfg); err != nil {
+			r.recorder.discard()
+			return result, err
 		}
 	}
-	result := r.finish()
-	end := keeper.Message{Kind: keeper.KindEnd, Value: int32(result.ExitStatus)}
-	if result.GaveUp || r.cfg.Leftovers == LeftoversLeave {
-		end.Count = 1
+	kernel := &linked{link: link}
+	kernel.init(cfg, role, r.post, r.done)
+	r.kernel = kernel
+	if facts.Command != 0 {
+		r.relive(facts)
 	}
-	_ = link.Tell(end)
+	if err := link.Tell(keeper.Message{Kind: keeper.KindHello}, -1); err != nil {
+		return result, errKeeperGone
+	}
+	go kernel.listen()
+	if !facts.Plain {
+		reserveThreads(cfg.moreThreads()) // a fork bomb fills a limit within milliseconds
+		settleThreads()
+	}
+	if facts.Command != 0 {
+		return r.goOn(ctx, facts.Plain), nil
+	}
+	return r.run(ctx), nil
 }
+
+// goOn is run for a command that another supervisor, or the keeper, has started.
+func (r *runner) goOn(ctx context.Context, plain bool) Result {
+	r.begun, r.ctx = time.Now(), ctx
+	r.unwatch = context.AfterFunc(ctx, func() { r.post(contextEvent(ctx)) })
+	if r.m.alive && !plain {
+		r.passOn(-1)
+	}
+	if !r.cfg.Deadline.IsZero() {
+		r.wall = newAlarm(r.cfg.Deadline, func() { r.post(event{kind: evDeadline}) })
+	}
+	if r.cfg.Timeout > 0 && !r.m.late && r.m.cause.Kind != KindDeadline {
+		left := max(time.Until(r.started.Add(r.cfg.Timeout)), time.Nanosecond)
+		r.clock = r.kernel.alarm(left, func() { r.post(event{kind: evDeadline}) })
+	}
+	r.loop()
+	return r.finish()
+}
+
+// keeperEnviron is the environment in the order in which the keeper has it.
+func keeperEnviron() []string { return signals.Environ() }
 
 // moment is an event of the past.
 type moment struct {
@@ -87,6 +126,10 @@ func (r *runner) relive(facts *keeper.Facts) {
 		add(facts.StopAt, event{kind: evSignal, signal: sig})
 	}
 	add(facts.DeadlineAt, event{kind: evDeadline})
+	add(facts.LifelineAt, event{kind: evLifeline})
+	for _, at := range facts.Rungs[:facts.RungCount] {
+		add(at, event{kind: evTimer, timer: timerGrace})
+	}
 	switch {
 	case facts.FrontGone:
 		add(facts.KilledAt, event{kind: evFrontGone})
@@ -118,6 +161,10 @@ func (r *runner) reliveAction(a *action, ago time.Duration) {
 		r.timers[a.timer].Stop()
 	case actKillTree:
 		r.kernel.killTree()
+	case actSend:
+		if a.sig == unix.SIGKILL { // at least once
+			_ = r.kernel.signal(a.target, signals.Signal{Number: a.sig})
+		}
 	case actTransition:
 		r.states = append(r.states, StateChange{a.to.String(), max(time.Since(r.started)-ago, 0)})
 	}

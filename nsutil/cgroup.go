@@ -154,8 +154,10 @@ func (c *Cgroup) Path() string { return c.path }
 
 // Kill sends SIGKILL to everybody in it and in those below it, also to who is being forked at that moment. It does not wait for their end.
 func (c *Cgroup) Kill() error {
-	if c.holdsSelf() && !c.leave() {
-		return fmt.Errorf("%s: this process was moved into it", c.path)
+	for _, pid := range family {
+		if c.holds(pid) && !c.moveOut(pid) {
+			return fmt.Errorf("%s: this process was moved into it", c.path)
+		}
 	}
 	err := writeStart(c.kill, []byte("1"))
 	if err == nil || err == unix.ENODEV { // removed by somebody, so empty
@@ -164,20 +166,20 @@ func (c *Cgroup) Kill() error {
 	return fmt.Errorf("write %s/cgroup.kill: %w", c.path, err)
 }
 
-// leave moves this process to the cgroup above, where it came from.
-func (c *Cgroup) leave() bool {
+// moveOut moves a process of finite to the cgroup above, where it came from.
+func (c *Cgroup) moveOut(pid int) bool {
 	procs, err := openat(c.parent, "cgroup.procs", unix.O_WRONLY)
 	if err != nil {
 		return false
 	}
 	defer sys.Close(procs)
-	return writeStart(procs, []byte("0")) == nil
+	return writeStart(procs, []byte(strconv.Itoa(pid))) == nil
 }
 
-// holdsSelf reports whether this process is in the cgroup, or below it: the command may have moved it there. PID 1 of a PID namespace is safe from its own
+// holds reports whether a process of finite is in the cgroup, or below it: the command may have moved it there. PID 1 of a PID namespace is safe from its own
 // cgroup.kill; a subreaper is not.
-func (c *Cgroup) holdsSelf() bool {
-	text, err := readAll(ownCgroupFile, make([]byte, firstRead))
+func (c *Cgroup) holds(pid int) bool {
+	text, err := readAll("/proc/"+strconv.Itoa(pid)+"/cgroup", make([]byte, firstRead))
 	return err == nil && slices.Contains(strings.Split(parseOwnCgroups(text).unified, "/"), c.name)
 }
 
@@ -335,8 +337,10 @@ func (c *Cgroup) Remove(limit time.Duration) error {
 	if !isInUse(err) {
 		return c.removed(err)
 	}
-	if c.holdsSelf() {
-		c.leave()
+	for _, pid := range family {
+		if c.holds(pid) {
+			c.moveOut(pid)
+		}
 	}
 	begin := time.Now()
 	for pause := firstWait; ; pause = min(2*pause, lastPause) {

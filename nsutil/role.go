@@ -23,12 +23,21 @@ func (r Role) String() string {
 	return "subreaper"
 }
 
-// root is the process that the tree descends from.
-var root = os.Getpid()
+// root is the process that the tree descends from. family are the processes of finite: this one, the root, and the front.
+var (
+	root   = os.Getpid()
+	family = []int{os.Getpid()}
+)
 
-// WorkFor makes another process the root of the tree: the parent of this one, which is no part of the tree then. It is
-// called before anything else of this package.
-func WorkFor(pid int) { root = pid }
+// WorkFor makes another process the root of the tree: the parent of this one, which is no part of the tree then. front is a
+// further process that is not to be killed with the tree; 0: there is none. It is called before anything else of this
+// package.
+func WorkFor(keeper, front int) {
+	root, family = keeper, append(family, keeper)
+	if front != 0 {
+		family = append(family, front)
+	}
+}
 
 // CurrentRole says which role the root of the tree has: this process, unless [WorkFor] names another one. It cannot change
 // while the process lives.

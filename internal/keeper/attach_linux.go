@@ -14,29 +14,37 @@ import (
 type Link struct {
 	Facts Facts // as they were when the supervisor was forked
 
+	// Stderr is the descriptor of standard error. Descriptor 2 is /dev/null: what the Go runtime says when it ends the
+	// process is for nobody, since another supervisor goes on.
+	Stderr int
+
 	socket int
 }
 
-// Attach returns the link of a process that is a supervisor, and nil in any other. It puts standard error back, and is
-// called once.
+// Attach returns the link of a process that is a supervisor, and nil in any other. It is called
+// once.
 func Attach() *Link {
 	if attached.socket < 0 {
 		return nil
 	}
+	l := &Link{Facts: facts, Stderr: unix.Stderr, socket: int(attached.socket)}
 	if attached.stderr >= 0 {
-		_ = unix.Dup3(int(attached.stderr), unix.Stderr, 0)
-		_ = unix.Close(int(attached.stderr))
+		l.Stderr = int(attached.stderr)
 	}
-	l := &Link{Facts: facts, socket: int(attached.socket)}
 	attached.socket = -1
 	return l
 }
 
-// Tell sends a message to the keeper. An error means that the keeper is gone.
-func (l *Link) Tell(m Message) error {
+// Tell sends a message to the keeper, and a descriptor with it where that is not negative. An error means that the keeper
+// is gone.
+func (l *Link) Tell(m Message, fd int) error {
 	b := (*[messageSize]byte)(unsafe.Pointer(&m))[:]
+	var rights []byte
+	if fd >= 0 {
+		rights = unix.UnixRights(fd)
+	}
 	for {
-		err := unix.Sendto(l.socket, b, unix.MSG_NOSIGNAL, nil)
+		err := unix.Sendmsg(l.socket, b, rights, nil, unix.MSG_NOSIGNAL)
 		if err != unix.EAGAIN && err != unix.EINTR {
 			return err
 		}
@@ -47,25 +55,38 @@ func (l *Link) Tell(m Message) error {
 // errMessage says that a packet is no message.
 var errMessage = errors.New("not a message of the keeper's")
 
-// Hear waits for the keeper's next message, and keeps a thread meanwhile. An error means that the keeper is gone.
-func (l *Link) Hear() (Message, error) {
-	var m Message
+// Hear waits for the keeper's next message, and keeps a thread meanwhile. It returns the descriptor that came with it, -1 for
+// none. An error means that the keeper is gone.
+func (l *Link) Hear() (m Message, fd int, err error) {
 	b := (*[messageSize]byte)(unsafe.Pointer(&m))[:]
+	var rights [24]byte // for one descriptor
 	for {
 		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(l.socket), Events: unix.POLLIN}}, -1); err != nil && err != unix.EINTR {
-			return Message{}, fmt.Errorf("poll: %w", err)
+			return Message{}, -1, fmt.Errorf("poll: %w", err)
 		}
-		n, _, err := unix.Recvfrom(l.socket, b, unix.MSG_DONTWAIT)
+		n, controls, _, _, err := unix.Recvmsg(l.socket, b, rights[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
 		switch {
 		case err == unix.EAGAIN || err == unix.EINTR:
 		case err != nil:
-			return Message{}, fmt.Errorf("recv: %w", err)
+			return Message{}, -1, fmt.Errorf("recvmsg: %w", err)
 		case n == 0:
-			return Message{}, unix.EPIPE
+			return Message{}, -1, unix.EPIPE
 		case n != len(b):
-			return Message{}, errMessage
+			return Message{}, -1, errMessage
 		default:
-			return m, nil
+			return m, passedDescriptor(rights[:controls]), nil
 		}
 	}
+}
+
+func passedDescriptor(rights []byte) int {
+	all, err := unix.ParseSocketControlMessage(rights)
+	if err != nil || len(all) != 1 {
+		return -1
+	}
+	fds, err := unix.ParseUnixRights(&all[0])
+	if err != nil || len(fds) != 1 {
+		return -1
+	}
+	return fds[0]
 }

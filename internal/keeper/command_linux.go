@@ -25,8 +25,23 @@ var command struct {
 	stack [commandStackSize]byte
 	path  [pathSize + 1]byte
 	group bool  // it is to lead a process group of its own
+	quiet bool  // a supervisor says what fails
 	tty   int32 // the terminal whose foreground it is to get; -1: none
 	pid   int32 // as the command sees it
+
+	onTerminal bool // there is a controlling terminal
+
+	wanted  bool // a supervisor has asked for it
+	grouped bool // and for a process group of its own
+	settled bool // it runs, and what is the caller's can be left
+
+	cgroup int32      // a descriptor of the cgroup that it is to be in; -1: this process's own
+	moves  bool       // it moves there by itself: the descriptor is that of cgroup.procs
+	ran    bool       // it has run at all
+	told   bool       // the supervisor knows that it runs
+	why    int32      // why it was not executed, a NotStarted
+	begun  [2]int32   // a pipe that is closed by the execution, -1: nobody wants to know
+	cloned [11]uint64 // struct clone_args
 
 	listen, watchdog [32]byte // LISTEN_PID and WATCHDOG_PID, which named finite
 }
@@ -40,14 +55,15 @@ var command struct {
 func startCommand() int {
 	stack := unsafe.Add(unsafe.Pointer(&command.stack), commandStackSize-16)
 	facts.Pidfd = -1
-	pid := int(spawn(unix.CLONE_VM|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), stack, &facts.Pidfd, becomeCommand))
-	if pid == errInvalid {
-		pid = int(spawn(unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), stack, &facts.Pidfd, becomeCommand))
+	closeEnvironment()
+	if command.quiet {
+		watchExecution()
 	}
-	if pid == errInvalid {
-		pid = int(spawn(uintptr(unix.SIGCHLD), stack, nil, becomeCommand))
-	}
+	pid := cloneCommand(stack)
+	closeFD(command.begun[1])
+	command.begun[1] = -1
 	if pid < 0 {
+		endWatch()
 		return pid
 	}
 	if facts.Pidfd >= 0 && facts.Pidfd < 3 {
@@ -60,11 +76,48 @@ func startCommand() int {
 	return pid
 }
 
+// watchExecution makes a pipe of which the child has an end until it executes the command, or ends.
+//
+//go:nosplit
+func watchExecution() {
+	command.begun = [2]int32{-1, -1}
+	if sys2(unix.SYS_PIPE2, addr(&command.begun), unix.O_CLOEXEC|unix.O_NONBLOCK) >= 0 {
+		command.begun[0], command.begun[1] = high(int(command.begun[0])), high(int(command.begun[1]))
+	}
+}
+
+//go:nosplit
+func cloneCommand(stack unsafe.Pointer) int {
+	pid := errInvalid
+	if command.cgroup >= 0 && !command.moves {
+		command.cloned = [11]uint64{
+			0: unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_INTO_CGROUP, 1: uint64(addr(&facts.Pidfd)), 4: uint64(unix.SIGCHLD),
+			5: uint64(addr(&command.stack)), 6: commandStackSize - 16, 10: uint64(command.cgroup),
+		}
+		return int(spawnInto(addr(&command.cloned), unsafe.Sizeof(command.cloned), becomeCommand))
+	}
+	pid = int(spawn(unix.CLONE_VM|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), stack, &facts.Pidfd, becomeCommand))
+	if pid == errInvalid {
+		pid = int(spawn(unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), stack, &facts.Pidfd, becomeCommand))
+	}
+	if pid == errInvalid {
+		pid = int(spawn(uintptr(unix.SIGCHLD), stack, nil, becomeCommand))
+	}
+	return pid
+}
+
 // becomeCommand is what the child does until it executes the command.
 //
 //go:nosplit
 func becomeCommand() {
+	command.ran = true
 	command.pid = int32(sys0(unix.SYS_GETPID))
+	if command.cgroup >= 0 && command.moves {
+		if r := sys3(unix.SYS_WRITE, uintptr(command.cgroup), text("0"), 1); r < 0 {
+			command.why = NotInCgroup
+			giveUp(r)
+		}
+	}
 	if command.group {
 		sys2(unix.SYS_SETPGID, 0, 0)
 		if command.tty >= 0 {
@@ -76,8 +129,17 @@ func becomeCommand() {
 		sys4(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), addr(&inherited.child), 0, 8)
 	}
 	sys4(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, addr(&inherited.mask), 0, 8)
-	errno := execute()
+	giveUp(execute())
+}
+
+// giveUp ends the child, for which it was too late to be anything else.
+//
+//go:nosplit
+func giveUp(errno int) {
 	facts.StartError = int32(-errno)
+	if command.quiet {
+		exit(statusFailure)
+	}
 	reuseLine(ownLine)
 	put("cannot run ")
 	putQuoted(wordAt(plain.argv, 0))
@@ -101,13 +163,13 @@ func nameCommand() {
 	if own == 0 {
 		own = facts.Keeper
 	}
-	for i := 0; wordAt(plain.envp, i) != 0; i++ {
-		entry := wordAt(plain.envp, i)
+	for i := 0; wordAt(plain.commandEnv, i) != 0; i++ {
+		entry := wordAt(plain.commandEnv, i)
 		if value := hasPrefix(entry, "LISTEN_PID="); value != 0 && isNumber(value, own) {
-			setWord(plain.envp, i, withPID(&command.listen, entry, value))
+			setWord(plain.commandEnv, i, withPID(&command.listen, entry, value))
 		}
 		if value := hasPrefix(entry, "WATCHDOG_PID="); value != 0 && isNumber(value, own) {
-			setWord(plain.envp, i, withPID(&command.watchdog, entry, value))
+			setWord(plain.commandEnv, i, withPID(&command.watchdog, entry, value))
 		}
 	}
 }
@@ -144,6 +206,7 @@ func withPID(to *[32]byte, entry, value uintptr) uintptr {
 //go:nosplit
 func execute() int {
 	name := wordAt(plain.argv, 0)
+	command.why = NotFound
 	if byteAt(name) == 0 {
 		return errNoEntry
 	}
@@ -227,7 +290,8 @@ func isExecutable() int {
 //
 //go:nosplit
 func executeFile(file uintptr) int {
-	r := sys3(unix.SYS_EXECVE, file, plain.argv, plain.envp)
+	command.why = NotExecuted
+	r := sys3(unix.SYS_EXECVE, file, plain.argv, plain.commandEnv)
 	if r != errNotExec {
 		return r
 	}
@@ -245,7 +309,7 @@ func executeFile(file uintptr) int {
 	for i := 1; i <= n; i++ { // and the zero at the end
 		setWord(uintptr(room), i+1, wordAt(plain.argv, i))
 	}
-	sys3(unix.SYS_EXECVE, shell, uintptr(room), plain.envp)
+	sys3(unix.SYS_EXECVE, shell, uintptr(room), plain.commandEnv)
 	return r
 }
 

@@ -28,16 +28,33 @@ var (
 	fileStatus unix.Statx_t
 )
 
-// dropInherited closes what the caller had open from first on, but the descriptors that this package has made, which
-// stand in kept.
+// kept are descriptors of the caller's that an option names.
+var (
+	kept      [16]int32
+	keptCount int32
+)
+
+//go:nosplit
+func keepDescriptor(fd int32) {
+	if keptCount < int32(len(kept)) {
+		*(*int32)(pointer(addr(&kept) + uintptr(keptCount)*4)) = fd
+		keptCount++
+	}
+}
+
+// dropInherited closes what the caller had open from first on, but standard error, what an option names, and the
+// descriptors that this package has made. It also opens the kernel's list of this process's children, while nobody can have
+// mounted anything over it.
 //
 //go:nosplit
 func dropInherited(first int32) {
 	for fd := first; fd < 3; fd++ {
-		if fd != 2 {
+		if fd != 2 && !isOwn(fd) {
 			drop(fd)
 		}
 	}
+	closeFD(childrenFD)
+	childrenFD = high(sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc/thread-self/children\x00"), unix.O_RDONLY|unix.O_CLOEXEC, 0))
 	dir := sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc/self/fd\x00"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if dir < 0 {
 		dropUnseen()
@@ -82,25 +99,29 @@ func numberAt(a uintptr) int32 {
 //
 //go:nosplit
 func isOwn(fd int32) bool {
-	return fd == signalFD || fd == childFD || fd == toFront || fd == toKeeper || fd == facts.Pidfd || fd == terminal.fd
+	for i := int32(0); i < keptCount; i++ {
+		if *(*int32)(pointer(addr(&kept) + uintptr(i)*4)) == fd {
+			return true
+		}
+	}
+	return fd == childrenFD || fd == supervisor.socket || fd == facts.ParentFD || fd == command.begun[0] || fd == command.cgroup || fd == signalFD || fd == childFD || fd == toFront || fd == toKeeper || fd == facts.Pidfd || fd == terminal.fd
 }
 
-// dropUnseen is dropInherited without /proc: between its own descriptors the child closes everything.
+// dropUnseen is dropInherited without /proc: everything is closed by the child.
 //
 //go:nosplit
 func dropUnseen() {
-	for first := int32(3); first >= 3; {
-		next := int32(1<<31 - 1) // the nearest own one
-		for _, own := range [...]int32{signalFD, childFD, toFront, toKeeper, facts.Pidfd, terminal.fd} {
-			if own >= first && own < next {
-				next = own
+	const few = 1024 // among these are the own ones
+	first := int32(3)
+	for fd := first; fd < few; fd++ {
+		if isOwn(fd) {
+			if fd > first {
+				closeAway(first, fd-1)
 			}
+			first = fd + 1
 		}
-		if next > first {
-			closeAway(first, next-1)
-		}
-		first = next + 1 // overflows behind the last one
 	}
+	closeAway(first, 1<<31-1)
 }
 
 // drop closes one descriptor.

@@ -7,6 +7,7 @@
 // g here is zeroes: its stackguard0 is 0, so that no function ever asks for more stack.
 
 #define SYS_CLONE 56
+#define SYS_CLONE3 435
 #define SYS_ARCH_PRCTL 158
 #define ARCH_SET_FS 0x1002
 
@@ -44,6 +45,29 @@ TEXT ·rawSyscall(SB),NOSPLIT|NOFRAME,$0-64
 	MOVQ AX, ret+56(FP)
 	RET
 
+// func spawnInto(args, size uintptr, run func()) uintptr: clone3(2). The child calls run, which does not return.
+TEXT ·spawnInto(SB),NOSPLIT|NOFRAME,$0-32
+	MOVQ args+0(FP), DI
+	MOVQ size+8(FP), SI
+	MOVQ run+16(FP), R12
+	MOVQ $SYS_CLONE3, AX
+	SYSCALL
+	TESTQ AX, AX
+	JZ   child
+	MOVQ AX, ret+24(FP)
+	RET
+child:
+	JMP  ·begun(SB)
+
+// begun is where a child begins, on a stack of its own: R12 is the function value of what it is to do.
+TEXT ·begun(SB),NOSPLIT|NOFRAME,$0
+	LEAQ ·noG(SB), R14
+	XORPS X15, X15
+	MOVQ R12, DX
+	MOVQ 0(DX), CX
+	CALL CX
+	INT  $3
+
 // func spawn(flags uintptr, stack unsafe.Pointer, pidfd *int32, run func()) uintptr: clone(2). The child calls
 // run, which does not return, on the given stack.
 TEXT ·spawn(SB),NOSPLIT|NOFRAME,$0-40
@@ -56,13 +80,8 @@ TEXT ·spawn(SB),NOSPLIT|NOFRAME,$0-40
 	MOVQ $SYS_CLONE, AX
 	SYSCALL
 	TESTQ AX, AX
-	JNZ  parent
-	LEAQ ·noG(SB), R14
-	XORPS X15, X15
-	MOVQ R12, DX
-	MOVQ 0(DX), CX
-	CALL CX
-	INT  $3
-parent:
+	JZ   child
 	MOVQ AX, ret+32(FP)
 	RET
+child:
+	JMP  ·begun(SB)

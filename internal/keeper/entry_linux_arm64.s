@@ -7,6 +7,7 @@
 // more stack.
 
 #define SYS_CLONE 220
+#define SYS_CLONE3 435
 
 // func entry(): the ELF entry point. RSP points at argc, argv and envp (execve(2)). begin, which is Go, runs on
 // the process's own stack. Where it returns, the Go runtime starts, by the entry point of package signals.
@@ -34,6 +35,26 @@ TEXT ·rawSyscall(SB),NOSPLIT|NOFRAME,$0-64
 	MOVD R0, ret+56(FP)
 	RET
 
+// func spawnInto(args, size uintptr, run func()) uintptr: clone3(2). The child calls run, which does not return.
+TEXT ·spawnInto(SB),NOSPLIT|NOFRAME,$0-32
+	MOVD args+0(FP), R0
+	MOVD size+8(FP), R1
+	MOVD run+16(FP), R26
+	MOVD $SYS_CLONE3, R8
+	SVC
+	CBZ  R0, child
+	MOVD R0, ret+24(FP)
+	RET
+child:
+	JMP  ·begun(SB)
+
+// begun is where a child begins, on a stack of its own: R26 is the function value of what it is to do.
+TEXT ·begun(SB),NOSPLIT|NOFRAME,$0
+	MOVD $·noG(SB), g
+	MOVD (R26), R1
+	CALL (R1)
+	BRK
+
 // func spawn(flags uintptr, stack unsafe.Pointer, pidfd *int32, run func()) uintptr: clone(2). The child calls
 // run, which does not return, on the given stack.
 TEXT ·spawn(SB),NOSPLIT|NOFRAME,$0-40
@@ -45,11 +66,8 @@ TEXT ·spawn(SB),NOSPLIT|NOFRAME,$0-40
 	MOVD run+24(FP), R26
 	MOVD $SYS_CLONE, R8
 	SVC
-	CBNZ R0, parent
-	MOVD $·noG(SB), g
-	MOVD (R26), R1
-	CALL (R1)
-	BRK
-parent:
+	CBZ  R0, child
 	MOVD R0, ret+32(FP)
 	RET
+child:
+	JMP  ·begun(SB)

@@ -5,11 +5,18 @@ package keeper
 // Facts is what the keeper knows of the run. A supervisor is a fork of the keeper, and so starts with a copy. What is
 // about to be done is written before it is done. Times are nanoseconds of CLOCK_MONOTONIC; 0 is never.
 type Facts struct {
-	Keeper  int32 // the keeper's PID
-	Front   int32 // the front's PID; 0: there is none, the keeper is PID 1
-	Command int32
-	Pidfd   int32 // the command's; -1 where the kernel gave none
-	Group   bool  // the command leads a process group of its own
+	Keeper   int32 // the keeper's PID
+	Front    int32 // the front's PID; 0: there is none, the keeper is PID 1
+	Command  int32
+	Pidfd    int32 // the command's; -1 where the kernel gave none
+	Group    bool  // the command leads a process group of its own
+	Plain    bool  // the keeper has understood the arguments by itself
+	Dropped  int32 // how many of finite's own variables stand behind the end of the environment
+	Parent   int32 // the caller's PID; ParentFD is a pidfd of it, -1 where there is none
+	ParentFD int32
+
+	Mask    uint64 // the signal mask and the ignored signals of the start: bit n-1 is signal n
+	Ignored uint64
 
 	Timeout int64 // ns; 0: none
 	Grace   int64 // ns; 0: SIGKILL at once
@@ -22,10 +29,14 @@ type Facts struct {
 	StopAt  int64
 	Stopped bool // the command is stopped
 
-	DeadlineAt  int64 // when the deadline came
-	Late        bool  // it came after the command's end
-	KilledAt    int64 // when SIGKILL was due
+	DeadlineAt  int64           // when the deadline came
+	Late        bool            // it came after the command's end
+	KilledAt    int64           // when SIGKILL was due
+	Rungs       [maxRungs]int64 // when a supervisor took the steps of its ladder after the first
+	RungCount   int32
+	LifelineAt  int64 // when a supervisor saw the lifeline hang up
 	LeftoversAt int64 // when what the command left was sent the stop signal
+	LateStatus  int32 // the exit status where a run is not over at its latest time
 	FrontGone   bool  // the front has died
 
 	Ended   Change // the command's end; Code 0: not yet
@@ -71,37 +82,55 @@ type Message struct {
 	Killed int32
 	Signal Signal
 	Change Change
+	Table  [64]uint8 // of KindRules: for signal n+1 what it is passed on as, or one of the values below
 }
+
+// What a table says of a signal, besides the number of the signal that takes its place.
+const (
+	RuleAsk  = 0   // the supervisor decides
+	RuleDrop = 255 // nobody gets it
+)
+
+const maxRungs = 16
 
 // Kind says what a message is about.
 type Kind int32
 
 // From the keeper to the front.
 const (
-	kindStarted   Kind = 1 + iota // the command exists: Value is its PID, the packet has its pidfd
-	kindStopped                   // the command was stopped by the signal Value
+	kindStarted   Kind = 1 + iota // the command exists: Value is its PID, Count has flags; the packet has its pidfd
+	kindStopped                   // the command was stopped by the signal Value; Count is the number of the stop
 	kindContinued                 // it was continued
 	kindUntil                     // the latest time is Count milliseconds from now; Value is the status then
+	kindRules                     // Table; Value is 1 where the keeper is to hear of every signal
 	kindStatus                    // the end: Value is the status, Count the terminal's signal that ended the command
+)
+
+// Flags of kindStarted.
+const (
+	startedInGroup    = 1 << iota // the command is in the caller's process group
+	startedOnTerminal             // there is a controlling terminal
 )
 
 // From the front to the keeper.
 const (
-	kindSignal  Kind = 16 + iota // a signal arrived: Value is 1 if the front passes it on
+	kindSignal  Kind = 16 + iota // a signal arrived: Value says how it is passed on, Count is the last stop that was heard of
 	kindRunning                  // the front was continued
 )
 
 // From the keeper to a supervisor.
 const (
-	KindAsk       Kind = 32 + iota // a supervisor that lives answers
-	KindSignalled                  // a signal arrived: Value is 1 if it was passed on
-	KindExited                     // the command has ended: Change
-	KindChanged                    // the command was stopped or continued: Change
-	KindReaped                     // Count others were reaped, Killed of them ended by SIGKILL
-	KindRemaining                  // the command has ended, and others are left
-	KindEmpty                      // there is no child any more
-	KindFrontGone                  // the front has died
-	KindHeld                       // no child is reaped until KindRelease
+	KindAsk        Kind = 32 + iota // a supervisor that lives answers
+	KindSignalled                   // a signal arrived: Value is 1 if it was passed on
+	KindStarted                     // the command runs: Value is its PID, Count is 1 where it is in its cgroup; the packet has its pidfd
+	KindNotStarted                  // it does not: Value is the errno, Count a NotStarted
+	KindExited                      // the command has ended: Change
+	KindChanged                     // the command was stopped or continued: Change
+	KindReaped                      // Count others were reaped, Killed of them ended by SIGKILL
+	KindRemaining                   // the command has ended, and others are left
+	KindEmpty                       // there is no child any more
+	KindFrontGone                   // the front has died
+	KindHeld                        // no child is reaped until KindRelease
 )
 
 // From a supervisor to the keeper.
@@ -113,5 +142,34 @@ const (
 	KindHold                       // reap all who have ended, and then nobody; answered by KindHeld
 	KindRelease                    // go on reaping
 	KindByHeart                    // send everybody the signal Value by heart: there is no /proc
+	KindStart                      // start the command: Value is its index in argv, Count has flags; the packet may have a cgroup
+	KindDrop                       // the variable with the index Value is not the command's
+	KindRules                      // Table; Count is 1 where the command's group is to get signals, Value 1 where every signal is told
+	KindLatest                     // the run should be over in Count milliseconds (0: nobody knows), with the status Value
+	KindFact                       // Value is about to happen
+	KindKeep                       // the descriptor Value is to stay open
 	KindEnd                        // the end: Value is the status, Count is 1 where somebody is left
+)
+
+// What a supervisor says that is about to happen.
+const (
+	FactDeadline int32 = 1 + iota
+	FactLifeline
+	FactRung
+	FactKilled
+)
+
+// Flags of KindStart.
+const (
+	StartGroup   = 1 << iota // the command leads a process group of its own
+	StartEnforce             // there is an ending to enforce
+	StartMove                // the cgroup's descriptor is that of cgroup.procs
+)
+
+// Why a command was not started.
+const (
+	NotExecuted int32 = iota // execve(2) failed
+	NotCloned                // clone(2) failed
+	NotFound                 // no file was found
+	NotInCgroup              // it could not be put into its cgroup
 )

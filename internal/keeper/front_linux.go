@@ -13,19 +13,19 @@ const (
 
 // caller is what the front knows of the run.
 var caller struct {
-	keeper    int32
-	command   int32 // 0: there is none yet
-	pidfd     int32
-	terminal  uint64 // signals that came from the terminal
-	stop      int32  // the command was stopped by this signal, and the front is to be
-	told      bool   // the keeper has told how the run ends
-	status    int32
-	by        int32 // the signal that ended the command
-	latest    int64 // when the keeper should have ended at the latest
-	lateAs    int32 // and what the status is then
-	grouped   bool  // the command stays in this process's group
-	failed    bool  // the keeper has died
-	remaining int64
+	keeper     int32
+	command    int32 // 0: there is none yet
+	pidfd      int32
+	passed     uint64 // signals that were passed on
+	stops      int32  // how many stops of the command were heard of
+	stop       int32  // the command was stopped by this signal, and the front is to be
+	told       bool   // the keeper has told how the run ends
+	status     int32
+	by         int32 // the signal that ended the command
+	latest     int64 // when the keeper should have ended at the latest
+	lateAs     int32 // and what the status is then
+	grouped    bool  // the command stays in this process's group
+	onTerminal bool
 }
 
 var callerLeads bool // the caller's process, which is the front, leads its session
@@ -71,17 +71,22 @@ func hearKeeper() {
 		m := &packet.message
 		switch m.Kind {
 		case kindStarted:
+			closeFD(caller.pidfd)
 			caller.command, caller.pidfd = m.Value, packet.passed.fd
-			caller.grouped = m.Count != 0
+			caller.grouped, caller.onTerminal = m.Count&startedInGroup != 0, m.Count&startedOnTerminal != 0
 		case kindStopped:
-			caller.stop = m.Value
+			caller.stop, caller.stops = m.Value, m.Count
 		case kindContinued:
 			caller.stop = 0
 			tell(toKeeper, kindRunning, 0, 0)
 		case kindUntil:
-			caller.latest = after(now(), int64(m.Count)*millisecond)
-			caller.lateAs = m.Value
-			keepGoing(caller.latest)
+			caller.latest, caller.lateAs = 0, m.Value
+			if m.Count > 0 {
+				caller.latest = now() + int64(m.Count)*millisecond + latestMargin // after the keeper's own
+				keepGoing(caller.latest)
+			}
+		case kindRules:
+			rules.given, rules.group, rules.tellAll, rules.table = true, m.Count != 0, m.Value != 0, m.Table
 		case kindStatus:
 			caller.told, caller.status, caller.by = true, m.Value, m.Count
 		}
@@ -104,17 +109,22 @@ func passSignals() {
 		how := int32(passedByFront)
 		switch {
 		case s.Code == codeKernel && caller.grouped && inSet(terminalSet, s.Number) && !(callerLeads && inSet(hangupSet, s.Number)):
-			caller.terminal |= 1 << (uint32(s.Number-1) & 63)
 			how = keptByTerminal
-		case caller.pidfd < 0:
+		case s.Number == int32(unix.SIGCONT) && caller.grouped:
+			offerCommand()
+			how = leftToKeeper // which knows whether the command has continued
+		case caller.pidfd < 0 || ruleFor(s.Number) == RuleAsk || ruleFor(s.Number) == RuleDrop:
 			how = leftToKeeper
 		}
-		if how != passedByFront || isRequest(s.Number) { // the keeper counts nothing that nobody asks for
-			packet.message = Message{Value: how, Signal: *s}
+		if how != passedByFront || inSet(stopSet, s.Number) || rules.tellAll { // the keeper counts nothing that nobody asks for
+			packet.message = Message{Value: how, Count: caller.stops, Signal: *s}
 			send(toKeeper, kindSignal, -1)
 		}
+		if how != keptByTerminal {
+			caller.passed |= 1 << (uint32(s.Number-1) & 63)
+		}
 		if how == passedByFront {
-			pass(caller.pidfd, caller.command, s)
+			passAs(caller.pidfd, caller.command, s, ruleFor(s.Number))
 		}
 	}
 }
@@ -145,15 +155,34 @@ func raise(sig int32) {
 
 var unblocked uint64
 
+// offerCommand gives the foreground to the command's process group, where a shell that continues the job has put this
+// process's there: a command that is a shell itself has made a group of its own.
+//
+//go:nosplit
+func offerCommand() {
+	tty := sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/dev/tty\x00"), unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if tty < 0 {
+		return
+	}
+	terminal.fd = int32(tty)
+	own, its := int32(sys1(unix.SYS_GETPGID, 0)), int32(sys1(unix.SYS_GETPGID, uintptr(caller.command)))
+	if its > 0 && its != own && foreground() == own {
+		setForeground(its)
+	}
+	terminal.fd = -1
+	sys1(unix.SYS_CLOSE, uintptr(tty))
+}
+
 // leave ends this process with the status that the keeper has told. The keeper is reaped first, so that the times of the
 // command are the caller's to see (wait4(2)). Where the terminal's INT or QUIT has ended the command, this process dies
 // of it too, so that a script of the caller's stops as it does without finite.
 //
 //go:nosplit
 func leave() {
+	awaitHelpers()
 	kill(caller.keeper, int32(unix.SIGKILL)) // it has nothing left to do, and may have been stopped
 	wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED)
-	if (caller.by == int32(unix.SIGINT) || caller.by == int32(unix.SIGQUIT)) && inSet(caller.terminal, caller.by) {
+	if (caller.by == int32(unix.SIGINT) || caller.by == int32(unix.SIGQUIT)) && caller.onTerminal && !inSet(caller.passed, caller.by) {
 		noCore = [2]uint64{}
 		sys4(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_CORE, addr(&noCore), 0)
 		sys4(unix.SYS_RT_SIGACTION, uintptr(caller.by), addr(&defaultAction), 0, 8)
@@ -191,7 +220,7 @@ func takeOver() {
 		sendByPidfd(caller.pidfd, int32(unix.SIGKILL))
 	}
 	endEverything()
-	awaitWriters()
+	awaitHelpers()
 	exit(caller.lateAs)
 }
 
@@ -203,9 +232,7 @@ func awaitCaller() {
 	if r := wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT); r != 0 {
 		return
 	}
-	poll.fds = [5]unix.PollFd{
-		{Fd: childFD, Events: unix.POLLIN}, {Fd: -1, Events: unix.POLLIN}, {Fd: toKeeper, Events: unix.POLLIN}, {Fd: -1}, {Fd: -1},
-	}
+	poll.fds = [6]unix.PollFd{{Fd: childFD, Events: unix.POLLIN}, {Fd: -1, Events: unix.POLLIN}, {Fd: toKeeper, Events: unix.POLLIN}}
 	if caller.command != 0 {
 		poll.fds[1].Fd = signalFD
 	}
@@ -215,5 +242,5 @@ func awaitCaller() {
 		poll.limit = [2]int64{left / second, left % second}
 		limit = addr(&poll.limit)
 	}
-	sys5(unix.SYS_PPOLL, addr(&poll.fds), 5, limit, 0, 0)
+	sys5(unix.SYS_PPOLL, addr(&poll.fds), 3, limit, 0, 0)
 }

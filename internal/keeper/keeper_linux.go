@@ -23,64 +23,113 @@ var tree struct {
 //go:nosplit
 func keep() {
 	if facts.Front == 0 && facts.Timeout > 0 {
-		sys2(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0) // there is an ending to enforce
+		protect() // there is an ending to enforce
 	}
 	if facts.Front != 0 {
 		facts.NoSubreaper = sys2(unix.SYS_PRCTL, unix.PR_SET_CHILD_SUBREAPER, 1) < 0
 	}
-	chooseGroup()
-	facts.Started = now()
-	sys2(unix.SYS_CLOCK_GETTIME, unix.CLOCK_REALTIME, addr(&clockTime))
-	facts.StartedWall = clockTime[0]*second + clockTime[1]
-	pid := startCommand()
-	if pid < 0 {
-		startLine()
-		put("cannot run ")
-		putQuoted(wordAt(plain.argv, 0))
-		put(": ")
-		putError(pid)
-		say()
-		end(statusFailure)
-	}
-	facts.Command = int32(pid)
-	if facts.Front != 0 {
-		packet.message = Message{Value: facts.Command}
-		if !facts.Group {
-			packet.message.Count = 1
+	terminal.fd, command.tty = -1, -1
+	if facts.Plain {
+		if launch(false); !ending.wanted {
+			armDeadline()
 		}
-		send(toFront, kindStarted, facts.Pidfd)
-		sys0(unix.SYS_SETSID)
-	}
-	armDeadline()
-	sys1(unix.SYS_CHDIR, text("/\x00"))
-	if facts.Front != 0 {
-		dropInherited(0)
-	} else {
-		dropInherited(3)
+	} else if startSupervisor() {
+		return
 	}
 	for {
 		reap()
 		hearSupervisor()
 		hearFront()
 		takeSignals()
+		if command.wanted {
+			command.wanted = false
+			launch(command.grouped)
+		}
+		if command.settled {
+			command.settled = false
+			settleDown()
+		}
 		if keepTime() || overseeEnd() {
 			return // a supervisor
+		}
+		if ending.wanted {
+			finish()
 		}
 		sleep()
 	}
 }
 
-// chooseGroup decides whether the command leads a process group of its own: where finite is PID 1 or a session leader,
-// and where there is no controlling terminal. Elsewhere the command stays in the caller's group, as if finite were not
+// protect keeps the command, which may have the same user, from this process's memory and descriptors.
+//
+//go:nosplit
+func protect() { sys2(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0) }
+
+// launch starts the command.
+//
+//go:nosplit
+func launch(group bool) {
+	chooseGroup(group)
+	facts.Started = now()
+	sys2(unix.SYS_CLOCK_GETTIME, unix.CLOCK_REALTIME, addr(&clockTime))
+	facts.StartedWall = clockTime[0]*second + clockTime[1]
+	pid := startCommand()
+	if pid < 0 {
+		if facts.Plain {
+			startLine()
+			put("cannot run ")
+			putQuoted(wordAt(plain.argv, 0))
+			put(": ")
+			putError(pid)
+			say()
+			end(statusFailure)
+			return
+		}
+		packet.message = Message{Value: int32(-pid), Count: NotCloned}
+		tellSupervisor(KindNotStarted)
+		facts.Started = 0
+		return
+	}
+	facts.Command = int32(pid)
+	if facts.Front != 0 {
+		packet.message = Message{Value: facts.Command}
+		if !facts.Group {
+			packet.message.Count = startedInGroup
+		}
+		if command.onTerminal {
+			packet.message.Count |= startedOnTerminal
+		}
+		send(toFront, kindStarted, facts.Pidfd)
+	}
+	if facts.Plain {
+		settleDown()
+	}
+}
+
+// settleDown leaves what is the caller's, now that the command has it: the session, the working directory, and what is open
+// there. As PID 1 the standard descriptors stay, which others use by /proc/1/fd.
+//
+//go:nosplit
+func settleDown() {
+	sys1(unix.SYS_CHDIR, text("/\x00"))
+	if facts.Front == 0 {
+		dropInherited(3)
+		return
+	}
+	sys0(unix.SYS_SETSID)
+	dropInherited(0)
+}
+
+// chooseGroup decides whether the command leads a process group of its own: where that is asked for, where finite is PID 1
+// or a session leader, and where there is no controlling terminal. Elsewhere the command stays in the caller's group, as if finite were not
 // there, so that the job control of the caller's shell works.
 //
 //go:nosplit
-func chooseGroup() {
-	terminal.fd, command.tty = -1, -1
+func chooseGroup(wanted bool) {
 	leader := facts.Front == 0 || callerLeads
 	findTerminal()
-	facts.Group = leader || terminal.fd < 0
-	if leader {
+	command.onTerminal = terminal.fd >= 0
+	facts.Group = wanted || leader || terminal.fd < 0
+	if facts.Group {
 		takeTerminal()
 	} else {
 		closeFD(terminal.fd)
@@ -170,25 +219,75 @@ func commandChanged() {
 		if facts.Stop.Number != 0 || facts.DeadlineAt != 0 {
 			continueCommand() // it is to act on the stop signal
 		}
-		if facts.Front != 0 {
-			tell(toFront, kindStopped, childChange.status, 0)
-			front2.running = 0
+		stops.number++
+		stops.answered = false
+		if facts.Front != 0 && !facts.Group {
+			tell(toFront, kindStopped, childChange.status, stops.number)
+			stops.again = 0
 		}
 	case codeContinued:
 		facts.Stopped = false
 		continueFront()
 	case codeExited, codeExited + 1, codeDumped:
-		facts.Ended, facts.EndedAt = lastChange(), now()
 		facts.Stopped = false
-		if facts.StartError != 0 && facts.Ended.Code != codeExited {
-			facts.StartError = 0
+		if !facts.Plain && commandNotStarted() {
+			return
 		}
+		tellStarted()
+		facts.Ended, facts.EndedAt = lastChange(), now()
 		packet.message = Message{Change: facts.Ended}
 		tellSupervisor(KindExited)
 		return
 	}
 	packet.message = Message{Change: lastChange()}
 	tellSupervisor(KindChanged)
+}
+
+// commandNotStarted deals with a child that did not become the command, for a supervisor. A command that was killed when
+// it was cloned into its cgroup is started there in another way: if cgroup.kill was ever written in this process's own
+// cgroup, Linux (6.18 for one) kills whoever is cloned from there into another.
+//
+//go:nosplit
+func commandNotStarted() bool {
+	why := command.why
+	switch {
+	case !command.ran && command.cgroup >= 0:
+		facts.StartError, why = int32(unix.ESRCH), NotInCgroup
+	case facts.StartError == 0:
+		return false
+	}
+	endWatch()
+	packet.message = Message{Value: facts.StartError, Count: why}
+	closeFD(facts.Pidfd)
+	facts.Command, facts.Pidfd, facts.StartError, facts.Started = 0, -1, 0, 0
+	tellSupervisor(KindNotStarted)
+	return true
+}
+
+// tellStarted tells a supervisor, once, that the command runs.
+//
+//go:nosplit
+func tellStarted() {
+	if facts.Plain || command.told || facts.Command == 0 {
+		return
+	}
+	endWatch()
+	command.told, command.settled = true, true
+	packet.message = Message{Value: facts.Command}
+	if command.cgroup >= 0 {
+		packet.message.Count = 1
+	}
+	if supervisor.spoke {
+		send(supervisor.socket, KindStarted, facts.Pidfd)
+	}
+}
+
+// endWatch closes the pipe that tells of the execution.
+//
+//go:nosplit
+func endWatch() {
+	closeFD(command.begun[0])
+	command.begun[0] = -1
 }
 
 // continueCommand sends SIGCONT to a stopped command once, since it may stop itself again for ever. Where the command
@@ -212,7 +311,7 @@ var continued bool // the command was sent SIGCONT for the stop signal that is u
 //
 //go:nosplit
 func signalCommand(sig int32) {
-	if facts.Ended.Code == 0 && (facts.Pidfd < 0 || sendByPidfd(facts.Pidfd, sig) == -int(unix.EPERM)) {
+	if facts.Command != 0 && facts.Ended.Code == 0 && (facts.Pidfd < 0 || sendByPidfd(facts.Pidfd, sig) == -int(unix.EPERM)) {
 		kill(facts.Command, sig) // its own number, since it is not reaped
 	}
 }
@@ -233,13 +332,29 @@ func takeSignals() {
 			continue // the timer that keeps this process going
 		}
 		noteSignal(&arrival.signal, true)
-		passed := facts.Ended.Code == 0 && pass(facts.Pidfd, facts.Command, &arrival.signal) >= 0
-		signalPassed(&arrival.signal, passed)
+		signalPassed(&arrival.signal, passByRule(&arrival.signal))
 	}
 }
 
+// passByRule passes a signal on as the rules have it, and reports whether it did. Where a supervisor decides, it passes the
+// signal on itself.
+//
 //go:nosplit
-func readsSignals() bool { return facts.Front == 0 && (facts.Ended.Code == 0 || supervisor.spoke) }
+func passByRule(s *Signal) bool {
+	as := ruleFor(s.Number)
+	if facts.Ended.Code != 0 || as == RuleAsk || as == RuleDrop {
+		return false
+	}
+	return passAs(facts.Pidfd, facts.Command, s, as) >= 0
+}
+
+//go:nosplit
+func readsSignals() bool {
+	if facts.Front != 0 || facts.Command == 0 {
+		return false
+	}
+	return supervisor.spoke || facts.Ended.Code == 0 && (facts.Plain || heart.calm)
+}
 
 // noteSignal writes down who asked for an end first, before the signal is passed on.
 //
@@ -250,7 +365,7 @@ func noteSignal(s *Signal, tell bool) {
 	}
 	facts.Stop, facts.StopAt = *s, now()
 	continued = false
-	if !tell {
+	if !tell || !facts.Plain {
 		return
 	}
 	startLine()
@@ -269,7 +384,7 @@ func signalPassed(s *Signal, passed bool) {
 	} else {
 		facts.Undelivered++
 	}
-	if facts.Ended.Code == 0 {
+	if facts.Ended.Code == 0 && facts.Command != 0 {
 		if facts.Stopped && inSet(stopSet, s.Number) {
 			continued = false
 			continueCommand()
@@ -278,6 +393,9 @@ func signalPassed(s *Signal, passed bool) {
 			offerTerminal()
 		}
 	}
+	if passed && !rules.tellAll && !inSet(stopSet, s.Number) && rules.given {
+		return // nobody wants to hear of it
+	}
 	packet.message = Message{Signal: *s}
 	if passed {
 		packet.message.Value = 1
@@ -285,28 +403,52 @@ func signalPassed(s *Signal, passed bool) {
 	tellSupervisor(KindSignalled)
 }
 
-// front2 is what the keeper knows of the front.
-var front2 struct {
-	running int64 // when the front is to be continued again, unless it says that it runs; 0: it runs
+// stops are those of a command in the caller's process group, which the front follows.
+var stops struct {
+	number   int32 // of the last one
+	answered bool  // a SIGCONT to the front was told of since
+	again    int64 // when the front is to be continued again, unless it says that it runs; 0: it does
 }
 
-// continueFront has the front continue as the command has.
+// continueFront has the front continue as the command has. A stop that the front is about to follow discards a SIGCONT, so
+// it is sent until the front says that it runs.
 //
 //go:nosplit
 func continueFront() {
-	if facts.Front == 0 {
+	if facts.Front == 0 || facts.Group {
 		return
 	}
 	tell(toFront, kindContinued, 0, 0)
 	kill(facts.Front, int32(unix.SIGCONT))
-	front2.running = now() + 20*millisecond
+	stops.again = now() + 20*millisecond
 }
+
+// isContinued reports whether a SIGCONT to the front, which knew of so many stops, is no news for the command: a shell
+// continues the whole group, and a second SIGCONT would undo the command's next stop.
+//
+//go:nosplit
+func isContinued(heard int32) bool {
+	if facts.Group || stops.number == 0 {
+		return false
+	}
+	if heard != stops.number {
+		return true
+	}
+	first := !stops.answered
+	stops.answered = true
+	return first && !facts.Stopped
+}
+
+// hearsFront reports whether what the front says can be acted on: signals that a supervisor decides about wait for one.
+//
+//go:nosplit
+func hearsFront() bool { return facts.Plain || supervisor.spoke || heart.since != 0 || heart.calm }
 
 // hearFront takes what the front says.
 //
 //go:nosplit
 func hearFront() {
-	if toFront < 0 {
+	if toFront < 0 || !hearsFront() {
 		return
 	}
 	for range messagesAtOnce {
@@ -321,14 +463,17 @@ func hearFront() {
 		m := &packet.message
 		switch m.Kind {
 		case kindRunning:
-			front2.running = 0
+			stops.again = 0
 		case kindSignal:
 			fromFront = m.Signal
-			how := m.Value
+			how, heard := m.Value, m.Count
+			if fromFront.Number == int32(unix.SIGCONT) && isContinued(heard) {
+				continue
+			}
 			noteSignal(&fromFront, how != keptByTerminal)
 			passed := how == passedByFront
 			if how == leftToKeeper {
-				passed = facts.Ended.Code == 0 && pass(facts.Pidfd, facts.Command, &fromFront) >= 0
+				passed = passByRule(&fromFront)
 			}
 			if how != keptByTerminal {
 				signalPassed(&fromFront, passed)
@@ -346,7 +491,13 @@ func frontGone() {
 	closeFD(toFront)
 	toFront = -1
 	facts.FrontGone = true
+	if facts.Command == 0 {
+		end(statusFailure)
+		return
+	}
 	killNow()
+	signalEverything(int32(unix.SIGKILL)) // most trees are gone by that
+	due.settle = now() + 50*millisecond
 	packet.message = Message{}
 	tellSupervisor(KindFrontGone)
 }
@@ -355,25 +506,29 @@ func frontGone() {
 //
 //go:nosplit
 func sleep() {
-	if tree.empty == tree.others {
-		return // there are more children to take
+	if tree.empty == tree.others || command.settled || command.wanted {
+		return // there is more to do
 	}
 	if hold.wanted {
 		hold.wanted, hold.until = false, now()+longestHold
 		packet.message = Message{}
 		tellSupervisor(KindHeld)
 	}
-	poll.fds = [5]unix.PollFd{
+	poll.fds = [6]unix.PollFd{
 		{Fd: childFD, Events: unix.POLLIN},
 		{Fd: -1, Events: unix.POLLIN},
-		{Fd: toFront, Events: unix.POLLIN},
+		{Fd: toFront},
 		{Fd: supervisor.socket, Events: unix.POLLIN},
 		{Fd: -1, Events: unix.POLLIN},
+		{Fd: command.begun[0], Events: unix.POLLIN},
 	}
 	if readsSignals() {
 		poll.fds[1].Fd = signalFD
 	}
-	if facts.Ended.Code == 0 && due.held == 0 && facts.Dead == 0 {
+	if hearsFront() {
+		poll.fds[2].Events = unix.POLLIN
+	}
+	if facts.Command != 0 && facts.Ended.Code == 0 && due.held == 0 && facts.Dead == 0 {
 		poll.fds[4].Fd = facts.Pidfd
 	}
 	limit := uintptr(0)
@@ -382,13 +537,25 @@ func sleep() {
 		poll.limit = [2]int64{left / second, left % second}
 		limit = addr(&poll.limit)
 	}
-	if sys5(unix.SYS_PPOLL, addr(&poll.fds), 5, limit, 0, 0) > 0 && poll.fds[4].Revents != 0 {
+	if sys5(unix.SYS_PPOLL, addr(&poll.fds), 6, limit, 0, 0) <= 0 {
+		return
+	}
+	if poll.fds[2].Revents&unix.POLLHUP != 0 && !hearsFront() {
+		frontGone()
+	}
+	if poll.fds[4].Revents != 0 {
 		due.held = now() + heldTime
+	}
+	if poll.fds[5].Revents != 0 {
+		endWatch()
+		if facts.StartError == 0 && command.ran {
+			tellStarted()
+		} // else its end tells
 	}
 }
 
 var poll struct {
-	fds   [5]unix.PollFd
+	fds   [6]unix.PollFd
 	limit [2]int64
 }
 

@@ -11,6 +11,7 @@ import (
 // The assembly's functions.
 func rawSyscall(number, a, b, c, d, e, f uintptr) uintptr
 func spawn(flags uintptr, stack unsafe.Pointer, pidfd *int32, run func()) uintptr
+func spawnInto(args, size uintptr, run func()) uintptr
 func entry()
 
 // What the assembly needs.

@@ -12,6 +12,7 @@ var due struct {
 	held       int64 // the command is dead, and should have been waited for
 	stuck      int64 // the command was killed, and should have ended
 	supervisor int64 // see checkSupervisor
+	settle     int64 // what was killed should be gone: see frontGone
 	heart      int64 // the next round of the last resort
 }
 
@@ -35,7 +36,8 @@ func nextDue() int64 {
 	at = earlier(at, due.supervisor)
 	at = earlier(at, due.heart)
 	at = earlier(at, hold.until)
-	return earlier(at, front2.running)
+	at = earlier(at, due.settle)
+	return earlier(at, stops.again)
 }
 
 // after adds a duration to a time, and does not overflow.
@@ -115,9 +117,12 @@ func keepTime() bool {
 	if isDue(due.held) {
 		due.held, facts.Dead = 0, now()
 	}
-	if isDue(front2.running) {
+	if isDue(due.settle) {
+		due.settle = 0
+	}
+	if isDue(stops.again) {
 		kill(facts.Front, int32(unix.SIGCONT))
-		front2.running = now() + 20*millisecond
+		stops.again = now() + 20*millisecond
 	}
 	return checkSupervisor()
 }
@@ -166,6 +171,10 @@ func killNow() {
 	due.stuck = now() + 200*millisecond
 	due.latest = now() + giveUpTime + latestMargin
 	keepGoing(due.latest)
+	if facts.NoSubreaper && heart.since == 0 {
+		due.stuck = facts.KilledAt // a supervisor kills the command last: its orphans would go elsewhere
+		return
+	}
 	signalCommand(int32(unix.SIGKILL))
 	if facts.Front == 0 && older.count == 0 && supervisor.pid == 0 {
 		kill(-1, int32(unix.SIGKILL))

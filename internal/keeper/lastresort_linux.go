@@ -2,18 +2,22 @@
 
 package keeper
 
-import "golang.org/x/sys/unix"
+import (
+	"unsafe"
 
-// The last resort: everything is killed by heart, with neither a supervisor nor /proc. Children are found by asking the
-// kernel about numbers (waitid(2), P_PID): who descends from a child that dies is a child then, and has a turn in the
-// next round. As PID 1 it is kill(-1).
+	"golang.org/x/sys/unix"
+)
+
+// The last resort: everything is killed by heart, without a supervisor. Children are read from the kernel's list of them,
+// which was opened at the start, or, where there is none, found by asking the kernel about numbers (waitid(2), P_PID): who
+// descends from a child that dies is a child then, and has a turn in the next round. As PID 1 it is kill(-1).
 
 const (
 	nearNumbers = 1 << 15 // from this process's own on: where most of its children are
 	allNumbers  = 1 << 22 // that a process can have (PID_MAX_LIMIT)
 	farSlice    = 1 << 15 // of the far ones, in a round
 	giveUpTime  = 5 * second
-	heartPause  = 10 * millisecond
+	heartRounds = 1000 // one after the other, against who forks meanwhile
 )
 
 // older are the children that this process had before it was executed. They are not the command's.
@@ -61,6 +65,9 @@ func signalEverything(sig int32) bool {
 	if facts.Front == 0 && older.count == 0 {
 		return kill(-1, sig) != errNoProcess
 	}
+	if childrenFD >= 0 {
+		return signalListed(sig)
+	}
 	own := sys0(unix.SYS_GETPID)
 	found := signalChildren(own+1, own+nearNumbers, sig)
 	if !found || farNumber != nearNumbers {
@@ -68,6 +75,33 @@ func signalEverything(sig int32) bool {
 		if farNumber += farSlice; farNumber >= allNumbers {
 			farNumber = nearNumbers
 		}
+	}
+	return found
+}
+
+// childrenFD is the kernel's list of this process's children (proc_tid_children(5)); -1: there is none.
+var (
+	childrenFD int32 = -1
+	children   [4096]byte
+)
+
+// signalListed signals the children on the kernel's list, as many as one read returns.
+//
+//go:nosplit
+func signalListed(sig int32) (found bool) {
+	n := sys4(unix.SYS_PREAD64, uintptr(childrenFD), addr(&children), unsafe.Sizeof(children), 0)
+	pid := int32(0)
+	for i := 0; i < n; i++ {
+		c := byteAt(addr(&children) + uintptr(i))
+		if c >= '0' && c <= '9' {
+			pid = pid*10 + int32(c-'0')
+			continue
+		}
+		if pid > 1 && pid != supervisor.pid && !isOlder(int(pid)) && !isBusyHelper(pid) {
+			found = true
+			kill(pid, sig)
+		}
+		pid = 0
 	}
 	return found
 }
@@ -99,7 +133,9 @@ func endEverything() {
 		if !signalEverything(int32(unix.SIGKILL)) && older.count > 0 && farNumber == nearNumbers {
 			return // only the older ones are left
 		}
-		shortTime = [2]int64{0, millisecond}
-		sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
+		if childrenFD < 0 {
+			shortTime = [2]int64{0, millisecond}
+			sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
+		}
 	}
 }

@@ -76,7 +76,12 @@ func receive(socket int32) (ok, gone bool) {
 	packet.vector = [2]uintptr{addr(&packet.message), messageSize}
 	packet.passed = descriptorMessage{fd: -1}
 	packet.header = packetHeader{vector: addr(&packet.vector), vectors: 1, control: addr(&packet.passed), controls: uint64(unsafe.Sizeof(packet.passed))}
-	n := sys3(unix.SYS_RECVMSG, uintptr(socket), addr(&packet.header), unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+	n := -int(unix.ECONNRESET)
+	for range 2 { // it is told once that the other end was closed with messages unread, in front of those that are here
+		if n == -int(unix.ECONNRESET) {
+			n = sys3(unix.SYS_RECVMSG, uintptr(socket), addr(&packet.header), unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+		}
+	}
 	if packet.passed.level != unix.SOL_SOCKET || packet.passed.kind != unix.SCM_RIGHTS {
 		packet.passed.fd = -1
 	}

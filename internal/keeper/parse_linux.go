@@ -2,30 +2,83 @@
 
 package keeper
 
+import "golang.org/x/sys/unix"
+
 // plain is what the arguments and the environment say, where they are plain: no option but -t, --timeout, -k and
 // --grace with plain durations, and no variable of finite's but FINITE_TIMEOUT and FINITE_GRACE. Package main has
 // the parser of everything; a test compares the two.
 var plain struct {
-	program uintptr // argv[0]; 0: there is none
-	argv    uintptr // the command's arguments, in the array that the kernel made
-	envp    uintptr // the environment, of which dropVariables takes finite's own
-	path    uintptr // the value of PATH; 0: there is none
-	timeout int64   // ns; 0: none
-	grace   int64   // ns; 0: SIGKILL at once
+	start      uintptr // where argv begins
+	count      int     // argc
+	program    uintptr // argv[0]; 0: there is none
+	argv       uintptr // the command's arguments, in the array that the kernel made
+	envp       uintptr // the environment
+	commandEnv uintptr // and what of it is the command's
+	path       uintptr // the value of PATH; 0: there is none
+	timeout    int64   // ns; 0: none
+	grace      int64   // ns; 0: SIGKILL at once
 }
 
 const defaultGrace = 5 * second
 
-// parse reads argc, argv and envp as the kernel lays them out at sp (execve(2)). It returns false where they are not
-// plain, and has changed nothing but plain then.
+// understood says what the arguments are.
+type understood int32
+
+const (
+	isPlain  understood = iota // the keeper can act on them
+	needsGo                    // a supervisor understands them
+	needsOld                   // they are about namespaces, or run no command: there is no keeper then
+)
+
+// parse reads argc, argv and envp as the kernel lays them out at sp (execve(2)). It changes nothing but plain.
 //
 //go:nosplit
-func parse(sp uintptr) bool {
+func parse(sp uintptr) understood {
 	argc := int(wordAt(sp, 0))
 	argv := sp + 8
+	plain.start, plain.count = argv, argc
 	plain.envp = argv + uintptr(argc+1)*8
 	plain.grace = defaultGrace
 	plain.program = wordAt(argv, 0)
+	switch {
+	case argc < 2 || asksForOld(argv):
+		return needsOld
+	case parsePlain(argc, argv):
+		return isPlain
+	}
+	return needsGo
+}
+
+// asksForOld looks for the options, and the variables, that a keeper does not serve. An argument of the command's that looks
+// like one counts as well: it does no harm.
+//
+//go:nosplit
+func asksForOld(argv uintptr) bool {
+	for i := 1; wordAt(argv, i) != 0; i++ {
+		arg := wordAt(argv, i)
+		if equals(arg, "--") {
+			break
+		}
+		if hasPrefix(arg, "--unshare") != 0 || hasPrefix(arg, "--join") != 0 || hasPrefix(arg, "--pause") != 0 ||
+			hasPrefix(arg, "--inspect") != 0 || hasPrefix(arg, "--events") != 0 || hasPrefix(arg, "--help") != 0 ||
+			hasPrefix(arg, "--version") != 0 || hasPrefix(arg, "--timeline") != 0 || equals(arg, "-h") {
+			return true
+		}
+	}
+	for i := 0; wordAt(plain.envp, i) != 0; i++ {
+		name := hasPrefix(wordAt(plain.envp, i), "FINITE_")
+		if name != 0 && (hasPrefix(name, "UNSHARE=") != 0 || hasPrefix(name, "JOIN=") != 0 || hasPrefix(name, "PAUSE=") != 0 ||
+			hasPrefix(name, "EVENTS=") != 0 || hasPrefix(name, "INNER=") != 0) {
+			return true
+		}
+	}
+	return false
+}
+
+// parsePlain reads plain arguments, and returns false for others.
+//
+//go:nosplit
+func parsePlain(argc int, argv uintptr) bool {
 	if !parseEnvironment() {
 		return false
 	}
@@ -171,18 +224,65 @@ func duration(a uintptr) int64 {
 	return whole*unit + thousandths*(unit/1000)
 }
 
-// dropVariables takes finite's own variables out of the environment: a finite further down does not inherit a
-// deadline.
+// copyEnvironment gives the command an environment of its own, from which finite's variables can be dropped. A supervisor
+// that is started later still finds them where they were.
 //
 //go:nosplit
-func dropVariables() {
+func copyEnvironment() bool {
+	if plain.commandEnv != plain.envp {
+		return true
+	}
+	n := 0
+	for wordAt(plain.envp, n) != 0 {
+		n++
+	}
+	room := sys5(unix.SYS_MMAP, 0, uintptr(n+1)*8, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS, ^uintptr(0))
+	if room < 0 && room > -4096 {
+		return false
+	}
+	for i := range n {
+		setWord(uintptr(room), i, wordAt(plain.envp, i))
+	}
+	plain.commandEnv = uintptr(room)
+	return true
+}
+
+const dropped = 1 // in the place of a variable
+
+// dropVariable takes a variable out of the command's environment: a finite further down does not inherit a deadline.
+//
+//go:nosplit
+func dropVariable(i int) {
+	if copyEnvironment() {
+		setWord(plain.commandEnv, i, dropped)
+	}
+}
+
+// dropPlain drops the variables that parse has understood.
+//
+//go:nosplit
+func dropPlain() {
+	plain.commandEnv = plain.envp
+	for i := 0; wordAt(plain.envp, i) != 0; i++ {
+		if byteAt(wordAt(plain.envp, i)) == 'F' && hasPrefix(wordAt(plain.envp, i), "FINITE_") != 0 {
+			dropVariable(i)
+		}
+	}
+}
+
+// closeEnvironment moves what is left together.
+//
+//go:nosplit
+func closeEnvironment() {
+	if plain.commandEnv == plain.envp {
+		return
+	}
 	kept := 0
 	for i := 0; wordAt(plain.envp, i) != 0; i++ {
-		entry := wordAt(plain.envp, i)
-		if byteAt(entry) != 'F' || hasPrefix(entry, "FINITE_") == 0 {
-			setWord(plain.envp, kept, entry)
+		if entry := wordAt(plain.commandEnv, i); entry != dropped {
+			setWord(plain.commandEnv, kept, entry)
 			kept++
 		}
 	}
-	setWord(plain.envp, kept, 0)
+	setWord(plain.commandEnv, kept, 0)
 }

@@ -201,6 +201,7 @@ func say() {
 	stack := unsafe.Add(unsafe.Pointer(&l.stack), writerStackSize-16)
 	pid := int(spawn(unix.CLONE_VM|unix.CLONE_FILES, stack, nil, write))
 	if pid == errInvalid {
+		ordinaryHelpers = true
 		pid = int(spawn(unix.CLONE_VM|unix.CLONE_FILES|uintptr(unix.SIGCHLD), stack, nil, write))
 	}
 	if pid == errInvalid { // QEMU's user mode shares no memory between processes
@@ -352,8 +353,24 @@ func writeLine(l *line) {
 	}
 }
 
-// helpers is how many writers and closers are under way.
-var helpers int32
+// helpers is how many writers and closers are under way. Where the kernel refuses children without an exit signal, they are
+// ordinary ones.
+var (
+	helpers         int32
+	ordinaryHelpers bool
+)
+
+// isBusyHelper reports whether a child is a writer or a closer.
+//
+//go:nosplit
+func isBusyHelper(pid int32) bool {
+	for i := int32(0); i < writers; i++ {
+		if lineAt(i).writer == pid {
+			return true
+		}
+	}
+	return closerAt(0).pid == pid || closerAt(1).pid == pid
+}
 
 // isHelper reports whether a child that was reaped is a writer or a closer, and takes note of its end.
 //
@@ -384,6 +401,9 @@ func reapHelpers() {
 		pid := wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WCLONE)
 		switch {
 		case pid <= 0:
+			if pid == errNoChild && !ordinaryHelpers {
+				helpers = 0
+			}
 			return
 		case pid == int(supervisor.pid):
 			supervisorEnded()
@@ -393,32 +413,18 @@ func reapHelpers() {
 	}
 }
 
-// awaitWriters waits for what is being said, a second at most. Children that are no helpers end unseen.
+// awaitHelpers waits for what is being said and closed, a second at most. Children that are no helpers end unseen.
 //
 //go:nosplit
-func awaitWriters() {
-	for until := now() + second; isSaying() && now() < until; {
+func awaitHelpers() {
+	for until := now() + second; now() < until; {
+		reapHelpers()
+		if helpers <= 0 {
+			return
+		}
 		shortTime = [2]int64{0, millisecond / 4}
 		sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
 	}
-}
-
-// isSaying reports whether a line is being written.
-//
-//go:nosplit
-func isSaying() bool {
-	for i := int32(0); i < writers; i++ {
-		l := lineAt(i)
-		if l.writer == 0 {
-			continue
-		}
-		if wait(unix.P_PID, uintptr(l.writer), unix.WEXITED|unix.WNOHANG|unix.WALL) == 0 {
-			return true
-		}
-		l.writer = 0
-		helpers--
-	}
-	return false
 }
 
 var shortTime [2]int64

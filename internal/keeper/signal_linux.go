@@ -48,9 +48,8 @@ const ignored = 1 // SIG_IGN
 
 // inherited is what the process was started with, and the command is to start with.
 var inherited struct {
-	mask    uint64
-	ignored uint64 // of stopSet
-	child   action // the disposition of SIGCHLD
+	mask  uint64
+	child action // the disposition of SIGCHLD
 }
 
 var (
@@ -62,18 +61,22 @@ var (
 	signalFD int32 = -1 // a signalfd for everything but SIGCHLD
 )
 
-// blockSignals blocks every signal, and has SIGCHLD neither ignored nor handled: where it is ignored, the kernel reaps,
+// blockSignals blocks every signal, and notes which stop signals, or which of all, are ignored. It has SIGCHLD neither ignored nor handled: where it is ignored, the kernel reaps,
 // and statuses are lost.
 //
 //go:nosplit
-func blockSignals() {
+func blockSignals(all bool) {
 	sys4(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, addr(&allSignals), addr(&inherited.mask), 8)
 	sys4(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), addr(&defaultAction), addr(&inherited.child), 8)
-	for n := int32(1); n <= int32(unix.SIGTERM); n++ {
-		if inSet(stopSet, n) {
+	facts.Mask = inherited.mask
+	if inherited.child.handler == ignored {
+		facts.Ignored = childOnly
+	}
+	for n := int32(1); n <= 64; n++ {
+		if all && n != int32(unix.SIGCHLD) || inSet(stopSet, n) {
 			sys4(unix.SYS_RT_SIGACTION, uintptr(n), 0, addr(&scratchAction), 8)
 			if scratchAction.handler == ignored {
-				inherited.ignored |= 1 << (uint32(n-1) & 63)
+				facts.Ignored |= 1 << (uint32(n-1) & 63)
 			}
 		}
 	}
@@ -112,6 +115,15 @@ func pass(pidfd, command int32, s *Signal) int {
 	if pidfd < 0 {
 		return kill(command, s.Number)
 	}
+	r := sendInfo(pidfd, s, 0)
+	if r == errNoSystem || r == -int(unix.EPERM) {
+		r = kill(command, s.Number) // refused by a filter, or truly: kill(2) tells
+	}
+	return r
+}
+
+//go:nosplit
+func sendInfo(pidfd int32, s *Signal, flags uintptr) int {
 	info := uintptr(0)
 	if s.Code < codeUser && s.Code != codeTkill {
 		info = addr(&arrival.sent)
@@ -122,17 +134,13 @@ func pass(pidfd, command int32, s *Signal) int {
 		*(*uint32)(pointer(info + 20)) = s.UID
 		*(*uint64)(pointer(info + 24)) = s.Value
 	}
-	r := sys4(unix.SYS_PIDFD_SEND_SIGNAL, uintptr(pidfd), uintptr(s.Number), info, 0)
-	if r == errNoSystem || r == -int(unix.EPERM) {
-		r = kill(command, s.Number) // refused by a filter, or truly: kill(2) tells
-	}
-	return r
+	return sys4(unix.SYS_PIDFD_SEND_SIGNAL, uintptr(pidfd), uintptr(s.Number), info, flags)
 }
 
 // asksForEnd reports whether a signal is a request to stop: not one that was ignored at the start.
 //
 //go:nosplit
-func asksForEnd(number int32) bool { return inSet(stopSet&^inherited.ignored, number) }
+func asksForEnd(number int32) bool { return inSet(stopSet&^facts.Ignored, number) }
 
 // isRequest reports whether a signal that the command gets is a request to stop: SIGHUP is none, since programs reload
 // on it.
@@ -158,3 +166,57 @@ func putSignal(number int32) {
 		putNumber(int64(number))
 	}
 }
+
+// rules are what signals are passed on as. Without a supervisor's word each is passed on as it is, where the arguments are
+// plain, and left to the supervisor, where they are not.
+var rules struct {
+	given   bool
+	group   bool // to the command's process group
+	tellAll bool // the supervisor is told of each
+	table   [64]uint8
+}
+
+//go:nosplit
+func ruleFor(number int32) uint8 {
+	switch {
+	case number < 1 || number > 64:
+		return RuleDrop
+	case rules.given:
+		return *(*uint8)(pointer(addr(&rules.table) + uintptr(number-1)))
+	case facts.Plain:
+		return uint8(number)
+	}
+	return RuleAsk
+}
+
+// passAs passes a signal on under another number, or its own.
+//
+//go:nosplit
+func passAs(pidfd, command int32, s *Signal, as uint8) int {
+	if int32(as) == s.Number && !rules.group {
+		return pass(pidfd, command, s)
+	}
+	passedOn = *s
+	passedOn.Number = int32(as)
+	if !rules.group {
+		return pass(pidfd, command, &passedOn)
+	}
+	r := errInvalid
+	if pidfd >= 0 {
+		r = sendInfo(pidfd, &passedOn, pidfdProcessGroup) // Linux 6.9
+	}
+	if r == errInvalid || r == errNoSystem || r == -int(unix.EPERM) {
+		if int32(sys1(unix.SYS_GETPGID, uintptr(command))) != command {
+			return pass(pidfd, command, &passedOn)
+		}
+		r = kill(-command, passedOn.Number)
+	}
+	if r == errNoProcess { // the command has left its group
+		return pass(pidfd, command, &passedOn)
+	}
+	return r
+}
+
+const pidfdProcessGroup = 4 // PIDFD_SIGNAL_PROCESS_GROUP
+
+var passedOn Signal

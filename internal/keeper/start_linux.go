@@ -20,13 +20,24 @@ var callersSignals = everythingButChild
 //
 //go:nosplit
 func begin(sp uintptr) {
-	if !parse(sp) {
+	what := parse(sp)
+	if what == needsOld {
 		return
 	}
-	blockSignals()
+	blockSignals(what != isPlain)
 	openSignals()
-	facts.Timeout, facts.Grace = plain.timeout, plain.grace
-	dropVariables()
+	facts.Pidfd, facts.ParentFD, terminal.fd, command.cgroup, command.begun = -1, -1, -1, -1, [2]int32{-1, -1}
+	facts.Plain, facts.Grace = what == isPlain, defaultGrace
+	plain.commandEnv = plain.envp
+	if facts.Plain {
+		facts.Timeout, facts.Grace = plain.timeout, plain.grace
+		dropPlain()
+	} else {
+		facts.Parent = int32(sys0(unix.SYS_GETPPID))
+		if facts.Parent > 0 {
+			facts.ParentFD = high(sys2(unix.SYS_PIDFD_OPEN, uintptr(facts.Parent), 0))
+		}
+	}
 	endEarly()
 	findOlder()
 	self := int32(sys0(unix.SYS_GETPID))
@@ -62,7 +73,7 @@ func fail(errno int) {
 	put(": ")
 	putError(errno)
 	say()
-	awaitWriters()
+	awaitHelpers()
 	exit(statusFailure)
 }
 
@@ -70,7 +81,7 @@ func fail(errno int) {
 //
 //go:nosplit
 func endEarly() {
-	early := stopSet &^ inherited.ignored
+	early := stopSet &^ facts.Ignored
 	earlySet, noTime = early, [2]int64{}
 	n := sys4(unix.SYS_RT_SIGTIMEDWAIT, addr(&earlySet), addr(&arrival.sent), addr(&noTime), 8)
 	if n <= 0 {
@@ -84,7 +95,7 @@ func endEarly() {
 	putSignal(s.Number)
 	putSender(s, true)
 	say()
-	awaitWriters()
+	awaitHelpers()
 	exit(128 + int32(n))
 }
 

@@ -43,9 +43,13 @@ type attachment struct {
 //
 //go:nosplit
 func overseeEnd() bool {
+	if ending.wanted {
+		return false
+	}
 	if supervisor.ended && supervisor.pid == 0 {
-		if supervisor.left || isOver() {
+		if supervisor.left || facts.Command == 0 || isOver() {
 			end(supervisor.status)
+			return false
 		}
 		supervisor.ended = false // somebody came after its last look
 	}
@@ -53,6 +57,7 @@ func overseeEnd() bool {
 		stopSupervisor()
 		if isOver() {
 			end(ownStatus())
+			return false
 		}
 	}
 	if heart.since != 0 {
@@ -63,8 +68,9 @@ func overseeEnd() bool {
 		tellWhatIsLeft()
 		return false
 	}
-	ended := facts.Ended.Code != 0 && (tree.others || tree.empty) // and somebody is left
-	if ended || facts.Dead != 0 || isDue(due.stuck) {
+	ended := facts.Ended.Code != 0 && (tree.others || tree.empty) && due.settle == 0 // and somebody is left
+	always := !facts.Plain && !heart.calm
+	if ended || always || facts.Dead != 0 || isDue(due.stuck) {
 		due.stuck = 0
 		return startSupervisor()
 	}
@@ -103,7 +109,7 @@ func startSupervisor() bool {
 		goByHeart()
 		return false
 	}
-	if facts.Front == 0 && facts.Starts == 0 {
+	if facts.Front == 0 && facts.Ended.Code != 0 {
 		dropInherited(0) // a reader that is left sees the end of its input
 	}
 	r := makePair()
@@ -138,6 +144,7 @@ func startSupervisor() bool {
 //go:nosplit
 func becomeSupervisor() {
 	attached.socket = ends[1]
+	protect()
 	closeFD(ends[0])
 	closeFD(childFD)
 	closeFD(signalFD)
@@ -196,13 +203,28 @@ func hearSupervisor() {
 			break
 		}
 		supervisor.silent, supervisor.asked = 0, false
-		switch packet.message.Kind {
+		m := &packet.message
+		switch m.Kind {
+		case KindStart:
+			startFor(m.Value, m.Count, packet.passed.fd)
+		case KindDrop:
+			if m.Value >= 0 {
+				dropVariable(int(m.Value))
+			}
+		case KindRules:
+			takeRules(m)
+		case KindLatest:
+			setLatest(m.Count, m.Value)
+		case KindKeep:
+			keepDescriptor(m.Value)
+		case KindFact:
+			noteFact(m.Value)
 		case KindHello:
 			supervisor.spoke = true
 		case KindLeftovers:
 			facts.LeftoversAt = now()
 		case KindByHeart:
-			signalEverything(packet.message.Value)
+			signalEverything(m.Value)
 		case KindHold:
 			hold.wanted = true
 		case KindRelease:
@@ -210,8 +232,7 @@ func hearSupervisor() {
 		case KindLook:
 			supervisor.empty = false
 		case KindEnd:
-			supervisor.ended, supervisor.status = true, packet.message.Value
-			supervisor.left = packet.message.Count != 0
+			supervisor.ended, supervisor.status, supervisor.left = true, m.Value, m.Count != 0
 		}
 	}
 	if !facts.Ordinary && wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WNOHANG|unix.WALL) != 0 {
@@ -229,8 +250,7 @@ func supervisorEnded() {
 			break
 		}
 		if packet.message.Kind == KindEnd {
-			supervisor.ended, supervisor.status = true, packet.message.Value
-			supervisor.left = packet.message.Count != 0
+			supervisor.ended, supervisor.status, supervisor.left = true, packet.message.Value, packet.message.Count != 0
 		}
 	}
 	closeFD(supervisor.socket)
@@ -270,11 +290,7 @@ func stopSupervisor() {
 func checkSupervisor() bool {
 	if isDue(due.latest) && heart.since == 0 {
 		due.latest = 0
-		if facts.KilledAt == 0 {
-			killNow()
-		} else if supervisor.pid == 0 || supervisor.asked {
-			goByHeart()
-		}
+		beLate()
 	}
 	if supervisor.pid == 0 || !isDue(due.supervisor) {
 		return false
@@ -300,8 +316,94 @@ func checkSupervisor() bool {
 	return false
 }
 
+// beLate is the latest time. A supervisor is asked first: it may have announced another one, and the clock of a container
+// that was frozen went on. Then everything is killed, and then everything by heart.
+//
+//go:nosplit
+func beLate() {
+	switch {
+	case supervisor.spoke && !heart.asked:
+		heart.asked = true
+		packet.message = Message{}
+		send(supervisor.socket, KindAsk, -1)
+		supervisor.asked = true
+		due.latest = now() + mostSilence*silencePause
+	case facts.KilledAt == 0:
+		heart.asked = false
+		if facts.DeadlineAt == 0 && facts.LateStatus == statusDeadline {
+			facts.DeadlineAt = now()
+		}
+		killNow()
+	default:
+		goByHeart()
+	}
+}
+
+// setLatest takes the latest time that a supervisor announces: in so many milliseconds, 0 for never.
+//
+//go:nosplit
+func setLatest(milliseconds, status int32) {
+	due.latest, facts.LateStatus, heart.asked = 0, status, false
+	if milliseconds > 0 {
+		due.latest = now() + int64(milliseconds)*millisecond
+		keepGoing(due.latest)
+	}
+	if toFront >= 0 {
+		tell(toFront, kindUntil, status, milliseconds)
+	}
+}
+
+// startFor starts the command that a supervisor names, once.
+//
+//go:nosplit
+func startFor(index, flags, cgroup int32) {
+	if facts.Command != 0 || index < 1 || int(index) >= plain.count {
+		closeFD(cgroup)
+		return
+	}
+	plain.argv = plain.start + uintptr(index)*8
+	closeFD(command.cgroup)
+	command.cgroup, command.moves = cgroup, flags&StartMove != 0
+	command.quiet, command.ran, command.told, command.why = true, false, false, NotExecuted
+	if flags&StartEnforce != 0 {
+		protect()
+	}
+	command.wanted, command.grouped = true, flags&StartGroup != 0
+}
+
+// takeRules takes what signals are to be passed on as, and tells the front.
+//
+//go:nosplit
+func takeRules(m *Message) {
+	rules.given, rules.group, rules.tellAll, rules.table = true, m.Count != 0, m.Value != 0, m.Table
+	if toFront >= 0 {
+		send(toFront, kindRules, -1)
+	}
+}
+
+// noteFact writes down what a supervisor is about to do.
+//
+//go:nosplit
+func noteFact(what int32) {
+	switch what {
+	case FactDeadline:
+		facts.DeadlineAt = now()
+	case FactLifeline:
+		facts.LifelineAt = now()
+	case FactKilled:
+		facts.KilledAt = earlier(facts.KilledAt, now())
+	case FactRung:
+		if facts.RungCount < maxRungs {
+			*(*int64)(pointer(addr(&facts.Rungs) + uintptr(facts.RungCount)*8)) = now()
+			facts.RungCount++
+		}
+	}
+}
+
 // heart is the ending without a supervisor.
 var heart struct {
+	calm   bool // no supervisor runs, and nothing is to be ended: signals are passed on as they are
+	asked  bool // the latest time has come, and a supervisor was asked
 	since  int64
 	kill   int64 // when SIGKILL is sent
 	giveUp int64
@@ -315,9 +417,22 @@ func goByHeart() {
 	if heart.since != 0 {
 		return
 	}
-	heart.since = now()
 	startLine()
 	put("the supervisor cannot run")
+	if facts.Command == 0 {
+		say()
+		end(statusFailure)
+		return
+	}
+	if facts.Ended.Code == 0 && facts.KilledAt == 0 && facts.DeadlineAt == 0 && facts.Dead == 0 {
+		if !heart.calm {
+			put(": signals are passed on as they are")
+			say()
+			passAll()
+		}
+		return
+	}
+	heart.since = now()
 	heart.kill = heart.since
 	if facts.KilledAt == 0 && facts.Grace > 0 {
 		heart.kill = after(heart.since, facts.Grace)
@@ -339,6 +454,18 @@ func goByHeart() {
 	}
 }
 
+// passAll has every signal passed on as it is.
+//
+//go:nosplit
+func passAll() {
+	heart.calm = true
+	packet.message = Message{}
+	for i := range 64 {
+		*(*uint8)(pointer(addr(&packet.message.Table) + uintptr(i))) = uint8(i + 1)
+	}
+	takeRules(&packet.message)
+}
+
 // endByHeart is a round of it.
 //
 //go:nosplit
@@ -348,31 +475,61 @@ func endByHeart() {
 		put("gave up: processes are left")
 		say()
 		end(ownStatus())
+		return
 	}
 	if now() < heart.kill {
 		due.heart = heart.kill
 		return
 	}
-	facts.KilledAt = earlier(facts.KilledAt, now())
+	if facts.KilledAt == 0 {
+		facts.KilledAt = now()
+	}
 	signalCommand(int32(unix.SIGKILL))
-	if !signalEverything(int32(unix.SIGKILL)) && older.count > 0 && farNumber == nearNumbers && facts.Ended.Code != 0 {
+	for range heartRounds {
+		if !signalEverything(int32(unix.SIGKILL)) {
+			break
+		}
+		for wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG) > 0 {
+			if childChange.pid == facts.Command {
+				commandChanged()
+			}
+			isHelper(childChange.pid)
+		}
+	}
+	if older.count > 0 && facts.Ended.Code != 0 && !signalEverything(0) {
 		end(ownStatus()) // only the older ones are left
+		return
 	}
 	heart.pause = min(heart.pause*2+millisecond, 100*millisecond)
 	due.heart = now() + heart.pause
 }
 
-// end ends the keeper.
+// end has the loop end the keeper.
 //
 //go:nosplit
 func end(status int32) {
+	if !ending.wanted {
+		ending.wanted, ending.status = true, status
+	}
+}
+
+var ending struct {
+	wanted bool
+	status int32
+}
+
+// finish ends the keeper.
+//
+//go:nosplit
+func finish() {
+	status := ending.status
 	stopSupervisor()
 	if facts.Ended.Code == codeExited {
 		returnTerminal(false)
 	} else {
 		returnTerminal(true)
 	}
-	awaitWriters()
+	awaitHelpers()
 	if toFront >= 0 {
 		by := int32(0)
 		if facts.Ended.Code != 0 && facts.Ended.Code != codeExited && facts.DeadlineAt == 0 {
