@@ -32,6 +32,7 @@ const (
 	asInit      mode = "init"      // finite is PID 1
 	asSubreaper mode = "subreaper" // finite is the child of a PID 1 that reaps nothing and tells what is left
 	asNobody    mode = "nobody"    // as that, as uid 65534 with no_new_privs
+	asConsole   mode = "console"   // a session leader on a terminal is the child of a PID 1 that reaps
 )
 
 var allModes = []mode{asInit, asSubreaper, asNobody}
@@ -40,8 +41,9 @@ var allModes = []mode{asInit, asSubreaper, asNobody}
 type cageSpec struct {
 	Mode mode
 	Args []string
-	Deny *denial // system calls that are refused to finite
-	Role string  // where not empty, Args is the test binary, and this is what it plays
+	Env  []string // of a console, instead of the test's own
+	Deny *denial  // system calls that are refused to finite
+	Role string   // where not empty, Args is the test binary, and this is what it plays
 }
 
 // cageReport is what the PID 1 of a cage says when finite has ended.
@@ -105,13 +107,23 @@ func (l *lines) close() {
 // await waits until text has been written.
 func (l *lines) await(t *testing.T, text string) {
 	t.Helper()
+	l.awaitFrom(t, 0, text)
+}
+
+// awaitFrom waits until text has been written at an offset or behind it. It returns the offset of
+// what follows the text.
+func (l *lines) awaitFrom(t *testing.T, from int, text string) int {
+	t.Helper()
 	timer := time.AfterFunc(patience, l.close)
 	defer timer.Stop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for !strings.Contains(l.buf.String(), text) {
+	for {
+		if at := strings.Index(l.buf.String()[from:], text); at >= 0 {
+			return from + at + len(text)
+		}
 		if l.eof {
-			t.Fatalf("no %q in the output:\n%s", text, l.buf.String())
+			t.Fatalf("no %q in the output:\n%s", text, l.buf.String()[from:])
 		}
 		l.cond.Wait()
 	}

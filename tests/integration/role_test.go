@@ -27,6 +27,8 @@ func playRole(role string) {
 		playTracer()
 	case "reader":
 		playReader()
+	case "leader":
+		playLeader(os.Args[1] == "group", os.Args[2:])
 	}
 }
 
@@ -43,6 +45,9 @@ func playCage(spec cageSpec) {
 	must(unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
 	must(unix.Mount("proc", "/proc", "proc", 0, ""))
 	unix.CloseOnExec(3)
+	if spec.Mode == asConsole {
+		playConsole(spec)
+	}
 	var env []string
 	for _, kv := range os.Environ() {
 		if !strings.HasPrefix(kv, "TEST_FINITE_") {

@@ -1,0 +1,229 @@
+package integration
+
+import "testing"
+
+// scenario is something that a user does at a terminal.
+type scenario struct {
+	name   string
+	shells []string // nil: bash and dash
+	leader func(t *testing.T, front []string) []string
+	needs  []string // commands
+	exits  bool     // the steps end the shell
+	play   func(s *session)
+}
+
+func scenarios() []scenario {
+	var all []scenario
+	for _, some := range [][]scenario{keyScenarios, stopScenarios, backgroundScenarios, pipeScenarios, scriptScenarios, sessionScenarios} {
+		all = append(all, some...)
+	}
+	return all
+}
+
+// said has the shell say how the last command has ended.
+func (s *session) said(rc string) {
+	s.t.Helper()
+	s.write("echo rc=$?\n")
+	s.await("rc=" + rc)
+	s.prompt()
+}
+
+// Keys for a command in the foreground.
+var keyScenarios = []scenario{
+	{name: "ctrl-c", play: func(s *session) {
+		s.write("$F sh -c 'echo ready; exec sleep 1000'\n")
+		s.await("ready")
+		s.foreground("sleep")
+		s.write(ctrlC)
+		s.prompt()
+		s.said("130")
+	}},
+	{name: "ctrl-backslash", play: func(s *session) {
+		s.write("$F sh -c 'echo ready; exec sleep 1000'\n")
+		s.await("ready")
+		s.foreground("sleep")
+		s.write(ctrlBackslash)
+		s.prompt()
+		s.said("131")
+	}},
+	{name: "ctrl-c is trapped", play: func(s *session) {
+		s.write(`$F sh -c 'trap "echo trapped" INT; echo ready; until test -e quit; do sleep 0.05; done; echo end; exit 7'` + "\n")
+		s.await("ready")
+		s.write(ctrlC)
+		s.await("trapped")
+		s.write(ctrlC)
+		s.await("trapped")
+		s.touch("quit")
+		s.await("end")
+		s.prompt()
+		s.said("7")
+	}},
+	{name: "ctrl-c is ignored", play: func(s *session) {
+		s.write(`$F sh -c 'trap "" INT QUIT TSTP; echo ready; exec cat'` + "\n")
+		s.await("ready")
+		s.foreground("cat")
+		s.write(ctrlC + ctrlBackslash + ctrlZ + "word\n")
+		s.await("word")
+		s.write(ctrlD)
+		s.prompt()
+		s.said("0")
+	}},
+	{name: "input", play: func(s *session) {
+		s.write("$F cat\n")
+		s.foreground("cat")
+		s.write("word\n")
+		s.await("word")
+		s.write(ctrlD)
+		s.prompt()
+		s.said("0")
+	}},
+	{name: "terminal modes", play: func(s *session) {
+		s.line("$F stty tostop; stty -a | grep -o '.tostop'")
+		s.line("$F stty -tostop; stty -a | grep -o '.tostop'")
+	}},
+}
+
+// Stopping and continuing.
+var stopScenarios = []scenario{
+	{name: "ctrl-z and fg", play: func(s *session) {
+		s.write("$F cat\n")
+		s.foreground("cat")
+		s.write("one\n")
+		s.await("one")
+		s.write(ctrlZ)
+		s.prompt()
+		s.stopped("cat")
+		s.said("148") // 128 + SIGTSTP
+		s.line("jobs")
+		s.line("jobs -l | grep -o Stop.*")
+		s.write("fg\n")
+		s.foreground("cat")
+		s.write("two\n")
+		s.await("two")
+		s.write(ctrlD)
+		s.prompt()
+		s.said("0")
+	}},
+	{name: "ctrl-z again and again", play: func(s *session) {
+		s.write("$F cat\n")
+		for range 10 {
+			s.foreground("cat")
+			s.write(ctrlZ)
+			s.prompt()
+			s.stopped("cat")
+			s.write("fg\n")
+		}
+		s.foreground("cat")
+		s.write("word\n")
+		s.await("word")
+		s.write(ctrlC)
+		s.prompt()
+		s.said("130")
+	}},
+	{name: "ctrl-z and bg", play: func(s *session) {
+		s.write("$F sh -c 'cat fifo; exit 3'\n")
+		s.foreground("cat")
+		s.write(ctrlZ)
+		s.prompt()
+		s.stopped("cat")
+		s.line("bg")
+		s.running("cat")
+		s.line("jobs")
+		s.write("wait %1; echo rc=$?\n")
+		s.feed("done\n")
+		s.await("done")
+		s.await("rc=3")
+		s.prompt()
+	}},
+	{name: "ctrl-z of a pipeline", play: func(s *session) {
+		s.write("cat fifo | $F tail -n +1 | tee f\n")
+		s.foreground("cat", "tail", "tee")
+		s.write(ctrlZ)
+		s.prompt()
+		s.stopped("tail")
+		s.line("jobs")
+		s.write("fg\n")
+		s.running("tail")
+		s.feed("done\n")
+		s.await("done")
+		s.prompt()
+		s.said("0")
+	}},
+	{name: "ctrl-z is handled", needs: []string{"perl"}, play: func(s *session) {
+		// As editors do it.
+		s.write(`$F perl -e '$| = 1; $SIG{TSTP} = sub { print "saving\n"; kill STOP => $$; print "drawing\n" }; print "ready\n"; $_ = <STDIN>; print "got $_"; exit 6'` + "\n")
+		s.await("ready")
+		s.foreground("perl")
+		s.write(ctrlZ)
+		s.await("saving")
+		s.prompt()
+		s.stopped("perl")
+		s.said("147") // 128 + SIGSTOP
+		s.line("jobs")
+		s.write("fg\n")
+		s.await("drawing")
+		s.write("word\n")
+		s.await("got word")
+		s.prompt()
+		s.said("6")
+	}},
+	{name: "a command stops itself", play: func(s *session) {
+		s.line(`$F sh -c 'kill -STOP $$; echo on; kill -TSTP $$; echo off; exit 3'`)
+		s.stopped("sh")
+		s.said("147")
+		s.write("fg\n")
+		s.await("on")
+		s.prompt()
+		s.stopped("sh")
+		s.said("148")
+		s.line("jobs")
+		s.write("fg\n")
+		s.await("off")
+		s.prompt()
+		s.said("3")
+	}},
+	{name: "kill -STOP and kill -CONT of a job", play: func(s *session) {
+		s.line("$F cat fifo &")
+		s.running("cat")
+		s.line("kill -STOP %1")
+		s.stopped("cat")
+		s.line("jobs")
+		s.line("kill -CONT %1")
+		s.running("cat")
+		s.line("jobs")
+		s.write("fg\n")
+		s.foreground("cat")
+		s.feed("done\n")
+		s.await("done")
+		s.prompt()
+		s.said("0")
+	}},
+	{name: "kill -KILL of a stopped job", play: func(s *session) {
+		s.write("$F cat\n")
+		s.foreground("cat")
+		s.write(ctrlZ)
+		s.prompt()
+		s.stopped("cat")
+		s.line("kill -KILL %1")
+		s.alone()
+		s.line("jobs")
+	}},
+	{name: "an interactive shell inside", needs: []string{"bash"}, play: func(s *session) {
+		s.line("$F bash --norc --noprofile --noediting -i")
+		s.write("sleep 1000\n")
+		s.foreground("sleep")
+		s.write(ctrlZ)
+		s.prompt()
+		s.line("jobs")
+		s.line("suspend")
+		s.said("147")
+		s.line("jobs")
+		s.line("fg")
+		s.write("fg\n")
+		s.foreground("sleep")
+		s.write(ctrlC)
+		s.prompt()
+		s.line("exit 4")
+		s.said("4")
+	}},
+}
