@@ -1,12 +1,15 @@
 package integration
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // Jobs that begin in the background.
 var backgroundScenarios = []scenario{
 	{name: "a background reader", play: func(s *session) {
 		s.line("$F cat &")
-		s.stopped("cat")
+		s.noticed("cat")
 		s.line("jobs")
 		s.line("jobs -l | grep -o Stop.*") // (tty input)
 		s.write("fg\n")
@@ -20,7 +23,7 @@ var backgroundScenarios = []scenario{
 	{name: "a background writer with tostop", play: func(s *session) {
 		s.line("stty tostop")
 		s.line("$F sh -c 'echo word; exit 3' &")
-		s.stopped("sh")
+		s.noticed("sh")
 		s.line("jobs")
 		s.line("jobs -l | grep -o Stop.*") // (tty output)
 		s.write("fg\n")
@@ -37,10 +40,24 @@ var backgroundScenarios = []scenario{
 		s.await("rc=3")
 		s.prompt()
 	}},
+	{name: "an interactive shell in the background", needs: []string{"bash"}, play: func(s *session) {
+		s.line("$F bash --norc --noprofile --noediting -i &")
+		s.noticed("bash")
+		s.line("jobs -l | grep -o Stop.*")
+		s.line("fg")
+		s.write("sleep 1000\n")
+		s.foreground("sleep")
+		s.write(ctrlC)
+		s.prompt()
+		s.line("exit 4")
+		s.said("4")
+	}},
 	{name: "kill -KILL of a background job", play: func(s *session) {
 		s.line("$F sleep 1000 &")
 		s.running("sleep")
-		s.line("kill -KILL %1; wait $!; echo rc=$?")
+		s.write("kill -KILL %1; wait $!; echo rc=$?\n")
+		s.await("rc=137")
+		s.prompt()
 	}},
 	{name: "ctrl-c is not for the background", play: func(s *session) {
 		s.line("$F sh -c 'cat fifo; exit 3' &")
@@ -57,7 +74,7 @@ var backgroundScenarios = []scenario{
 	}},
 	{name: "exit with a stopped job", exits: true, play: func(s *session) {
 		s.line("$F cat &")
-		s.stopped("cat")
+		s.noticed("cat")
 		s.line("exit 0") // "There are stopped jobs."
 		s.write("exit 0\n")
 	}},
@@ -138,14 +155,15 @@ var scriptScenarios = []scenario{
 		s.prompt()
 		s.said("130")
 	}},
-	{name: "ctrl-backslash ends a loop", play: func(s *session) {
-		s.line(`echo 'for i in 1 2 3; do echo loop $i; $F sleep 1000; done; echo end' >loop`)
-		s.write("$SHELL_UNDER_TEST ./loop\n")
-		s.await("loop 1")
+	// bash ignores QUIT, so it says what the command died of.
+	{name: "ctrl-backslash in a script", play: func(s *session) {
+		s.line(`echo 'echo ready; $F sleep 1000; echo rc=$?' >script`)
+		s.write("$SHELL_UNDER_TEST ./script\n")
+		s.await("ready")
 		s.foreground("sleep")
 		s.write(ctrlBackslash)
 		s.prompt()
-		s.said("131")
+		s.line("echo rc=$?")
 	}},
 	// dash ends at once, whatever the command does.
 	{name: "a loop goes on when the command deals with ctrl-c", shells: []string{"bash"}, play: func(s *session) {
@@ -250,5 +268,49 @@ func leaderOf(group string) func(*testing.T, []string) []string {
 	return func(t *testing.T, front []string) []string {
 		args := append([]string{testBinary(t), group}, front...)
 		return append(args, needCommand(t, "sh"), "-c", "echo ready; exec cat")
+	}
+}
+
+// Deadlines hold whether the job is stopped or not. GNU timeout is the measure: it leaves the
+// caller's group, so it is never stopped with its command.
+var deadlineScenarios = []scenario{
+	{name: "a deadline of a stopped reader", needs: []string{"timeout"}, play: func(s *session) {
+		s.line("$D cat &")
+		s.alone()
+		s.line("")
+	}},
+	{name: "a deadline of a stopped writer", needs: []string{"timeout"}, play: func(s *session) {
+		s.line("stty tostop")
+		s.line("$D sh -c 'echo word' &")
+		s.alone()
+		s.line("")
+	}},
+	{name: "a deadline in the foreground", needs: []string{"timeout"}, play: func(s *session) {
+		s.write("$D sleep 1000\n")
+		s.prompt()
+		s.said("124")
+	}},
+}
+
+func TestJobControlDeadline(t *testing.T) { playAll(t, deadlineScenarios) }
+
+// Ctrl-Z does not put the end off.
+func TestJobControlDeadlineAfterCtrlZ(t *testing.T) {
+	for _, shell := range []string{"bash", "dash"} {
+		t.Run(shell, func(t *testing.T) {
+			needCommand(t, shell)
+			s := openSession(t, shell, true, nil)
+			s.prompt()
+			s.write("$D cat\n")
+			s.foreground("cat")
+			s.write(ctrlZ)
+			s.prompt()
+			s.alone()
+			s.line("") // "Exit 124", "Done(124)"
+			s.write("exit 0\n")
+			if got := s.end(); got.status != 0 || !strings.Contains(got.transcript, "124") {
+				t.Errorf("status %d:\n%s", got.status, got.transcript)
+			}
+		})
 	}
 }

@@ -12,14 +12,6 @@ type scenario struct {
 	play   func(s *session)
 }
 
-func scenarios() []scenario {
-	var all []scenario
-	for _, some := range [][]scenario{keyScenarios, stopScenarios, backgroundScenarios, pipeScenarios, scriptScenarios, sessionScenarios} {
-		all = append(all, some...)
-	}
-	return all
-}
-
 // said has the shell say how the last command has ended.
 func (s *session) said(rc string) {
 	s.t.Helper()
@@ -186,7 +178,7 @@ var stopScenarios = []scenario{
 		s.line("$F cat fifo &")
 		s.running("cat")
 		s.line("kill -STOP %1")
-		s.stopped("cat")
+		s.noticed("cat")
 		s.line("jobs")
 		s.line("kill -CONT %1")
 		s.running("cat")
@@ -215,15 +207,34 @@ var stopScenarios = []scenario{
 		s.write(ctrlZ)
 		s.prompt()
 		s.line("jobs")
-		s.line("suspend")
-		s.said("147")
-		s.line("jobs")
-		s.line("fg")
 		s.write("fg\n")
 		s.foreground("sleep")
 		s.write(ctrlC)
 		s.prompt()
 		s.line("exit 4")
 		s.said("4")
+	}},
+	{name: "an interactive shell inside suspends itself", needs: []string{"bash"}, play: func(s *session) {
+		s.line("$F bash --norc --noprofile --noediting -i")
+		s.line("suspend")
+		s.said("147")
+		s.line("jobs")
+		s.line("fg")
+		s.line("echo here again")
+		s.line("exit 4")
+		s.said("4")
+	}},
+	{name: "a command stops its group", needs: []string{"perl"}, play: func(s *session) {
+		s.line(`$F perl -e '$| = 1; kill TSTP => 0; print "on\n"; kill TSTP => 0; print "off\n"; exit 3'`)
+		s.stopped("perl")
+		s.said("148")
+		s.write("fg\n")
+		s.await("on")
+		s.prompt()
+		s.stopped("perl")
+		s.write("fg\n")
+		s.await("off")
+		s.prompt()
+		s.said("3")
 	}},
 }

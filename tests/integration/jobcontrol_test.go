@@ -38,9 +38,17 @@ type outcome struct {
 	status     int // of the session leader
 }
 
-// TestJobControl runs every scenario bare and with finite. Nobody must see a difference.
+// Every scenario is played bare and with finite. Nobody at the terminal must see a difference.
 func TestJobControl(t *testing.T) {
-	for _, s := range scenarios() {
+	for _, some := range [][]scenario{
+		keyScenarios, stopScenarios, backgroundScenarios, pipeScenarios, scriptScenarios, sessionScenarios,
+	} {
+		playAll(t, some)
+	}
+}
+
+func playAll(t *testing.T, some []scenario) {
+	for _, s := range some {
 		t.Run(s.name, func(t *testing.T) {
 			for _, shell := range s.on() {
 				t.Run(shell, func(t *testing.T) { s.compare(t, shell) })
@@ -259,6 +267,14 @@ func (s *session) stopped(name string) {
 	})
 }
 
+// noticed waits until a command is stopped and the shell has said so. A shell speaks of a job in
+// the background only before it prompts.
+func (s *session) noticed(name string) {
+	s.t.Helper()
+	s.stopped(name)
+	s.line("")
+}
+
 // running waits until a command runs, and so does whatever the shell has started.
 func (s *session) running(name string) {
 	s.t.Helper()
@@ -314,12 +330,12 @@ func (s *session) end() outcome {
 	return outcome{transcript: normalise(s.out.String()) + s.files, status: report.Status}
 }
 
-var jobNumber = regexp.MustCompile(`(?m)^\[(\d+)\] \d+$`)
+var somePID = regexp.MustCompile(`(?m)(^\[\d+\] |: line \d+: +)\d+( |$)`)
 
-// normalise takes out what differs from run to run: the prompts, and the PIDs of background jobs.
+// normalise takes out what differs from run to run: the prompts, and the PIDs that a shell tells.
 func normalise(text string) string {
 	text = strings.NewReplacer("\r", "", promptText, "").Replace(text)
-	return jobNumber.ReplaceAllString(text, "[$1] PID")
+	return somePID.ReplaceAllString(text, "${1}PID$2")
 }
 
 func list(all []process) string {
