@@ -9,11 +9,41 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"testing"
 
+	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 )
 
 const consoleFD = 4 // the terminal, in the PID 1 of a console's cage
+
+// openTerminal opens a terminal that does not echo. It can be closed while it is read.
+func openTerminal(t *testing.T) (tty, tts *os.File) {
+	t.Helper()
+	blocking, tts, err := pty.Open()
+	if err != nil {
+		missing(t, "no pseudo-terminal: %v", err)
+	}
+	defer blocking.Close()
+	modes, err := unix.IoctlGetTermios(int(tts.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	modes.Lflag &^= unix.ECHO
+	if err := unix.IoctlSetTermios(int(tts.Fd()), unix.TCSETS, modes); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.FcntlInt(blocking.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		t.Fatal(err)
+	}
+	tty = os.NewFile(uintptr(fd), "terminal")
+	t.Cleanup(func() { tty.Close() })
+	return tty, tts
+}
 
 // playConsole starts the leader of a session on the terminal. It tells the leader's status, and
 // reaps until the test ends the cage. It never returns.

@@ -1,8 +1,6 @@
 package integration
 
-import (
-	"testing"
-)
+import "testing"
 
 // Jobs that begin in the background.
 var backgroundScenarios = []scenario{
@@ -51,12 +49,12 @@ var backgroundScenarios = []scenario{
 		s.line("exit 4")
 		s.said("4")
 	}},
-	{name: "kill -KILL of a background job", play: func(s *session) {
+	{name: "SIGKILL to a background job", play: func(s *session) {
 		s.line("$F sleep 1000 &")
 		s.running("sleep")
-		s.write("kill -KILL %1; wait $!; echo rc=$?\n")
-		s.await("rc=137")
-		s.prompt()
+		s.kill("sleep")
+		s.alone()
+		s.line("")
 	}},
 	{name: "ctrl-c is not for the background", play: func(s *session) {
 		s.line("$F sh -c 'cat fifo; exit 3' &")
@@ -107,6 +105,20 @@ var sessionScenarios = []scenario{
 		s.await("word")
 		s.write(ctrlC)
 		s.await("leader: ended with -2")
+	}},
+	{name: "the terminal of a shell hangs up", exits: true, play: func(s *session) {
+		s.line("$F cat &")
+		s.noticed("cat")
+		s.write("$F sleep 1000\n")
+		s.foreground("sleep")
+		s.hangUp()
+	}},
+	{name: "the terminal of a command that leads the session hangs up", leader: func(t *testing.T, front []string) []string {
+		return append(front, needCommand(t, "sh"), "-c", `trap "echo hung up >result; exit 3" HUP; echo ready; while :; do sleep 0.05; done`)
+	}, play: func(s *session) {
+		s.await("ready")
+		s.hangUp()
+		s.files += s.file("result")
 	}},
 	{name: "an orphaned background group", play: func(s *session) {
 		s.line(`( $F sh -c 'echo $$ >pid; until test -e go; do sleep 0.05; done; cat </dev/tty 2>err; echo cat $? >result' & )`)

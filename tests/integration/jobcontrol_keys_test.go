@@ -170,6 +170,20 @@ var stopScenarios = []scenario{
 		s.prompt()
 		s.said("0")
 	}},
+	{name: "a command is continued once", needs: []string{"perl"}, play: func(s *session) {
+		s.write(`$F perl -e '$| = 1; $SIG{CONT} = sub { print "back\n" }; print "ready\n"; $_ = <STDIN>; print "got $_"; exit 6'` + "\n")
+		s.await("ready")
+		s.foreground("perl")
+		s.write(ctrlZ)
+		s.prompt()
+		s.stopped("perl")
+		s.write("fg\n")
+		s.await("back")
+		s.write("word\n")
+		s.await("got word")
+		s.prompt()
+		s.said("6")
+	}},
 	{name: "SIGKILL to a stopped job", play: func(s *session) {
 		s.write("$F cat\n")
 		s.foreground("cat")

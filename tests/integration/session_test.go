@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 )
 
@@ -62,20 +61,8 @@ func openSession(t *testing.T, shell string, with bool, leader func(t *testing.T
 	if err := unix.Mkfifo(filepath.Join(s.dir, "fifo"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	tty, tts, err := pty.Open()
-	if err != nil {
-		missing(t, "no pseudo-terminal: %v", err)
-	}
+	tty, tts := openTerminal(t)
 	defer tts.Close()
-	modes, err := unix.IoctlGetTermios(int(tts.Fd()), unix.TCGETS)
-	if err != nil {
-		t.Fatal(err)
-	}
-	modes.Lflag &^= unix.ECHO
-	if err := unix.IoctlSetTermios(int(tts.Fd()), unix.TCSETS, modes); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { tty.Close() })
 	s.tty = tty
 	s.cage = startSpec(t, cageSpec{Mode: asConsole, Args: args, Env: env}, func(cmd *exec.Cmd) {
 		cmd.Dir = s.dir
@@ -106,6 +93,14 @@ func openSession(t *testing.T, shell string, with bool, leader func(t *testing.T
 func (s *session) write(text string) {
 	s.t.Helper()
 	if _, err := s.tty.WriteString(text); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// hangUp takes the terminal away.
+func (s *session) hangUp() {
+	s.t.Helper()
+	if err := s.tty.Close(); err != nil {
 		s.t.Fatal(err)
 	}
 }
