@@ -183,13 +183,14 @@ func (s *session) until(what string, ok func([]process) bool) {
 	}
 }
 
-// foreground waits until the terminal's foreground has processes of all these names, which run.
+// foreground waits until the terminal's foreground has processes of all these names, which sleep:
+// they have nothing left to do but to wait.
 func (s *session) foreground(names ...string) {
 	s.t.Helper()
 	for _, name := range names {
 		s.until(name+" in the foreground", func(all []process) bool {
 			for _, p := range all {
-				if p.comm == name && p.group == p.foreground && p.state != 'T' {
+				if p.comm == name && p.group == p.foreground && p.state == 'S' {
 					return true
 				}
 			}
