@@ -14,12 +14,18 @@ import (
 // loop on each.
 func (b *bench) deadline(ctx context.Context) error {
 	type subject struct {
-		name string
-		args func(d time.Duration) []string
+		name  string
+		limit func(d time.Duration) peer
 	}
-	subjects := []subject{{"finite", func(d time.Duration) []string { return []string{b.finite, "-t", d.String(), "--"} }}}
+	var subjects []subject
+	for _, p := range b.finites() {
+		limit := func(d time.Duration) peer { return p.with("-t", d.String()) }
+		if len(b.usable(limit(patience))) > 0 {
+			subjects = append(subjects, subject{p.name, limit})
+		}
+	}
 	if path, err := exec.LookPath("timeout"); err == nil {
-		subjects = append(subjects, subject{"GNU timeout", func(d time.Duration) []string { return []string{path, fmt.Sprint(d.Seconds())} }})
+		subjects = append(subjects, subject{timeout, func(d time.Duration) peer { return peer{args: []string{path, fmt.Sprint(d.Seconds())}} }})
 	}
 	limits := []struct {
 		d time.Duration
@@ -54,9 +60,9 @@ func (b *bench) deadline(ctx context.Context) error {
 					if ctx.Err() != nil {
 						return ctx.Err()
 					}
-					args := append(s.args(l.d), "sleep", "1000")
+					cmd := s.limit(l.d).command("sleep", "1000")
 					begin := time.Now()
-					_ = exec.Command(args[0], args[1:]...).Run() // 124
+					_ = cmd.Run() // 124
 					excess[i] = append(excess[i], time.Since(begin)-l.d)
 				}
 			}
@@ -75,6 +81,9 @@ func (b *bench) deadline(ctx context.Context) error {
 	b.add(out)
 	return nil
 }
+
+// timeout is the name of GNU timeout.
+const timeout = "GNU timeout"
 
 // burn keeps processors busy until stop is called.
 func burn(count int) (stop func(), err error) {

@@ -56,10 +56,7 @@ func (b *bench) receivers() (subjects []*subject, stop func(), err error) {
 			s.stop()
 		}
 	}
-	for _, p := range slices.Concat([]peer{{name: "direct", forwards: true}}, b.peers) {
-		if !p.forwards {
-			continue
-		}
+	for _, p := range slices.Concat([]peer{{name: "direct"}}, b.peers, inits(b.peers)) {
 		s, err := start(p, b.receiver)
 		if err != nil {
 			stop()

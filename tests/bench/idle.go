@@ -3,19 +3,25 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
+	"slices"
 	"time"
 )
 
-// idle has all inits run a command that does nothing, leaves them alone for a while, and reads from /proc, for each init's own process, how
-// often its threads went to sleep again after they had been woken up, how long they were on a processor (sched-stats.rst), and how many there are.
+// idle has all inits run a command that does nothing, leaves them alone for a minute, and reads
+// from /proc how often the threads of each went to sleep again after they had been woken up, and
+// how long they were on a processor. finite does so with a deadline, too.
 func (b *bench) idle(ctx context.Context) error {
-	short, long := time.Duration(b.times(10, 1))*time.Second, time.Duration(b.times(60, 2))*time.Second
+	if needsRoot("idle") {
+		return nil
+	}
+	took := time.Duration(b.times(60, 1)) * time.Second
+	var limited []peer
+	for _, p := range b.finites() {
+		limited = append(limited, p.with("-t", "1h"))
+	}
+	limited = b.usable(limited...)
 	var subjects []*subject
-	for _, p := range b.peers {
+	for _, p := range slices.Concat(b.peers, limited, inits(b.peers), inits(limited)) {
 		s, err := start(p, b.receiver)
 		if err != nil {
 			return err
@@ -28,73 +34,55 @@ func (b *bench) idle(ctx context.Context) error {
 	}
 	before := make([]activity, len(subjects))
 	for i, s := range subjects {
-		before[i] = activityOf(s.cmd.Process.Pid)
+		var err error
+		if before[i], err = activityOf(s.cmd.Process.Pid); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
 	}
-	first := make([]activity, len(subjects))
-	if err := sleep(ctx, short); err != nil {
-		return err
-	}
-	for i, s := range subjects {
-		first[i] = activityOf(s.cmd.Process.Pid)
-	}
-	if err := sleep(ctx, long-short); err != nil {
+	if err := sleep(ctx, took); err != nil {
 		return err
 	}
 	out := section{
-		ID: "idle", Title: fmt.Sprintf("Idle for %v", long),
-		Columns: []string{"wake-ups in the first sixth", "wake-ups", "processor time, µs", "threads"},
-		How: "An init whose command does nothing, from one second after the start on. tini wakes up once a second to look for zombies, the Go runtime " +
-			"once a minute to look for garbage, which counts as two.",
+		ID: "idle", Title: fmt.Sprintf("Idle for %v", took), Columns: []string{"wake-ups", "processor time, µs"},
+		How: "An init whose command does nothing, all of its processes together, from one second after the start on. tini wakes up once a second to look for " +
+			"zombies, a Go runtime once a minute to look for garbage, which counts as two.",
 	}
 	for i, s := range subjects {
-		after := activityOf(s.cmd.Process.Pid)
-		out.Rows = append(out.Rows, row{s.name, []number{
-			number(first[i].switches - before[i].switches), number(after.switches - before[i].switches), number(after.running-before[i].running) / number(time.Microsecond), number(after.threads),
-		}})
+		after, err := activityOf(s.cmd.Process.Pid)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		did := after.since(before[i])
+		out.Rows = append(out.Rows, row{s.name, []number{number(did.switches), number(did.running) / number(time.Microsecond)}})
 	}
 	b.add(out)
 	return nil
 }
 
-// activity is what a process's threads have done so far.
-type activity struct {
-	threads  int
-	switches int           // voluntary context switches: each is the end of something that a thread was woken up for
-	running  time.Duration // on a processor
-}
-
-func activityOf(pid int) (a activity) {
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
-	a.threads = len(tasks)
-	for _, task := range tasks {
-		n, _ := strconv.Atoi(field(task+"/status", "voluntary_ctxt_switches"))
-		a.switches += n
-		b, _ := os.ReadFile(task + "/schedstat")
-		if first, _, ok := strings.Cut(string(b), " "); ok {
-			n, _ := strconv.ParseInt(first, 10, 64)
-			a.running += time.Duration(n)
-		}
-	}
-	return a
-}
-
 // many is how many inits of one kind there are on a node at the same time: 110 pods is what a kubelet allows.
 const many = 110
 
-// memory reads what an init holds of memory: private dirty is what this process alone has written to, PSS adds its part of what it shares with
-// others (proc_pid_smaps(5)), which is little if many run the same program.
+// memory reads how many processes and threads an init is while its command runs, and what they hold
+// of memory. Private dirty is what these processes have written to and share with nobody else. PSS
+// adds their part of what they share with others (proc_pid_smaps(5)), which is little if many run
+// the same program.
 func (b *bench) memory(ctx context.Context) error {
+	if needsRoot("memory") {
+		return nil
+	}
 	n := b.times(many, 3)
 	out := section{
-		ID: "memory", Title: "Memory", plot: 4,
-		How: fmt.Sprintf("One init, and %d of the same file, each with a command that does nothing. Private dirty is the init's alone; PSS has its part of what it "+
-			"shares with others.", n),
-		Columns: []string{"alone: private dirty, kB", "alone: PSS, kB", "of many, each: private dirty, kB", "of many, each: PSS, kB"},
+		ID: "memory", Title: "Processes and memory", plot: 6,
+		How: fmt.Sprintf("One init, and %d of the same file, each with a command that does nothing: all processes of the init, without the command. Private dirty "+
+			"is theirs alone, and what they share with each other counts once. PSS has their part of what they share with others.", n),
+		Columns: []string{
+			"processes", "threads", "alone: private dirty, kB", "alone: PSS, kB", "of many, each: private dirty, kB", "of many, each: PSS, kB",
+		},
 	}
-	for _, p := range b.peers {
-		values, err := b.memoryOf(ctx, p, n)
+	for _, p := range slices.Concat(b.peers, inits(b.peers)) {
+		values, err := b.memoryUnder(ctx, p, n)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", p.name, err)
 		}
 		out.Rows = append(out.Rows, row{p.name, values})
 	}
@@ -102,7 +90,7 @@ func (b *bench) memory(ctx context.Context) error {
 	return nil
 }
 
-func (b *bench) memoryOf(ctx context.Context, p peer, n int) (values []number, err error) {
+func (b *bench) memoryUnder(ctx context.Context, p peer, n int) (values []number, err error) {
 	var subjects []*subject
 	defer func() {
 		for _, s := range subjects {
@@ -120,17 +108,18 @@ func (b *bench) memoryOf(ctx context.Context, p peer, n int) (values []number, e
 		if err := sleep(ctx, time.Second); err != nil {
 			return nil, err
 		}
-		for _, key := range []string{"Private_Dirty", "Pss"} {
-			sum := number(0)
-			for _, s := range subjects {
-				kb, err := kilobytes(fmt.Sprintf("/proc/%d/smaps_rollup", s.cmd.Process.Pid), key)
-				if err != nil {
-					return append(values, none, none, none, none)[:4], nil // no CONFIG_PROC_PAGE_MONITOR
-				}
-				sum += number(kb)
+		var dirty, pss number
+		for _, s := range subjects {
+			m, err := memoryOf(s.cmd.Process.Pid)
+			if err != nil {
+				return nil, err
 			}
-			values = append(values, (sum / number(count)).rounded())
+			if len(subjects) == 1 {
+				values = append(values, number(m.processes), number(m.threads))
+			}
+			dirty, pss = dirty+m.dirty, pss+m.pss
 		}
+		values = append(values, (dirty / number(count)).rounded(), (pss / number(count)).rounded())
 	}
 	return values, nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,33 +34,26 @@ func (b *bench) kill(ctx context.Context) error {
 	if kb, _ := kilobytes("/proc/meminfo", "MemAvailable"); kb < 8<<20 && !b.short {
 		sizes = sizes[:2] // perl takes a few hundred kB for each
 	}
-	session := func(cmd *exec.Cmd) *exec.Cmd {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-		return cmd
-	}
-	finite := func(cgroup string) peer {
-		return peer{name: "finite", args: []string{b.finite, "--log-level", "error", "--stop-grace", "0", "-k", "0", "--cgroup", cgroup, "--"}}
-	}
-	without, with := finite("off"), finite("require")
-	subjects := []struct {
-		name    string
-		peer    peer
-		prepare func(*exec.Cmd) *exec.Cmd
-		sig     syscall.Signal
-		cgroup  bool
-	}{
-		{"the kernel, SIGKILL to PID 1", peer{name: "nothing"}, inNamespace, syscall.SIGKILL, false},
-		{"finite, PID 1", without, inNamespace, syscall.SIGTERM, false},
-		{"finite, PID 1, with a cgroup", with, inNamespace, syscall.SIGTERM, true},
-		{"finite, subreaper", without, session, syscall.SIGTERM, false},
-		{"finite, subreaper, with a cgroup", with, session, syscall.SIGTERM, true},
+	noCgroup := b.noCgroup(ctx)
+	subjects := []peer{{name: kernel, init: true}}
+	for _, finite := range []peer{
+		{name: "finite, PID 1", init: true},
+		{name: "finite, subreaper"},
+	} {
+		finite.args = []string{b.finite, "--log-level", "error", "--stop-grace", "0", "-k", "0", "--cgroup", "off", "--"}
+		subjects = append(subjects, b.usable(finite)...)
+		if noCgroup == "" {
+			finite.name += ", with a cgroup"
+			finite.args = slices.Clone(finite.args)
+			finite.args[slices.Index(finite.args, "off")] = "require"
+			subjects = append(subjects, b.usable(finite)...)
+		}
 	}
 	out := section{
 		ID: "kill", Title: "Killing a tree",
 		How: "From the signal to the end of the whole tree: processes that each have a session of their own, are orphans and ignore SIGTERM. " +
 			"With a cgroup is `--cgroup require`, without is `--cgroup off`. Medians.",
 	}
-	noCgroup := b.noCgroup(ctx)
 	if noCgroup != "" {
 		out.How += " There are no figures with a cgroup, because none can be made here: `" + noCgroup + "`."
 	}
@@ -72,10 +66,7 @@ func (b *bench) kill(ctx context.Context) error {
 		for range b.times(5, 1) {
 			for _, i := range rand.Perm(len(subjects)) {
 				s := subjects[i]
-				if s.cgroup && noCgroup != "" {
-					continue
-				}
-				took, err := killUnder(ctx, s.prepare, s.peer, s.sig, size)
+				took, err := killUnder(ctx, s, size)
 				if err != nil {
 					return fmt.Errorf("%s: %w", s.name, err)
 				}
@@ -97,9 +88,16 @@ func (b *bench) kill(ctx context.Context) error {
 	return nil
 }
 
+// kernel is the name of the one that has nobody but the kernel.
+const kernel = "the kernel, SIGKILL to PID 1"
+
 // killUnder makes a tree and returns how long its end takes.
-func killUnder(ctx context.Context, prepare func(*exec.Cmd) *exec.Cmd, p peer, sig syscall.Signal, size int) (time.Duration, error) {
-	c, err := startTalker(prepare, p, "perl", "-e", perlEscapees, strconv.Itoa(size))
+func killUnder(ctx context.Context, p peer, size int) (time.Duration, error) {
+	sig := syscall.SIGTERM
+	if p.name == kernel {
+		sig = syscall.SIGKILL
+	}
+	c, err := startTalker(p, "perl", "-e", perlEscapees, strconv.Itoa(size))
 	if err != nil {
 		return 0, err
 	}
@@ -128,16 +126,21 @@ func (b *bench) left(context.Context) error {
 		How: "A command that starts two daemons, with setsid(2), in a container that goes on (`docker exec`): how many of them run when it has exited, or when it ran " +
 			"into its deadline.",
 	}
-	for _, s := range []struct {
+	type subject struct {
 		name           string
 		exit, deadline []string
-	}{
+	}
+	subjects := []subject{
 		{"tini-static", []string{"tini-static", "-s", "--"}, nil},
 		{"dumb-init", []string{"dumb-init", "--"}, nil},
 		{"catatonit", []string{"catatonit", "--"}, nil},
 		{"GNU timeout", nil, []string{"timeout", "0.3"}},
-		{"finite", []string{b.finite, "--log-level", "error", "-k", "100ms", "--"}, []string{b.finite, "--log-level", "error", "-k", "100ms", "-t", "300ms", "--"}},
-	} {
+	}
+	finite := peer{name: current, args: []string{b.finite, "--"}}.with("--log-level", "error", "-k", "100ms")
+	if limited := finite.with("-t", "300ms"); len(b.usable(limited)) > 0 {
+		subjects = append(subjects, subject{current, finite.args, limited.args})
+	}
+	for _, s := range subjects {
 		r := row{Name: s.name}
 		for i, args := range [][]string{s.exit, s.deadline} {
 			n := none
@@ -157,7 +160,7 @@ func (b *bench) left(context.Context) error {
 // leftBy runs the command, and counts and kills what is left of it.
 func leftBy(init []string, then string) (count int) {
 	mark := fmt.Sprintf("BENCH_FINITE=%d.%d", os.Getpid(), time.Now().UnixNano())
-	cmd := exec.Command(init[0], append(init[1:], "sh", "-c", "setsid sleep 1000 & setsid sleep 1000 & sleep 0.1; "+then)...)
+	cmd := exec.Command(init[0], append(init[1:len(init):len(init)], "sh", "-c", "setsid sleep 1000 & setsid sleep 1000 & sleep 0.1; "+then)...)
 	cmd.Env = append(os.Environ(), mark)
 	_ = cmd.Run()
 	files, _ := filepath.Glob("/proc/[0-9]*/environ")

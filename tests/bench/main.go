@@ -1,20 +1,23 @@
 // Command bench measures finite beside its peers, all of them in one run and by turns, so that whatever else the machine does meets them
 // all. It measures and never judges; how a figure came about is in the file it comes from:
 //
-//   - start.go, hyperfine.go: the time of a whole run of /bin/true, and until the command's first instruction;
+//   - start.go, hyperfine.go: the time of a whole run of a tiny program, and until its first byte;
 //   - forward.go: the time from a signal that is sent to the init to the command's handler of it, and how many pass in a second;
-//   - idle.go: wake-ups, processor time, threads and memory of inits that have nothing to do;
+//   - idle.go: wake-ups, processor time, processes, threads and memory of inits that have nothing to do;
 //   - orphans.go: the reaping of orphans, one after the other and all at once;
 //   - deadline.go: how late a deadline is;
 //   - kill.go: how long it takes to kill a tree, and what is left where nobody does;
 //   - size.go: what it adds to an image.
 //
+// An init may be any number of processes: processes.go finds them. result.go has the ceilings.
+//
 // Usage, in this directory:
 //
-//	go run . [-short] [-only start,idle,...] [-o directory] [../../bin/finite]
+//	go run . [-short] [-only start,idle,...] [-before finite] [-o directory] [../../bin/finite]
 //
 // With -o it writes results.json, tables.md and the pictures there. With -short it does everything once or a few times, to show that it works:
-// its figures mean nothing. Peers that are not installed are left out; what needs root is left out without it.
+// its figures mean nothing. With -before another finite, that of an earlier state, is measured beside this one. Peers that are not installed are
+// left out; what needs root is left out without it.
 package main
 
 import (
@@ -33,21 +36,51 @@ import (
 
 // peer is an init, or what is measured in the place of one.
 type peer struct {
-	name     string
-	args     []string // what stands in front of the command
-	pkg      string   // Debian's
-	forwards bool     // it passes signals on
-	reaps    bool     // it takes care of orphans
+	name string
+	args []string // what stands in front of the command
+	pkg  string   // Debian's
+	init bool     // it is PID 1 of a PID namespace, which needs root
 }
 
-// smallest is the name of the smallest program in Go that does the work.
-const smallest = "smallest Go program"
+// The names of finite, of that of an earlier state, and of the smallest program in Go that does the work.
+const (
+	current  = "finite"
+	earlier  = "finite before"
+	smallest = "smallest Go program"
+)
 
 // command returns the command that has the init run another one.
 func (p peer) command(args ...string) *exec.Cmd {
 	all := slices.Concat(p.args, args)
-	return exec.Command(all[0], all[1:]...)
+	cmd := exec.Command(all[0], all[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // as a container's init has it. The scheduler cares, too (sched(7), autogroup)
+	if p.init {
+		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID
+	}
+	return cmd
 }
+
+// with returns the peer with options, which are in its name. Its arguments end with "--".
+func (p peer) with(options ...string) peer {
+	p.name += " " + strings.Join(options, " ")
+	p.args = slices.Insert(slices.Clone(p.args), len(p.args)-1, options...)
+	return p
+}
+
+// inits returns the peers as PID 1 of a PID namespace each, and nothing without root.
+func inits(peers []peer) (all []peer) {
+	if needsRoot("PID 1") {
+		return nil
+	}
+	for _, p := range peers {
+		p.name, p.init = p.name+asInit, true
+		all = append(all, p)
+	}
+	return all
+}
+
+// asInit ends the names of those that are PID 1.
+const asInit = ", PID 1"
 
 // bench is one run of the benchmark.
 type bench struct {
@@ -56,6 +89,8 @@ type bench struct {
 	dir      string // for programs
 	finite   string
 	receiver string
+	say      string
+	floor    string
 	peers    []peer
 }
 
@@ -83,6 +118,7 @@ var parts = []part{
 func main() {
 	short := flag.Bool("short", false, "do everything a few times only")
 	only := flag.String("only", "", "the measurements to make (default: all)")
+	before := flag.String("before", "", "a finite of an earlier state, to be measured as well")
 	dir := flag.String("o", "", "where to write the results to")
 	flag.Parse()
 	finite := flag.Arg(0)
@@ -90,7 +126,7 @@ func main() {
 		finite = "../../bin/finite"
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	err := run(ctx, finite, *short, *only, *dir)
+	err := run(ctx, finite, *before, *short, *only, *dir)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -99,7 +135,7 @@ func main() {
 }
 
 // run measures everything. It ends early, and leaves nothing behind, when ctx does.
-func run(ctx context.Context, finite string, short bool, only, out string) error {
+func run(ctx context.Context, finite, before string, short bool, only, out string) error {
 	wanted := strings.FieldsFunc(only, func(r rune) bool { return r == ',' })
 	for _, name := range wanted {
 		if !slices.ContainsFunc(parts, func(p part) bool { return p.name == name }) {
@@ -111,26 +147,36 @@ func run(ctx context.Context, finite string, short bool, only, out string) error
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{short: short, dir: dir, finite: filepath.Join(dir, "finite"), receiver: filepath.Join(dir, "receiver")}
-	floor := filepath.Join(dir, "floor")
+	in := func(name string) string { return filepath.Join(dir, name) }
+	b := &bench{short: short, dir: dir, finite: in("finite"), receiver: in("receiver"), say: in("say"), floor: in("floor")}
 	// A copy, as every installation makes one: what the kernel has of a file's pages depends on how it was written, and on what was done with it since.
 	if err := copyFile(b.finite, finite); err != nil {
 		return err
 	}
-	if err := build(ctx, floor, "./floor", "-s -w"); err != nil {
+	if err := build(ctx, b.floor, "./floor", "-s -w"); err != nil {
 		return err
 	}
 	if err := build(ctx, b.receiver, "./receiver", "-s -w -E main.entry"); err != nil {
 		return err
 	}
-	b.peers = installed([]peer{
-		{"tini-static", []string{"tini-static", "-s", "--"}, "tini", true, true},
+	if err := build(ctx, b.say, "./say", "-s -w -E main.entry"); err != nil {
+		return err
+	}
+	all := []peer{
+		{name: "tini-static", args: []string{"tini-static", "-s", "--"}, pkg: "tini"},
 		// As it is used, without -c: the command has a session of its own, and signals go to its process group, which is the command alone.
-		{"dumb-init", []string{"dumb-init", "--"}, "dumb-init", true, true},
-		{"catatonit", []string{"catatonit", "--"}, "catatonit", true, true},
-		{smallest, []string{floor}, "", false, false},
-		{"finite", []string{b.finite, "--"}, "", true, true},
-	})
+		{name: "dumb-init", args: []string{"dumb-init", "--"}, pkg: "dumb-init"},
+		{name: "catatonit", args: []string{"catatonit", "--"}, pkg: "catatonit"},
+		{name: current, args: []string{b.finite, "--"}},
+	}
+	if before != "" {
+		path := in("finite-before")
+		if err := copyFile(path, before); err != nil {
+			return err
+		}
+		all = append(all, peer{name: earlier, args: []string{path, "--"}})
+	}
+	b.peers = installed(all)
 	for _, p := range b.peers {
 		if err := writeBack(p.args[0]); err != nil {
 			return err
@@ -146,6 +192,7 @@ func run(ctx context.Context, finite string, short bool, only, out string) error
 		}
 	}
 	b.ceilings()
+	fmt.Print(text("Ceilings", b.ceilingTable()))
 	if out == "" {
 		return nil
 	}
@@ -172,10 +219,18 @@ func (b *bench) noCgroup(ctx context.Context) string {
 	return err.Error()
 }
 
-// reapers are the peers that take care of orphans.
-func (b *bench) reapers() []peer {
-	return slices.DeleteFunc(slices.Clone(b.peers), func(p peer) bool { return !p.reaps })
+// named returns the peers of these names that there are.
+func (b *bench) named(names ...string) (found []peer) {
+	for _, p := range b.peers {
+		if slices.Contains(names, p.name) {
+			found = append(found, p)
+		}
+	}
+	return found
 }
+
+// finites returns finite, and that of an earlier state if there is one.
+func (b *bench) finites() []peer { return b.named(current, earlier) }
 
 // build compiles one of the benchmark's own programs. As make does with finite, it leaves a copy of what the linker has written, which starts
 // faster than that itself.
@@ -231,12 +286,6 @@ func (s sample) at(q float64, unit time.Duration) number {
 	}
 	slices.Sort(s)
 	return number(float64(s[int(q*float64(len(s)-1))]) / float64(unit))
-}
-
-// inNamespace makes cmd PID 1 of a PID namespace, which needs root.
-func inNamespace(cmd *exec.Cmd) *exec.Cmd {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID, Setsid: true}
-	return cmd
 }
 
 // needsRoot reports whether a measurement must be left out, and says so.

@@ -36,7 +36,7 @@ func (b *bench) orphans(ctx context.Context) error {
 		return nil
 	}
 	one, burst := b.times(5000, 20), b.times(15000, 50)
-	peers := b.reapers()
+	peers := inits(b.peers)
 	oneTimes, burstTimes := make([]sample, len(peers)), make([]sample, len(peers))
 	processor, zombies := make([]sample, len(peers)), make([]int, len(peers))
 	for range b.times(5, 1) {
@@ -63,7 +63,7 @@ func (b *bench) orphans(ctx context.Context) error {
 		ID: "orphans", Title: "Orphans", plot: 4,
 		How: fmt.Sprintf("%d orphans that are made and end one after the other, and %d that end at once, until the last one is reaped. The init is PID 1. "+
 			"Medians, by turns in random order; the time is mostly the kernel's, for fork(2) and exit(2).", one, burst),
-		Columns: []string{"one by one, ms", "init's processor time for each, µs", "zombies at most", "at once, ms"},
+		Columns: []string{"one by one, ms", orphanProcessor, "zombies at most", "at once, ms"},
 	}
 	for i, p := range peers {
 		out.Rows = append(out.Rows, row{p.name, []number{
@@ -77,7 +77,7 @@ func (b *bench) orphans(ctx context.Context) error {
 // orphansUnder runs one of the commands with a number of orphans, and returns how long its work took, how long the init was on a processor
 // meanwhile, and the highest number of tasks in the system above that before.
 func orphansUnder(ctx context.Context, p peer, script string, count int, look time.Duration) (took, processor time.Duration, most int, err error) {
-	c, err := startTalker(inNamespace, p, "perl", "-e", script, strconv.Itoa(count), fmt.Sprint(look.Seconds()))
+	c, err := startTalker(p, "perl", "-e", script, strconv.Itoa(count), fmt.Sprint(look.Seconds()))
 	if err != nil {
 		return 0, 0, 0, err
 	}
@@ -85,7 +85,11 @@ func orphansUnder(ctx context.Context, p peer, script string, count int, look ti
 	if err := c.expect(ctx, "ready"); err != nil {
 		return 0, 0, 0, err
 	}
-	before, tasks := activityOf(c.cmd.Process.Pid), countTasks()
+	before, err := activityOf(c.cmd.Process.Pid)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	tasks := countTasks()
 	done, sampled := make(chan struct{}), make(chan int)
 	go func() {
 		most := 0
@@ -107,8 +111,14 @@ func orphansUnder(ctx context.Context, p peer, script string, count int, look ti
 	took = time.Since(begin)
 	close(done)
 	most = <-sampled
-	return took, activityOf(c.cmd.Process.Pid).running - before.running, most, err
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	after, err := activityOf(c.cmd.Process.Pid)
+	return took, after.since(before).running, most, err
 }
+
+const orphanProcessor = "init's processor time for each, µs"
 
 // countTasks returns the number of tasks in the system, zombies included (/proc/loadavg).
 func countTasks() int {

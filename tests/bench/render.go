@@ -12,11 +12,10 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-// text returns a section as a table for a terminal.
-func (s *section) text() string {
+// text returns a table for a terminal.
+func text(title string, table [][]string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s\n", s.Title)
-	table := s.table()
+	fmt.Fprintf(&b, "\n%s\n", title)
 	widths := make([]int, len(table[0]))
 	for _, line := range table {
 		for i, cell := range line {
@@ -67,27 +66,25 @@ func (r *result) markdown() string {
 	for _, name := range names {
 		fmt.Fprintf(&b, "- %s: %s\n", name, r.Versions[name])
 	}
-	b.WriteString("\n## Ceilings\n\n| | at most | measured | |\n|---|---|---|---|\n")
-	for _, c := range r.Ceilings {
-		verdict := "holds"
-		if c.Value > c.Limit {
-			verdict = "**does not hold**"
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", c.What, c.Limit, c.Value, verdict)
-	}
+	b.WriteString("\n## Ceilings\n\n")
+	writeMarkdown(&b, r.ceilingTable())
 	for _, s := range r.Sections {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n", s.Title, s.How)
 		if s.plot > 0 {
 			fmt.Fprintf(&b, "<picture><source media=\"(prefers-color-scheme: dark)\" srcset=\"%s-dark.svg\"><img alt=\"%s\" src=\"%s.svg\"></picture>\n\n", s.ID, s.Title, s.ID)
 		}
-		for i, line := range s.table() {
-			fmt.Fprintf(&b, "| %s |\n", strings.Join(line, " | "))
-			if i == 0 {
-				b.WriteString(strings.Repeat("|---", len(line)) + "|\n")
-			}
-		}
+		writeMarkdown(&b, s.table())
 	}
 	return b.String()
+}
+
+func writeMarkdown(b *strings.Builder, table [][]string) {
+	for i, line := range table {
+		fmt.Fprintf(b, "| %s |\n", strings.Join(line, " | "))
+		if i == 0 {
+			b.WriteString(strings.Repeat("|---", len(line)) + "|\n")
+		}
+	}
 }
 
 // theme is how a picture looks on a light or a dark page.

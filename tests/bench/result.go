@@ -83,7 +83,7 @@ func (n number) String() string {
 // add appends a section and prints it.
 func (r *result) add(s section) {
 	r.Sections = append(r.Sections, s)
-	fmt.Print(s.text())
+	fmt.Print(text(s.Title, s.table()))
 }
 
 // at returns a figure, and none if it was not measured.
@@ -99,7 +99,7 @@ func (r *result) at(id, name, column string) number {
 	return none
 }
 
-// ceiling is what a figure must not be above.
+// ceiling is what a figure must not be above. It stays in the list when the figure was not made.
 type ceiling struct {
 	What  string `json:"what"`
 	Limit number `json:"limit"`
@@ -108,41 +108,60 @@ type ceiling struct {
 
 // ceilings compares the figures with what the project has set itself.
 func (r *result) ceilings() {
-	const f = "finite"
-	over := func(a, b number) number { return a / b }
-	bestPeer := func(id, column string) number {
-		best := none
-		for _, name := range []string{"tini-static", "catatonit"} {
-			if v := r.at(id, name, column); !best.known() || v < best {
-				best = v
-			}
+	const tini = "tini-static"
+	add := func(what string, limit, value number) { r.Ceilings = append(r.Ceilings, ceiling{what, limit, value}) }
+	// times is a figure of finite's, as a multiple of that of another one in the same table.
+	times := func(id, name, column, other string) number { return r.at(id, name, column) / r.at(id, other, column) }
+	for _, role := range []struct{ start, suffix, words string }{{"start", "", ""}, {"start-pid1", asInit, " as PID 1"}} {
+		name, peer := current+role.suffix, tini+role.suffix
+		add("first byte"+role.words+", times tini-static", 0.9, times(role.start, name, firstByte, peer))
+		add("whole run"+role.words+", times tini-static", 0.9, times(role.start, name, wholeRun, peer))
+	}
+	add("first byte with a deadline, times timeout", 0.7, times("start-deadline", "finite -t 60s", firstByte, "timeout 60"))
+	add("whole run with a deadline, times timeout", 0.7, times("start-deadline", "finite -t 60s", wholeRun, "timeout 60"))
+
+	const dirty = "alone: private dirty, kB"
+	add("processes", 2, r.at("memory", current, "processes"))
+	add("private dirty, times tini-static", 1.4, times("memory", current, dirty, tini))
+	add("processes as PID 1", 1, r.at("memory", current+asInit, "processes"))
+	add("threads as PID 1", 1, r.at("memory", current+asInit, "threads"))
+	add("private dirty as PID 1, times tini-static", 1, times("memory", current+asInit, dirty, tini+asInit))
+
+	for _, role := range []struct{ suffix, words string }{{"", ""}, {asInit, " as PID 1"}} {
+		name := current + role.suffix
+		const p50 = "p50, µs"
+		best := r.at("forwarding", tini+role.suffix, p50)
+		if other := r.at("forwarding", "catatonit"+role.suffix, p50); other < best || !best.known() {
+			best = other
 		}
-		return best
+		add("forwarding p50"+role.words+", times the better of tini-static and catatonit", 1.1, r.at("forwarding", name, p50)/best)
+		add("wake-ups in a minute"+role.words, 0, r.at("idle", name, "wake-ups"))
+		add("wake-ups in a minute"+role.words+", with a deadline", 0, r.at("idle", current+" -t 1h"+role.suffix, "wake-ups"))
 	}
-	kill := func(role string) number {
-		const column = "3000 processes, ms"
-		return over(r.at("kill", "finite, "+role, column), r.at("kill", "the kernel, SIGKILL to PID 1", column))
-	}
-	for _, c := range []ceiling{
-		{"start-up, times tini-static", 1.75, over(r.at("start", f, "p50, ms"), r.at("start", "tini-static", "p50, ms"))},
-		{"start-up, times the smallest Go program", 1.10, over(r.at("start", f, "p50, ms"), r.at("start", smallest, "p50, ms"))},
-		{"idle wake-ups in 10 s", 0, r.at("idle", f, "wake-ups in the first sixth")},
-		{"threads", 8, r.at("idle", f, "threads")},
-		{"private dirty, kB", 1200, r.at("memory", f, "alone: private dirty, kB")},
-		{"PSS alone, kB", 4000, r.at("memory", f, "alone: PSS, kB")},
-		{"PSS of each of many, kB", 1600, r.at("memory", f, "of many, each: PSS, kB")},
-		{"binary, MB", 4, r.at("size", f, "binary, MB")},
-		{"forwarding p50, times the best peer", 1.7, over(r.at("forwarding", f, "p50, µs"), bestPeer("forwarding", "p50, µs"))},
-		{"orphans one after the other, times tini-static", 1.15, over(r.at("orphans", f, "one by one, ms"), r.at("orphans", "tini-static", "one by one, ms"))},
-		{"orphans at once, times tini-static", 1.2, over(r.at("orphans", f, "at once, ms"), r.at("orphans", "tini-static", "at once, ms"))},
-		{"deadline excess p50 at 1s, times GNU timeout", 1.5, over(r.at("deadline", "finite, idle", "1s: p50, ms"), r.at("deadline", "GNU timeout, idle", "1s: p50, ms"))},
-		{"3000 escapees as PID 1, times the kernel", 1.5, kill("PID 1")},
-		{"3000 escapees as a subreaper, times the kernel", 4, kill("subreaper")},
-	} {
-		if c.Value.known() {
-			r.Ceilings = append(r.Ceilings, c)
+	add("processor time for a lone orphan, times tini-static", 1.2, times("orphans", current+asInit, orphanProcessor, tini+asInit))
+	add("orphans one after the other, times tini-static", 1.15, times("orphans", current+asInit, "one by one, ms", tini+asInit))
+	add("orphans at once, times tini-static", 1.2, times("orphans", current+asInit, "at once, ms", tini+asInit))
+	add("deadline excess p50 at 1s, times timeout", 1.2, times("deadline", current+", idle", "1s: p50, ms", timeout+", idle"))
+	const escapees = "3000 processes, ms"
+	add("3000 escapees as PID 1, times the kernel", 1.5, times("kill", current+asInit, escapees, kernel))
+	add("3000 escapees as a subreaper, times the kernel", 4, times("kill", current+", subreaper", escapees, kernel))
+	add("binary, MB", 4, r.at("size", current, "binary, MB"))
+}
+
+// ceilingTable returns the cells, the header first.
+func (r *result) ceilingTable() [][]string {
+	lines := [][]string{{"", "at most", "measured", ""}}
+	for _, c := range r.Ceilings {
+		verdict := "holds"
+		switch {
+		case !c.Value.known():
+			verdict = "not measured"
+		case c.Value > c.Limit:
+			verdict = "does not hold"
 		}
+		lines = append(lines, []string{c.What, c.Limit.String(), c.Value.String(), verdict})
 	}
+	return lines
 }
 
 // save writes the result, its tables and its pictures into a directory.
@@ -184,9 +203,8 @@ func (r *result) describe(peers []peer) {
 	r.Versions = map[string]string{}
 	for _, p := range peers {
 		switch p.name {
-		case "finite":
+		case current, earlier:
 			r.Versions[p.name], _, _ = strings.Cut(output(p.args[0], "--version"), "\n")
-		case smallest:
 		default:
 			if v := output("dpkg-query", "-W", "-f", "${Version}", p.pkg); v != "" {
 				r.Versions[p.name] = v

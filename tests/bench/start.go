@@ -2,87 +2,198 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
+	"syscall"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
-// start times whole runs of /bin/true, from before fork(2) to after wait(2). All three standard descriptors are /dev/null, which is os/exec's
-// default: nobody has to wait for a terminal or a pipe. And it times how long it takes until the first instruction of a command that has nothing to
-// load, by a clock that this command reads.
+// starts is a group of subjects that are started by turns, and compared with one of them.
+type starts struct {
+	id, title string
+	how       string // what there is to say of this group
+	reference string
+	peers     []peer
+	plot      bool
+}
+
+// start times whole runs of a tiny static program (say/main.go), and how long it takes until the
+// byte that this program writes can be read. Both begin before fork(2); a whole run ends when the
+// process can be waited for.
 //
-// What makes cgroups and namespaces has turns of its own: the kernel is not done with them when wait(2) returns, and whoever came next, the one that
-// all are compared with, would pay for that.
+// Each group has turns of its own. The kernel is not done with a cgroup or a namespace when wait(2)
+// returns. Whoever came next would pay for that, and those who make none do not.
 func (b *bench) start(ctx context.Context) error {
-	makers := []peer{{name: "finite -t 1h", args: []string{b.finite, "-t", "1h", "--cgroup", "auto", "--"}}}
-	if os.Geteuid() == 0 {
-		makers = append(makers, installed([]peer{
-			{name: "finite --unshare pid,mount", args: []string{b.finite, "--unshare", "pid,mount", "--"}},
-			{name: "unshare -pf --mount-proc", args: []string{"unshare", "-pf", "--mount-proc"}},
-		})...)
+	bare := peer{name: bare}
+	floor := peer{name: smallest, args: []string{b.floor}}
+	var limited, deciding, making []peer
+	for _, p := range b.finites() {
+		limited = append(limited, p.with("-t", "60s"))
+		deciding = append(deciding, p.with("--give-up", "5s"), p.with("-v"))
+		making = append(making, p.with("--unshare", "pid,mount"))
 	}
-	n := b.times(1000, 5)
-	s := section{
-		ID: "start", Title: "Start-up", plot: 1,
-		How: fmt.Sprintf("The whole run of `/bin/true`, %d of each by turns in random order, from before fork(2) to after wait(2). The ratio is to the first one's p50. "+
-			"Then the time until the first instruction of a static command without a runtime. Those that make a cgroup (`-t 1h`) or namespaces have "+
-			"turns of their own, after the others.", n),
-		Columns: []string{"p50, ms", "p90, ms", "p99, ms", "ratio", "first instruction: p50, ms", "p90"},
-	}
+	limit := " The command has a deadline that it does not reach."
 	if why := b.noCgroup(ctx); why != "" {
-		s.How += " With `-t 1h` it is without a cgroup, because none can be made here: `" + why + "`."
+		limit += " It is without a cgroup of its own, because none can be made here: `" + why + "`."
 	}
-	var whole, first []sample
-	for _, peers := range [][]peer{b.peers, makers} {
-		w, f, err := b.startByTurns(ctx, peers, n)
-		if err != nil {
+	groups := []starts{
+		{"start", "Start-up", " The init is not PID 1.", "tini-static", slices.Concat([]peer{bare}, b.peers), true},
+		{"start-pid1", "Start-up as PID 1", " The init is PID 1 of a new PID namespace.", "tini-static, PID 1", inits(slices.Concat([]peer{bare}, b.peers)), true},
+		{"start-deadline", "Start-up with a deadline", limit, "timeout 60", slices.Concat(timeouts("60"), limited), false},
+		{
+			"start-go", "Start-up with options that need Go", " The smallest Go program is what an init in Go takes at least.", "tini-static",
+			slices.Concat(b.named("tini-static"), []peer{floor}, deciding), false,
+		},
+	}
+	if !needsRoot("start with namespaces") {
+		unshare := installed([]peer{{name: unshared, args: []string{"unshare", "-pf", "--mount-proc"}}})
+		groups = append(groups, starts{"start-namespaces", "Start-up with namespaces", "", unshared, slices.Concat(unshare, making), false})
+	}
+	for _, g := range groups {
+		g.peers = b.usable(g.peers...)
+		if len(g.peers) == 0 {
+			continue
+		}
+		if err := b.startGroup(ctx, g); err != nil {
 			return err
 		}
-		whole, first = append(whole, w...), append(first, f...)
 	}
-	for i, p := range slices.Concat(b.peers, makers) {
-		w, f := whole[i], first[i]
-		s.Rows = append(s.Rows, row{p.name, []number{
-			w.at(0.5, time.Millisecond), w.at(0.9, time.Millisecond), w.at(0.99, time.Millisecond),
-			w.at(0.5, time.Millisecond) / whole[0].at(0.5, time.Millisecond), f.at(0.5, time.Millisecond), f.at(0.9, time.Millisecond),
-		}})
+	return nil
+}
+
+// The names of subjects that are no inits.
+const (
+	bare     = "bare"
+	unshared = "unshare -pf --mount-proc"
+)
+
+// timeouts is GNU timeout with a limit, and the same under tini, which is what a container has that
+// needs a deadline and an init.
+func timeouts(limit string) []peer {
+	return installed([]peer{
+		{name: "timeout " + limit, args: []string{"timeout", limit}},
+		{name: "tini-static, timeout " + limit, args: []string{"tini-static", "-s", "--", "timeout", limit}},
+	})
+}
+
+func (b *bench) startGroup(ctx context.Context, g starts) error {
+	n := b.times(1000, 5)
+	first, whole, err := b.startByTurns(ctx, g.peers, n)
+	if err != nil {
+		return err
+	}
+	s := section{
+		ID: g.id, Title: g.title,
+		How: fmt.Sprintf("A static program without a runtime that writes one byte, %d runs of each by turns in random order. First byte is the time from before fork(2) "+
+			"until the byte is read, whole run that until the end. The ratios are of the medians, to those of %s.%s", n, g.reference, g.how),
+		Columns: []string{firstByte, "first byte: p90, ms", "first byte: ratio", wholeRun, "whole run: p90, ms", "whole run: p99, ms", "whole run: ratio"},
+	}
+	if g.plot {
+		s.plot = 4
+	}
+	firstRef, wholeRef := none, none
+	if i := slices.IndexFunc(g.peers, func(p peer) bool { return p.name == g.reference }); i >= 0 {
+		firstRef, wholeRef = first[i].at(0.5, time.Millisecond), whole[i].at(0.5, time.Millisecond)
+	}
+	for i, p := range g.peers {
+		f := func(q float64) number { return first[i].at(q, time.Millisecond) }
+		w := func(q float64) number { return whole[i].at(q, time.Millisecond) }
+		s.Rows = append(s.Rows, row{p.name, []number{f(0.5), f(0.9), f(0.5) / firstRef, w(0.5), w(0.9), w(0.99), w(0.5) / wholeRef}})
 	}
 	b.add(s)
 	return nil
 }
 
-// startByTurns returns the times of n whole runs of each, and those until the first instruction.
-func (b *bench) startByTurns(ctx context.Context, peers []peer, n int) (whole, first []sample, err error) {
-	whole, first = make([]sample, len(peers)), make([]sample, len(peers))
+// The columns that have ceilings.
+const (
+	firstByte = "first byte: p50, ms"
+	wholeRun  = "whole run: p50, ms"
+)
+
+// startByTurns returns the times of n runs of each.
+func (b *bench) startByTurns(ctx context.Context, peers []peer, n int) (first, whole []sample, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	first, whole = make([]sample, len(peers)), make([]sample, len(peers))
 	for range n {
 		for _, i := range rand.Perm(len(peers)) { // whoever comes after a program with many threads pays for their end
-			p := peers[i]
 			if ctx.Err() != nil {
 				return nil, nil, ctx.Err()
 			}
-			cmd := p.command("/bin/true")
-			begin := time.Now()
-			if err := cmd.Run(); err != nil {
-				return nil, nil, fmt.Errorf("%s: %w", p.name, err)
-			}
-			whole[i] = append(whole[i], time.Since(begin))
-		}
-	}
-	for range b.times(300, 2) {
-		for _, i := range rand.Perm(len(peers)) {
-			p := peers[i]
-			if ctx.Err() != nil {
-				return nil, nil, ctx.Err()
-			}
-			s, err := start(p, b.receiver)
+			f, w, err := b.once(peers[i])
 			if err != nil {
-				return nil, nil, err
+				return nil, nil, fmt.Errorf("%s: %w", peers[i].name, err)
 			}
-			s.stop()
-			first[i] = append(first[i], s.took)
+			first[i], whole[i] = append(first[i], f), append(whole[i], w)
 		}
 	}
-	return whole, first, nil
+	return first, whole, nil
+}
+
+// once runs the tiny program behind what stands in front of it. It has /dev/null for standard input
+// and standard error, so that nobody has to wait for a terminal. It is not os/exec that runs it,
+// since that has work of its own for other threads.
+func (b *bench) once(p peer) (first, whole time.Duration, err error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer null.Close()
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+		return 0, 0, fmt.Errorf("pipe2: %w", err)
+	}
+	defer unix.Close(pipe[0])
+	pidfd := -1
+	attr := &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{null.Fd(), uintptr(pipe[1]), null.Fd()}, Sys: &syscall.SysProcAttr{PidFD: &pidfd}}
+	if p.init {
+		attr.Sys.Cloneflags, attr.Sys.Setsid = syscall.CLONE_NEWPID, true
+	}
+	argv := slices.Concat(p.args, []string{b.say})
+	begin := time.Now()
+	pid, err := syscall.ForkExec(argv[0], argv, attr)
+	unix.Close(pipe[1])
+	if err != nil {
+		return 0, 0, err
+	}
+	defer unix.Close(pidfd)
+	var said byte
+	readErr := read(pipe[0], unsafe.Pointer(&said), 1)
+	first = time.Since(begin)
+	waitErr := await(pidfd)
+	whole = time.Since(begin)
+	if waitErr != nil {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil {
+		return 0, 0, fmt.Errorf("wait4: %w", err)
+	}
+	if err := errors.Join(readErr, waitErr); err != nil {
+		return 0, 0, err
+	}
+	if status != 0 || said != 'x' {
+		return 0, 0, fmt.Errorf("wait status %#x", int(status))
+	}
+	return first, whole, nil
+}
+
+// usable returns those that run the tiny program, and says which do not. A finite of another state
+// may not know an option.
+func (b *bench) usable(peers ...peer) (able []peer) {
+	for _, p := range peers {
+		if _, _, err := b.once(p); err != nil {
+			fmt.Printf("%s: left out, because it does not run a command: %v\n", p.name, err)
+			continue
+		}
+		able = append(able, p)
+	}
+	return able
 }

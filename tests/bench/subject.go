@@ -18,8 +18,7 @@ const patience = 5 * time.Second
 type subject struct {
 	name    string
 	cmd     *exec.Cmd
-	answers int           // read end of the pipe that is the receiver's standard output
-	took    time.Duration // from before fork(2) to the receiver's first look at the clock
+	answers int // read end of the pipe that is the receiver's standard output
 }
 
 // start starts the receiver under an init, or alone if p has no arguments, and waits until it is ready. The caller must stop it.
@@ -32,22 +31,14 @@ func start(p peer, receiver string) (*subject, error) {
 	defer output.Close()
 	s := &subject{name: p.name, cmd: p.command(receiver), answers: pipe[0]}
 	s.cmd.Stdout = output
-	s.cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true} // as a container's init has it. The scheduler cares, too (sched(7), autogroup)
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		unix.Close(s.answers)
-		return nil, fmt.Errorf("clock_gettime: %w", err)
-	}
 	if err := s.cmd.Start(); err != nil {
 		unix.Close(s.answers)
 		return nil, fmt.Errorf("%s: %w", p.name, err)
 	}
-	then, err := s.answer()
-	if err != nil {
+	if _, err := s.answer(); err != nil {
 		s.stop()
 		return nil, fmt.Errorf("%s: the receiver does not start: %w", p.name, err)
 	}
-	s.took = time.Duration(then.Nano() - now.Nano())
 	return s, nil
 }
 
@@ -59,7 +50,7 @@ func (s *subject) stop() {
 	late.Stop()
 }
 
-// signal sends the init a signal.
+// signal sends the init a signal: the process that was started, of however many the init consists.
 func (s *subject) signal(sig unix.Signal) error {
 	if _, _, errno := unix.RawSyscall(unix.SYS_KILL, uintptr(s.cmd.Process.Pid), uintptr(sig), 0); errno != 0 {
 		return fmt.Errorf("%s: kill: %w", s.name, errno)
@@ -84,11 +75,31 @@ func (s *subject) send() (time.Duration, error) {
 }
 
 // answer waits for what the receiver's handler writes.
-//
-// Here and in send the system calls are raw ones, which do not tell the runtime that they may block. If they did, the runtime's monitor would
-// wake up every 20 µs, in the middle of what is measured, to see what has become of the thread.
 func (s *subject) answer() (at unix.Timespec, err error) {
-	fds := [1]unix.PollFd{{Fd: int32(s.answers), Events: unix.POLLIN}}
+	return at, read(s.answers, unsafe.Pointer(&at), unsafe.Sizeof(at))
+}
+
+// read waits for so many bytes that are written at once.
+//
+// Here, in await and in send the system calls are raw ones, which do not tell the runtime that they may block. If they did, the runtime's monitor
+// would wake up every 20 µs, in the middle of what is measured, to see what has become of the thread.
+func read(fd int, p unsafe.Pointer, size uintptr) error {
+	if err := await(fd); err != nil {
+		return err
+	}
+	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(p), size)
+	switch {
+	case errno != 0:
+		return fmt.Errorf("read: %w", errno)
+	case n != size:
+		return errors.New("it has ended")
+	}
+	return nil
+}
+
+// await waits until there is something to read, or, with a pidfd, until the process has ended.
+func await(fd int) error {
+	fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	limit := unix.NsecToTimespec(patience.Nanoseconds()) // the kernel puts what is left of it there
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds)), 1, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
@@ -96,17 +107,10 @@ func (s *subject) answer() (at unix.Timespec, err error) {
 		case errno == unix.EINTR:
 			continue
 		case errno != 0:
-			return at, fmt.Errorf("ppoll: %w", errno)
+			return fmt.Errorf("ppoll: %w", errno)
 		case n == 0:
-			return at, errors.New("no answer")
+			return errors.New("no answer")
 		}
-		n, _, errno = unix.RawSyscall(unix.SYS_READ, uintptr(s.answers), uintptr(unsafe.Pointer(&at)), unsafe.Sizeof(at))
-		switch {
-		case errno != 0:
-			return at, fmt.Errorf("read: %w", errno)
-		case n != unsafe.Sizeof(at):
-			return at, errors.New("it has ended")
-		}
-		return at, nil
+		return nil
 	}
 }

@@ -17,9 +17,9 @@ type talker struct {
 	out  *bufio.Reader
 }
 
-// startTalker starts a command under an init, as prepare has it.
-func startTalker(prepare func(*exec.Cmd) *exec.Cmd, p peer, args ...string) (*talker, error) {
-	cmd := prepare(p.command(args...))
+// startTalker starts a command under an init.
+func startTalker(p peer, args ...string) (*talker, error) {
+	cmd := p.command(args...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
