@@ -57,9 +57,9 @@ chaos: build ## random trees, faults and signals, 2000 rounds of them (10 minute
 	@scripts/test.sh setup
 	cd tests/chaos && CGO_ENABLED=0 FINITE_BIN=$(CURDIR)/bin/finite $(GO) test -count=1 -timeout 1h -args -chaos.rounds $(ROUNDS) -chaos.seed $(SEED)
 
-bench: build ## measure beside tini, dumb-init, catatonit and timeout (10 minutes), and write docs/benchmarks
+bench: build ## measure beside tini, dumb-init, catatonit, timeout and BEFORE, another finite (15 minutes), and write docs/benchmarks
 	@scripts/test.sh setup
-	cd tests/bench && $(GO) run . -o ../../docs/benchmarks ../../bin/finite
+	cd tests/bench && $(GO) run . -o ../../docs/benchmarks $(if $(BEFORE),-before $(abspath $(BEFORE))) ../../bin/finite
 
 profile: build ## where the time of a start goes, by perf and strace
 	@scripts/profile.sh
