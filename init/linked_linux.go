@@ -73,7 +73,7 @@ func (k *linked) listen() {
 		case keeper.KindAsk:
 			k.tell(keeper.Message{Kind: keeper.KindAlive})
 		case keeper.KindStarted:
-			k.post(event{kind: evStarted, pid: int(m.Value), pidfd: fd, inLeaf: m.Count != 0})
+			k.post(event{kind: evStarted, pid: int(m.Value), pidfd: fd, inLeaf: m.Count&keeper.StartedInCgroup != 0, job: m.Count&keeper.StartedInGroup != 0})
 		case keeper.KindNotStarted:
 			k.notStarted(unix.Errno(m.Value), m.Count)
 		case keeper.KindSignalled:

@@ -26,6 +26,7 @@ type machine struct {
 	alive  bool // the command runs, or is a zombie that the machine was not told of
 	zombie bool // it has ended, and cannot be reaped so far
 
+	job       bool // the command is in the process group of finite's caller, which is a shell that controls jobs
 	stopped   bool // the command is stopped by a signal
 	continued bool // it was sent SIGCONT for the stop signal that is under way
 	armed     [timerCount]bool

@@ -13,7 +13,7 @@ func (m *machine) started(ev event) {
 		m.unexpected(ev.kind)
 		return
 	}
-	m.pid, m.alive = ev.pid, true
+	m.pid, m.alive, m.job = ev.pid, true, ev.job
 	if m.state != stateStarting { // given up on, and here all the same
 		m.do(action{kind: actSend, sig: unix.SIGKILL, target: ForwardChild})
 		return
@@ -126,10 +126,10 @@ func (m *machine) pauseSignalled(sig signals.Signal, number unix.Signal) {
 }
 
 // tellStop is the level at which a stop is told of. What the outer one passes on, that one has told of, and it knows who sent it; unless there are rules by
-// which it may be none.
+// which it may be none. Whoever stops a job of a shell's knows it.
 func (m *machine) tellStop(sender signals.Sender) level {
 	toldOutside := m.cfg.Inner != "" && m.cfg.Rewrite == (signals.Rewrite{}) && (sender.PID == 0 || sender.PID == m.cfg.ParentPID)
-	if toldOutside || m.cfg.rules {
+	if toldOutside || m.cfg.rules || m.job {
 		return levelInfo
 	}
 	return levelWarn

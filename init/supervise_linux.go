@@ -113,7 +113,7 @@ func (r *runner) relive(facts *keeper.Facts) {
 	r.kernel.adopt(pid, int(facts.Pidfd), false)
 	past := []moment{
 		{facts.Started, event{kind: evCloning}},
-		{facts.Started, event{kind: evStarted, pid: pid, pidfd: int(facts.Pidfd)}},
+		{facts.Started, event{kind: evStarted, pid: pid, pidfd: int(facts.Pidfd), job: !facts.Group}},
 	}
 	add := func(at int64, ev event) {
 		if at != 0 {

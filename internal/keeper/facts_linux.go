@@ -99,22 +99,25 @@ type Kind int32
 // From the keeper to the front.
 const (
 	kindStarted   Kind = 1 + iota // the command exists: Value is its PID, Count has flags; the packet has its pidfd
-	kindStopped                   // the command was stopped by the signal Value; Count is the number of the stop
+	kindStopped                   // the command was stopped; Count is the number of the stop
+	kindStop                      // it is stopped still: stop by the signal Value
 	kindContinued                 // it was continued
 	kindUntil                     // the latest time is Count milliseconds from now; Value is the status then
 	kindRules                     // Table; Value is 1 where the keeper is to hear of every signal
 	kindStatus                    // the end: Value is the status, Count the terminal's signal that ended the command
 )
 
-// Flags of kindStarted.
+// Flags of kindStarted and KindStarted.
 const (
-	startedInGroup    = 1 << iota // the command is in the caller's process group
+	StartedInGroup    = 1 << iota // the command is in the caller's process group
 	startedOnTerminal             // there is a controlling terminal
+	StartedInCgroup               // the command is in its cgroup
 )
 
 // From the front to the keeper.
 const (
 	kindSignal  Kind = 16 + iota // a signal arrived: Value says how it is passed on, Count is the last stop that was heard of
+	kindHeard                    // kindStopped was heard, and every signal before it was told: Count is the number of the stop
 	kindRunning                  // the front was continued
 )
 
@@ -122,7 +125,7 @@ const (
 const (
 	KindAsk        Kind = 32 + iota // a supervisor that lives answers
 	KindSignalled                   // a signal arrived: Value is 1 if it was passed on
-	KindStarted                     // the command runs: Value is its PID, Count is 1 where it is in its cgroup; the packet has its pidfd
+	KindStarted                     // the command runs: Value is its PID, Count has flags; the packet has its pidfd
 	KindNotStarted                  // it does not: Value is the errno, Count a NotStarted
 	KindExited                      // the command has ended: Change
 	KindChanged                     // the command was stopped or continued: Change

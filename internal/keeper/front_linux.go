@@ -17,7 +17,9 @@ var caller struct {
 	command    int32 // 0: there is none yet
 	pidfd      int32
 	passed     uint64 // signals that were passed on
-	stops      int32  // how many stops of the command were heard of
+	heard      bool   // the keeper is to be told that a stop was heard of
+	stops      int32  // the number of the command's last stop that was heard of
+	confirmed  int32  // and of the last one that the keeper knows this of
 	stop       int32  // the command was stopped by this signal, and the front is to be
 	told       bool   // the keeper has told how the run ends
 	status     int32
@@ -41,6 +43,10 @@ func front(keeper int32) {
 		hearKeeper()
 		if caller.command != 0 {
 			passSignals()
+		}
+		if caller.heard {
+			caller.heard, caller.confirmed = false, caller.stops // every signal that came before has been told of
+			tell(toKeeper, kindHeard, 0, caller.stops)
 		}
 		if caller.stop != 0 {
 			stopSelf()
@@ -73,9 +79,11 @@ func hearKeeper() {
 		case kindStarted:
 			closeFD(caller.pidfd)
 			caller.command, caller.pidfd = m.Value, packet.passed.fd
-			caller.grouped, caller.onTerminal = m.Count&startedInGroup != 0, m.Count&startedOnTerminal != 0
+			caller.grouped, caller.onTerminal = m.Count&StartedInGroup != 0, m.Count&startedOnTerminal != 0
 		case kindStopped:
-			caller.stop, caller.stops = m.Value, m.Count
+			caller.stops, caller.heard = m.Count, true
+		case kindStop:
+			caller.stop = m.Value
 		case kindContinued:
 			caller.stop = 0
 			tell(toKeeper, kindRunning, 0, 0)
@@ -117,7 +125,7 @@ func passSignals() {
 			how = leftToKeeper
 		}
 		if how != passedByFront || inSet(stopSet, s.Number) || rules.tellAll { // the keeper counts nothing that nobody asks for
-			packet.message = Message{Value: how, Count: caller.stops, Signal: *s}
+			packet.message = Message{Value: how, Count: caller.confirmed, Signal: *s}
 			send(toKeeper, kindSignal, -1)
 		}
 		if how != keptByTerminal {

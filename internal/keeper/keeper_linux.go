@@ -41,6 +41,9 @@ func keep() {
 		hearSupervisor()
 		hearFront()
 		takeSignals()
+		if stops.check {
+			stopFront()
+		}
 		if command.wanted {
 			command.wanted = false
 			launch(command.grouped)
@@ -93,7 +96,7 @@ func launch(group bool) {
 	if facts.Front != 0 {
 		packet.message = Message{Value: facts.Command}
 		if !facts.Group {
-			packet.message.Count = startedInGroup
+			packet.message.Count = StartedInGroup
 		}
 		if command.onTerminal {
 			packet.message.Count |= startedOnTerminal
@@ -222,8 +225,8 @@ func commandChanged() {
 		stops.number++
 		stops.answered = false
 		if facts.Front != 0 && !facts.Group {
-			tell(toFront, kindStopped, childChange.status, stops.number)
-			stops.again = 0
+			stops.signal, stops.again = childChange.status, 0
+			tell(toFront, kindStopped, 0, stops.number)
 		}
 	case codeContinued:
 		facts.Stopped = false
@@ -275,7 +278,10 @@ func tellStarted() {
 	command.told, command.settled = true, true
 	packet.message = Message{Value: facts.Command}
 	if command.cgroup >= 0 {
-		packet.message.Count = 1
+		packet.message.Count = StartedInCgroup
+	}
+	if !facts.Group {
+		packet.message.Count |= StartedInGroup
 	}
 	if supervisor.spoke {
 		send(supervisor.socket, KindStarted, facts.Pidfd)
@@ -365,7 +371,7 @@ func noteSignal(s *Signal, tell bool) {
 	}
 	facts.Stop, facts.StopAt = *s, now()
 	continued = false
-	if !tell || !facts.Plain {
+	if !tell || !facts.Plain || !facts.Group { // a job's caller knows
 		return
 	}
 	startLine()
@@ -406,6 +412,8 @@ func signalPassed(s *Signal, passed bool) {
 // stops are those of a command in the caller's process group, which the front follows.
 var stops struct {
 	number   int32 // of the last one
+	signal   int32 // that stopped the command
+	check    bool  // the front has heard of it, and is to be stopped if the command still is
 	answered bool  // a SIGCONT to the front was told of since
 	again    int64 // when the front is to be continued again, unless it says that it runs; 0: it does
 }
@@ -423,6 +431,17 @@ func continueFront() {
 	stops.again = now() + 20*millisecond
 }
 
+// stopFront has the front stop as the command has. Somebody may have continued both since the front was told of that: the
+// command is looked at again.
+//
+//go:nosplit
+func stopFront() {
+	stops.check = false
+	if reap(); facts.Stopped {
+		tell(toFront, kindStop, stops.signal, 0)
+	}
+}
+
 // isContinued reports whether a SIGCONT to the front, which knew of so many stops, is no news for the command: a shell
 // continues the whole group, and a second SIGCONT would undo the command's next stop.
 //
@@ -431,6 +450,7 @@ func isContinued(heard int32) bool {
 	if facts.Group || stops.number == 0 {
 		return false
 	}
+	reap() // what has become of the command by now
 	if heard != stops.number {
 		return true
 	}
@@ -464,6 +484,8 @@ func hearFront() {
 		switch m.Kind {
 		case kindRunning:
 			stops.again = 0
+		case kindHeard:
+			stops.check = m.Count == stops.number
 		case kindSignal:
 			fromFront = m.Signal
 			how, heard := m.Value, m.Count

@@ -11,7 +11,7 @@ import (
 
 // The short form makes every figure, every table and every picture.
 func TestShort(t *testing.T) {
-	finite := os.Getenv("FINITE_BIN")
+	finite := takeVariable("FINITE_BIN")
 	if finite == "" {
 		finite = "../../bin/finite"
 	}
@@ -77,7 +77,7 @@ func TestShort(t *testing.T) {
 // missing skips a test for want of something, or fails it where nothing may be skipped.
 func missing(t *testing.T, format string, args ...any) {
 	t.Helper()
-	if os.Getenv("FINITE_TEST_REQUIRE") == "all" {
+	if required == "all" {
 		t.Fatalf("required: "+format, args...)
 	}
 	t.Skipf(format, args...)
@@ -92,4 +92,14 @@ func TestNumber(t *testing.T) {
 	if b, err := json.Marshal([]number{none, 1.5}); err != nil || string(b) != "[null,1.5]" {
 		t.Errorf("%s, %v", b, err)
 	}
+}
+
+// required is all where nothing may be skipped. A variable that begins with FINITE_ is an option to finite, so none of the
+// test's own stays in the environment.
+var required = takeVariable("FINITE_TEST_REQUIRE")
+
+func takeVariable(name string) string {
+	value := os.Getenv(name)
+	_ = os.Unsetenv(name)
+	return value
 }
