@@ -43,7 +43,8 @@ type cageSpec struct {
 	Args []string
 	Env  []string // of a console, instead of the test's own
 	Deny *denial  // system calls that are refused to finite
-	Role string   // where not empty, Args is the test binary, and this is what it plays
+	Role string   // where not empty, this is what the test binary plays, wherever it is in Args
+	Late bool     // what is left when finite has ended gets some time to end as well
 }
 
 // cageReport is what the PID 1 of a cage says when finite has ended.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -83,6 +84,9 @@ func playCage(spec cageSpec) {
 			break
 		}
 	}
+	if spec.Late {
+		reapOthers()
+	}
 	report := cageReport{Status: ws.ExitStatus(), Left: whoIsThere()}
 	if ws.Signaled() {
 		report.Status = -int(ws.Signal())
@@ -92,6 +96,18 @@ func playCage(spec cageSpec) {
 	_, err = syscall.Write(3, text)
 	must(err)
 	os.Exit(0)
+}
+
+// reapOthers reaps until nobody is there, or patience is half over.
+func reapOthers() {
+	for begin := time.Now(); time.Since(begin) < patience/2; time.Sleep(time.Millisecond) {
+		for pid := 1; pid > 0; {
+			var err error
+			if pid, err = syscall.Wait4(-1, nil, syscall.WNOHANG, nil); err == syscall.ECHILD {
+				return
+			}
+		}
+	}
 }
 
 // whoIsThere lists everybody in this PID namespace but its PID 1.
