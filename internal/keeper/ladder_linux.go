@@ -32,7 +32,9 @@ func nextDue() int64 {
 	at := earlier(due.deadline, due.kill)
 	at = earlier(at, due.latest)
 	at = earlier(at, due.held)
-	at = earlier(at, due.stuck)
+	if supervisor.pid == 0 && heart.since == 0 { // nobody sees to it yet
+		at = earlier(at, due.stuck)
+	}
 	at = earlier(at, due.supervisor)
 	at = earlier(at, due.heart)
 	at = earlier(at, hold.until)

@@ -20,6 +20,7 @@ type supervisorState struct {
 	status   int32
 	left     bool // and that somebody is left
 	failures int32
+	forked   struct{ ended, frontGone bool } // what it knows from its fork
 }
 
 // A supervisor has 2 s to speak, and to answer. They are counted in pauses of the keeper's own: in a container that was
@@ -134,8 +135,23 @@ func startSupervisor() bool {
 	supervisor.pid, supervisor.socket, supervisor.since = int32(r), ends[0], now()
 	supervisor.spoke, supervisor.asked, supervisor.silent = false, false, 0
 	supervisor.remain, supervisor.empty, supervisor.ended, supervisor.left = false, false, false, false
+	supervisor.forked.ended, supervisor.forked.frontGone = facts.Ended.Code != 0, facts.FrontGone
 	due.supervisor = now() + silencePause
 	return false
+}
+
+// catchUp tells a supervisor that begins to listen what has happened since its fork.
+//
+//go:nosplit
+func catchUp() {
+	if facts.Ended.Code != 0 && !supervisor.forked.ended {
+		packet.message = Message{Change: facts.Ended}
+		tellSupervisor(KindExited)
+	}
+	if facts.FrontGone && !supervisor.forked.frontGone {
+		packet.message = Message{}
+		tellSupervisor(KindFrontGone)
+	}
 }
 
 // becomeSupervisor prepares a fork for the Go runtime. Its standard error is elsewhere until main: a runtime that cannot
@@ -221,6 +237,7 @@ func hearSupervisor() {
 			noteFact(m.Value)
 		case KindHello:
 			supervisor.spoke = true
+			catchUp()
 		case KindLeftovers:
 			facts.LeftoversAt = now()
 		case KindByHeart:
