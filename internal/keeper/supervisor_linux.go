@@ -464,6 +464,7 @@ func goByHeart() {
 		put(": SIGKILL to everything that is left")
 	}
 	say()
+	due.heart = heart.since // the first round
 	heart.giveUp = after(heart.kill, giveUpTime)
 	keepGoing(heart.kill)
 	if facts.Front != 0 {

@@ -1,0 +1,185 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// harm sends a signal to the next supervisors of a keeper, one after the other, as soon as each is there. It stops when the
+// test has what it wants, and returns how many it has met.
+func (c *cage) harm(keeper int, sig unix.Signal, most int) (stop func() int) {
+	met := map[int]bool{}
+	over := make(chan struct{})
+	var done sync.WaitGroup
+	done.Go(func() {
+		for ; len(met) < most; time.Sleep(100 * time.Microsecond) {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			if pid := childNamed(keeper, supervisorName); pid != 0 && !met[pid] && unix.Kill(pid, sig) == nil {
+				met[pid] = true
+			}
+		}
+	})
+	return func() int {
+		close(over)
+		done.Wait()
+		return len(met)
+	}
+}
+
+// A supervisor that is killed, stopped or made to crash, once or each time, changes neither the end nor the status.
+func TestSupervisorIsHarmed(t *testing.T) {
+	const byHeart = "the supervisor cannot run: "
+	for _, tt := range []struct {
+		sig   unix.Signal
+		times int
+		lost  bool // it has to be done without
+	}{
+		{unix.SIGKILL, 1, false}, {unix.SIGKILL, 2, false}, {unix.SIGKILL, 3, true}, {unix.SIGKILL, 100, true},
+		{unix.SIGSTOP, 1, false}, {unix.SIGSTOP, 100, false}, {unix.SIGSEGV, 1, false}, {unix.SIGSEGV, 100, true},
+	} {
+		t.Run(fmt.Sprintf("signal %d, %d times", tt.sig, tt.times), func(t *testing.T) {
+			forModes(t, allModes, func(t *testing.T, m mode) {
+				t.Parallel()
+				for name, run := range map[string]struct {
+					options []string
+					end     string
+					status  int
+				}{
+					"exited":   {[]string{"-k", "300ms"}, "exit 3", 3},
+					"killed":   {[]string{"-k", "0"}, "kill -KILL $$", 137},
+					"deadline": {[]string{"-t", "700ms", "-k", "300ms"}, "while :; do sleep 1000; done", 124},
+				} {
+					args := append(append([]string{}, run.options...), "--", "sh", "-c", "echo started; "+fugitives+`read -r word 2>/dev/null; `+run.end)
+					c := start(t, m, args...)
+					stop := c.harm(c.keeper(), tt.sig, tt.times)
+					r := c.wait()
+					met := stop()
+					if r.want(t, run.status); t.Failed() {
+						t.Fatalf("%s, %d supervisors were met", name, met)
+					}
+					wantCalm(t, r)
+					if r.stdout != "started\n" {
+						t.Errorf("%s: stdout %q: the command was not started once", name, r.stdout)
+					}
+					if m == asInit && name == "deadline" {
+						continue // kill(-1) leaves nothing to decide
+					}
+					if met == 0 {
+						t.Errorf("%s: no supervisor was met", name)
+					}
+					if said := strings.Contains(r.stderr, byHeart); said && !tt.lost {
+						t.Errorf("%s: %d supervisors were met, and stderr is %q", name, met, r.stderr)
+					} else if !said && tt.lost && tt.sig == unix.SIGKILL && name != "deadline" {
+						t.Errorf("%s: %d supervisors were met, and stderr is %q", name, met, r.stderr)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A supervisor that cannot start: the keeper says so in one line, and ends what is left by heart. The status is the command's own.
+func TestSupervisorCannotStart(t *testing.T) {
+	needRoot(t)
+	for name, tt := range map[string]struct {
+		limit   func(t *testing.T) (prepare, dir string)
+		options []string
+		says    string
+	}{
+		"address space": {
+			func(*testing.T) (string, string) { return "ulimit -v 40000", "" }, []string{"-k", "200ms"},
+			"the supervisor cannot run: SIGTERM to everything that is left, and SIGKILL in 200ms",
+		},
+		"address space, no grace": {
+			func(*testing.T) (string, string) { return "ulimit -v 40000", "" }, []string{"-k", "0"},
+			"the supervisor cannot run: SIGKILL to everything that is left",
+		},
+		"processes": {
+			func(t *testing.T) (string, string) {
+				dir := limited(t, "pids", "pids.max", "pids.max", "100")
+				return fmt.Sprintf("echo 0 >'%s/cgroup.procs'", dir), dir
+			}, []string{"-k", "200ms"},
+			"the supervisor cannot run: SIGTERM to everything that is left, and SIGKILL in 200ms",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			forModes(t, allModes, func(t *testing.T, m mode) {
+				t.Parallel()
+				prepare, dir := tt.limit(t)
+				args := append(append([]string{finiteBin}, tt.options...), "--", "sh", "-c", fugitives+`trap "exit 5" USR1; echo ready; while :; do sleep 0.05; done`)
+				if m == asNobody { // the limit is another user's to set
+					args = append([]string{"/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"}, args...)
+				}
+				as := m
+				if m == asNobody {
+					as = asSubreaper
+				}
+				c := startSpec(t, cageSpec{Mode: as, Args: afterShell(prepare, args...)}, nil)
+				c.stdout.await(t, "ready")
+				if dir != "" {
+					setLimit(t, dir, 1)
+				}
+				c.signal(unix.SIGUSR1)
+				r := c.wait()
+				if r.want(t, 5); r.stderr != "finite: "+tt.says+"\n" {
+					t.Errorf("stderr %q, want %q", r.stderr, tt.says)
+				}
+			})
+		})
+	}
+}
+
+// Whatever signal finite is sent while a supervisor starts, or while it is stopped, the end and the status are the same.
+func TestSignalsBesideASupervisor(t *testing.T) {
+	for _, state := range []string{"starts", "is stopped", "runs"} {
+		t.Run(state, func(t *testing.T) {
+			forModes(t, allModes, func(t *testing.T, m mode) {
+				t.Parallel()
+				c := start(t, m, "-k", "2s", "--", "sh", "-c", fugitives+"echo started; exit 3")
+				front, keeper := c.pid(), c.keeper()
+				supervisor := 0
+				eventually(t, "there is a supervisor", func() bool {
+					supervisor = childNamed(keeper, supervisorName)
+					return supervisor != 0
+				})
+				switch state {
+				case "is stopped":
+					c.kill(supervisor, unix.SIGSTOP)
+				case "runs":
+					eventually(t, "the supervisor has threads", func() bool { return threadsOf(supervisor) > 2 })
+				}
+				for sig := unix.Signal(1); sig <= 64; sig++ {
+					switch sig {
+					case unix.SIGKILL, unix.SIGSTOP, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT: // these are about the end
+					default:
+						c.kill(front, sig)
+					}
+				}
+				r := c.wait()
+				r.want(t, 3)
+				wantCalm(t, r)
+				if r.stdout != "started\n" {
+					t.Errorf("stdout %q", r.stdout)
+				}
+			})
+		})
+	}
+}
+
+func threadsOf(pid int) int {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	_, rest, _ := strings.Cut(string(text), "\nThreads:\t")
+	n, _ := strconv.Atoi(strings.TrimSpace(rest[:min(len(rest), strings.IndexByte(rest+"\n", '\n'))]))
+	return n
+}
