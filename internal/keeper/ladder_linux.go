@@ -113,7 +113,7 @@ func keepTime() bool {
 		due.kill = 0
 		startLine()
 		put("the grace time is over: SIGKILL to everything that is left")
-		say()
+		sayFirst()
 		killNow()
 	}
 	if isDue(due.held) {
@@ -145,7 +145,7 @@ func deadline() {
 	startLine()
 	if facts.Grace == 0 {
 		put("the deadline was reached: SIGKILL to everything")
-		say()
+		sayFirst()
 		killNow()
 		return
 	}

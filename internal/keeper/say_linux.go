@@ -218,6 +218,19 @@ func say() {
 	helpers++
 }
 
+// sayFirst is say before a SIGKILL to everybody, which as PID 1 means the writer too: it gets a moment.
+//
+//go:nosplit
+func sayFirst() {
+	say()
+	for until := now() + writingTime; facts.Front == 0 && isSaying() && now() < until; {
+		shortTime = [2]int64{0, millisecond / 10}
+		sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
+	}
+}
+
+const writingTime = 100 * millisecond
+
 // write is what a writer does. Which line is its own, its stack tells.
 //
 //go:nosplit

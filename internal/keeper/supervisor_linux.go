@@ -463,7 +463,7 @@ func goByHeart() {
 	} else {
 		put(": SIGKILL to everything that is left")
 	}
-	say()
+	sayFirst()
 	due.heart = heart.since // the first round
 	heart.giveUp = after(heart.kill, giveUpTime)
 	keepGoing(heart.kill)

@@ -274,4 +274,3 @@ func TestPlainRunsArePlain(t *testing.T) {
 		c.wait().want(t, 3)
 	})
 }
-
