@@ -20,7 +20,7 @@ type supervisorState struct {
 	status   int32
 	left     bool // and that somebody is left
 	failures int32
-	forked   struct{ ended, frontGone bool } // what it knows from its fork
+	forked   struct{ started, ended, frontGone bool } // what it knows from its fork
 }
 
 // A supervisor has 2 s to speak, and to answer. They are counted in pauses of the keeper's own: in a container that was
@@ -135,6 +135,7 @@ func startSupervisor() bool {
 	supervisor.pid, supervisor.socket, supervisor.since = int32(r), ends[0], now()
 	supervisor.spoke, supervisor.asked, supervisor.silent = false, false, 0
 	supervisor.remain, supervisor.empty, supervisor.ended, supervisor.left = false, false, false, false
+	supervisor.forked.started = facts.Command != 0
 	supervisor.forked.ended, supervisor.forked.frontGone = facts.Ended.Code != 0, facts.FrontGone
 	due.supervisor = now() + silencePause
 	return false
@@ -144,6 +145,10 @@ func startSupervisor() bool {
 //
 //go:nosplit
 func catchUp() {
+	if command.told && !supervisor.forked.started {
+		command.told = false
+		tellStarted()
+	}
 	if facts.Ended.Code != 0 && !supervisor.forked.ended {
 		packet.message = Message{Change: facts.Ended}
 		tellSupervisor(KindExited)
