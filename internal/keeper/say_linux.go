@@ -208,8 +208,8 @@ func say() {
 		pid = int(spawn(uintptr(unix.SIGCHLD), stack, nil, write))
 	}
 	if pid < 0 { // there is no room for a process
-		if canWrite() {
-			finishLine(l)
+		if canWrite() { // who sent a signal is left out
+			endLine(l)
 			writeLine(l)
 		}
 		return
@@ -227,6 +227,19 @@ func sayFirst() {
 		shortTime = [2]int64{0, millisecond / 10}
 		sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
 	}
+}
+
+// isSaying reports whether a line is being written.
+//
+//go:nosplit
+func isSaying() bool {
+	reapHelpers()
+	for i := int32(0); i < writers; i++ {
+		if lineAt(i).writer != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 const writingTime = 100 * millisecond
@@ -268,10 +281,13 @@ func finishLine(l *line) {
 	if l.early {
 		appendTo(l, " before the command was started")
 	}
-	if l.length == lineSize {
-		l.length--
-	}
-	appendTo(l, "\n")
+	endLine(l)
+}
+
+//go:nosplit
+func endLine(l *line) {
+	l.length = min(l.length, lineSize-1)
+	appendByte(l, '\n')
 }
 
 //go:nosplit

@@ -196,7 +196,8 @@ func sleeperIn(t *testing.T, dir string) *exec.Cmd {
 	return cmd
 }
 
-// finite is killed: its cgroup stays, and whoever is in it. The next one in the same place removes it when it is empty, and not before.
+// The front is killed: the keeper ends the command and removes the cgroup. As PID 1 nobody is left to do that: the cgroup
+// stays, and whoever is in it. The next finite in the same place removes it when it is empty, and not before.
 func TestCgroupOfAKilledFinite(t *testing.T) {
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		dir := room(t)
@@ -204,6 +205,14 @@ func TestCgroupOfAKilledFinite(t *testing.T) {
 		c.stdout.await(t, "ready")
 		c.signal(unix.SIGKILL)
 		c.wait()
+		if m != asInit {
+			for began := time.Now(); len(leaves(t, dir)) > 0; {
+				if time.Since(began) > patience {
+					t.Fatalf("cgroups are left: %v", leaves(t, dir))
+				}
+			}
+			return
+		}
 		left := leaves(t, dir)
 		if len(left) != 1 {
 			t.Fatalf("cgroups: %v, want 1", left)
