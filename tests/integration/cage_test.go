@@ -20,9 +20,8 @@ import (
 )
 
 const (
-	roleEnv  = "TEST_FINITE_ROLE"
-	cageEnv  = "TEST_FINITE_CAGE"
-	patience = 60 * time.Second // how long a test waits for what must come; not a measure of anything
+	roleEnv = "TEST_FINITE_ROLE"
+	cageEnv = "TEST_FINITE_CAGE"
 )
 
 // mode is how finite stands in its cage.
@@ -115,7 +114,7 @@ func (l *lines) await(t *testing.T, text string) {
 // what follows the text.
 func (l *lines) awaitFrom(t *testing.T, from int, text string) int {
 	t.Helper()
-	timer := time.AfterFunc(patience, l.close)
+	timer := time.AfterFunc(patience(), l.close)
 	defer timer.Stop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -149,9 +148,12 @@ func startSpec(t *testing.T, spec cageSpec, change func(*exec.Cmd)) *cage {
 	c := &cage{t: t, mode: spec.Mode, stdout: newLines(), stderr: newLines(), report: up}
 	c.cmd = exec.Command(testBinary(t))
 	c.cmd.Env = append(os.Environ(), roleEnv+"=cage", cageEnv+"="+string(text), "GORACE=atexit_sleep_ms=0")
+	if giveUp := stretch("5s"); giveUp != "5s" { // what it is without an option: what was killed takes longer to be gone
+		c.cmd.Env = append(c.cmd.Env, "FINITE_GIVE_UP="+giveUp)
+	}
 	c.cmd.Stdout, c.cmd.Stderr = c.stdout, c.stderr
 	c.cmd.ExtraFiles = []*os.File{down} // descriptor 3 in the cage
-	c.cmd.WaitDelay = patience
+	c.cmd.WaitDelay = patience()
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS,
 		Pdeathsig:  syscall.SIGKILL,
@@ -205,7 +207,7 @@ func (c *cage) pid() int {
 	if c.mode == asInit {
 		return c.cmd.Process.Pid
 	}
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(patience())
 	for time.Now().Before(deadline) {
 		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", c.cmd.Process.Pid))
 		for _, task := range tasks {
@@ -230,7 +232,7 @@ func (c *cage) signal(sig unix.Signal) {
 // wait waits for the end of the run.
 func (c *cage) wait() result {
 	c.t.Helper()
-	return c.waitLong(patience)
+	return c.waitLong(patience())
 }
 
 func (c *cage) waitLong(limit time.Duration) result {
@@ -286,6 +288,15 @@ func (r result) want(t *testing.T, status int) {
 	if len(r.left) > 0 {
 		t.Errorf("left behind: %v\nstderr: %s", r.left, r.stderr)
 	}
+}
+
+// atOnce is forModes for tests that wait more than they work.
+func atOnce(t *testing.T, modes []mode, f func(t *testing.T, m mode)) {
+	t.Helper()
+	forModes(t, modes, func(t *testing.T, m mode) {
+		t.Parallel()
+		f(t, m)
+	})
 }
 
 func forModes(t *testing.T, modes []mode, f func(t *testing.T, m mode)) {

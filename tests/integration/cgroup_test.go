@@ -73,10 +73,10 @@ func TestCommandHasItsOwnCgroup(t *testing.T) {
 		{"exit", []string{"--cgroup", "auto", "-t", "1h"}, `echo ready; exit 7`, false, 7},
 		{"required", []string{"--cgroup", "require"}, `echo ready; exit 7`, false, 7},
 		{"stop", []string{"--stop-grace", "1h"}, `echo ready; exec sleep 1000`, true, 143},
-		{"deadline", []string{"--cgroup", "auto", "-t", "1s"}, `echo ready; exec sleep 1000`, false, 124},
-		{"escapees", []string{"--cgroup", "auto", "-t", "1s", "-k", "200ms"}, deaf + `exec perl ` + tree + ` MARK 50 4`, false, 124},
-		{"escapees at once", []string{"--cgroup", "auto", "-t", "1s", "-k", "0"}, deaf + `exec perl ` + tree + ` MARK 50 4`, false, 124},
-		{"deep", []string{"--stop-grace", "100ms"}, deaf + `mkdir -p $leaf/a/b/c $leaf/d
+		{"deadline", []string{"--cgroup", "auto", "-t", stretch("1s")}, `echo ready; exec sleep 1000`, false, 124},
+		{"escapees", []string{"--cgroup", "auto", "-t", stretch("1s"), "-k", stretch("200ms")}, deaf + `exec perl ` + tree + ` MARK 50 4`, false, 124},
+		{"escapees at once", []string{"--cgroup", "auto", "-t", stretch("1s"), "-k", "0"}, deaf + `exec perl ` + tree + ` MARK 50 4`, false, 124},
+		{"deep", []string{"--stop-grace", stretch("100ms")}, deaf + `mkdir -p $leaf/a/b/c $leaf/d
 for d in $leaf/a/b/c $leaf/a/b $leaf/a $leaf/d; do setsid sh -c 'echo $$ >'$d'/cgroup.procs; echo in >&3; exec sleep 1000' 3>&1 & done | head -n 4
 echo ready; while :; do sleep 1000; done`, true, 137},
 		{"empty ones below", []string{"--cgroup", "auto", "-t", "1h"}, `mkdir -p $leaf/a/b/c $leaf/d/e; echo ready; exit 2`, false, 2},
@@ -85,7 +85,7 @@ echo ready; while :; do sleep 1000; done`, true, 137},
 		{"leftovers are waited for", []string{"--cgroup", "auto", "-t", "1h", "--leftovers", "wait"}, `setsid sleep 0.2 & echo ready; exit 4`, false, 4},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			forModes(t, allModes, func(t *testing.T, m mode) {
+			atOnce(t, allModes, func(t *testing.T, m mode) {
 				dir := room(t)
 				args := append(tt.options, "--", "sh", "-c", ownLeaf+`echo "in $leaf"; `+tt.script, "sh", dir)
 				c := startIn(t, dir, m, args...)
@@ -113,11 +113,11 @@ echo ready; while :; do sleep 1000; done`, true, 137},
 		options []string
 	}{
 		{"off", []string{"--cgroup", "off", "-t", "1h"}},
-		{"plain", []string{"-t", "1h", "-k", "1s"}},
+		{"plain", []string{"-t", "1h", "-k", stretch("1s")}},
 		{"no ending is foreseen", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			forModes(t, allModes, func(t *testing.T, m mode) {
+			atOnce(t, allModes, func(t *testing.T, m mode) {
 				dir := room(t)
 				r := startIn(t, dir, m, append(tt.options, "--", "sh", "-c", ownLeaf+`echo "in $leaf"`, "sh", filepath.Dir(dir))...).wait()
 				r.want(t, 0)
@@ -171,7 +171,7 @@ func TestCgroupOfWhatIsLeft(t *testing.T) {
 // awaitEmpty waits until nobody is in a cgroup v2 and those below.
 func awaitEmpty(t *testing.T, dir string) {
 	t.Helper()
-	for begin := time.Now(); time.Since(begin) < patience; {
+	for begin := time.Now(); time.Since(begin) < patience(); {
 		text, err := os.ReadFile(filepath.Join(dir, "cgroup.events"))
 		if err != nil || strings.Contains(string(text), "populated 0") {
 			return
@@ -244,10 +244,10 @@ for (1 .. 20) { next if fork; setsid(); exit if fork; away(); syswrite $down, "x
 sysread $up, my $c, 1 for 1 .. 20; print "ready\n"; sleep 1000 while 1`
 	for _, all := range []string{"", "all"} {
 		for name, options := range map[string][]string{
-			"deadline": {"--cgroup", "auto", "-t", "1s", "-k", "100ms"}, "deadline, at once": {"--cgroup", "auto", "-t", "1s", "-k", "0"}, "stop": {"--stop-grace", "100ms", "-t", "1h"},
+			"deadline": {"--cgroup", "auto", "-t", stretch("1s"), "-k", stretch("100ms")}, "deadline, at once": {"--cgroup", "auto", "-t", stretch("1s"), "-k", "0"}, "stop": {"--stop-grace", stretch("100ms"), "-t", "1h"},
 		} {
 			t.Run(name+" "+all, func(t *testing.T) {
-				forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
+				atOnce(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
 					dir, other := room(t), room(t)
 					c := startIn(t, dir, m, append(options, "--", "perl", "-e", away, other, all)...)
 					c.stdout.await(t, "ready")
@@ -275,9 +275,9 @@ sysread $up, my $c, 1 for 1 .. 20; print "ready\n"; sleep 1000 while 1`
 	// The command itself ends, and what moved is what it leaves.
 	for _, policy := range []string{"terminate", "kill"} {
 		t.Run("leftovers "+policy, func(t *testing.T) {
-			forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
+			atOnce(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
 				dir, other := room(t), room(t)
-				r := startIn(t, dir, m, "--cgroup", "auto", "-t", "1h", "-k", "100ms", "--leftovers", policy, "--", "sh", "-c",
+				r := startIn(t, dir, m, "--cgroup", "auto", "-t", "1h", "-k", stretch("100ms"), "--leftovers", policy, "--", "sh", "-c",
 					`trap "" TERM; echo $$ >"$1/cgroup.procs"; setsid sleep 1000 & exit 4`, "sh", other).wait()
 				r.want(t, 4)
 				if !strings.Contains(r.stderr, "killed 1 process") {
@@ -301,9 +301,9 @@ func TestStrangerInTheCgroup(t *testing.T) {
 		ended    string // the stranger's status
 	}{
 		{"asked to end", "sleep 1000", "--cgroup auto -t 1h", "exit 5", "5", "143"},
-		{"deaf", `trap "" TERM; while :; do sleep 1000; done`, "--cgroup auto -t 1h -k 200ms", "exit 5", "5", "137"},
+		{"deaf", `trap "" TERM; while :; do sleep 1000; done`, stretch("--cgroup auto -t 1h -k 200ms"), "exit 5", "5", "137"},
 		{"killed", "sleep 1000", "-t 1h --leftovers kill", "exit 5", "5", "137"},
-		{"deadline", `trap "" TERM; while :; do sleep 1000; done`, "--cgroup auto -t 500ms -k 0", "exec sleep 1000", "124", "137"},
+		{"deadline", `trap "" TERM; while :; do sleep 1000; done`, stretch("--cgroup auto -t 500ms -k 0"), "exec sleep 1000", "124", "137"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := room(t)
@@ -320,8 +320,8 @@ echo "finite $?"; wait $stranger; echo "stranger $?"; wait`
 		})
 	}
 	// One from outside the PID namespace has no number here. The kill reaches him.
-	for _, options := range [][]string{{"-t", "1s", "-k", "0", "--cgroup", "auto"}, {"--stop-grace", "100ms"}} {
-		forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
+	for _, options := range [][]string{{"-t", stretch("1s"), "-k", "0", "--cgroup", "auto"}, {"--stop-grace", stretch("100ms")}} {
+		atOnce(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
 			dir := room(t)
 			c := startIn(t, dir, m, append(options, "--", "sh", "-c", `trap "" TERM; echo ready; while :; do sleep 1000; done`)...)
 			c.stdout.await(t, "ready")
@@ -395,7 +395,7 @@ func startLaidOut(t *testing.T, dir string, m mode, name string, args ...string)
 func TestCgroupLayouts(t *testing.T) {
 	for _, l := range layouts {
 		t.Run(l.name, func(t *testing.T) {
-			forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
+			atOnce(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
 				deaf := `trap "" TERM; setsid sleep 1000 & (setsid sleep 1000 &); echo ready; while :; do sleep 1000; done`
 				if !l.tree && m != asInit {
 					deaf = `trap "" TERM; echo ready; exec sleep 1000`
@@ -404,7 +404,7 @@ func TestCgroupLayouts(t *testing.T) {
 				for _, cgroup := range []string{"auto", "off", "require"} {
 					for _, verbosity := range []string{"", "-vv"} {
 						dir := room(t)
-						options := []string{"--cgroup", cgroup, "--stop-grace", "100ms"}
+						options := []string{"--cgroup", cgroup, "--stop-grace", stretch("100ms")}
 						if verbosity != "" {
 							options = append(options, verbosity)
 						}
@@ -470,7 +470,7 @@ func TestCgroupLayouts(t *testing.T) {
 	t.Run("not delegated", func(t *testing.T) {
 		for _, options := range [][]string{{"--cgroup", "auto"}, {"--cgroup", "require"}} {
 			dir := room(t)
-			args := append([]string{finiteBin, "-vv", "-t", "500ms", "-k", "0"}, options...)
+			args := append([]string{finiteBin, "-vv", "-t", stretch("500ms"), "-k", "0"}, options...)
 			r := startSpec(t, cageSpec{Mode: asNobody, Args: append(args, "--", "sh", "-c", "setsid sleep 1000 & echo ready; sleep 1000")}, within(t, dir)).wait()
 			wantNoLeaf(t, dir)
 			if options[1] == "require" {
@@ -544,9 +544,9 @@ func TestCgroupOfAHostileCommand(t *testing.T) {
 		{"many", `i=0; while [ $i -lt 500 ]; do mkdir $leaf/$i $leaf/$i/x; i=$((i+1)); done`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
+			atOnce(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
 				dir := room(t)
-				c := startIn(t, dir, m, "--stop-grace", "100ms", "-k", "100ms", "--", "sh", "-c",
+				c := startIn(t, dir, m, "--stop-grace", stretch("100ms"), "-k", stretch("100ms"), "--", "sh", "-c",
 					`trap "" TERM; `+ownLeaf+`setsid sleep 1000 & (`+tt.script+`) 2>/dev/null; echo ready; while :; do sleep 1000; done`, "sh", dir)
 				if tt.name == "frozen" {
 					awaitFrozen(t, dir)
@@ -568,7 +568,7 @@ func TestCgroupOfAHostileCommand(t *testing.T) {
 // awaitFrozen waits until the only leaf in dir is frozen.
 func awaitFrozen(t *testing.T, dir string) {
 	t.Helper()
-	for begin := time.Now(); time.Since(begin) < patience; {
+	for begin := time.Now(); time.Since(begin) < patience(); {
 		for _, leaf := range leaves(t, dir) {
 			if text, _ := os.ReadFile(filepath.Join(leaf, "cgroup.events")); strings.Contains(string(text), "frozen 1") {
 				return

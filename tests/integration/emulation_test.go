@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // qemu is finite for arm64, under QEMU's user mode: not all of Linux is there. A vfork is a fork, and there are no pidfds of children, no subreaper, and
@@ -32,13 +33,17 @@ func TestDeadlineUnderQEMU(t *testing.T) {
 		t.Run(cgroup, func(t *testing.T) {
 			forModes(t, rootModes, func(t *testing.T, m mode) {
 				file := filepath.Join(inMemory(t), "report.json")
-				r := startSpec(t, cageSpec{Mode: m, Args: qemu(t, endsDeafEscapee("--cgroup", cgroup, "--report", file)[1:]...)}, nil).waitLong(hurried)
-				if m == asSubreaper {
-					r.left = slices.DeleteFunc(r.left, isZombie)
-					if cgroup == "off" {
-						r.left = wantOrphanAlone(t, r.left)
+				var r result
+				complete(t, 500*time.Millisecond, func(deadline string) bool {
+					r = startSpec(t, cageSpec{Mode: m, Args: qemu(t, endsDeafEscapee("--timeout", deadline, "--cgroup", cgroup, "--report", file)[1:]...)}, nil).wait()
+					if m == asSubreaper {
+						r.left = slices.DeleteFunc(r.left, isZombie)
+						if cgroup == "off" && r.stdout != "" {
+							r.left = wantOrphanAlone(t, r.left)
+						}
 					}
-				}
+					return r.stdout != ""
+				})
 				r.wantEnded(t)
 				if r.stdout != "ready\n" { // it was started once
 					t.Errorf("stdout: %q", r.stdout)

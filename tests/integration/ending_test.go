@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -105,11 +106,12 @@ func TestEscapeesAreGone(t *testing.T) {
 	needCommand(t, "perl")
 	tree := script(t, "tree.pl")
 	forModes(t, allModes, func(t *testing.T, m mode) {
-		r := run(t, m, "--timeout", "1s", "--grace", "500ms", "--", "perl", tree, "MARK", "200", "4")
-		r.want(t, 124)
-		if !strings.Contains(r.stdout, "ready") {
-			t.Fatalf("the tree was not complete at the deadline: %q", r.stdout)
-		}
+		var r result
+		complete(t, time.Second, func(deadline string) bool {
+			r = run(t, m, "--timeout", deadline, "--grace", stretch("500ms"), "--", "perl", tree, "MARK", "200", "4")
+			r.want(t, 124)
+			return strings.Contains(r.stdout, "ready")
+		})
 		if !strings.Contains(r.stderr, "the grace time is over") {
 			t.Errorf("nobody was deaf: %s", r.stderr)
 		}
@@ -124,7 +126,7 @@ func TestFastForkersAreGone(t *testing.T) {
 	needCommand(t, "perl")
 	tree := script(t, "tree.pl")
 	forModes(t, allModes, func(t *testing.T, m mode) {
-		r := run(t, m, "--timeout", "1s", "--grace", "0", "--give-up", "30s", "--", "perl", tree, "MARK", "20", "16")
+		r := run(t, m, "--timeout", stretch("1s"), "--grace", "0", "--give-up", stretch("30s"), "--", "perl", tree, "MARK", "20", "16")
 		r.want(t, 124)
 		if strings.Contains(r.stderr, "gave up") {
 			t.Errorf("gave up: %s", r.stderr)
@@ -138,7 +140,7 @@ func TestFastForkersThatWereLeft(t *testing.T) {
 	const storm = `$SIG{TERM} = "IGNORE"; for (1 .. 16) { next if fork; while (1) { my $p = fork; exit if !defined $p || $p } } exit 5`
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		for _, policy := range []string{"kill", "terminate"} {
-			r := run(t, m, "--leftovers", policy, "--grace", "300ms", "--give-up", "30s", "--", "perl", "-e", storm)
+			r := run(t, m, "--leftovers", policy, "--grace", stretch("300ms"), "--give-up", stretch("30s"), "--", "perl", "-e", storm)
 			r.want(t, 5)
 			if strings.Contains(r.stderr, "gave up") {
 				t.Errorf("gave up: %s", r.stderr)
@@ -151,7 +153,7 @@ func TestFastForkersThatWereLeft(t *testing.T) {
 func TestForeignProcIsNotBelieved(t *testing.T) {
 	needCommand(t, "unshare")
 	// finite is the second process in the inner namespace, and some hundred strangers have the numbers that its descendants have outside.
-	const inner = `"$0" --cgroup off -t 1s -k 100ms --give-up 100ms -- sh -c 'trap : TERM; sleep 1000 & wait; wait; wait' & finite=$!
+	inner := stretch(`"$0" --cgroup off -t 1s -k 100ms --give-up 100ms`) + ` -- sh -c 'trap : TERM; sleep 1000 & wait; wait; wait' & finite=$!
 i=0; while [ $i -lt 200 ]; do sleep 1000 & i=$((i+1)); strangers="$strangers $!"; done
 wait $finite; echo "status $?"
 for pid in $strangers; do kill -0 $pid 2>/dev/null || echo "$pid is gone"; done; echo checked`
@@ -167,7 +169,7 @@ for pid in $strangers; do kill -0 $pid 2>/dev/null || echo "$pid is gone"; done;
 func TestFewDescriptors(t *testing.T) {
 	for limit := 3; limit <= 12; limit++ {
 		r := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{
-			"/bin/sh", "-c", `ulimit -n ` + strconv.Itoa(limit) + `; exec "$0" --timeout 200ms --grace 100ms -- sh -c 'trap "" TERM; sleep 1000'`, finiteBin,
+			"/bin/sh", "-c", `ulimit -n ` + strconv.Itoa(limit) + `; exec "$0" ` + stretch("--timeout 200ms --grace 100ms") + ` -- sh -c 'trap "" TERM; sleep 1000'`, finiteBin,
 		}}, nil).wait()
 		if limit >= 10 {
 			r.want(t, 124)
@@ -183,9 +185,9 @@ func TestFewDescriptors(t *testing.T) {
 // A tree 400 processes deep is killed in one go, not a level at a time.
 func TestDeepTreeIsGone(t *testing.T) {
 	needCommand(t, "perl")
-	const deep = `my $n = 400; while ($n--) { my $p = fork; last unless defined $p; if ($p) { sleep 1 while 1 } } syswrite STDOUT, "ready\n"; sleep 1 while 1`
+	const deep = `my $n = 400; while ($n--) { my $p = fork; last unless defined $p; if ($p) { sleep 1000 while 1 } } syswrite STDOUT, "ready\n"; sleep 1000 while 1`
 	forModes(t, allModes, func(t *testing.T, m mode) {
-		c := start(t, m, "--stop-grace", "100ms", "--stop-signal", "WINCH", "--rewrite", "INT:WINCH", "--", "perl", "-e", deep)
+		c := start(t, m, "--stop-grace", stretch("100ms"), "--stop-signal", "WINCH", "--rewrite", "INT:WINCH", "--", "perl", "-e", deep)
 		c.stdout.await(t, "ready")
 		c.signal(unix.SIGINT)
 		r := c.wait()
@@ -200,7 +202,7 @@ func TestDeepTreeIsGone(t *testing.T) {
 func TestLeftoversGetTheirGrace(t *testing.T) {
 	needCommand(t, "perl")
 	daemon := script(t, "daemon.pl")
-	forModes(t, allModes, func(t *testing.T, m mode) {
+	atOnce(t, allModes, func(t *testing.T, m mode) {
 		dir := t.TempDir()
 		for d := dir; d != os.TempDir() && len(d) > 1; d = filepath.Dir(d) {
 			_ = os.Chmod(d, 0o777)
@@ -219,7 +221,7 @@ func TestLeftoversGetTheirGrace(t *testing.T) {
 
 func TestLeftoversPolicies(t *testing.T) {
 	const leave = `trap "" TERM; sleep 1000 & exit 4`
-	forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
+	atOnce(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
 		t.Run("kill", func(t *testing.T) {
 			r := run(t, m, "--leftovers", "kill", "--", "sh", "-c", leave)
 			r.want(t, 4)
@@ -235,13 +237,13 @@ func TestLeftoversPolicies(t *testing.T) {
 			}
 		})
 		t.Run("wait, until a stop is requested", func(t *testing.T) {
-			c := start(t, m, "-v", "--leftovers", "wait", "--grace", "200ms", "--", "sh", "-c", leave)
+			c := start(t, m, "-v", "--leftovers", "wait", "--grace", stretch("200ms"), "--", "sh", "-c", leave)
 			c.stderr.await(t, "waiting for what it left")
 			c.signal(unix.SIGTERM)
 			c.wait().want(t, 4)
 		})
 		t.Run("wait, until the deadline", func(t *testing.T) {
-			run(t, m, "--leftovers", "wait", "-t", "500ms", "-k", "200ms", "--", "sh", "-c", leave).want(t, 4)
+			run(t, m, "--leftovers", "wait", "-t", stretch("500ms"), "-k", stretch("200ms"), "--", "sh", "-c", leave).want(t, 4)
 		})
 	})
 	t.Run("leave", func(t *testing.T) {
@@ -260,16 +262,16 @@ func TestLeftoversPolicies(t *testing.T) {
 
 // Seed row 1: a child that stops itself used to make its parent wait for ever.
 func TestSeedRow1StoppedChildEndsInTime(t *testing.T) {
-	forModes(t, allModes, func(t *testing.T, m mode) {
+	atOnce(t, allModes, func(t *testing.T, m mode) {
 		t.Run("plain", func(t *testing.T) {
-			run(t, m, "-t", "500ms", "-k", "20s", "--", "sh", "-c", "kill -STOP $$").want(t, 124)
+			run(t, m, "-t", stretch("500ms"), "-k", stretch("20s"), "--", "sh", "-c", "kill -STOP $$").want(t, 124)
 		})
 		t.Run("deaf", func(t *testing.T) {
-			r := run(t, m, "-t", "500ms", "-k", "200ms", "--", "perl", "-e", `$SIG{TERM} = "IGNORE"; kill "STOP", $$ while 1`)
+			r := run(t, m, "-t", stretch("500ms"), "-k", stretch("200ms"), "--", "perl", "-e", `$SIG{TERM} = "IGNORE"; kill "STOP", $$ while 1`)
 			r.want(t, 124)
 		})
 		t.Run("with a handler", func(t *testing.T) {
-			r := run(t, m, "-t", "500ms", "-k", "20s", "--", "perl", "-e", `$SIG{TERM} = sub { print "handled\n"; exit 0 }; kill "STOP", $$; sleep 1 while 1`)
+			r := run(t, m, "-t", stretch("500ms"), "-k", stretch("20s"), "--", "perl", "-e", `$SIG{TERM} = sub { print "handled\n"; exit 0 }; kill "STOP", $$; sleep 1 while 1`)
 			r.want(t, 124)
 			if r.stdout != "handled\n" {
 				t.Errorf("the handler did not run: %q", r.stdout)
@@ -296,11 +298,10 @@ func TestSeedRow7WithoutPidfd(t *testing.T) {
 	for name, set := range sets {
 		for errnoName, errno := range map[string]uint16{"ENOSYS": uint16(unix.ENOSYS), "EPERM": uint16(unix.EPERM)} {
 			t.Run(name+"/"+errnoName, func(t *testing.T) {
-				forModes(t, allModes, func(t *testing.T, m mode) {
-					t.Parallel()
+				atOnce(t, allModes, func(t *testing.T, m mode) {
 					deny := &denial{What: set, Errno: errno}
 					c := startSpec(t, cageSpec{Mode: m, Deny: deny, Args: []string{
-						finiteBin, "--stop-grace", "300ms", "--", "sh", "-c", `trap "echo got it" USR1; perl ` + tree + ` M 10 2 & wait; wait`,
+						finiteBin, "--stop-grace", stretch("300ms"), "--", "sh", "-c", `trap "echo got it" USR1; perl ` + tree + ` M 10 2 & wait; wait`,
 					}}, nil)
 					c.stdout.await(t, "ready")
 					c.signal(unix.SIGUSR1)
@@ -318,14 +319,17 @@ func TestRefusedSystemCalls(t *testing.T) {
 	for _, what := range []string{"ppoll", "statx", "prlimit64", "clone3"} {
 		for name, errno := range map[string]unix.Errno{"ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM, "EACCES": unix.EACCES} {
 			t.Run(what+"/"+name, func(t *testing.T) {
-				forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
+				atOnce(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
 					deny := &denial{What: []string{what}, Errno: uint16(errno)}
-					c := startSpec(t, cageSpec{Mode: m, Deny: deny, Args: []string{
-						finiteBin, "-t", "200ms", "-k", "30s", "--", "sh", "-c", `trap "echo got it; exit 3" TERM; while :; do sleep 0.05; done`,
-					}}, nil)
-					r := c.wait()
-					r.want(t, 124)
-					if r.stdout != "got it\n" || !strings.Contains(r.stderr, "deadline") {
+					var r result
+					complete(t, 200*time.Millisecond, func(deadline string) bool {
+						r = startSpec(t, cageSpec{Mode: m, Deny: deny, Args: []string{
+							finiteBin, "-t", deadline, "-k", stretch("30s"), "--", "sh", "-c", `trap "echo got it; exit 3" TERM; echo ready; while :; do sleep 0.05; done`,
+						}}, nil).wait()
+						r.want(t, 124)
+						return strings.HasPrefix(r.stdout, "ready\n")
+					})
+					if r.stdout != "ready\ngot it\n" || !strings.Contains(r.stderr, "deadline") {
 						t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)
 					}
 				})

@@ -13,10 +13,10 @@ import (
 const climber = `trap "echo got USR1" USR1; trap "echo got QUIT" QUIT; trap "echo got TERM" TERM; (setsid sh -c 'exec sleep 1000' &); sleep 1000 & echo ready; while :; do wait; done`
 
 func TestEscalate(t *testing.T) {
-	forModes(t, allModes, func(t *testing.T, m mode) {
+	atOnce(t, allModes, func(t *testing.T, m mode) {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "report.json")
-		c := startWithin(t, m, dir, `exec "$0" -t 1500ms --report report.json --escalate USR1@-1s,DUMP@0,QUIT@0,TERM@200ms,KILL@500ms -- sh -c "$2"`, nil, climber)
+		c := startWithin(t, m, dir, stretch(`exec "$0" -t 1500ms --report report.json --escalate USR1@-1s,DUMP@0,QUIT@0,TERM@200ms,KILL@500ms -- sh -c "$2"`), nil, climber)
 		res := c.wait()
 		res.want(t, 124)
 		if got := strings.Join(strings.Fields(res.stdout), " "); got != "ready got USR1 got QUIT got TERM" {
@@ -46,8 +46,8 @@ func TestEscalate(t *testing.T) {
 
 // A stop that is requested takes the place of the rungs that are due at once.
 func TestEscalateRequestedStop(t *testing.T) {
-	forModes(t, rootModes, func(t *testing.T, m mode) {
-		c := start(t, m, "--escalate", "QUIT@0,USR1@100ms,KILL@300ms", "--", "sh", "-c", climber)
+	atOnce(t, rootModes, func(t *testing.T, m mode) {
+		c := start(t, m, "--escalate", stretch("QUIT@0,USR1@100ms,KILL@300ms"), "--", "sh", "-c", climber)
 		c.stdout.await(t, "ready")
 		c.signal(unix.SIGTERM)
 		res := c.wait()
@@ -59,7 +59,7 @@ func TestEscalateRequestedStop(t *testing.T) {
 }
 
 func TestSnapshot(t *testing.T) {
-	forModes(t, rootModes, func(t *testing.T, m mode) {
+	atOnce(t, rootModes, func(t *testing.T, m mode) {
 		for name, tt := range map[string]struct{ prepare, tree, says string }{
 			"beside the report":          {``, "COMM", ""},
 			"over an old one":            {`seq 100000 >report.json.tree; `, "COMM", ""},
@@ -74,7 +74,7 @@ func TestSnapshot(t *testing.T) {
 				}
 				dir := t.TempDir()
 				// The neighbour is what the command sees: the mounts are the cage's own.
-				c := startWithin(t, m, dir, tt.prepare+`exec "$0" -t 300ms -k 0 --snapshot --report report.json -- sh -c "trap '' TERM; $2; while :; do sleep 1000; done"`, nil, ":")
+				c := startWithin(t, m, dir, tt.prepare+`exec "$0" -t `+stretch("300ms")+` -k 0 --snapshot --report report.json -- sh -c "trap '' TERM; $2; while :; do sleep 1000; done"`, nil, ":")
 				res := c.wait()
 				res.want(t, 124)
 				if !strings.Contains(res.stderr, tt.says) || !strings.Contains(res.stderr, "WCHAN") {

@@ -89,7 +89,7 @@ func TestEvents(t *testing.T) {
 func TestEventsTrace(t *testing.T) {
 	forModes(t, rootModes, func(t *testing.T, m mode) {
 		dir := t.TempDir()
-		c := startWithin(t, m, dir, `exec 5>trace "$0" --events fd:5 --events-format trace -t 200ms -k 100ms -- sh -c "$2"`, nil, `(setsid sleep 1000 &); `+deafTree)
+		c := startWithin(t, m, dir, stretch(`exec 5>trace "$0" --events fd:5 --events-format trace -t 200ms -k 100ms -- sh -c "$2"`), nil, `(setsid sleep 1000 &); `+deafTree)
 		c.wait().want(t, 124)
 		text, err := os.ReadFile(filepath.Join(dir, "trace"))
 		if err != nil {
@@ -128,7 +128,7 @@ func TestEventsAfterSIGKILL(t *testing.T) {
 		c.signal(unix.SIGTERM)
 		c.stdout.await(t, "asked")
 		for begin := time.Now(); !strings.Contains(c.file(t, dir, "events"), "stopping"); {
-			if time.Since(begin) > patience {
+			if time.Since(begin) > patience() {
 				t.Fatal("the state is not told")
 			}
 		}
@@ -157,10 +157,14 @@ func (c *cage) file(t *testing.T, dir, name string) string {
 // A reader that does not read keeps nobody.
 func TestEventsNobodyReads(t *testing.T) {
 	dir := t.TempDir()
-	c := startWithin(t, asSubreaper, dir, `mkfifo pipe; exec 6<>pipe 5>pipe 6<&-; exec 7<pipe; exec "$0" --events fd:5 -t 1s -k 100ms --leftovers kill -- sh -c "$2"`, nil,
-		`trap "" TERM; i=0; while [ $i -lt 2000 ]; do (true &); i=$((i + 1)); done; echo done; while :; do sleep 1000; done`)
-	res := c.waitLong(patience)
-	res.want(t, 124)
+	var res result
+	complete(t, time.Second, func(deadline string) bool {
+		c := startWithin(t, asSubreaper, dir, `rm -f pipe; mkfifo pipe; exec 6<>pipe 5>pipe 6<&-; exec 7<pipe; exec "$0" --events fd:5 -t "$3" -k 100ms --leftovers kill -- sh -c "$2"`, nil,
+			`trap "" TERM; i=0; while [ $i -lt 2000 ]; do (true &); i=$((i + 1)); done; echo done; while :; do sleep 1000; done`, deadline)
+		res = c.wait()
+		res.want(t, 124)
+		return res.stdout == "done\n"
+	})
 	if !strings.Contains(res.stderr, "cannot write fd:5") {
 		t.Errorf("got %q", res.stderr)
 	}
@@ -201,7 +205,7 @@ func TestEventsWithAForeignProc(t *testing.T) {
 
 func TestTimeline(t *testing.T) {
 	dir := t.TempDir()
-	c := startWithin(t, asSubreaper, dir, `exec "$0" --report r.json -t 200ms -k 100ms -- sh -c "$2"`, nil, deafTree)
+	c := startWithin(t, asSubreaper, dir, stretch(`exec "$0" --report r.json -t 200ms -k 100ms -- sh -c "$2"`), nil, deafTree)
 	c.wait().want(t, 124)
 	report := filepath.Join(dir, "r.json")
 	cmd := exec.Command(finiteBin, "--timeline", report)

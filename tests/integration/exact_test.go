@@ -58,7 +58,7 @@ func (c *cage) enqueue(sig unix.Signal, value int) {
 // unblocks this one on each of its threads, may have two of them handle two signals at the same time.
 func (c *cage) settled() {
 	c.t.Helper()
-	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(time.Millisecond) {
+	for begin := time.Now(); time.Since(begin) < patience(); time.Sleep(time.Millisecond) {
 		open := 0
 		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", c.pid()))
 		for _, file := range files {
@@ -282,9 +282,9 @@ next:
 // A stop signal that was ignored when finite was started is passed on, and asks nobody to end: as under nohup.
 func TestIgnoredStopIsPlain(t *testing.T) {
 	needExact(t)
-	forModes(t, allModes, func(t *testing.T, m mode) {
+	atOnce(t, allModes, func(t *testing.T, m mode) {
 		c := startSpec(t, cageSpec{Mode: m, Args: []string{
-			"/bin/sh", "-c", `trap "" HUP TERM; exec "$0" --stop-grace 100ms -- perl -e '$| = 1; $SIG{TERM} = sub { print "told\n" };
+			"/bin/sh", "-c", `trap "" HUP TERM; exec "$0" --stop-grace ` + stretch("100ms") + ` -- perl -e '$| = 1; $SIG{TERM} = sub { print "told\n" };
 print "ready\n"; for (1 .. 40) { select undef, undef, undef, 0.02 } exit 7'`, finiteBin,
 		}}, nil)
 		c.stdout.await(t, "ready")
@@ -321,10 +321,10 @@ func TestStopDelay(t *testing.T) {
 	command := []string{"perl", "-e", `$| = 1; $SIG{TERM} = sub { exit 3 }; $SIG{INT} = sub { exit 4 }; $SIG{USR1} = sub { print "told\n" };
 print "ready\n"; select undef, undef, undef, 1 while 1`}
 	forModes(t, allModes, func(t *testing.T, m mode) {
-		c := start(t, m, append([]string{"--stop-delay", "300ms", "--"}, command...)...)
+		c := start(t, m, append([]string{"--stop-delay", stretch("300ms"), "--"}, command...)...)
 		c.stdout.await(t, "ready")
 		c.signal(unix.SIGTERM)
-		c.stderr.await(t, "it is held back for 300ms")
+		c.stderr.await(t, "it is held back for "+stretched(300*time.Millisecond).String())
 		c.signal(unix.SIGUSR1)
 		c.stdout.await(t, "told")
 		c.wait().want(t, 3)
@@ -400,7 +400,7 @@ func signalAt(t *testing.T, at time.Duration, args []string) (status int, said s
 		case <-time.After(20 * time.Millisecond):
 			_ = cmd.Process.Signal(unix.SIGVTALRM)
 		}
-		if time.Since(begin) > patience {
+		if time.Since(begin) > patience() {
 			_ = cmd.Process.Kill()
 			t.Fatalf("%v did not end", args)
 		}

@@ -19,17 +19,16 @@ import (
 // deafEscapee does not hear SIGTERM, and one process of it is an orphan in a session of its own.
 const deafEscapee = `trap "" TERM; (setsid sleep 1000 &); echo ready; while :; do sleep 1000; done`
 
-// shortEnding are the options of a run that is over in a few seconds whatever the command does.
-var shortEnding = []string{"--timeout", "500ms", "--grace", "200ms", "--give-up", "20s"}
+// shortEnding is the options of a run that is over in a few seconds whatever the command does.
+func shortEnding() []string {
+	return strings.Fields(stretch("--timeout 500ms --grace 200ms --give-up 20s"))
+}
 
 // endsDeafEscapee is finite in front of deafEscapee, with more options.
 func endsDeafEscapee(options ...string) []string {
-	args := append([]string{finiteBin}, shortEnding...)
+	args := append([]string{finiteBin}, shortEnding()...)
 	return append(append(args, options...), "--", "sh", "-c", deafEscapee)
 }
-
-// hurried is far more than a short ending takes, on a machine that stalls for seconds as well.
-const hurried = patience
 
 // wantEnded checks that the deadline was enforced on everything, and that finite did not go to pieces over it.
 func (r result) wantEnded(t *testing.T) {
@@ -86,14 +85,13 @@ for d in / /tmp /run /dev /dev/shm /var/tmp .; do ! touch "$d/written" || exit 9
 		{name: "the monotonic clock begins now", prepare: `up=$(cut -d. -f1 /proc/uptime); exec unshare --time --monotonic -$up --boottime -$up "$@"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			forModes(t, rootModes, func(t *testing.T, m mode) {
-				t.Parallel()
+			atOnce(t, rootModes, func(t *testing.T, m mode) {
 				args := endsDeafEscapee(tt.options...)
 				if tt.as != nil {
 					args = tt.as(args...)
 				}
 				begin := time.Now()
-				r := startSpec(t, cageSpec{Mode: m, Args: privately(afterShell(tt.prepare, args...)...)}, nil).waitLong(hurried)
+				r := startSpec(t, cageSpec{Mode: m, Args: privately(afterShell(tt.prepare, args...)...)}, nil).wait()
 				r.wantEnded(t)
 				if took := time.Since(begin); took < 700*time.Millisecond {
 					t.Errorf("it was over after %v", took)
@@ -110,8 +108,7 @@ func TestDeadlineInAnEmptyRoot(t *testing.T) {
 	needCommand(t, "chroot")
 	for _, mounts := range []string{"", "mount -t proc none proc"} {
 		t.Run(fmt.Sprintf("%q", mounts), func(t *testing.T) {
-			forModes(t, rootModes, func(t *testing.T, m mode) {
-				t.Parallel()
+			atOnce(t, rootModes, func(t *testing.T, m mode) {
 				root := t.TempDir()
 				for file, from := range map[string]string{"finite": finiteBin, "busybox": box} {
 					if err := copyFile(filepath.Join(root, file), from); err != nil {
@@ -122,10 +119,14 @@ func TestDeadlineInAnEmptyRoot(t *testing.T) {
 					t.Fatal(err)
 				}
 				script := strings.NewReplacer("setsid", "/busybox setsid", "sleep", "/busybox sleep").Replace(deafEscapee)
-				args := append(append([]string{"/usr/sbin/chroot", root, "/finite"}, shortEnding...), "--", "/busybox", "sh", "-c", script)
 				prepare := fmt.Sprintf("cd '%s' && mount -o bind,ro . . && cd '%[1]s'; %s", root, mounts)
-				r := startSpec(t, cageSpec{Mode: m, Args: privately(afterShell(prepare, args...)...)}, nil).waitLong(hurried)
-				r.wantEnded(t)
+				var r result
+				complete(t, 500*time.Millisecond, func(deadline string) bool {
+					args := append(append([]string{"/usr/sbin/chroot", root, "/finite"}, shortEnding()...), "--timeout", deadline, "--", "/busybox", "sh", "-c", script)
+					r = startSpec(t, cageSpec{Mode: m, Args: privately(afterShell(prepare, args...)...)}, nil).wait()
+					r.wantEnded(t)
+					return r.stdout != ""
+				})
 				if r.stdout != "ready\n" {
 					t.Errorf("stdout: %q", r.stdout)
 				}
@@ -148,12 +149,15 @@ func TestDeadlineInLittleMemory(t *testing.T) {
 		"too little":  {12, greedy, "ready\nkilled\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			forModes(t, rootModes, func(t *testing.T, m mode) {
-				t.Parallel()
+			atOnce(t, rootModes, func(t *testing.T, m mode) {
 				dir := limited(t, "memory", "memory.limit_in_bytes", "memory.max", strconv.Itoa(tt.megabytes<<20))
-				args := append(append([]string{finiteBin}, shortEnding...), "-vv", "--", "sh", "-c", tt.command)
-				r := startSpec(t, cageSpec{Mode: m, Args: joins(dir, args...)}, nil).waitLong(hurried)
-				r.wantEnded(t)
+				var r result
+				complete(t, 500*time.Millisecond, func(deadline string) bool {
+					args := append(append([]string{finiteBin}, shortEnding()...), "--timeout", deadline, "-vv", "--", "sh", "-c", tt.command)
+					r = startSpec(t, cageSpec{Mode: m, Args: joins(dir, args...)}, nil).wait()
+					r.wantEnded(t)
+					return strings.Count(r.stdout, "\n") >= strings.Count(tt.says, "\n")
+				})
 				if r.stdout != tt.says {
 					t.Errorf("stdout %q, want %q", r.stdout, tt.says)
 				}
@@ -173,20 +177,19 @@ func TestDeadlineWithFewDescriptors(t *testing.T) {
 		"snapshot": {"--report", "report.json", "--snapshot"}, "events": {"--events", "events"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			forModes(t, rootModes, func(t *testing.T, m mode) {
-				t.Parallel()
+			atOnce(t, rootModes, func(t *testing.T, m mode) {
 				held := 0
 				for limit := 3; limit <= 16; limit++ {
 					stdin, hold, err := os.Pipe()
 					if err != nil {
 						t.Fatal(err)
 					}
-					args := append([]string{finiteBin, "-t", "300ms", "-k", "100ms", "--give-up", "20s"}, options...)
+					args := append([]string{finiteBin, "-t", stretch("300ms"), "-k", stretch("100ms"), "--give-up", stretch("20s")}, options...)
 					args = append(args, "--", "sh", "-c", deafEscapee)
 					c := startSpec(t, cageSpec{Mode: m, Args: afterShell(fmt.Sprintf("cd '%s'; ulimit -n %d", t.TempDir(), limit), args...)},
 						func(cmd *exec.Cmd) { cmd.Stdin = stdin })
 					stdin.Close()
-					r := c.waitLong(hurried)
+					r := c.wait()
 					hold.Close()
 					if r.status == 124 {
 						held++
@@ -217,9 +220,9 @@ func TestDeadlineInProcessLimit(t *testing.T) {
 	needCommand(t, "prlimit")
 	forModes(t, rootModes, func(t *testing.T, m mode) {
 		for limit := ownThreads; limit <= ownThreads+4; limit++ {
-			args := append(append([]string{finiteBin}, shortEnding...), "--", "perl", "-e", bomb)
+			args := append(append([]string{finiteBin}, shortEnding()...), "--", "perl", "-e", bomb)
 			args = unprivileged(append([]string{"/usr/bin/prlimit", fmt.Sprintf("--nproc=%d:%[1]d", limit)}, args...)...)
-			r := startSpec(t, cageSpec{Mode: m, Args: args}, nil).waitLong(hurried)
+			r := startSpec(t, cageSpec{Mode: m, Args: args}, nil).wait()
 			if limit > ownThreads {
 				r.wantEnded(t)
 				continue
@@ -236,14 +239,13 @@ func TestDeadlineInProcessLimit(t *testing.T) {
 func TestDeadlineInFullCgroup(t *testing.T) {
 	needCommand(t, "perl")
 	t.Run("before", func(t *testing.T) {
-		forModes(t, rootModes, func(t *testing.T, m mode) {
-			t.Parallel()
+		atOnce(t, rootModes, func(t *testing.T, m mode) {
 			for spare := ownThreads; spare <= ownThreads+2; spare++ {
 				dir := limited(t, "pids", "pids.max", "pids.max", "max")
 				others := fillWith(t, dir, 20)
 				setLimit(t, dir, others+spare)
-				args := append(append([]string{finiteBin}, shortEnding...), "--cgroup", "off", "--", "perl", "-e", bomb)
-				r := startSpec(t, cageSpec{Mode: m, Args: joins(dir, args...)}, nil).waitLong(hurried)
+				args := append(append([]string{finiteBin}, shortEnding()...), "--cgroup", "off", "--", "perl", "-e", bomb)
+				r := startSpec(t, cageSpec{Mode: m, Args: joins(dir, args...)}, nil).wait()
 				if spare > ownThreads {
 					r.wantEnded(t)
 				} else {
@@ -260,16 +262,15 @@ func TestDeadlineInFullCgroup(t *testing.T) {
 	})
 	tree := script(t, "tree.pl")
 	t.Run("while it runs", func(t *testing.T) {
-		forModes(t, rootModes, func(t *testing.T, m mode) {
-			t.Parallel()
+		atOnce(t, rootModes, func(t *testing.T, m mode) {
 			for _, options := range [][]string{{"-vv"}, {"--cgroup", "off", "--forward", "all"}} {
 				dir := limited(t, "pids", "pids.max", "pids.max", "100")
-				args := joins(dir, append([]string{finiteBin, "--stop-grace", "300ms", "--give-up", "20s"}, append(options, "--", "perl", tree, "MARK", "20")...)...)
+				args := joins(dir, append([]string{finiteBin, "--stop-grace", stretch("300ms"), "--give-up", stretch("20s")}, append(options, "--", "perl", tree, "MARK", "20")...)...)
 				c := startSpec(t, cageSpec{Mode: m, Args: args}, nil)
 				c.stdout.await(t, "ready")
 				setLimit(t, dir, 0)
 				c.signal(syscall.SIGHUP)
-				r := c.waitLong(hurried)
+				r := c.wait()
 				r.want(t, 129)
 				wantCalm(t, r)
 				if left := procs(dir); len(left) > 0 {
@@ -321,11 +322,10 @@ func TestReportThatCannotBeWritten(t *testing.T) {
 		"EPIPE":                  {[]string{"--report", "fd:5"}, `mkfifo f; exec 6<>f 5>f 6<&-`, "cannot write fd:5: broken pipe"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			forModes(t, rootModes, func(t *testing.T, m mode) {
-				t.Parallel()
+			atOnce(t, rootModes, func(t *testing.T, m mode) {
 				c := startSpec(t, cageSpec{Mode: m, Args: afterShell(fmt.Sprintf("cd '%s'; %s", t.TempDir(), tt.prepare), endsDeafEscapee(tt.options...)...)},
 					func(cmd *exec.Cmd) { cmd.ExtraFiles = append(cmd.ExtraFiles, hungUpTerminal(t)) })
-				r := c.waitLong(hurried)
+				r := c.wait()
 				r.wantEnded(t)
 				if strings.Count(r.stderr, "cannot write") != 1 || !strings.Contains(r.stderr, tt.says) {
 					t.Errorf("stderr %q, want %q once", r.stderr, tt.says)
@@ -363,11 +363,10 @@ func TestDeadlineThatCannotBeTold(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			forModes(t, rootModes, func(t *testing.T, m mode) {
-				t.Parallel()
+			atOnce(t, rootModes, func(t *testing.T, m mode) {
 				file := filepath.Join(inMemory(t), "report.json")
 				c := startSpec(t, cageSpec{Mode: m, Args: endsDeafEscapee("-vv", "--report", file)}, func(cmd *exec.Cmd) { cmd.Stderr = stderr(t) })
-				c.waitLong(hurried).want(t, 124)
+				c.wait().want(t, 124)
 				if r := ended(t, file, "deadline", 124); r.Reaped.LeftoversKilled == 0 {
 					t.Errorf("nobody was killed: %+v", r)
 				}

@@ -216,7 +216,7 @@ func TestInspectFrozen(t *testing.T) {
 			file := dir + "/" + tt.file
 			thaw := func() { _ = os.WriteFile(file, []byte(tt.thaw), 0) } // or the cage cannot end
 			defer thaw()
-			defer time.AfterFunc(patience/2, thaw).Stop()
+			defer time.AfterFunc(patience()/2, thaw).Stop()
 			got, all, _ := inspected(t, `sleep 1000 & p=$!; file=$4 thaw=$6; finish() { echo $thaw >$file; }; mkdir $3/x; echo $p >$3/x/cgroup.procs; echo $5 >$4; until grep -qs "frozen 1" $3/cgroup.events || grep -qs FROZEN $4; do :; done`, dir, file, tt.freeze, tt.thaw)
 			if want := fmt.Sprintf(tt.want, dir); got != want {
 				t.Errorf("got  %q\nwant %q", got, want)
@@ -342,7 +342,7 @@ func TestInspectEndsOnASignal(t *testing.T) {
 	}}, func(cmd *exec.Cmd) { cmd.Stdout = w })
 	w.Close()
 	for begin, n := time.Now(), 0; n < room; { // until the pipe is full
-		if n, err = unix.IoctlGetInt(int(r.Fd()), unix.TIOCINQ); err != nil || time.Since(begin) > patience {
+		if n, err = unix.IoctlGetInt(int(r.Fd()), unix.TIOCINQ); err != nil || time.Since(begin) > patience() {
 			t.Fatalf("%d bytes are in the pipe, %v", n, err)
 		}
 	}

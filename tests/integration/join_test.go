@@ -103,7 +103,7 @@ eval "$1" '"$finite"' --join $c -- sh -c '"id -u; readlink /proc/self/ns/user /p
 
 // When the outer one is killed, the inner one ends what it has started within its grace time, and the container goes on.
 func TestJoinOuterIsKilled(t *testing.T) {
-	const script = `container --net; sh -c 'echo $$; exec "$@"' sh "$finite" -k 200ms --join "$c$2" -- perl -e "$1" | { read -r outer; read -r ready; kill -9 "$outer"; cat; echo "gone after $ready"; }
+	script := `container --net; sh -c 'echo $$; exec "$@"' sh "$finite" -k ` + stretch("200ms") + ` --join "$c$2" -- perl -e "$1" | { read -r outer; read -r ready; kill -9 "$outer"; cat; echo "gone after $ready"; }
 kill -0 $c && echo "the container is alive"; exit 0` // who became the PID 1's of the cage, which reaps nothing, keeps the container from ending
 	for _, list := range []string{"", ":net", ":pid,mnt"} {
 		r := inContainer(t, script, familyWithPipe, list)
@@ -151,7 +151,7 @@ func TestSeedRow4AcrossPIDNamespaces(t *testing.T) {
 		for _, options := range []string{"", "--unshare pid,mount", "--cgroup off", "--unshare pid"} {
 			t.Run(name+"/"+options, func(t *testing.T) {
 				t.Parallel()
-				r := scripted(t, `exec "$0" $2 -t 2s -k 200ms -- `+command, options)
+				r := scripted(t, stretch(`exec "$0" $2 -t 2s -k 200ms -- `)+command, options)
 				r.want(t, 124)
 				if r.stdout != "ready\n" {
 					t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)
@@ -166,9 +166,9 @@ func TestSeedRow4AcrossPIDNamespaces(t *testing.T) {
 func TestSeedRow4JoinedOrphans(t *testing.T) {
 	for name, tt := range map[string]struct{ options, command, want string }{
 		"reaped":   {"", `for i in 1 2 3 4 5; do (setsid sh -c : &); done; exit 3`, "3"},
-		"left":     {"-k 200ms", `trap "" TERM; for i in 1 2 3; do (setsid sleep 1000 &); done; exit 4`, "4"},
-		"deadline": {"-t 500ms -k 200ms", `trap "" TERM; for i in 1 2 3; do (setsid sleep 1000 &); done; sleep 1000`, "124"},
-		"nested":   {"-t 1s -k 200ms", `unshare --pid --fork --mount-proc sh -c "trap : TERM; (setsid sleep 1000 &); sleep 1000; sleep 1000"`, "124"},
+		"left":     {stretch("-k 200ms"), `trap "" TERM; for i in 1 2 3; do (setsid sleep 1000 &); done; exit 4`, "4"},
+		"deadline": {stretch("-t 500ms -k 200ms"), `trap "" TERM; for i in 1 2 3; do (setsid sleep 1000 &); done; sleep 1000`, "124"},
+		"nested":   {stretch("-t 1s -k 200ms"), `unshare --pid --fork --mount-proc sh -c "trap : TERM; (setsid sleep 1000 &); sleep 1000; sleep 1000"`, "124"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := inContainer(t, `container --net; "$finite" $1 --join $c -- sh -c "$2"; echo $?; alive; finish`, tt.options, tt.command)
@@ -184,11 +184,12 @@ func TestSeedRow4JoinedOrphans(t *testing.T) {
 // more; but it is in the command's cgroup still, and dies with that. The container, in another, does not.
 func TestSeedRow4MovedAwayByNsenter(t *testing.T) {
 	needCgroup(t)
-	for _, options := range []string{"", "-t 1s -k 200ms"} {
-		ends := map[string]string{"": "exit 5", "-t 1s -k 200ms": "sleep 1000"}[options]
-		r := inContainer(t, `container; mkfifo "$dir/in"; export c dir; "$finite" --cgroup require -k 300ms $1 -- sh -c 'nsenter -t $c -p -m -F sh -c "
+	deadline := stretch("-t 1s -k 200ms")
+	for _, options := range []string{"", deadline} {
+		ends := map[string]string{"": "exit 5", deadline: "sleep 1000"}[options]
+		r := inContainer(t, `container; mkfifo "$dir/in"; export c dir; "$finite" --cgroup require -k `+stretch("300ms")+` $1 -- sh -c 'nsenter -t $c -p -m -F sh -c "
 (setsid sh -c \"trap : TERM; echo in; sleep 999; sleep 999\" >$dir/in &); : " & read -r in <"$dir/in"; '"$2"; echo $?; alive | grep -v Z; finish`, options, ends)
-		want := map[string]string{"": "5", "-t 1s -k 200ms": "124"}[options] + "\n(sleep) S\n"
+		want := map[string]string{"": "5", deadline: "124"}[options] + "\n(sleep) S\n"
 		if r.want(t, 0); r.stdout != want {
 			t.Errorf("%s: stdout %q, want %q\nstderr: %s", options, r.stdout, want, r.stderr)
 		}
@@ -201,7 +202,7 @@ func TestSeedRow5NamespaceHasARealInit(t *testing.T) {
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		const script = `trap 'echo told; exit 6' TERM; for i in $(seq 30); do (setsid sh -c "exit $i" &); done; (sleep 1000 & exec setsid true)
 while grep -q '^State:.Z' /proc/[0-9]*/status 2>/dev/null; do :; done; sh -c 'echo "started after them"'; grep -h '^PPid:' /proc/[0-9]*/status | sort -u | grep -c '^PPid:.1$'; while :; do sleep 0.05; done`
-		c := inBox(t, m, "-k", "300ms", "--", "sh", "-c", script)
+		c := inBox(t, m, "-k", stretch("300ms"), "--", "sh", "-c", script)
 		c.stdout.await(t, "started after them\n1\n")
 		c.signal(unix.SIGTERM)
 		r := c.wait()
@@ -231,10 +232,10 @@ func TestSeedRow5ScopeLikeCgroup(t *testing.T) {
 	const unshared = "unshare --pid --fork --mount-proc "
 	const deaf = ` sh -c 'trap "" TERM; (setsid sleep 1000 &); setsid sleep 1000 & echo ready; sleep 1000'`
 	for name, command := range map[string]string{
-		"around":  `"$finite" -t 1s -k 200ms -- ` + unshared + unshared + unshared + deaf,
-		"within":  unshared + unshared + unshared + `"$finite" -t 1s -k 200ms --` + deaf,
-		"instead": `"$finite" --unshare pid,mount -- "$finite" --unshare pid,mount -- "$finite" --unshare pid,mount -t 1s -k 200ms --` + deaf,
-		"each":    `"$finite" -t 2s --unshare pid,mount -- "$finite" --unshare pid,mount,cgroup -- "$finite" --unshare pid,mount -t 1s -k 200ms --` + deaf,
+		"around":  stretch(`"$finite" -t 1s -k 200ms -- `) + unshared + unshared + unshared + deaf,
+		"within":  unshared + unshared + unshared + stretch(`"$finite" -t 1s -k 200ms --`) + deaf,
+		"instead": stretch(`"$finite" --unshare pid,mount -- "$finite" --unshare pid,mount -- "$finite" --unshare pid,mount -t 1s -k 200ms --`) + deaf,
+		"each":    stretch(`"$finite" -t 2s --unshare pid,mount -- "$finite" --unshare pid,mount,cgroup -- "$finite" --unshare pid,mount -t 1s -k 200ms --`) + deaf,
 	} {
 		t.Run(name, func(t *testing.T) {
 			scope := filepath.Join(parent, fmt.Sprintf("finitetest-%d-%s", os.Getpid(), name))

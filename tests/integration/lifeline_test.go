@@ -37,11 +37,11 @@ func TestLifeline(t *testing.T) {
 	}
 	for name, open := range kinds {
 		t.Run(name, func(t *testing.T) {
-			forModes(t, allModes, func(t *testing.T, m mode) {
+			atOnce(t, allModes, func(t *testing.T, m mode) {
 				near, far := open(t)
 				defer far.Close()
 				const script = `trap 'read -r line; echo "read $line"; exit 5' TERM; setsid sh -c 'trap "" TERM; echo up; sleep 1000' & while :; do sleep 0.1; done`
-				c := startSpec(t, cageSpec{Mode: m, Args: []string{finiteBin, "-k", "300ms", "--lifeline", "stdin", "--", "sh", "-c", script}}, func(cmd *exec.Cmd) {
+				c := startSpec(t, cageSpec{Mode: m, Args: []string{finiteBin, "-k", stretch("300ms"), "--lifeline", "stdin", "--", "sh", "-c", script}}, func(cmd *exec.Cmd) {
 					cmd.Stdin = near
 				})
 				near.Close()

@@ -12,8 +12,8 @@ import (
 
 // What finite says never holds it up and never ends it.
 func TestStderrThatNobodyReads(t *testing.T) {
-	forModes(t, allModes, func(t *testing.T, m mode) {
-		c := startSpec(t, cageSpec{Mode: m, Args: []string{finiteBin, "-vv", "-t", "300ms", "-k", "200ms", "--", "sh", "-c", `trap "" TERM; sleep 1000`}},
+	atOnce(t, allModes, func(t *testing.T, m mode) {
+		c := startSpec(t, cageSpec{Mode: m, Args: []string{finiteBin, "-vv", "-t", stretch("300ms"), "-k", stretch("200ms"), "--", "sh", "-c", `trap "" TERM; sleep 1000`}},
 			func(cmd *exec.Cmd) { cmd.Stderr = testkit.FullPipe(t) })
 		c.wait().want(t, 124)
 	})
@@ -27,21 +27,21 @@ func TestUsageErrorThatNobodyReads(t *testing.T) {
 
 func TestStderrThatIsGone(t *testing.T) {
 	const script = `trap "" TERM; echo ready; sleep 1000`
-	forModes(t, allModes, func(t *testing.T, m mode) {
+	atOnce(t, allModes, func(t *testing.T, m mode) {
 		t.Run("a pipe without a reader", func(t *testing.T) {
 			r, w, err := os.Pipe()
 			if err != nil {
 				t.Fatal(err)
 			}
 			r.Close()
-			c := startSpec(t, cageSpec{Mode: m, Args: []string{finiteBin, "-vv", "-t", "300ms", "-k", "200ms", "--", "sh", "-c", script}},
+			c := startSpec(t, cageSpec{Mode: m, Args: []string{finiteBin, "-vv", "-t", stretch("300ms"), "-k", stretch("200ms"), "--", "sh", "-c", script}},
 				func(cmd *exec.Cmd) { cmd.Stderr = w })
 			w.Close()
 			c.wait().want(t, 124)
 		})
 		t.Run("closed", func(t *testing.T) {
 			c := startSpec(t, cageSpec{Mode: m, Args: []string{
-				"/bin/sh", "-c", `exec "$@" 0<&- 2>&-`, "sh", finiteBin, "-vv", "-t", "300ms", "-k", "200ms", "--", "sh", "-c", script,
+				"/bin/sh", "-c", `exec "$@" 0<&- 2>&-`, "sh", finiteBin, "-vv", "-t", stretch("300ms"), "-k", stretch("200ms"), "--", "sh", "-c", script,
 			}}, nil)
 			c.wait().want(t, 124)
 		})
@@ -49,7 +49,7 @@ func TestStderrThatIsGone(t *testing.T) {
 }
 
 func TestLogFormats(t *testing.T) {
-	r := run(t, asSubreaper, "--log-format", "json", "-vv", "-t", "100ms", "--", "sleep", "1000")
+	r := run(t, asSubreaper, "--log-format", "json", "-vv", "-t", stretch("100ms"), "--", "sleep", "1000")
 	r.want(t, 124)
 	found := false
 	for line := range strings.Lines(r.stderr) {
@@ -71,7 +71,7 @@ func TestLogFormats(t *testing.T) {
 	if r := run(t, asSubreaper, "--", "sh", "-c", "(:&); exit 3"); r.stderr != "" {
 		t.Errorf("stderr: %q", r.stderr)
 	}
-	if r := run(t, asSubreaper, "--log-level", "error", "-vv", "-t", "100ms", "--", "sleep", "1000"); r.stderr != "" {
+	if r := run(t, asSubreaper, "--log-level", "error", "-vv", "-t", stretch("100ms"), "--", "sleep", "1000"); r.stderr != "" {
 		t.Errorf("stderr: %q", r.stderr)
 	}
 }

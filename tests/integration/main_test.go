@@ -21,6 +21,10 @@ var (
 	within      = testkit.Within
 	joins       = testkit.Joins
 	procs       = testkit.Procs
+	patience    = testkit.Patience
+	stretch     = testkit.Stretch
+	stretched   = testkit.Stretched
+	complete    = testkit.Complete
 )
 
 // finiteBin is the binary under test.

@@ -185,9 +185,9 @@ func TestUnshareStopComesFirst(t *testing.T) {
 func TestUnshareDeadline(t *testing.T) {
 	needCommand(t, "perl")
 	tree := script(t, "tree.pl")
-	forModes(t, allModes, func(t *testing.T, m mode) {
+	atOnce(t, allModes, func(t *testing.T, m mode) {
 		for _, kinds := range []string{boxes[m], strings.TrimSuffix(boxes[m], ",mount")} {
-			r := run(t, m, "--unshare", kinds, "-t", "1s", "-k", "300ms", "--", "perl", tree, "MARK", "60", "2")
+			r := run(t, m, "--unshare", kinds, "-t", stretch("1s"), "-k", stretch("300ms"), "--", "perl", tree, "MARK", "60", "2")
 			r.want(t, 124)
 			if !strings.Contains(r.stdout, "ready") {
 				t.Fatalf("%s: the tree was not complete at the deadline: %q", kinds, r.stdout)
@@ -201,8 +201,8 @@ func TestUnshareDeadline(t *testing.T) {
 
 // Where the inner one cannot act, the outer one does: it is the backstop.
 func TestUnshareBackstop(t *testing.T) {
-	forModes(t, allModes, func(t *testing.T, m mode) {
-		c := inBox(t, m, "-t", "500ms", "-k", "100ms", "--give-up", "100ms", "--", "sh", "-c", `trap "" TERM; setsid sleep 1000 & echo ready; sleep 1000`)
+	atOnce(t, allModes, func(t *testing.T, m mode) {
+		c := inBox(t, m, "-t", stretch("500ms"), "-k", stretch("100ms"), "--give-up", stretch("100ms"), "--", "sh", "-c", `trap "" TERM; setsid sleep 1000 & echo ready; sleep 1000`)
 		c.stdout.await(t, "ready")
 		if err := unix.Kill(c.innerPID(), unix.SIGSTOP); err != nil {
 			t.Fatal(err)
@@ -249,12 +249,12 @@ for my $i (1 .. $runs) { alarm 30; pipe(my $r, my $w); my $sig = $i % 2 ? 15 : 9
 	sysread $r, my $b, 1; $ended{"$sig " . ($status & 127 ? "signal " . ($status & 127) : "status " . ($status >> 8))}++ }
 print join("\n", sort keys %ended), "\n"; print STDERR "$_: $ended{$_}\n" for sort keys %ended;`
 	for name, args := range map[string][]string{
-		"pid,mount": {"--unshare", "pid,mount"}, "all": {"--unshare", "all", "--cgroup", "auto", "--stop-grace", "5s"},
+		"pid,mount": {"--unshare", "pid,mount"}, "all": {"--unshare", "all", "--cgroup", "auto", "--stop-grace", stretch("5s")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args = append(append([]string{needCommand(t, "perl"), "-e", script, finiteBin, strconv.Itoa(runs)}, args...), "--", "sleep", "1000")
 			c := startSpec(t, cageSpec{Mode: asSubreaper, Args: args}, nil)
-			r := c.waitLong(2 * patience)
+			r := c.waitLong(2 * patience())
 			if r.status != 0 {
 				t.Errorf("status %d", r.status)
 			}
@@ -459,7 +459,7 @@ func TestUnshareLog(t *testing.T) {
 				}
 			}
 		}
-		r := inBox(t, m, "--log-format", "json", "-t", "100ms", "--", "sleep", "1000").wait()
+		r := inBox(t, m, "--log-format", "json", "-t", stretch("100ms"), "--", "sleep", "1000").wait()
 		r.want(t, 124)
 		if strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, `"severity":"WARNING"`) {
 			t.Errorf("stderr: %s", r.stderr)
@@ -500,7 +500,7 @@ func TestUnshareWithoutProc(t *testing.T) {
 		if r.stdout != "1\nfinite\n" || r.stderr != "" {
 			t.Errorf("%s: stdout %q, stderr %q", name, r.stdout, r.stderr)
 		}
-		r = scripted(t, script, "--unshare pid -t 500ms -k 200ms", `trap "" TERM; setsid sleep 1000 & setsid sleep 1000`)
+		r = scripted(t, script, stretch("--unshare pid -t 500ms -k 200ms"), `trap "" TERM; setsid sleep 1000 & setsid sleep 1000`)
 		r.want(t, 124)
 		r = scripted(t, script, "--unshare user", "")
 		r.want(t, 125)

@@ -25,7 +25,7 @@ func startInMemory(t *testing.T, dir string, m mode, args ...string) *cage {
 	c := startSpec(t, cageSpec{Mode: m, Args: joins(dir, append([]string{finiteBin}, args...)...)}, func(cmd *exec.Cmd) { cmd.Stdin = r })
 	r.Close()
 	defer w.Close()
-	for begin := time.Now(); time.Since(begin) < patience; {
+	for begin := time.Now(); time.Since(begin) < patience(); {
 		pid := c.pid()
 		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 		for _, file := range files {

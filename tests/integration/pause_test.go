@@ -15,7 +15,7 @@ func TestPause(t *testing.T) {
 	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGINT} {
 		// A subreaper gets orphans that its caller's children leave only as PID 1; here they come from a shell that finite replaced.
 		c := startSpec(t, cageSpec{Mode: asInit, Args: []string{
-			"/bin/sh", "-c", `(setsid sh -c 'echo orphan; trap "" TERM; while :; do sleep 0.1; done' &); exec "$0" --pause -vv -k 300ms`, finiteBin,
+			"/bin/sh", "-c", `(setsid sh -c 'echo orphan; trap "" TERM; while :; do sleep 0.1; done' &); exec "$0" --pause -vv -k ` + stretch("300ms"), finiteBin,
 		}}, nil)
 		c.stdout.await(t, "orphan")
 		c.stderr.await(t, "waiting for a signal")
@@ -34,8 +34,8 @@ func TestPause(t *testing.T) {
 		}
 	}
 	forModes(t, allModes, func(t *testing.T, m mode) {
-		run(t, m, "--pause", "-t", "100ms").want(t, 124)
-		run(t, m, "--pause", "-t", "100ms", "--timeout-exit", "0").want(t, 0)
+		run(t, m, "--pause", "-t", stretch("100ms")).want(t, 124)
+		run(t, m, "--pause", "-t", stretch("100ms"), "--timeout-exit", "0").want(t, 0)
 	})
 }
 
@@ -54,7 +54,7 @@ func TestPauseReapsLateOrphans(t *testing.T) {
 	}
 	for range 5 {
 		enter(`(exec true &); exit`) // whose parent does not wait
-		deadline := time.Now().Add(patience)
+		deadline := time.Now().Add(patience())
 		for strings.Contains(enter(`cat /proc/[0-9]*/stat 2>/dev/null; true`), ") Z 1 ") {
 			if time.Now().After(deadline) {
 				t.Fatal("a zombie stays")

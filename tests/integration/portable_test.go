@@ -46,7 +46,7 @@ func TestWithoutTheEntryPoint(t *testing.T) {
 			startSpec(t, cageSpec{Mode: m, Args: append([]string{portable, "--"}, args...)}, nil).wait().want(t, status)
 		}
 		startSpec(t, cageSpec{Mode: m, Args: []string{
-			portable, "-t", "200ms", "-k", "100ms", "--", "sh", "-c", `trap "" TERM; setsid sleep 1000 & sleep 1000`,
+			portable, "-t", stretch("200ms"), "-k", stretch("100ms"), "--", "sh", "-c", `trap "" TERM; setsid sleep 1000 & sleep 1000`,
 		}}, nil).wait().want(t, 124)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,12 +49,15 @@ func TestDeadlineInRefusal(t *testing.T) {
 	for name, set := range sets {
 		for errnoName, errno := range refusals {
 			t.Run(name+"/"+errnoName, func(t *testing.T) {
-				forModes(t, rootModes, func(t *testing.T, m mode) {
-					t.Parallel()
+				atOnce(t, rootModes, func(t *testing.T, m mode) {
 					file := filepath.Join(inMemory(t), "report.json")
 					orphansAreLost := m == asSubreaper && slices.Contains(set, "subreaper")
 					deny := &denial{What: set, Errno: uint16(errno)}
-					r := startSpec(t, cageSpec{Mode: m, Deny: deny, Args: endsDeafEscapee("--cgroup", "auto", "--report", file)}, nil).waitLong(hurried)
+					var r result
+					complete(t, 500*time.Millisecond, func(deadline string) bool {
+						r = startSpec(t, cageSpec{Mode: m, Deny: deny, Args: endsDeafEscapee("--timeout", deadline, "--cgroup", "auto", "--report", file)}, nil).wait()
+						return r.stdout != ""
+					})
 					if orphansAreLost { // they are killed with the cgroup of the command, but reaped by somebody else
 						r.left = slices.DeleteFunc(r.left, isZombie)
 					}
@@ -96,9 +100,13 @@ func TestDeadlineWithoutOrphans(t *testing.T) {
 	for errnoName, errno := range refusals {
 		t.Run(errnoName, func(t *testing.T) {
 			file := filepath.Join(inMemory(t), "report.json")
-			args := append(append([]string{finiteBin}, shortEnding...), "--cgroup", "off", "--report", file, "--", "sh", "-c", family)
 			deny := &denial{What: []string{"subreaper"}, Errno: uint16(errno)}
-			r := startSpec(t, cageSpec{Mode: asSubreaper, Deny: deny, Args: args}, nil).waitLong(hurried)
+			var r result
+			complete(t, 500*time.Millisecond, func(deadline string) bool {
+				args := append(append([]string{finiteBin}, shortEnding()...), "--timeout", deadline, "--cgroup", "off", "--report", file, "--", "sh", "-c", family)
+				r = startSpec(t, cageSpec{Mode: asSubreaper, Deny: deny, Args: args}, nil).wait()
+				return r.stdout != ""
+			})
 			r.left = wantOrphanAlone(t, slices.DeleteFunc(r.left, isZombie))
 			r.wantEnded(t)
 			ended(t, file, "deadline", 124)

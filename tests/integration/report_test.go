@@ -69,7 +69,7 @@ func parseReport(t *testing.T, text string) (r runReport) {
 // in place (torn) may find half of each.
 func awaitReport(t *testing.T, path, state string, torn bool) runReport {
 	t.Helper()
-	for begin := time.Now(); time.Since(begin) < patience; {
+	for begin := time.Now(); time.Since(begin) < patience(); {
 		if text, _ := os.ReadFile(path); len(text) > 0 && (!torn || json.Valid(text)) {
 			if r := parseReport(t, string(text)); r.State == state || r.State == "ended" {
 				if r.State != state {
@@ -111,10 +111,9 @@ var rootModes = []mode{asInit, asSubreaper}
 const deafTree = `trap "" TERM; sleep 1000 & sleep 1000 & echo "ready $$."; wait; while :; do sleep 1000; done`
 
 func TestReportOfADeadline(t *testing.T) {
-	forModes(t, rootModes, func(t *testing.T, m mode) {
-		t.Parallel()
+	atOnce(t, rootModes, func(t *testing.T, m mode) {
 		file := filepath.Join(t.TempDir(), "report.json")
-		c := start(t, m, "-t", "1s", "-k", "100ms", "--report", file, "--", "sh", "-c", deafTree)
+		c := start(t, m, "-t", stretch("1s"), "-k", stretch("100ms"), "--report", file, "--", "sh", "-c", deafTree)
 		c.stdout.await(t, "ready")
 		r := awaitReport(t, file, "started", false)
 		c.stdout.await(t, fmt.Sprintf("ready %d.", r.PID))
@@ -154,7 +153,7 @@ func TestReportTerminationLog(t *testing.T) {
 		var before, after unix.Stat_t
 		_ = unix.Stat(log, &before)
 		c := startWithin(t, m, dir, `: >mounted; mount --bind log mounted || exit 98; long=$2; shift 2; exec "$0" "$@" "$long"`, nil, strings.Repeat("long\n", 2000),
-			"-t", "300ms", "-k", "0", "--report", "mounted", "--", "sh", "-c", deafTree)
+			"-t", stretch("300ms"), "-k", "0", "--report", "mounted", "--", "sh", "-c", deafTree)
 		c.wait().want(t, 124)
 		r := ended(t, log, "deadline", 124)
 		_ = unix.Stat(log, &after)
@@ -394,7 +393,7 @@ func TestReportOnAPipe(t *testing.T) {
 				}, target)
 				stdin.Close()
 				write.Close()
-				_ = read.SetReadDeadline(time.Now().Add(patience))
+				_ = read.SetReadDeadline(time.Now().Add(patience()))
 				in := bufio.NewReader(read)
 				for _, state := range []string{"started", "ended"} {
 					line, err := in.ReadString('\n')
@@ -445,10 +444,9 @@ func TestReportStartFailed(t *testing.T) {
 }
 
 func TestReportTwoCauses(t *testing.T) {
-	forModes(t, rootModes, func(t *testing.T, m mode) {
-		t.Parallel()
+	atOnce(t, rootModes, func(t *testing.T, m mode) {
 		file := filepath.Join(t.TempDir(), "report.json")
-		run(t, m, "--report", file, "--stop-grace", "1h", "-t", "1s", "-k", "0", "--", "sh", "-c", `trap "" TERM; kill -TERM $PPID; while :; do sleep 1000; done`).want(t, 137)
+		run(t, m, "--report", file, "--stop-grace", "1h", "-t", stretch("1s"), "-k", "0", "--", "sh", "-c", `trap "" TERM; kill -TERM $PPID; while :; do sleep 1000; done`).want(t, 137)
 		if r := ended(t, file, "stop-requested", 137); !reflect.DeepEqual(r.Cause.Also, []string{"deadline"}) || r.Cause.By.From != "inside" {
 			t.Errorf("%+v", r.Cause)
 		}
@@ -479,7 +477,7 @@ func TestStateFile(t *testing.T) {
 // readState waits for a state, which has these keys.
 func readState(t *testing.T, dir string, status specs.ContainerState, keys ...string) (s specs.State) {
 	t.Helper()
-	for begin := time.Now(); time.Since(begin) < patience; {
+	for begin := time.Now(); time.Since(begin) < patience(); {
 		text, _ := os.ReadFile(filepath.Join(dir, "state.json"))
 		if !json.Valid(text) {
 			continue // nothing was written yet, or it is being written over

@@ -47,7 +47,7 @@ func TestSeedRow8And10Storm(t *testing.T) {
 		c := startSpec(t, cageSpec{Mode: m, Args: []string{testBinary(t)}, Role: "storm"}, func(cmd *exec.Cmd) {
 			cmd.Env = append(cmd.Env, seedEnv+"="+strconv.FormatUint(seed, 10))
 		})
-		r := c.waitLong(5 * time.Minute)
+		r := c.waitLong(5 * patience())
 		r.want(t, 0)
 		if want := fmt.Sprintf("%d runs\n", stormRuns); r.stdout != want {
 			t.Errorf("stdout %q, want %q\nstderr: %s", r.stdout, want, r.stderr)

@@ -89,12 +89,12 @@ func TestSeedRow2UninterruptibleSleep(t *testing.T) {
 			dir := t.TempDir()
 			report := filepath.Join(dir, "report.json")
 			began := time.Now()
-			r := startStuck(t, dir, append(prefix, "--report", report, "-t", "1s", "-k", "500ms", "--give-up", "2s", "--", "sh", "-c",
+			r := startStuck(t, dir, append(prefix, "--report", report, "-t", stretch("1s"), "-k", stretch("500ms"), "--give-up", stretch("2s"), "--", "sh", "-c",
 				`cat "$0"; :`, filepath.Join(dir, "stuck"))...)
 			var text []byte
 			if name == "init" { // as PID 1 it cannot end before the kernel has let everybody go: what it has to say is said
 				for !strings.Contains(string(text), `"state":"ended"`) {
-					if time.Since(began) > patience {
+					if time.Since(began) > patience() {
 						t.Fatalf("the report: %s", text)
 					}
 					text, _ = os.ReadFile(report)
@@ -135,10 +135,10 @@ func TestSeedRow3TracerHoldsTheZombie(t *testing.T) {
 			script string
 			status int
 		}{
-			"deadline": {[]string{"-t", "1s", "-k", "500ms", "--give-up", "2s"}, "while :; do sleep 1; done", 124},
-			"exited":   {[]string{"-k", "500ms"}, "read -r go; exit 3", 3},
-			"signaled": {[]string{"-k", "500ms"}, "ulimit -c 0; read -r go; kill -KILL $$", 137},
-			"at once":  {[]string{"-k", "500ms"}, "exit 3", 3}, // before finite begins to watch
+			"deadline": {[]string{"-t", stretch("1s"), "-k", stretch("500ms"), "--give-up", stretch("2s")}, "while :; do sleep 1; done", 124},
+			"exited":   {[]string{"-k", stretch("500ms")}, "read -r go; exit 3", 3},
+			"signaled": {[]string{"-k", stretch("500ms")}, "ulimit -c 0; read -r go; kill -KILL $$", 137},
+			"at once":  {[]string{"-k", stretch("500ms")}, "exit 3", 3}, // before finite begins to watch
 		} {
 			t.Run(kind, func(t *testing.T) {
 				t.Parallel()
@@ -166,7 +166,7 @@ func TestTracerOutOfReach(t *testing.T) {
 	needCommand(t, "perl")
 	needRoot(t)
 	dir := t.TempDir()
-	c := startWithin(t, asSubreaper, dir, `mkfifo pipe; "$0" --report report.json --leftovers kill --give-up 500ms -- sh -c 'echo $$ >pid; read -r line <pipe; exit 3' & finite=$!; `+
+	c := startWithin(t, asSubreaper, dir, `mkfifo pipe; "$0" --report report.json --leftovers kill --give-up `+stretch("500ms")+` -- sh -c 'echo $$ >pid; read -r line <pipe; exit 3' & finite=$!; `+
 		`while ! test -s pid; do :; done; `+tracer+`$(cat pid) >pipe & tracer=$!; wait $finite; status=$?; kill -KILL $tracer; wait $tracer; exit $status`, nil)
 	res := c.wait()
 	text, _ := os.ReadFile(filepath.Join(dir, "report.json"))
@@ -185,7 +185,7 @@ func TestAnotherUsersProcess(t *testing.T) {
 			// As a set-user-ID program would: everybody changes to a user of his own, but finite, which has no capabilities.
 			const job = `use POSIX; my ($r, $w); pipe $r, $w; if (!fork) { POSIX::setuid(4243) or die $!; $SIG{TERM} = "IGNORE"; close $r; close $w; sleep 1000 } ` +
 				`close $w; <$r>; exit 5`
-			c := startWithin(t, m, dir, `chmod 777 .; exec setpriv --reuid 4242 --regid 4242 --clear-groups "$0" --report report.json -k 200ms --give-up 500ms -- ./job`, func(*exec.Cmd) {
+			c := startWithin(t, m, dir, `chmod 777 .; exec setpriv --reuid 4242 --regid 4242 --clear-groups "$0" --report report.json `+stretch("-k 200ms --give-up 500ms")+` -- ./job`, func(*exec.Cmd) {
 				must(os.WriteFile(filepath.Join(dir, "job"), []byte("#!"+filepath.Join(dir, "perl")+"\n"+job), 0o755))
 				must(testkit.CopyFile(filepath.Join(dir, "perl"), needCommand(t, "perl")))
 				must(unix.Chmod(filepath.Join(dir, "perl"), 0o4755))
@@ -214,7 +214,7 @@ func TestFrozenByAnother(t *testing.T) {
 	thaw := func() { _ = os.WriteFile(freezer+"/freezer.state", []byte("THAWED"), 0) } // or the cage cannot end
 	defer thaw()
 	dir := t.TempDir()
-	c := startWithin(t, asSubreaper, dir, `exec "$0" --report report.json --leftovers kill --give-up 500ms -- `+
+	c := startWithin(t, asSubreaper, dir, `exec "$0" --report report.json --leftovers kill --give-up `+stretch("500ms")+` -- `+
 		`sh -c 'sleep 1000 & echo $! >"$0/cgroup.procs"; echo FROZEN >"$0/freezer.state"; exit 3' "$2"`, nil, freezer)
 	c.stderr.await(t, "gave up: pid ")
 	state, _ := os.ReadFile(freezer + "/freezer.state")
@@ -233,7 +233,7 @@ func TestFrozenByAnother(t *testing.T) {
 func TestFrozenItself(t *testing.T) {
 	point := testkit.Unified(t)
 	forModes(t, rootModes, func(t *testing.T, m mode) {
-		c := start(t, m, "-t", "300ms", "-k", "20s", "--cgroup", "require", "--", "sh", "-c",
+		c := start(t, m, "-t", stretch("300ms"), "-k", stretch("20s"), "--cgroup", "require", "--", "sh", "-c",
 			`trap "echo got TERM; exit 5" TERM; leaf="$0$(sed -n s/^0:://p /proc/self/cgroup)"; echo frozen; echo 1 >"$leaf/cgroup.freeze"; while :; do sleep 0.1; done`, point)
 		res := c.wait()
 		res.want(t, 124)

@@ -161,7 +161,7 @@ func TestTerminalFromTheBackground(t *testing.T) {
 func TestTerminalInTheBackground(t *testing.T) {
 	c := openShell(t)
 	c.write("stty tostop\n")
-	c.write("$FINITE -t 300ms -- sleep 1000 & wait $!; echo sta'tus' $?\n")
+	c.write("$FINITE -t " + stretch("300ms") + " -- sleep 1000 & wait $!; echo sta'tus' $?\n")
 	c.out.await(t, "status 124")
 	c.write("exit 0\n")
 	c.wait(0)

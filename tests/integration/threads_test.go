@@ -21,7 +21,7 @@ for (1 .. 20) { if (!fork) { $SIG{TERM} = "IGNORE"; close STDOUT; sleep 1000; ex
 system("prlimit", "--pid", getppid, "--nproc=1:1") == 0 or die; print "ready\n"; select undef, undef, undef, 0.1 while 1`
 	for _, options := range [][]string{{"-vv"}, {}, {"--forward", "group"}} {
 		for range 5 {
-			c := start(t, asNobody, append(options, "-k", "200ms", "--", "perl", "-e", family)...)
+			c := start(t, asNobody, append(options, "-k", stretch("200ms"), "--", "perl", "-e", family)...)
 			c.stdout.await(t, "ready")
 			pid := c.pid()
 			for range 200 {

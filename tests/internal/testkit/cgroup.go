@@ -16,8 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const patience = 60 * time.Second // how long a test waits for what must come; not a measure of anything
-
 // CgroupMount is a line of /proc/self/mountinfo.
 type CgroupMount struct{ Point, Kind, Options string }
 
@@ -81,7 +79,7 @@ func Room(t *testing.T) string {
 func ClearCgroup(t *testing.T, dir string) {
 	_ = os.WriteFile(filepath.Join(dir, "cgroup.freeze"), []byte("0"), 0)
 	var err error
-	for begin := time.Now(); time.Since(begin) < patience; {
+	for begin := time.Now(); time.Since(begin) < Patience(); {
 		var dirs []string
 		_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 			if err == nil && d.IsDir() {

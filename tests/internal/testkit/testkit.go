@@ -17,6 +17,8 @@ import (
 var (
 	given    = takeVariable("FINITE_BIN")          // the binary under test; empty: it is built
 	required = takeVariable("FINITE_TEST_REQUIRE") // all: nothing may be skipped
+
+	slowVariable = takeVariable("FINITE_TEST_SLOW") // what Slow is to say; empty: it measures
 )
 
 func takeVariable(name string) string {
