@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
 // confinements are what a container may have to live with. Each has a proof: a command that succeeds only under it.
@@ -35,7 +37,7 @@ func TestDockerConfined(t *testing.T) {
 
 func testConfined(t *testing.T, d *dockerd, options []string, proof string) {
 	t.Parallel()
-	finite := []string{"--timeout", "2s", "--grace", "500ms", "--", "sh", "-c", proof + " || exit 99" + deafTree}
+	finite := []string{"--timeout", testkit.Stretch("2s"), "--grace", testkit.Stretch("500ms"), "--", "sh", "-c", proof + " || exit 99" + deafTree}
 	first := d.runFinite(t, options, finite...)
 	c := d.runBystander(t, options...)
 	job, mark := c.exec(append([]string{"/finite"}, finite...)...)
@@ -58,7 +60,7 @@ func TestDockerProcessLimit(t *testing.T) {
 			t.Parallel()
 			// The limit counts all threads of the user on the machine, so each container has one of its own.
 			options := []string{"--user", strconv.Itoa(100_000 + 2*os.Getpid() + i), "--ulimit", "nproc=40:40"}
-			finite := []string{"--timeout", "2s", "--grace", "500ms", "--", "sh", "-c", "mkfifo /tmp/never;" + filler}
+			finite := []string{"--timeout", testkit.Stretch("2s"), "--grace", testkit.Stretch("500ms"), "--", "sh", "-c", "mkfifo /tmp/never;" + filler}
 			var out outcome
 			if role == "init" {
 				out = d.runFinite(t, options, finite...).end()

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
 // dockerd is a daemon of the tests' own, in the room. It ends with the room.
@@ -76,7 +78,7 @@ func newDockerd() (*dockerd, error) {
 
 // awaitAnswer asks the daemon until it answers.
 func (d *dockerd) awaitAnswer(gone <-chan error) error {
-	deadline := time.After(patience)
+	deadline := time.After(testkit.Patience())
 	for {
 		if d.command("version").Run() == nil {
 			return nil

@@ -3,6 +3,8 @@ package engines
 import (
 	"testing"
 	"time"
+
+	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
 // docker exec finite --timeout: the tree is gone at the deadline, and the container is as it was.
@@ -12,7 +14,7 @@ func TestDockerExecTimeout(t *testing.T) {
 	c := d.runBystander(t)
 	// A line of descent that forks and ends as fast as it can comes on top of the tree.
 	const racer = `racer='sh -c "$0" "$0" &'; trap "" TERM; (setsid sh -c "$racer" "$racer" 2>/dev/null &)` + "\n"
-	job, mark := c.exec("/finite", "--timeout", "2s", "--grace", "500ms", "--", "sh", "-c", racer+deafTree)
+	job, mark := c.exec("/finite", "--timeout", testkit.Stretch("2s"), "--grace", testkit.Stretch("500ms"), "--", "sh", "-c", racer+deafTree)
 	out := job.wait()
 	checkGone(t, mark)
 	checkDeafTree(t, out)
@@ -54,7 +56,7 @@ echo orphans
 read -r _`)
 	c.await("orphans")
 	// The pipe closes a moment before its last writer is a zombie, and reaping takes a moment too.
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(testkit.Patience())
 	for left := c.zombies(); len(left) > 0; left = c.zombies() {
 		if time.Now().After(deadline) {
 			t.Fatalf("zombies stay: %v", left)

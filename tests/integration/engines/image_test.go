@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
 // sources is where the module is.
@@ -52,7 +54,7 @@ func TestDockerImage(t *testing.T) {
 	out := start(t, d.command("run", "--rm", "--network", "none", used)).wait()
 	out.check(t, 3)
 	out.silent(t)
-	out = start(t, d.command("run", "--rm", "--network", "none", used, "--timeout", "100ms", "--", "/busybox", "sleep", "1000")).wait()
+	out = start(t, d.command("run", "--rm", "--network", "none", used, "--timeout", testkit.Stretch("100ms"), "--", "/busybox", "sleep", "1000")).wait()
 	out.check(t, 124)
 	out.says(t, "deadline was reached")
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
 // ownCgroup prints which cgroup v2 the command is in, as the container sees it.
@@ -39,7 +41,7 @@ func TestDockerCgroup(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			finite := []string{"-vv", "--timeout", "2s", "--grace", "500ms"}
+			finite := []string{"-vv", "--timeout", testkit.Stretch("2s"), "--grace", testkit.Stretch("500ms")}
 			command := []string{"sh", "-c", ownCgroup + deafTree}
 			job := slices.Concat([]string{"/finite"}, finite, []string{"--"}, command)
 			const remount = `[ -z "$REMOUNT" ] || mount -o remount,bind,rw /sys/fs/cgroup || exit 99; `

@@ -9,10 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
-)
 
-// patience is how long a test waits for anything before it is said to hang. Nothing is measured by it.
-const patience = time.Minute
+	"github.com/finite-init/finite/tests/internal/testkit"
+)
 
 // process is a command that was started and whose output can be waited for.
 type process struct {
@@ -43,7 +42,7 @@ func start(t *testing.T, cmd *exec.Cmd) *process {
 	defer writer.Close()
 	p.pipe, p.lines = reader, bufio.NewReader(reader)
 	cmd.Stdout, cmd.Stderr = writer, &p.stderr
-	cmd.WaitDelay = patience
+	cmd.WaitDelay = testkit.Patience()
 	if p.stdin, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +55,7 @@ func start(t *testing.T, cmd *exec.Cmd) *process {
 			p.wait()
 		}
 	})
-	if err := reader.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := reader.SetReadDeadline(time.Now().Add(testkit.Patience())); err != nil {
 		t.Fatal(err)
 	}
 	return p

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
 // bundle is an OCI bundle that runc runs in the room.
@@ -102,7 +104,7 @@ func TestRuncStatus(t *testing.T) {
 
 func TestRuncTimeout(t *testing.T) {
 	t.Parallel()
-	checkDeafTree(t, runBundle(t, "--timeout", "2s", "--grace", "500ms", "--", "sh", "-c", deafTree).end())
+	checkDeafTree(t, runBundle(t, "--timeout", testkit.Stretch("2s"), "--grace", testkit.Stretch("500ms"), "--", "sh", "-c", deafTree).end())
 }
 
 func TestRuncKill(t *testing.T) {
@@ -120,7 +122,7 @@ func TestRuncExec(t *testing.T) {
 	t.Parallel()
 	b := runBundle(t, "--", "sh", "-c", "echo ready; read -r _; exit 3")
 	b.await("ready")
-	job := start(t, b.runc("exec", "--env", b.mark+".job", b.id, "/finite", "--timeout", "2s", "--grace", "500ms", "--", "sh", "-c", deafTree))
+	job := start(t, b.runc("exec", "--env", b.mark+".job", b.id, "/finite", "--timeout", testkit.Stretch("2s"), "--grace", testkit.Stretch("500ms"), "--", "sh", "-c", deafTree))
 	out := job.wait()
 	checkGone(t, b.mark+".job")
 	checkDeafTree(t, out)

@@ -1,6 +1,10 @@
 package engines
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/finite-init/finite/tests/internal/testkit"
+)
 
 // docker stop lets a command that handles SIGTERM end in its own way and with its own status.
 func TestDockerStop(t *testing.T) {
@@ -19,7 +23,7 @@ func TestDockerStop(t *testing.T) {
 func TestDockerStopGrace(t *testing.T) {
 	d := docker(t)
 	t.Parallel()
-	c := d.runFinite(t, nil, "--stop-grace", "1s", "--", "sh", "-c", `trap "" TERM; echo ready; sleep 10000; echo slept`)
+	c := d.runFinite(t, nil, "--stop-grace", testkit.Stretch("1s"), "--", "sh", "-c", `trap "" TERM; echo ready; sleep 10000; echo slept`)
 	c.await("ready")
 	start(t, d.command("stop", "-t", "30", c.name)).wait().check(t, 0)
 	out := c.end()

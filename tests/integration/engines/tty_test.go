@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
 // terminal is a new pseudo-terminal, as seen by who types.
@@ -40,7 +42,7 @@ func newTerminal(t *testing.T) *terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := term.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := term.SetReadDeadline(time.Now().Add(testkit.Patience())); err != nil {
 		t.Fatal(err)
 	}
 	return term
