@@ -33,7 +33,6 @@ const (
 	mostPids = 2000 // processes and threads of a round that is to have enough of them: whatever goes wrong, the machine is not filled
 
 	margin = 2000                   // milliseconds that finite may take over what is due
-	slack  = 10000                  // and as many more on a machine that is busy with other things; how many of them were needed is said at the end
 	stall  = 500 * time.Millisecond // without a processor, from which on a round that fails is played again
 	plays  = 4                      // times, at most
 )
@@ -44,6 +43,9 @@ var (
 	atOnceFlag = flag.Int("chaos.parallel", 4, "how many rounds at a time")
 	showFlag   = flag.Bool("chaos.show", false, "print every round and what was seen of it")
 )
+
+// slack is how many milliseconds more finite may take on a machine that is busy with other things. How many of them were needed is said at the end.
+func slack() int { return int(testkit.Stretched(10 * time.Second).Milliseconds()) }
 
 // paths of executables.
 var finiteBin, playerBin, selfBin string
@@ -202,7 +204,7 @@ func play(t *testing.T, r *round, sum *summary, c *canaries) {
 }
 
 func playOnce(t *testing.T, r *round) *evidence {
-	o := order{Round: r, Finite: finiteBin, Player: playerBin, Dir: t.TempDir()}
+	o := order{Round: r, Finite: finiteBin, Player: playerBin, Dir: t.TempDir(), Patience: testkit.Stretched(5 * time.Second)}
 	if err := makeCounters(o.file("counters")); err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +280,7 @@ func (e *evidence) run(t *testing.T, o order, place string) error {
 		cmd.Stderr = w
 	}
 	cmd.ExtraFiles = []*os.File{down} // descriptor 3 in the cage
-	cmd.WaitDelay = 10 * time.Second
+	cmd.WaitDelay = testkit.Stretched(10 * time.Second)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	testkit.Within(t, place)(cmd)
 	if err := testkit.StartLocked(cmd); err != nil {
@@ -292,7 +294,7 @@ func (e *evidence) run(t *testing.T, o order, place string) error {
 		told <- text
 	}()
 	var hung string
-	hang := time.AfterFunc(time.Duration(long+e.Grace+e.GiveUp+margin+slack+20000)*time.Millisecond, func() {
+	hang := time.AfterFunc(time.Duration(long+e.Grace+e.GiveUp+margin+2*slack()+10000)*time.Millisecond, func() {
 		hung = describeTree(cmd.Process.Pid)
 		_ = cmd.Process.Kill()
 	})
@@ -347,7 +349,7 @@ func (e *evidence) check(cgroups []string) error {
 	if e.Status == -9 && e.Memory > 0 && e.oomKills > strings.Count(e.Tree, "m0(") {
 		return nil // the kernel, in want of memory, took finite itself
 	}
-	if late := e.late(); late > margin+slack {
+	if late := e.late(); late > margin+slack() {
 		v.add("ended %d ms after it was due", late)
 	}
 	e.checkStatus(&v)

@@ -24,6 +24,8 @@ type order struct {
 	Player  string
 	Dir     string   // of the round's files
 	Cgroups []string // finite is moved into these
+
+	Patience time.Duration // for those to go whom nobody holds any more
 }
 
 func (o *order) file(name string) string { return filepath.Join(o.Dir, name) }
@@ -149,8 +151,7 @@ func (b *observer) watch() {
 		testkit.AbortStuck(b.file("stuck"))
 	}
 	b.Counts = *b.counts
-	const patience = 5 * time.Second // for those to go whom nobody holds any more
-	for begin := time.Now(); len(b.ghosts()) > 0 && time.Since(begin) < patience; {
+	for begin := time.Now(); len(b.ghosts()) > 0 && time.Since(begin) < b.Patience; {
 		time.Sleep(time.Millisecond)
 	}
 	b.Ghosts = b.ghosts()
@@ -226,7 +227,7 @@ func (b *observer) inventory() {
 		return
 	}
 	begin := time.Now()
-	for time.Since(begin) < 5*time.Second {
+	for time.Since(begin) < b.Patience {
 		b.Left = everybody()
 		if !slices.ContainsFunc(b.Left, b.restless) {
 			b.Gone = int(time.Since(begin).Milliseconds())
