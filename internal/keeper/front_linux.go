@@ -188,8 +188,10 @@ func offerCommand() {
 //go:nosplit
 func leave() {
 	awaitHelpers()
-	kill(caller.keeper, int32(unix.SIGKILL)) // it has nothing left to do, and may have been stopped
-	wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED)
+	if caller.keeper != 0 {
+		kill(caller.keeper, int32(unix.SIGKILL)) // it has nothing left to do, and may have been stopped
+		wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED)
+	}
 	if (caller.by == int32(unix.SIGINT) || caller.by == int32(unix.SIGQUIT)) && caller.onTerminal && !inSet(caller.passed, caller.by) {
 		noCore = [2]uint64{}
 		sys4(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_CORE, addr(&noCore), 0)
@@ -217,9 +219,10 @@ func keeperDied() bool {
 //
 //go:nosplit
 func takeOver() {
-	hearKeeper() // its last words
+	caller.keeper = 0 // it is reaped
+	hearKeeper()      // its last words
 	if caller.told {
-		exit(caller.status)
+		leave()
 	}
 	startLine()
 	put("the keeper was killed: SIGKILL to everything that is left")

@@ -207,7 +207,7 @@ func TestCgroupOfAKilledFinite(t *testing.T) {
 		c.wait()
 		if m != asInit {
 			for began := time.Now(); len(leaves(t, dir)) > 0; {
-				if time.Since(began) > patience {
+				if time.Since(began) > patience() {
 					t.Fatalf("cgroups are left: %v", leaves(t, dir))
 				}
 			}
