@@ -26,6 +26,8 @@ func playRole(role string) {
 		playStorm()
 	case "tracer":
 		playTracer()
+	case "argless":
+		playArgless()
 	case "prober":
 		playProber()
 	case "reader":
