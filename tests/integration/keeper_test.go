@@ -25,7 +25,7 @@ var outerModes = []mode{asSubreaper, asNobody}
 func eventually(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	for begin := time.Now(); !so(); time.Sleep(time.Millisecond) {
-		if time.Since(begin) > patience {
+		if time.Since(begin) > patience() {
 			t.Fatalf("it does not come to this: %s", what)
 		}
 	}

@@ -140,7 +140,7 @@ func signalEarly(t *testing.T, m mode, sig unix.Signal, at time.Duration) (statu
 		case <-time.After(20 * time.Millisecond):
 			_ = cmd.Process.Signal(unix.SIGVTALRM)
 		}
-		if time.Since(begin) > patience {
+		if time.Since(begin) > patience() {
 			_ = cmd.Process.Kill()
 			t.Fatal("it did not end")
 		}

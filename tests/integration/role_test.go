@@ -104,7 +104,7 @@ func playCage(spec cageSpec) {
 
 // reapOthers reaps until nobody is there, or patience is half over.
 func reapOthers() {
-	for begin := time.Now(); time.Since(begin) < patience/2; time.Sleep(time.Millisecond) {
+	for begin := time.Now(); time.Since(begin) < patience()/2; time.Sleep(time.Millisecond) {
 		for pid := 1; pid > 0; {
 			var err error
 			if pid, err = syscall.Wait4(-1, nil, syscall.WNOHANG, nil); err == syscall.ECHILD {

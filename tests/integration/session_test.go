@@ -176,7 +176,7 @@ func (s *session) everybody() []process { return descendants(s.cage.cmd.Process.
 // until waits until the processes of the session are as they must be.
 func (s *session) until(what string, ok func([]process) bool) {
 	s.t.Helper()
-	for limit := time.Now().Add(patience); !ok(s.everybody()); time.Sleep(2 * time.Millisecond) {
+	for limit := time.Now().Add(patience()); !ok(s.everybody()); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(limit) {
 			s.t.Fatalf("waited in vain for: %s\noutput: %s", what, s.out)
 		}
@@ -267,7 +267,7 @@ func (s *session) gone() {
 func (s *session) end() outcome {
 	s.t.Helper()
 	var report cageReport
-	if err := s.cage.report.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := s.cage.report.SetReadDeadline(time.Now().Add(patience())); err != nil {
 		s.t.Fatal(err)
 	}
 	if err := json.NewDecoder(s.cage.report).Decode(&report); err != nil {
@@ -276,7 +276,7 @@ func (s *session) end() outcome {
 	s.until("nobody left", func(all []process) bool { return len(all) == 0 })
 	select {
 	case <-s.hungUp: // what was said has been read
-	case <-time.After(patience):
+	case <-time.After(patience()):
 		s.t.Fatal("somebody holds the terminal")
 	}
 	return outcome{transcript: normalise(s.out.String()) + s.files, status: report.Status}

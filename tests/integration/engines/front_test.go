@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
 // killFront kills the process of finite's that an engine has started with this mark, and checks that nothing of its tree is left.
@@ -31,7 +33,7 @@ func killFront(t *testing.T, job *process, mark string) {
 		t.Fatal(err)
 	}
 	for begin := time.Now(); len(marked(mark)) > 0; time.Sleep(time.Millisecond) {
-		if time.Since(begin) > patience/2 {
+		if time.Since(begin) > testkit.Patience()/2 {
 			t.Errorf("processes are left:\n%s", strings.Join(marked(mark), "\n"))
 			for _, line := range marked(mark) { // the client waits for who holds its streams
 				number, _, _ := strings.Cut(line, " ")
