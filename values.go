@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -32,7 +33,7 @@ func parseDuration(s string, low time.Duration, off string) (time.Duration, erro
 		if f >= 1<<63 {
 			return 0, errors.New("out of range")
 		}
-		d = time.Duration(max(f, -1))
+		d = time.Duration(max(math.Round(f), -1)) // 1.001 is 1001 ms, not a nanosecond less
 	}
 	if d < 0 {
 		return 0, errors.New("must not be negative")

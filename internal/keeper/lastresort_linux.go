@@ -65,8 +65,11 @@ func signalEverything(sig int32) bool {
 	if facts.Front == 0 && older.count == 0 {
 		return kill(-1, sig) != errNoProcess
 	}
-	if childrenFD >= 0 {
-		return signalListed(sig)
+	if wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) == errNoChild {
+		return false
+	}
+	if childrenFD >= 0 && signalListed(sig) {
+		return true
 	}
 	own := sys0(unix.SYS_GETPID)
 	found := signalChildren(own+1, own+nearNumbers, sig)
@@ -85,7 +88,8 @@ var (
 	children   [4096]byte
 )
 
-// signalListed signals the children on the kernel's list, as many as one read returns.
+// signalListed signals the children on the kernel's list, as many as one read returns. The list of another PID namespace's
+// /proc has other numbers: the kernel is asked whether each is a child's.
 //
 //go:nosplit
 func signalListed(sig int32) (found bool) {
@@ -97,7 +101,7 @@ func signalListed(sig int32) (found bool) {
 			pid = pid*10 + int32(c-'0')
 			continue
 		}
-		if pid > 1 && pid != supervisor.pid && !isOlder(int(pid)) && !isBusyHelper(pid) {
+		if pid > 1 && isChild(int(pid)) && pid != supervisor.pid && !isOlder(int(pid)) && !isBusyHelper(pid) {
 			found = true
 			kill(pid, sig)
 		}

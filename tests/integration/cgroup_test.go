@@ -201,16 +201,17 @@ func sleeperIn(t *testing.T, dir string) *exec.Cmd {
 func TestCgroupOfAKilledFinite(t *testing.T) {
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		dir := room(t)
-		c := startIn(t, dir, m, "--cgroup", "auto", "-t", "1h", "--", "sh", "-c", ownLeaf+`mkdir -p $leaf/a/b; echo ready; exec sleep 1000`, "sh", dir)
+		if m == asNobody {
+			delegate(t, dir)
+		}
+		c := startSpec(t, cageSpec{Mode: m, Late: true, Args: []string{
+			finiteBin, "--cgroup", "auto", "-t", "1h", "--", "sh", "-c", ownLeaf + `mkdir -p $leaf/a/b; echo ready; exec sleep 1000`, "sh", dir,
+		}}, within(t, dir))
 		c.stdout.await(t, "ready")
 		c.signal(unix.SIGKILL)
 		c.wait()
 		if m != asInit {
-			for began := time.Now(); len(leaves(t, dir)) > 0; {
-				if time.Since(began) > patience() {
-					t.Fatalf("cgroups are left: %v", leaves(t, dir))
-				}
-			}
+			wantNoLeaf(t, dir)
 			return
 		}
 		left := leaves(t, dir)

@@ -1,0 +1,97 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// allowed is what code without a runtime may call besides its own functions. These touch no g and no global of the runtime's
+// but the features of the processor, which are zero.
+var allowed = regexp.MustCompile(`^runtime\.(memmove|memclrNoHeapPointers|duffzero|duffcopy)(\+\d+)?$`)
+
+// Nothing that the entry point reaches calls the Go runtime: no allocation, no panic, no bounds check, no write barrier, no
+// growth of the stack. On an indirect call, only functions of this package are called, since their addresses are constants.
+func TestCodeWithoutARuntime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the binary")
+	}
+	binary := filepath.Join(t.TempDir(), "finite")
+	const entryPoint = "github.com/finite-init/finite/internal/keeper.entry"
+	build := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-E "+entryPoint, "-o", binary, "github.com/finite-init/finite")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	calls := disassemble(t, binary)
+	roots := []string{"entry", "begin", "becomeCommand", "write", "closeThem"}
+	todo := make([]string, 0, len(roots))
+	for _, name := range roots {
+		todo = append(todo, packagePath+name)
+	}
+	seen := make(map[string]bool)
+	for len(todo) > 0 {
+		name := todo[0]
+		todo = todo[1:]
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
+		callees, found := calls[name]
+		if !found {
+			t.Errorf("%s is not in the binary", name)
+		}
+		for _, callee := range callees {
+			switch {
+			case callee == "finite_signals_entry", allowed.MatchString(callee):
+			case strings.HasPrefix(callee, packagePath):
+				todo = append(todo, callee)
+			default:
+				t.Errorf("%s calls %s", strings.TrimPrefix(name, packagePath), callee)
+			}
+		}
+	}
+	if len(seen) < 50 {
+		t.Errorf("only %d functions were found", len(seen))
+	}
+}
+
+const packagePath = "github.com/finite-init/finite/internal/keeper."
+
+// target is the symbol that an instruction calls, or jumps to where that is another function.
+var target = map[string]*regexp.Regexp{
+	"amd64": regexp.MustCompile(`\b(?:CALL|JMP) ([^ ]+)\(SB\)`),
+	"arm64": regexp.MustCompile(`\b(?:CALL|JMP) ([^ ]+)\(SB\)`),
+}
+
+// disassemble returns what each function of this package calls.
+func disassemble(t *testing.T, binary string) map[string][]string {
+	t.Helper()
+	out, err := exec.Command("go", "tool", "objdump", "-s", "internal/keeper", binary).Output()
+	if err != nil {
+		t.Fatalf("go tool objdump: %v", err)
+	}
+	calls := make(map[string][]string)
+	name := ""
+	scan := bufio.NewScanner(bytes.NewReader(out))
+	for scan.Scan() {
+		if rest, ok := strings.CutPrefix(scan.Text(), "TEXT "); ok {
+			name, _, _ = strings.Cut(rest, "(SB)")
+			name = strings.TrimSuffix(name, ".abi0")
+			calls[name] = append(calls[name], []string{}...)
+			continue
+		}
+		if m := target[runtime.GOARCH].FindStringSubmatch(scan.Text()); m != nil {
+			calls[name] = append(calls[name], strings.TrimSuffix(m[1], ".abi0"))
+		}
+	}
+	return calls
+}

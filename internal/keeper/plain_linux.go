@@ -1,0 +1,37 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import (
+	"runtime"
+	"time"
+	"unsafe"
+)
+
+// Plain says what the parser that works without a runtime makes of arguments and environment: the command and its times, and
+// whether they are plain at all. It is there to be compared with the parser of everything.
+func Plain(args, env []string) (command []string, timeout, grace time.Duration, ok bool) {
+	var text [][]byte
+	block := []uintptr{uintptr(len(args))}
+	add := func(list []string) {
+		for _, s := range list {
+			b := append([]byte(s), 0)
+			text = append(text, b)
+			block = append(block, uintptr(unsafe.Pointer(&b[0])))
+		}
+		block = append(block, 0)
+	}
+	add(args)
+	add(env)
+	before := plain
+	defer func() { plain = before }()
+	plain.timeout = 0
+	ok = parse(uintptr(unsafe.Pointer(&block[0]))) == isPlain
+	if ok {
+		command = args[int(plain.argv-plain.start)/8:]
+		timeout, grace = time.Duration(plain.timeout), time.Duration(plain.grace)
+	}
+	runtime.KeepAlive(text)
+	runtime.KeepAlive(block)
+	return command, timeout, grace, ok
+}
