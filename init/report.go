@@ -56,6 +56,7 @@ type report struct {
 	OOMKills   int              `json:"oom_kills,omitempty"`
 	Rusage     *reportRusage    `json:"rusage,omitempty"`
 	Without    []string         `json:"without,omitempty"`
+	Supervisor *reportStarts    `json:"supervisor,omitempty"`
 	LogDropped int              `json:"log_dropped,omitempty"`
 	Truncated  bool             `json:"truncated,omitempty"`
 }
@@ -69,6 +70,11 @@ type reportCause struct {
 	Error      string    `json:"error,omitempty"`
 	By         *reportBy `json:"by,omitempty"`
 	Also       []Kind    `json:"also,omitempty"`
+}
+
+// reportStarts is there where a supervisor died, and another one went on.
+type reportStarts struct {
+	Starts int `json:"starts"`
 }
 
 type reportBy struct {
@@ -130,6 +136,9 @@ func newReport(s *snapshot) *report {
 		Schema: ReportSchema, State: s.state, Command: args, PID: res.PID, Role: res.Role.String(), Started: stamp(res.Started),
 		ElapsedMS: milliseconds(s.at.Sub(res.Started)), Cause: newReportCause(&res.Cause),
 		GaveUp: res.GaveUp, OOMKills: res.Counts.OOMKills, Without: res.Without, LogDropped: res.Counts.LogDropped,
+	}
+	if res.SupervisorStarts > 1 {
+		r.Supervisor = &reportStarts{res.SupervisorStarts}
 	}
 	if s.inner && res.Role == nsutil.RoleInit {
 		r.Role = "namespace"

@@ -112,7 +112,9 @@ type Result struct {
 	Survivors  []nsutil.Survivor
 	GaveUp     bool // the tree is not known to be empty; Survivors lists who is left, as far as that could be read
 	Rusage     reap.Rusage
-	Without    []string // what finite had to do without: subreaper, pidfd, proc, foreground, cgroup
+	// SupervisorStarts is how often a supervisor was started ([Supervise]): more than once where one died. 0: there was none.
+	SupervisorStarts int
+	Without          []string // what finite had to do without: subreaper, pidfd, proc, foreground, cgroup
 }
 
 // isBox reports whether a step is one of those that prepare where the command is to run.

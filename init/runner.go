@@ -47,6 +47,7 @@ type runner struct {
 	finished  bool
 	panics    int
 	noProc    bool
+	starts    int // of supervisors, this one included
 	quiet     int // the source's count before this run
 
 	// What cfg, m, log and kernel point to, unless a test has made them, and what finish returns. In one piece, because what is allocated by itself

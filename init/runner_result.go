@@ -59,7 +59,7 @@ func (r *runner) result(at time.Time) Result {
 	res := Result{
 		Cause: m.cause, PID: m.pid, Role: m.role, Started: r.started, Ended: at,
 		Ladder: r.ladder, States: r.states, Counts: m.counts, Survivors: m.survivors, GaveUp: m.gaveUp, Rusage: m.change.Rusage,
-		Without: r.missing(),
+		Without: r.missing(), SupervisorStarts: r.starts,
 	}
 	res.Counts.Unexpected += r.panics
 	if res.Started.IsZero() {

@@ -58,6 +58,7 @@ func (r *runner) superviseFor(ctx context.Context, link *keeper.Link, own func(s
 			return result, err
 		}
 	}
+	r.starts = int(facts.Starts)
 	kernel := &linked{link: link}
 	kernel.init(cfg, role, r.post, r.done)
 	r.kernel = kernel
@@ -154,19 +155,24 @@ func (r *runner) relive(facts *keeper.Facts) {
 
 // reliveAction is what is left of an action that was due some time ago.
 func (r *runner) reliveAction(a *action, ago time.Duration) {
+	at := max(time.Since(r.started)-ago, 0)
 	switch a.kind {
 	case actArm:
 		r.arm(a.timer, max(a.length-ago, 0))
 	case actDisarm:
 		r.timers[a.timer].Stop()
-	case actKillTree:
-		r.kernel.killTree()
+	case actTransition:
+		r.states = append(r.states, StateChange{a.to.String(), at})
 	case actSend:
+		r.ladder = append(r.ladder, Rung{Step: signals.Name(a.sig), Target: a.target.String(), Result: "sent", At: at})
 		if a.sig == unix.SIGKILL { // at least once
 			_ = r.kernel.signal(a.target, signals.Signal{Number: a.sig})
 		}
-	case actTransition:
-		r.states = append(r.states, StateChange{a.to.String(), max(time.Since(r.started)-ago, 0)})
+	case actTerminate:
+		r.ladder = append(r.ladder, Rung{Step: "leftovers", Target: "all", Result: "sent", At: at})
+	case actKillTree:
+		r.ladder = append(r.ladder, Rung{Step: "tree", Target: "all", Result: "sent", At: at})
+		r.kernel.killTree()
 	}
 }
 

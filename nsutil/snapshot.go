@@ -101,8 +101,8 @@ type collector struct {
 	role   Role
 	leaf   *Cgroup
 	proc   *Proc
-	root   int // whose descendants they are
-	self   int // this process
+	root   int    // whose descendants they are
+	self   int    // this process
 	stacks bool   // read kernel stacks as well, and what is frozen
 	over   func() // called at the end, if not nil
 

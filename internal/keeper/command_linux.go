@@ -88,7 +88,6 @@ func watchExecution() {
 
 //go:nosplit
 func cloneCommand(stack unsafe.Pointer) int {
-	pid := errInvalid
 	if command.cgroup >= 0 && !command.moves {
 		command.cloned = [11]uint64{
 			0: unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_INTO_CGROUP, 1: uint64(addr(&facts.Pidfd)), 4: uint64(unix.SIGCHLD),
@@ -96,7 +95,7 @@ func cloneCommand(stack unsafe.Pointer) int {
 		}
 		return int(spawnInto(addr(&command.cloned), unsafe.Sizeof(command.cloned), becomeCommand))
 	}
-	pid = int(spawn(unix.CLONE_VM|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), stack, &facts.Pidfd, becomeCommand))
+	pid := int(spawn(unix.CLONE_VM|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), stack, &facts.Pidfd, becomeCommand))
 	if pid == errInvalid {
 		pid = int(spawn(unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), stack, &facts.Pidfd, becomeCommand))
 	}

@@ -21,6 +21,8 @@ var (
 	beginFunc = begin
 )
 
+var _, _, _, _ = &noG, &noTLS, &beginFunc, entry // by the assembly, of which linters know nothing
+
 // A system call returns a negative errno where it fails.
 
 //go:nosplit
@@ -106,11 +108,11 @@ const (
 
 // childInfo is siginfo_t as waitid(2) fills it in on 64-bit machines.
 type childInfo struct {
-	signo, errno, code, _ int32
-	pid                   int32
-	uid                   uint32
-	status                int32
-	_                     [100]byte
+	_, _, code, _ int32
+	pid           int32
+	uid           uint32
+	status        int32
+	_             [100]byte
 }
 
 // now is the time of CLOCK_MONOTONIC, never 0.

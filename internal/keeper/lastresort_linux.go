@@ -26,7 +26,7 @@ var older struct {
 	count int32
 }
 
-var farNumber int = nearNumbers // where the next slice of far numbers begins
+var farNumber = nearNumbers // where the next slice of far numbers begins
 
 //go:nosplit
 func isOlder(pid int) bool {
@@ -130,6 +130,7 @@ func signalChildren(first, end int, sig int32) (found bool) {
 func endEverything() {
 	for until := now() + giveUpTime; now() < until; {
 		for wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG) > 0 {
+			isHelper(childChange.pid)
 		}
 		if wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) == errNoChild {
 			return

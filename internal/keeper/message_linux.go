@@ -13,13 +13,12 @@ const messageSize = unsafe.Sizeof(Message{})
 
 // packetHeader is struct msghdr (sendmsg(2)), without pointers.
 type packetHeader struct {
-	name       uintptr
-	nameLength uint64
-	vector     uintptr
-	vectors    uint64
-	control    uintptr
-	controls   uint64
-	flags      uint64
+	_, _     uint64 // name
+	vector   uintptr
+	vectors  uint64
+	control  uintptr
+	controls uint64
+	_        uint64 // flags
 }
 
 // descriptorMessage is a control message with one descriptor (unix(7), SCM_RIGHTS).
@@ -91,7 +90,7 @@ func receive(socket int32) (ok, gone bool) {
 // tell sends a message that is a kind and two numbers.
 //
 //go:nosplit
-func tell(socket int32, kind Kind, value, count int32) bool {
+func tell(socket int32, kind Kind, value, count int32) {
 	packet.message = Message{Value: value, Count: count}
-	return send(socket, kind, -1)
+	send(socket, kind, -1)
 }

@@ -33,15 +33,13 @@ const (
 	codeKernel = 0x80
 )
 
-const firstRealTime = 32
-
 //go:nosplit
 func inSet(set uint64, number int32) bool { return set>>(uint32(number-1)&63)&1 != 0 }
 
 // action is struct sigaction, as rt_sigaction(2) has it.
 type action struct {
-	handler, flags, restorer uintptr
-	mask                     uint64
+	handler, _, _ uintptr
+	_             uint64 // mask
 }
 
 const ignored = 1 // SIG_IGN

@@ -172,7 +172,8 @@ func TestKeeperIsKilled(t *testing.T) {
 		"before the deadline": {[]string{"-t", "1h"}, []string{"sh", "-c", fugitives + waiting}, "", 125},
 		"after the deadline": {
 			[]string{"-t", "1s", "-k", "1h"},
-			[]string{"sh", "-c", fugitives + waiting}, "the deadline was reached: SIGTERM, and SIGKILL to everything in 1h0m0s\n", 124,
+			[]string{"sh", "-c", fugitives + waiting},
+			"the deadline was reached: SIGTERM, and SIGKILL to everything in 1h0m0s\n", 124,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

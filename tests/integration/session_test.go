@@ -55,9 +55,11 @@ func openSession(t *testing.T, shell string, with bool, leader func(t *testing.T
 	default:
 		args = []string{needCommand(t, shell), "-i"}
 	}
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "LC_ALL=C", "TERM=dumb", "PS1=" + promptText, "PS2=",
+	env := []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "LC_ALL=C", "TERM=dumb", "PS1=" + promptText, "PS2=",
 		"SHELL_UNDER_TEST=" + shell, "F=" + strings.Join(front, " "), "D=" + strings.Join(deadline, " "),
-		roleEnv + "=leader", "GORACE=atexit_sleep_ms=0"}
+		roleEnv + "=leader", "GORACE=atexit_sleep_ms=0",
+	}
 	if err := unix.Mkfifo(filepath.Join(s.dir, "fifo"), 0o666); err != nil {
 		t.Fatal(err)
 	}

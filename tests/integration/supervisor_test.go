@@ -45,8 +45,14 @@ func TestSupervisorIsHarmed(t *testing.T) {
 		times int
 		lost  bool // it has to be done without
 	}{
-		{unix.SIGKILL, 1, false}, {unix.SIGKILL, 2, false}, {unix.SIGKILL, 3, true}, {unix.SIGKILL, 100, true},
-		{unix.SIGSTOP, 1, false}, {unix.SIGSTOP, 100, false}, {unix.SIGSEGV, 1, false}, {unix.SIGSEGV, 100, true},
+		{unix.SIGKILL, 1, false},
+		{unix.SIGKILL, 2, false},
+		{unix.SIGKILL, 3, true},
+		{unix.SIGKILL, 100, true},
+		{unix.SIGSTOP, 1, false},
+		{unix.SIGSTOP, 100, false},
+		{unix.SIGSEGV, 1, false},
+		{unix.SIGSEGV, 100, true},
 	} {
 		t.Run(fmt.Sprintf("signal %d, %d times", tt.sig, tt.times), func(t *testing.T) {
 			forModes(t, allModes, func(t *testing.T, m mode) {
@@ -98,18 +104,21 @@ func TestSupervisorCannotStart(t *testing.T) {
 		says    string
 	}{
 		"address space": {
-			func(*testing.T) (string, string) { return "ulimit -v 40000", "" }, []string{"-k", "200ms"},
+			func(*testing.T) (string, string) { return "ulimit -v 40000", "" },
+			[]string{"-k", "200ms"},
 			"the supervisor cannot run: SIGTERM to everything that is left, and SIGKILL in 200ms",
 		},
 		"address space, no grace": {
-			func(*testing.T) (string, string) { return "ulimit -v 40000", "" }, []string{"-k", "0"},
+			func(*testing.T) (string, string) { return "ulimit -v 40000", "" },
+			[]string{"-k", "0"},
 			"the supervisor cannot run: SIGKILL to everything that is left",
 		},
 		"processes": {
 			func(t *testing.T) (string, string) {
 				dir := limited(t, "pids", "pids.max", "pids.max", "100")
 				return fmt.Sprintf("echo 0 >'%s/cgroup.procs'", dir), dir
-			}, []string{"-k", "200ms"},
+			},
+			[]string{"-k", "200ms"},
 			"the supervisor cannot run: SIGTERM to everything that is left, and SIGKILL in 200ms",
 		},
 	} {
