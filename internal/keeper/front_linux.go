@@ -40,6 +40,7 @@ func front(keeper int32) {
 	sys1(unix.SYS_CHDIR, text("/\x00"))
 	dropInherited(0)
 	for {
+		reapHelpers()
 		hearKeeper()
 		if caller.command != 0 {
 			passSignals()
