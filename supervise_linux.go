@@ -10,19 +10,10 @@ import (
 	"github.com/finite-init/finite/signals"
 )
 
-// supervise is main in a process that the keeper has forked. The signals of this process are nobody's: they are caught so
-// that none ends it.
+// supervise is main in a process that the keeper has forked. The signals of this process are nobody's, and none ends it.
 func supervise(link *keeper.Link, args, env []string) {
 	stderrFD = link.Stderr
-	if !link.Facts.Plain {
-		pid1.Reserve()
-	}
-	own := signals.Listen()
-	go func() {
-		for sig := range own.C {
-			own.Done(sig)
-		}
-	}()
+	signals.Deafen()
 	status, left := superviseFor(link, args, env)
 	end := keeper.Message{Kind: keeper.KindEnd, Value: int32(status)}
 	if left {

@@ -305,7 +305,7 @@ func (r *runner) announceLatest() {
 		left = m.ladder.killAfter()
 	case m.armed[timerDeadline]:
 		left = cfg.ladders.ending.killAfter()
-	case m.state >= stateKilling:
+	case m.state == stateKilling || m.state == stateSurvey:
 		left = 0
 	default:
 		return // what was announced before holds

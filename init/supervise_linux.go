@@ -69,8 +69,8 @@ func (r *runner) superviseFor(ctx context.Context, link *keeper.Link, own func(s
 		return result, errKeeperGone
 	}
 	go kernel.listen()
-	if !facts.Plain {
-		reserveThreads(cfg.moreThreads()) // a fork bomb fills a limit within milliseconds
+	if !facts.Plain && cfg.enforces() { // a fork bomb fills a limit within milliseconds
+		reserveThreads(cfg.moreThreads())
 		settleThreads()
 	}
 	if facts.Command != 0 {

@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/internal/sys"
 )
 
 // Link is a supervisor's end of what it shares with the keeper. Its methods may be called from any goroutine.
@@ -19,6 +21,7 @@ type Link struct {
 	Stderr int
 
 	socket int
+	poll   unix.PollFd // Hear's
 }
 
 // Attach returns the link of a process that is a supervisor, and nil in any other. It is called
@@ -57,12 +60,14 @@ var errMessage = errors.New("not a message of the keeper's")
 
 // Hear waits for the keeper's next message, and keeps a thread meanwhile. It returns the descriptor that came with it, -1 for
 // none. An error means that the keeper is gone.
-func (l *Link) Hear() (m Message, fd int, err error) {
+func (l *Link) Hear() (m Message, fd int, err error) { // by one goroutine
 	b := (*[messageSize]byte)(unsafe.Pointer(&m))[:]
 	var rights [24]byte // for one descriptor
 	for {
-		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(l.socket), Events: unix.POLLIN}}, -1); err != nil && err != unix.EINTR {
-			return Message{}, -1, fmt.Errorf("poll: %w", err)
+		l.poll = unix.PollFd{Fd: int32(l.socket), Events: unix.POLLIN}
+		// The runtime is told that this takes long, so that other goroutines go on at once.
+		if _, errno := sys.Wait(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&l.poll)), 1, 0, 0, 0, 0); errno != 0 && errno != unix.EINTR {
+			return Message{}, -1, fmt.Errorf("ppoll: %w", errno)
 		}
 		n, controls, _, _, err := unix.Recvmsg(l.socket, b, rights[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
 		switch {
