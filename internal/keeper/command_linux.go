@@ -96,10 +96,10 @@ func cloneCommand(stack unsafe.Pointer) int {
 		return int(spawnInto(addr(&command.cloned), unsafe.Sizeof(command.cloned), becomeCommand))
 	}
 	pid := int(spawn(unix.CLONE_VM|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), stack, &facts.Pidfd, becomeCommand))
-	if pid == errInvalid {
+	if isRefused(pid) {
 		pid = int(spawn(unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), stack, &facts.Pidfd, becomeCommand))
 	}
-	if pid == errInvalid {
+	if isRefused(pid) {
 		pid = int(spawn(uintptr(unix.SIGCHLD), stack, nil, becomeCommand))
 	}
 	return pid

@@ -164,7 +164,7 @@ func startCloser() {
 	usedCloser++
 	stack := unsafe.Add(unsafe.Pointer(&c.stack), unsafe.Sizeof(c.stack)-16)
 	pid := int(spawn(unix.CLONE_VM|unix.CLONE_FILES, stack, nil, closeThem))
-	if pid == errInvalid {
+	if isRefused(pid) {
 		pid = int(spawn(unix.CLONE_VM|unix.CLONE_FILES|uintptr(unix.SIGCHLD), stack, nil, closeThem))
 	}
 	if pid < 0 {

@@ -192,6 +192,12 @@ func isChild(pid int) bool {
 	return wait(unix.P_PID, uintptr(pid), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) >= 0
 }
 
+// isRefused reports whether a clone was refused for what was asked for besides, by the kernel or by a filter, and not for
+// want of something.
+//
+//go:nosplit
+func isRefused(r int) bool { return r < 0 && r != errAgain && r != -int(unix.ENOMEM) }
+
 // fork makes a process with a copy of the memory. Without an exit signal a plain waitid does not see it; where that
 // is refused (QEMU's user mode, gVisor) it is an ordinary child.
 //

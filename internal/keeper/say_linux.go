@@ -200,11 +200,11 @@ func say() {
 	l := lineAt(current)
 	stack := unsafe.Add(unsafe.Pointer(&l.stack), writerStackSize-16)
 	pid := int(spawn(unix.CLONE_VM|unix.CLONE_FILES, stack, nil, write))
-	if pid == errInvalid {
+	if isRefused(pid) {
 		ordinaryHelpers = true
 		pid = int(spawn(unix.CLONE_VM|unix.CLONE_FILES|uintptr(unix.SIGCHLD), stack, nil, write))
 	}
-	if pid == errInvalid { // QEMU's user mode shares no memory between processes
+	if isRefused(pid) { // QEMU's user mode shares no memory between processes
 		pid = int(spawn(uintptr(unix.SIGCHLD), stack, nil, write))
 	}
 	if pid < 0 { // there is no room for a process

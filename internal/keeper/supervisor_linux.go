@@ -117,7 +117,7 @@ func startSupervisor() bool {
 	if r >= 0 {
 		facts.Starts++
 		facts.Ordinary = false
-		if r = fork(0); r == errInvalid {
+		if r = fork(0); isRefused(r) {
 			facts.Ordinary = true
 			r = fork(uintptr(unix.SIGCHLD))
 		}
