@@ -236,10 +236,9 @@ func commandChanged() {
 		if !facts.Plain && commandNotStarted() {
 			return
 		}
-		tellStarted()
+		noteStarted()
 		facts.Ended, facts.EndedAt = lastChange(), now()
-		packet.message = Message{Change: facts.Ended}
-		tellSupervisor(KindExited)
+		catchUp()
 		return
 	}
 	packet.message = Message{Change: lastChange()}
@@ -267,25 +266,15 @@ func commandNotStarted() bool {
 	return true
 }
 
-// tellStarted tells a supervisor, once, that the command runs.
+// noteStarted has a supervisor told that the command runs: see catchUp.
 //
 //go:nosplit
-func tellStarted() {
+func noteStarted() {
 	if facts.Plain || command.told || facts.Command == 0 {
 		return
 	}
 	endWatch()
 	command.told, command.settled = true, true
-	packet.message = Message{Value: facts.Command}
-	if command.cgroup >= 0 {
-		packet.message.Count = StartedInCgroup
-	}
-	if !facts.Group {
-		packet.message.Count |= StartedInGroup
-	}
-	if supervisor.spoke {
-		send(supervisor.socket, KindStarted, facts.Pidfd)
-	}
 }
 
 // endWatch closes the pipe that tells of the execution.
@@ -520,8 +509,7 @@ func frontGone() {
 	killNow()
 	signalEverything(int32(unix.SIGKILL)) // most trees are gone by that
 	due.settle = now() + 50*millisecond
-	packet.message = Message{}
-	tellSupervisor(KindFrontGone)
+	catchUp()
 }
 
 // sleep waits until something happens, or is due.
@@ -571,7 +559,8 @@ func sleep() {
 	if poll.fds[5].Revents != 0 {
 		endWatch()
 		if facts.StartError == 0 && command.ran {
-			tellStarted()
+			noteStarted()
+			catchUp()
 		} // else its end tells
 	}
 }

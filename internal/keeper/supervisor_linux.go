@@ -20,7 +20,7 @@ type supervisorState struct {
 	status   int32
 	left     bool // and that somebody is left
 	failures int32
-	forked   struct{ started, ended, frontGone bool } // what it knows from its fork
+	knows    struct{ started, ended, frontGone bool } // from its fork, or by a message that was sent
 }
 
 // A supervisor has 2 s to speak, and to answer. They are counted in pauses of the keeper's own: in a container that was
@@ -135,27 +135,41 @@ func startSupervisor() bool {
 	supervisor.pid, supervisor.socket, supervisor.since = int32(r), ends[0], now()
 	supervisor.spoke, supervisor.asked, supervisor.silent = false, false, 0
 	supervisor.remain, supervisor.empty, supervisor.ended, supervisor.left = false, false, false, false
-	supervisor.forked.started = facts.Command != 0
-	supervisor.forked.ended, supervisor.forked.frontGone = facts.Ended.Code != 0, facts.FrontGone
+	supervisor.knows.started = facts.Command != 0
+	supervisor.knows.ended, supervisor.knows.frontGone = facts.Ended.Code != 0, facts.FrontGone
 	due.supervisor = now() + silencePause
 	return false
 }
 
-// catchUp tells a supervisor that begins to listen what has happened since its fork.
+// catchUp tells a supervisor that listens what has happened since its fork, in order. What there was no room for is told
+// in the next turn.
 //
 //go:nosplit
 func catchUp() {
-	if command.told && !supervisor.forked.started {
-		command.told = false
-		tellStarted()
+	if !supervisor.spoke {
+		return
 	}
-	if facts.Ended.Code != 0 && !supervisor.forked.ended {
-		packet.message = Message{Change: facts.Ended}
-		tellSupervisor(KindExited)
-	}
-	if facts.FrontGone && !supervisor.forked.frontGone {
+	if command.told && !supervisor.knows.started {
 		packet.message = Message{}
-		tellSupervisor(KindFrontGone)
+		packet.message.Value = facts.Command
+		if command.cgroup >= 0 {
+			packet.message.Count = StartedInCgroup
+		}
+		if !facts.Group {
+			packet.message.Count |= StartedInGroup
+		}
+		if supervisor.knows.started = send(supervisor.socket, KindStarted, facts.Pidfd); !supervisor.knows.started {
+			return
+		}
+	}
+	if facts.Ended.Code != 0 && !supervisor.knows.ended {
+		packet.message = Message{}
+		packet.message.Change = facts.Ended
+		supervisor.knows.ended = send(supervisor.socket, KindExited, -1)
+	}
+	if facts.FrontGone && !supervisor.knows.frontGone {
+		packet.message = Message{}
+		supervisor.knows.frontGone = send(supervisor.socket, KindFrontGone, -1)
 	}
 }
 
@@ -196,7 +210,8 @@ func tellSupervisor(kind Kind) {
 //
 //go:nosplit
 func tellWhatIsLeft() {
-	if !supervisor.spoke || facts.Ended.Code == 0 {
+	catchUp()
+	if !supervisor.spoke || !supervisor.knows.ended {
 		return
 	}
 	packet.message = Message{}
