@@ -262,6 +262,10 @@ func commandNotStarted() bool {
 	packet.message = Message{Value: facts.StartError, Count: why}
 	closeFD(facts.Pidfd)
 	facts.Command, facts.Pidfd, facts.StartError, facts.Started = 0, -1, 0, 0
+	if supervisor.pid != 0 && supervisor.knows.started {
+		kill(supervisor.pid, int32(unix.SIGKILL)) // it goes on with a command that runs: the next one starts it
+		return true
+	}
 	tellSupervisor(KindNotStarted)
 	return true
 }

@@ -65,6 +65,13 @@ func overseeEnd() bool {
 		endByHeart()
 		return false
 	}
+	if heart.calm && facts.Command == 0 {
+		startLine()
+		put("the command could not be started")
+		say()
+		end(statusFailure)
+		return false
+	}
 	if supervisor.pid != 0 {
 		tellWhatIsLeft()
 		return false
