@@ -52,7 +52,8 @@ func overseeEnd() bool {
 			end(supervisor.status)
 			return false
 		}
-		supervisor.ended = false // somebody came after its last look
+		supervisor.ended = false // somebody came after its last look, or it could not go on
+		supervisor.failures++
 	}
 	if facts.Ended.Code != 0 && tree.empty && !supervisor.spoke {
 		stopSupervisor()
