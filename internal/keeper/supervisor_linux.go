@@ -246,7 +246,11 @@ func hearSupervisor() {
 		if !ok {
 			break
 		}
-		supervisor.silent, supervisor.asked = 0, false
+		supervisor.silent = 0
+		if supervisor.asked {
+			supervisor.asked = false
+			due.supervisor = now() + askPause
+		}
 		m := &packet.message
 		switch m.Kind {
 		case KindStart:
@@ -351,12 +355,12 @@ func checkSupervisor() bool {
 			}
 			return false
 		}
-		due.supervisor = now() + silencePause
-		return false
 	}
-	packet.message = Message{}
-	send(supervisor.socket, KindAsk, -1)
-	supervisor.asked = true
+	if supervisor.spoke { // again where it was asked before: there may have been no room for that
+		packet.message = Message{}
+		send(supervisor.socket, KindAsk, -1)
+		supervisor.asked = true
+	}
 	due.supervisor = now() + silencePause
 	return false
 }
