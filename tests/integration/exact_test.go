@@ -69,7 +69,7 @@ func (c *cage) settled() {
 				open++
 			}
 		}
-		if open == 1 {
+		if open == 1 || open == 0 && len(files) == 1 { // the latter reads a signalfd
 			return
 		}
 	}
