@@ -35,13 +35,15 @@ var command struct {
 	grouped bool // and for a process group of its own
 	settled bool // it runs, and what is the caller's can be left
 
-	cgroup int32      // a descriptor of the cgroup that it is to be in; -1: this process's own
-	moves  bool       // it moves there by itself: the descriptor is that of cgroup.procs
-	ran    bool       // it has run at all
-	told   bool       // the supervisor knows that it runs
-	why    int32      // why it was not executed, a NotStarted
-	begun  [2]int32   // a pipe that is closed by the execution, -1: nobody wants to know
-	cloned [11]uint64 // struct clone_args
+	cgroup  int32      // a descriptor of the cgroup that it is to be in; -1: this process's own
+	moves   bool       // it moves there by itself: the descriptor is that of cgroup.procs
+	ran     bool       // it has run at all
+	told    bool       // the supervisor knows that it runs
+	why     int32      // why it was not executed, a NotStarted
+	begun   [2]int32   // a pipe that is closed by the execution, -1: nobody wants to know
+	failure [2]int32   // what the child says by the pipe: an errno and a NotStarted
+	says    int32      // the child's end of the pipe
+	cloned  [11]uint64 // struct clone_args
 
 	listen, watchdog [32]byte // LISTEN_PID and WATCHDOG_PID, which named finite
 }
@@ -59,6 +61,7 @@ func startCommand() int {
 	if command.quiet {
 		watchExecution()
 	}
+	command.says = command.begun[1] // the parent forgets the other one
 	pid := cloneCommand(stack)
 	closeFD(command.begun[1])
 	command.begun[1] = -1
@@ -96,6 +99,9 @@ func cloneCommand(stack unsafe.Pointer) int {
 		return int(spawnInto(addr(&command.cloned), unsafe.Sizeof(command.cloned), becomeCommand))
 	}
 	pid := int(spawn(unix.CLONE_VM|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), stack, &facts.Pidfd, becomeCommand))
+	if isRefused(pid) {
+		pid = int(spawn(unix.CLONE_VM|uintptr(unix.SIGCHLD), stack, nil, becomeCommand))
+	}
 	if isRefused(pid) {
 		pid = int(spawn(unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), stack, &facts.Pidfd, becomeCommand))
 	}
@@ -136,7 +142,9 @@ func becomeCommand() {
 //go:nosplit
 func giveUp(errno int) {
 	facts.StartError = int32(-errno)
-	if command.quiet {
+	if command.quiet { // the memory may be a copy: the pipe tells
+		command.failure = [2]int32{int32(-errno), command.why}
+		sys3(unix.SYS_WRITE, uintptr(command.says), addr(&command.failure), unsafe.Sizeof(command.failure))
 		exit(statusFailure)
 	}
 	reuseLine(ownLine)

@@ -2,7 +2,11 @@
 
 package keeper
 
-import "golang.org/x/sys/unix"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
 
 // Each turn of the loop takes a bounded number of children, signals and messages, and then looks at the clock: a flood
 // of any of them does not keep the deadline away.
@@ -41,7 +45,9 @@ func keep() {
 		hearSupervisor()
 		hearFront()
 		takeSignals()
-		if stops.check {
+		if stops.check { // somebody may have continued the command since the front was told that it is stopped
+			stops.check = false
+			reap()
 			stopFront()
 		}
 		if command.wanted {
@@ -251,15 +257,16 @@ func commandChanged() {
 //
 //go:nosplit
 func commandNotStarted() bool {
-	why := command.why
-	switch {
-	case !command.ran && command.cgroup >= 0:
-		facts.StartError, why = int32(unix.ESRCH), NotInCgroup
-	case facts.StartError == 0:
+	if !command.ran && command.cgroup >= 0 {
+		facts.StartError, command.why = int32(unix.ESRCH), NotInCgroup
+	} else if command.begun[0] >= 0 {
+		hearChild()
+	}
+	if facts.StartError == 0 {
 		return false
 	}
 	endWatch()
-	packet.message = Message{Value: facts.StartError, Count: why}
+	packet.message = Message{Value: facts.StartError, Count: command.why}
 	closeFD(facts.Pidfd)
 	facts.Command, facts.Pidfd, facts.StartError, facts.Started = 0, -1, 0, 0
 	if supervisor.pid != 0 && supervisor.knows.started {
@@ -279,6 +286,21 @@ func noteStarted() {
 	}
 	endWatch()
 	command.told, command.settled = true, true
+}
+
+// hearChild takes what the child says by the pipe: why it could not execute the command, or by closing it that it did. Where
+// it was killed before it ran, its end tells.
+//
+//go:nosplit
+func hearChild() {
+	n := sys3(unix.SYS_READ, uintptr(command.begun[0]), addr(&command.failure), unsafe.Sizeof(command.failure))
+	endWatch()
+	switch {
+	case n == int(unsafe.Sizeof(command.failure)):
+		facts.StartError, command.why = command.failure[0], command.failure[1]
+	case command.cgroup < 0 || command.ran:
+		noteStarted()
+	}
 }
 
 // endWatch closes the pipe that tells of the execution.
@@ -424,13 +446,11 @@ func continueFront() {
 	stops.again = now() + 20*millisecond
 }
 
-// stopFront has the front stop as the command has. Somebody may have continued both since the front was told of that: the
-// command is looked at again.
+// stopFront has the front stop as the command has.
 //
 //go:nosplit
 func stopFront() {
-	stops.check = false
-	if reap(); facts.Stopped {
+	if facts.Stopped {
 		tell(toFront, kindStop, stops.signal, 0)
 	}
 }
@@ -443,13 +463,19 @@ func isContinued(heard int32) bool {
 	if facts.Group || stops.number == 0 {
 		return false
 	}
-	reap() // what has become of the command by now
 	if heard != stops.number {
 		return true
 	}
-	first := !stops.answered
+	first, stopped := !stops.answered, facts.Stopped
 	stops.answered = true
-	return first && !facts.Stopped
+	const changes = unix.WEXITED | unix.WSTOPPED | unix.WCONTINUED | unix.WNOHANG | unix.WNOWAIT
+	if wait(unix.P_PID, uintptr(facts.Command), changes) == int(facts.Command) { // what has become of it by now
+		if childChange.code != codeContinued {
+			return true
+		}
+		stopped = false
+	}
+	return first && !stopped
 }
 
 // hearsFront reports whether what the front says can be acted on: signals that a supervisor decides about wait for one.
@@ -561,11 +587,7 @@ func sleep() {
 		due.held = now() + heldTime
 	}
 	if poll.fds[5].Revents != 0 {
-		endWatch()
-		if facts.StartError == 0 && command.ran {
-			noteStarted()
-			catchUp()
-		} // else its end tells
+		hearChild()
 	}
 }
 

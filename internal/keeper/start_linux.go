@@ -133,7 +133,13 @@ func splitOff() bool {
 func hideName() {
 	sys2(unix.SYS_PRCTL, unix.PR_SET_NAME, text("keeper\x00"))
 	const name, other = "finite", "keeper"
-	for a := plain.program; a != 0 && byteAt(a) != 0; a++ {
+	base := plain.program // where the last element of the path begins
+	for a := base; a != 0 && byteAt(a) != 0; a++ {
+		if byteAt(a) == '/' {
+			base = a + 1
+		}
+	}
+	for a := base; a != 0 && byteAt(a) != 0; a++ {
 		if hasPrefix(a, name) == 0 {
 			continue
 		}

@@ -209,9 +209,21 @@ func becomeSupervisor() {
 //
 //go:nosplit
 func tellSupervisor(kind Kind) {
-	if supervisor.spoke {
-		send(supervisor.socket, kind, -1)
+	if !supervisor.spoke {
+		return
 	}
+	send(supervisor.socket, kind, -1)
+	if due.supervisor == 0 {
+		due.supervisor = now() + askPause // whether it has heard
+	}
+}
+
+// isCalm reports whether the command runs, and nothing is being ended: a supervisor that has answered is not asked again
+// then, and nothing wakes up.
+//
+//go:nosplit
+func isCalm() bool {
+	return facts.Command != 0 && facts.Ended.Code == 0 && facts.KilledAt == 0 && facts.DeadlineAt == 0 && facts.LifelineAt == 0 && facts.Dead == 0
 }
 
 // tellWhatIsLeft tells a supervisor once that others are left, and that nobody is.
@@ -248,8 +260,10 @@ func hearSupervisor() {
 		}
 		supervisor.silent = 0
 		if supervisor.asked {
-			supervisor.asked = false
-			due.supervisor = now() + askPause
+			supervisor.asked, due.supervisor = false, 0
+			if !isCalm() {
+				due.supervisor = now() + askPause
+			}
 		}
 		m := &packet.message
 		switch m.Kind {
