@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -111,6 +113,17 @@ func (k *linked) start() {
 	for _, fd := range k.cfg.Lifeline {
 		k.tell(keeper.Message{Kind: keeper.KindKeep, Value: int32(fd)})
 	}
+	for _, target := range []string{k.cfg.Report, k.cfg.StateFile} { // another supervisor opens them again
+		fd, err := strconv.Atoi(strings.TrimPrefix(target, "fd:"))
+		switch isFD := strings.HasPrefix(target, "fd:"); {
+		case isFD && err == nil && fd > unix.Stderr:
+			k.tell(keeper.Message{Kind: keeper.KindKeep, Value: int32(fd), Count: 1})
+		case isFD && err == nil:
+			k.tell(keeper.Message{Kind: keeper.KindKeep, Value: int32(fd)})
+		case target != "" && !path.IsAbs(target):
+			k.tell(keeper.Message{Kind: keeper.KindKeepDirectory})
+		}
+	}
 	k.tryStart()
 }
 
@@ -195,11 +208,9 @@ func (k *linked) adopt(pid, pidfd int, inLeaf bool) {
 		k.miss("pidfd")
 		k.pidfd = -1
 	}
+	k.leaveCaller()
 	if k.link.Facts.Ended.Code != 0 {
 		return
-	}
-	if k.link.Facts.Command == 0 { // it was started just now
-		k.leaveCaller()
 	}
 	k.late = time.AfterFunc(lateDelay, func() {
 		k.oom.begin()

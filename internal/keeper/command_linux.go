@@ -130,6 +130,7 @@ func becomeCommand() {
 		}
 	}
 	nameCommand()
+	withholdDescriptors()
 	if inherited.child.handler == ignored {
 		sys4(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), addr(&inherited.child), 0, 8)
 	}

@@ -32,13 +32,31 @@ var (
 var (
 	kept      [16]int32
 	keptCount int32
+	withheld  uint32 // bit i: the command does not get kept[i]
 )
 
+// keepDescriptor keeps one, which the command gets as well, or not.
+//
 //go:nosplit
-func keepDescriptor(fd int32) {
+func keepDescriptor(fd int32, alone bool) {
 	if keptCount < int32(len(kept)) {
+		if alone {
+			withheld |= 1 << uint32(keptCount)
+		}
 		*(*int32)(pointer(addr(&kept) + uintptr(keptCount)*4)) = fd
 		keptCount++
+	}
+}
+
+// withholdDescriptors has the execution of the command close what it does not get. In this process another supervisor may
+// need it, which takes no descriptor that is closed by an execution for one of the caller's.
+//
+//go:nosplit
+func withholdDescriptors() {
+	for i := int32(0); i < keptCount; i++ {
+		if withheld>>uint32(i)&1 != 0 {
+			sys3(unix.SYS_FCNTL, uintptr(*(*int32)(pointer(addr(&kept) + uintptr(i)*4))), unix.F_SETFD, unix.FD_CLOEXEC)
+		}
 	}
 }
 
@@ -104,7 +122,7 @@ func isOwn(fd int32) bool {
 			return true
 		}
 	}
-	return fd == childrenFD || fd == supervisor.socket || fd == facts.ParentFD || fd == command.begun[0] || fd == command.cgroup || fd == signalFD || fd == childFD || fd == toFront || fd == toKeeper || fd == facts.Pidfd || fd == terminal.fd
+	return fd == childrenFD || fd == facts.Directory || fd == supervisor.socket || fd == facts.ParentFD || fd == command.begun[0] || fd == command.cgroup || fd == signalFD || fd == childFD || fd == toFront || fd == toKeeper || fd == facts.Pidfd || fd == terminal.fd
 }
 
 // dropUnseen is dropInherited without /proc: everything is closed by the child.

@@ -11,9 +11,10 @@ type Facts struct {
 	Pidfd    int32 // the command's; -1 where the kernel gave none
 	Group    bool  // the command leads a process group of its own
 	Plain    bool  // the keeper has understood the arguments by itself
-	Dropped  int32 // how many of finite's own variables stand behind the end of the environment
 	Parent   int32 // the caller's PID; ParentFD is a pidfd of it, -1 where there is none
 	ParentFD int32
+
+	Directory int32 // the caller's working directory, where a supervisor has asked to keep it; -1: it has not
 
 	Mask    uint64 // the signal mask and the ignored signals of the start: bit n-1 is signal n
 	Ignored uint64
@@ -138,20 +139,21 @@ const (
 
 // From a supervisor to the keeper.
 const (
-	KindHello     Kind = 64 + iota // it runs: the first word
-	KindAlive                      // the answer to KindAsk
-	KindLeftovers                  // the stop signal is about to be sent to what the command left
-	KindLook                       // is anybody left? Answered by KindEmpty
-	KindHold                       // reap all who have ended, and then nobody; answered by KindHeld
-	KindRelease                    // go on reaping
-	KindByHeart                    // send everybody the signal Value by heart: there is no /proc
-	KindStart                      // start the command: Value is its index in argv, Count has flags; the packet may have a cgroup
-	KindDrop                       // the variable with the index Value is not the command's
-	KindRules                      // Table; Count is 1 where the command's group is to get signals, Value 1 where every signal is told
-	KindLatest                     // the run should be over in Count milliseconds (0: nobody knows), with the status Value
-	KindFact                       // Value is about to happen
-	KindKeep                       // the descriptor Value is to stay open
-	KindEnd                        // the end: Value is the status, Count is 1 where somebody is left
+	KindHello         Kind = 64 + iota // it runs: the first word
+	KindAlive                          // the answer to KindAsk
+	KindLeftovers                      // the stop signal is about to be sent to what the command left
+	KindLook                           // is anybody left? Answered by KindEmpty
+	KindHold                           // reap all who have ended, and then nobody; answered by KindHeld
+	KindRelease                        // go on reaping
+	KindByHeart                        // send everybody the signal Value by heart: there is no /proc
+	KindStart                          // start the command: Value is its index in argv, Count has flags; the packet may have a cgroup
+	KindDrop                           // the variable with the index Value is not the command's
+	KindRules                          // Table; Count is 1 where the command's group is to get signals, Value 1 where every signal is told
+	KindLatest                         // the run should be over in Count milliseconds (0: nobody knows), with the status Value
+	KindFact                           // Value is about to happen
+	KindKeep                           // the descriptor Value is to stay open; Count is 1 where the command does not get it
+	KindKeepDirectory                  // supervisors are to begin in the caller's working directory
+	KindEnd                            // the end: Value is the status, Count is 1 where somebody is left
 )
 
 // What a supervisor says that is about to happen.

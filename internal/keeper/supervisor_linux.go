@@ -181,6 +181,15 @@ func catchUp() {
 	}
 }
 
+// keepDirectory keeps the working directory, which a supervisor has paths from, before this process leaves it.
+//
+//go:nosplit
+func keepDirectory() {
+	if facts.Directory < 0 && facts.Command == 0 {
+		facts.Directory = high(sys4(unix.SYS_OPENAT, atWorkingDirectory, text(".\x00"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0))
+	}
+}
+
 // becomeSupervisor prepares a fork for the Go runtime. Its standard error is elsewhere until main: a runtime that cannot
 // start says nothing of its own.
 //
@@ -192,6 +201,10 @@ func becomeSupervisor() {
 	closeFD(childFD)
 	closeFD(signalFD)
 	closeFD(toFront)
+	if facts.Directory >= 0 {
+		sys1(unix.SYS_FCHDIR, uintptr(facts.Directory))
+		closeFD(facts.Directory)
+	}
 	sys2(unix.SYS_PRCTL, unix.PR_SET_NAME, text("supervisor\x00"))
 	attached.stderr = int32(sys3(unix.SYS_FCNTL, 2, unix.F_DUPFD_CLOEXEC, 3))
 	null := sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/dev/null\x00"), unix.O_WRONLY|unix.O_CLOEXEC, 0)
@@ -278,7 +291,9 @@ func hearSupervisor() {
 		case KindLatest:
 			setLatest(m.Count, m.Value)
 		case KindKeep:
-			keepDescriptor(m.Value)
+			keepDescriptor(m.Value, m.Count != 0)
+		case KindKeepDirectory:
+			keepDirectory()
 		case KindFact:
 			noteFact(m.Value)
 		case KindHello:
