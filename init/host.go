@@ -117,7 +117,7 @@ func (h *host) passOn(pidfd int, rules passRules) {
 
 func (h *host) noteFact(event) {}
 
-func (h *host) latest(time.Duration, int) {}
+func (h *host) latest(time.Duration, int, bool) {}
 
 func (h *host) alarm(d time.Duration, fire func()) clock { return newTimeout(d, fire) }
 

@@ -31,8 +31,9 @@ type kernel interface {
 	passOn(pidfd int, rules passRules)
 	// noteFact is told of what begins an ending, or goes on with one, before that is acted on.
 	noteFact(ev event)
-	// latest announces when the run should be over, and with which status; less than 0: nobody knows.
-	latest(d time.Duration, status int)
+	// latest announces when the run should be over, and with which status; less than 0: nobody knows. A deadline was
+	// reached, or not.
+	latest(d time.Duration, status int, reached bool)
 	// alarm calls fire after d.
 	alarm(d time.Duration, fire func()) clock
 	// adopt takes over the command that evStarted is about.

@@ -189,8 +189,11 @@ func (k *linked) noteFact(ev event) {
 	k.tell(m)
 }
 
-func (k *linked) latest(d time.Duration, status int) {
+func (k *linked) latest(d time.Duration, status int, reached bool) {
 	m := keeper.Message{Kind: keeper.KindLatest, Value: int32(status)}
+	if !reached {
+		m.Killed = 1
+	}
 	if ms := d.Milliseconds(); ms > 0 && ms < 1<<31 {
 		m.Count = int32(ms)
 	}

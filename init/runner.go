@@ -322,7 +322,7 @@ func (r *runner) announceLatest() {
 	} else {
 		left = -1
 	}
-	r.kernel.latest(left, status)
+	r.kernel.latest(left, status, m.cause.Kind == KindDeadline || m.late)
 }
 
 // latestMargin is what an ending may take beyond its own times.

@@ -36,7 +36,7 @@ func (k *fakeKernel) note(what string) {
 
 func (k *fakeKernel) passOn(int, passRules)     {}
 func (k *fakeKernel) noteFact(event)            {}
-func (k *fakeKernel) latest(time.Duration, int) {}
+func (k *fakeKernel) latest(time.Duration, int, bool) {}
 
 func (k *fakeKernel) start() {
 	k.starts++

@@ -103,7 +103,7 @@ const (
 	kindStopped                   // the command was stopped; Count is the number of the stop
 	kindStop                      // it is stopped still: stop by the signal Value
 	kindContinued                 // it was continued
-	kindUntil                     // the latest time is Count milliseconds from now; Value is the status then
+	kindUntil                     // the latest time is Count milliseconds from now; Value is the status then, and before, unless Killed is 1
 	kindRules                     // Table; Value is 1 where the keeper is to hear of every signal
 	kindStatus                    // the end: Value is the status, Count the terminal's signal that ended the command
 )
@@ -149,7 +149,7 @@ const (
 	KindStart                          // start the command: Value is its index in argv, Count has flags; the packet may have a cgroup
 	KindDrop                           // the variable with the index Value is not the command's
 	KindRules                          // Table; Count is 1 where the command's group is to get signals, Value 1 where every signal is told
-	KindLatest                         // the run should be over in Count milliseconds (0: nobody knows), with the status Value
+	KindLatest                         // the run should be over in Count milliseconds (0: nobody knows), with the status Value; Killed is 1 while no deadline was reached
 	KindFact                           // Value is about to happen
 	KindKeep                           // the descriptor Value is to stay open; Count is 1 where the command does not get it
 	KindKeepDirectory                  // supervisors are to begin in the caller's working directory

@@ -26,6 +26,8 @@ var caller struct {
 	by         int32 // the signal that ended the command
 	latest     int64 // when the keeper should have ended at the latest
 	lateAs     int32 // and what the status is then
+	early      bool  // and only then: no deadline was reached
+	late       bool  // the latest time has come
 	grouped    bool  // the command stays in this process's group
 	onTerminal bool
 }
@@ -89,7 +91,7 @@ func hearKeeper() {
 			caller.stop = 0
 			tell(toKeeper, kindRunning, 0, 0)
 		case kindUntil:
-			caller.latest, caller.lateAs = 0, m.Value
+			caller.latest, caller.lateAs, caller.early = 0, m.Value, m.Killed != 0
 			if m.Count > 0 {
 				caller.latest = now() + int64(m.Count)*millisecond + latestMargin // after the keeper's own
 				keepGoing(caller.latest)
@@ -209,7 +211,7 @@ var noCore [2]uint64
 //go:nosplit
 func keeperDied() bool {
 	if isDue(caller.latest) {
-		caller.latest = 0
+		caller.latest, caller.late = 0, true
 		kill(caller.keeper, int32(unix.SIGKILL))
 	}
 	r := wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED|unix.WNOHANG)
@@ -233,6 +235,9 @@ func takeOver() {
 	}
 	endEverything()
 	awaitHelpers()
+	if caller.early && !caller.late {
+		exit(statusFailure)
+	}
 	exit(caller.lateAs)
 }
 

@@ -289,7 +289,7 @@ func hearSupervisor() {
 		case KindRules:
 			takeRules(m)
 		case KindLatest:
-			setLatest(m.Count, m.Value)
+			setLatest(m.Count, m.Value, m.Killed)
 		case KindKeep:
 			keepDescriptor(m.Value, m.Count != 0)
 		case KindKeepDirectory:
@@ -420,14 +420,16 @@ func beLate() {
 // setLatest takes the latest time that a supervisor announces: in so many milliseconds, 0 for never.
 //
 //go:nosplit
-func setLatest(milliseconds, status int32) {
+func setLatest(milliseconds, status, early int32) {
 	due.latest, facts.LateStatus, heart.asked = 0, status, false
 	if milliseconds > 0 {
 		due.latest = now() + int64(milliseconds)*millisecond
 		keepGoing(due.latest)
 	}
 	if toFront >= 0 {
-		tell(toFront, kindUntil, status, milliseconds)
+		packet.message = Message{}
+		packet.message.Value, packet.message.Count, packet.message.Killed = status, milliseconds, early
+		send(toFront, kindUntil, -1)
 	}
 }
 
