@@ -438,7 +438,7 @@ var stops struct {
 //
 //go:nosplit
 func continueFront() {
-	if facts.Front == 0 || facts.Group {
+	if toFront < 0 || facts.Group { // its number may be another's by now
 		return
 	}
 	tell(toFront, kindContinued, 0, 0)
@@ -530,7 +530,7 @@ var fromFront Signal
 //go:nosplit
 func frontGone() {
 	closeFD(toFront)
-	toFront = -1
+	toFront, stops.again = -1, 0
 	facts.FrontGone = true
 	if facts.Command == 0 {
 		end(statusFailure)

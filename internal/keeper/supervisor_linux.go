@@ -574,6 +574,9 @@ func endByHeart() {
 			if childChange.pid == facts.Command {
 				commandChanged()
 			}
+			if childChange.pid == supervisor.pid { // an ordinary child
+				supervisorEnded()
+			}
 			isHelper(childChange.pid)
 		}
 	}
