@@ -34,8 +34,8 @@ func (k *fakeKernel) note(what string) {
 	k.got = append(k.got, what+"@"+time.Since(k.began).String())
 }
 
-func (k *fakeKernel) passOn(int, passRules)     {}
-func (k *fakeKernel) noteFact(event)            {}
+func (k *fakeKernel) passOn(int, passRules)           {}
+func (k *fakeKernel) noteFact(event)                  {}
 func (k *fakeKernel) latest(time.Duration, int, bool) {}
 
 func (k *fakeKernel) start() {

@@ -22,8 +22,8 @@ type closer struct {
 const maxRanges = 256
 
 var (
-	closers    [2]closer // one for each call of dropInherited in a process
-	usedCloser int32
+	closers    [2]closer
+	usedCloser int32      // for what is found now; -1: both are busy, and may be for good
 	entries    [1024]byte // of /proc/self/fd
 	fileStatus unix.Statx_t
 )
@@ -66,8 +66,9 @@ func withholdDescriptors() {
 //
 //go:nosplit
 func dropInherited(first int32) {
+	chooseCloser()
 	for fd := first; fd < 3; fd++ {
-		if fd != 2 && !isOwn(fd) {
+		if fd != 2 && !isOwn(fd) && !isBeingClosed(fd) {
 			drop(fd)
 		}
 	}
@@ -87,13 +88,48 @@ func dropInherited(first int32) {
 		for at := uintptr(0); at < uintptr(n); {
 			entry := addr(&entries) + at
 			at += uintptr(*(*uint16)(pointer(entry + 16)))
-			if fd := numberAt(entry + 19); fd > 2 && fd != int32(dir) && !isOwn(fd) {
+			if fd := numberAt(entry + 19); fd > 2 && fd != int32(dir) && !isOwn(fd) && !isBeingClosed(fd) {
 				drop(fd)
 			}
 		}
 	}
 	sys1(unix.SYS_CLOSE, uintptr(dir))
 	startCloser()
+}
+
+// chooseCloser takes a closer that is not at work.
+//
+//go:nosplit
+func chooseCloser() {
+	reapHelpers()
+	usedCloser = -1
+	for i := int32(0); i < 2; i++ {
+		if c := closerAt(i); c.pid == 0 {
+			usedCloser, c.count = i, 0
+			return
+		}
+	}
+}
+
+// isBeingClosed reports whether a closer is at work on a descriptor: by the time a second one would close it, the number may
+// be that of an own one.
+//
+//go:nosplit
+func isBeingClosed(fd int32) bool {
+	for i := int32(0); i < 2; i++ {
+		c := closerAt(i)
+		for n := int32(0); c.pid != 0 && n < c.count; n++ {
+			if r := c.rangeAt(n); r[0] <= fd && fd <= r[1] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+//go:nosplit
+func (c *closer) rangeAt(i int32) *[2]int32 {
+	return (*[2]int32)(unsafe.Add(unsafe.Pointer(&c.ranges), uintptr(i)*8))
 }
 
 // numberAt reads a number in decimal digits, -1 for anything else.
@@ -157,12 +193,15 @@ func drop(fd int32) {
 //
 //go:nosplit
 func closeAway(first, last int32) {
+	if usedCloser < 0 {
+		return // it stays open
+	}
 	c := closerAt(usedCloser)
 	if c.count == maxRanges { // 256 regular files
 		sys3(unix.SYS_CLOSE_RANGE, uintptr(first), uintptr(last), 0)
 		return
 	}
-	*(*[2]int32)(unsafe.Add(unsafe.Pointer(&c.ranges), uintptr(c.count)*8)) = [2]int32{first, last}
+	*c.rangeAt(c.count) = [2]int32{first, last}
 	c.count++
 }
 
@@ -175,11 +214,10 @@ func closerAt(i int32) *closer {
 //
 //go:nosplit
 func startCloser() {
-	c := closerAt(usedCloser)
-	if c.count == 0 {
+	if usedCloser < 0 || closerAt(usedCloser).count == 0 {
 		return
 	}
-	usedCloser++
+	c := closerAt(usedCloser)
 	stack := unsafe.Add(unsafe.Pointer(&c.stack), unsafe.Sizeof(c.stack)-16)
 	pid := int(spawn(unix.CLONE_VM|unix.CLONE_FILES, stack, nil, closeThem))
 	if isRefused(pid) {
@@ -191,6 +229,7 @@ func startCloser() {
 	}
 	c.pid = int32(pid)
 	helpers++
+	helperPause = 0
 }
 
 // closeThem is what the child does. Which closer it is, its stack tells.
@@ -207,7 +246,7 @@ func closeThem() {
 //go:nosplit
 func closeRanges(c *closer) {
 	for i := int32(0); i < c.count; i++ {
-		r := (*[2]int32)(unsafe.Add(unsafe.Pointer(&c.ranges), uintptr(i)*8))
+		r := c.rangeAt(i)
 		if sys3(unix.SYS_CLOSE_RANGE, uintptr(r[0]), uintptr(r[1]), 0) < 0 { // before Linux 5.9
 			for fd := r[0]; fd <= r[1] && fd < 1<<16; fd++ {
 				sys1(unix.SYS_CLOSE, uintptr(fd))

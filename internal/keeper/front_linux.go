@@ -254,8 +254,9 @@ func awaitCaller() {
 		poll.fds[1].Fd = signalFD
 	}
 	limit := uintptr(0)
-	if caller.latest != 0 {
-		left := max(caller.latest-now(), 0)
+	reapHelpers()
+	if at := earlier(caller.latest, nextHelper()); at != 0 {
+		left := max(at-now(), 0)
 		poll.limit = [2]int64{left / second, left % second}
 		limit = addr(&poll.limit)
 	}

@@ -39,6 +39,7 @@ func nextDue() int64 {
 	at = earlier(at, due.heart)
 	at = earlier(at, hold.until)
 	at = earlier(at, due.settle)
+	at = earlier(at, nextHelper())
 	return earlier(at, stops.again)
 }
 

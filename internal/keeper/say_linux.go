@@ -216,6 +216,7 @@ func say() {
 	}
 	l.writer = int32(pid)
 	helpers++
+	helperPause = 0
 }
 
 // sayFirst is say before a SIGKILL to everybody, which as PID 1 means the writer too: it gets a moment.
@@ -387,7 +388,20 @@ func writeLine(l *line) {
 var (
 	helpers         int32
 	ordinaryHelpers bool
+	helperPause     int64 // from the last look whether they have ended to the next one
 )
+
+// nextHelper is when to look whether writers and closers have ended, since nothing tells: at ever longer intervals, and not
+// at all where one hangs.
+//
+//go:nosplit
+func nextHelper() int64 {
+	if helpers <= 0 || helperPause > second {
+		return 0
+	}
+	helperPause = helperPause*2 + millisecond
+	return now() + helperPause
+}
 
 // isBusyHelper reports whether a child is a writer or a closer.
 //
