@@ -60,20 +60,36 @@ func withholdDescriptors() {
 	}
 }
 
-// dropInherited closes what the caller had open from first on, but standard error, what an option names, and the
-// descriptors that this package has made. It also opens the kernel's list of this process's children, while nobody can have
-// mounted anything over it.
+// dropStandard closes stdin and stdout, where no option names them.
 //
 //go:nosplit
-func dropInherited(first int32) {
-	chooseCloser()
-	for fd := first; fd < 3; fd++ {
-		if fd != 2 && !isOwn(fd) && !isBeingClosed(fd) {
+func dropStandard() {
+	for fd := int32(0); fd < 2; fd++ {
+		if !isOwn(fd) && !isBeingClosed(fd) {
 			drop(fd)
 		}
 	}
-	closeFD(childrenFD)
-	childrenFD = high(sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc/thread-self/children\x00"), unix.O_RDONLY|unix.O_CLOEXEC, 0))
+}
+
+// dropLater is dropStandard at the end of a command. It asks /proc nothing, since the command may have mounted something
+// over that which does not answer.
+//
+//go:nosplit
+func dropLater() {
+	chooseCloser()
+	dropStandard()
+	startCloser()
+}
+
+// dropInherited closes what the caller had open, but standard error, what an option names, and the descriptors that this
+// package has made. As PID 1 the standard ones stay.
+//
+//go:nosplit
+func dropInherited() {
+	chooseCloser()
+	if facts.Front != 0 {
+		dropStandard()
+	}
 	dir := sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc/self/fd\x00"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if dir < 0 {
 		dropUnseen()
@@ -161,21 +177,18 @@ func isOwn(fd int32) bool {
 	return fd == childrenFD || fd == facts.Directory || fd == supervisor.socket || fd == facts.ParentFD || fd == command.begun[0] || fd == command.cgroup || fd == signalFD || fd == childFD || fd == toFront || fd == toKeeper || fd == facts.Pidfd || fd == terminal.fd
 }
 
-// dropUnseen is dropInherited without /proc: everything is closed by the child.
+// dropUnseen is dropInherited without /proc. The child closes by number, and later than this: only what is open now, and what
+// is so far up that nothing is opened there any more.
 //
 //go:nosplit
 func dropUnseen() {
 	const few = 1024 // among these are the own ones
-	first := int32(3)
-	for fd := first; fd < few; fd++ {
-		if isOwn(fd) {
-			if fd > first {
-				closeAway(first, fd-1)
-			}
-			first = fd + 1
+	for fd := int32(3); fd < few; fd++ {
+		if !isOwn(fd) && sys2(unix.SYS_FCNTL, uintptr(fd), unix.F_GETFD) >= 0 {
+			drop(fd)
 		}
 	}
-	closeAway(first, 1<<31-1)
+	closeAway(few, 1<<31-1)
 }
 
 // drop closes one descriptor.

@@ -40,7 +40,7 @@ var callerLeads bool // the caller's process, which is the front, leads its sess
 func front(keeper int32) {
 	caller.keeper, caller.pidfd, caller.lateAs = keeper, -1, statusFailure
 	sys1(unix.SYS_CHDIR, text("/\x00"))
-	dropInherited(0)
+	dropInherited()
 	for {
 		reapHelpers()
 		hearKeeper()

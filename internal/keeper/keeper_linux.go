@@ -33,6 +33,7 @@ func keep() {
 		facts.NoSubreaper = sys2(unix.SYS_PRCTL, unix.PR_SET_CHILD_SUBREAPER, 1) < 0
 	}
 	terminal.fd, command.tty = -1, -1
+	openChildren()
 	if facts.Plain {
 		if launch(false); !ending.wanted {
 			armDeadline()
@@ -120,12 +121,10 @@ func launch(group bool) {
 //go:nosplit
 func settleDown() {
 	sys1(unix.SYS_CHDIR, text("/\x00"))
-	if facts.Front == 0 {
-		dropInherited(3)
-		return
+	if facts.Front != 0 {
+		sys0(unix.SYS_SETSID)
 	}
-	sys0(unix.SYS_SETSID)
-	dropInherited(0)
+	dropInherited()
 }
 
 // chooseGroup decides whether the command leads a process group of its own: where that is asked for, where finite is PID 1

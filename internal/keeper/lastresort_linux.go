@@ -88,6 +88,14 @@ var (
 	children   [4096]byte
 )
 
+// openChildren opens that list, before there is a command that could mount something over it.
+//
+//go:nosplit
+func openChildren() {
+	closeFD(childrenFD) // the front's
+	childrenFD = high(sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc/thread-self/children\x00"), unix.O_RDONLY|unix.O_CLOEXEC, 0))
+}
+
 // signalListed signals the children on the kernel's list, as many as one read returns. The list of another PID namespace's
 // /proc has other numbers: the kernel is asked whether each is a child's.
 //

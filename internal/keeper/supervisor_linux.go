@@ -119,7 +119,7 @@ func startSupervisor() bool {
 		return false
 	}
 	if facts.Front == 0 && facts.Ended.Code != 0 {
-		dropInherited(0) // a reader that is left sees the end of its input
+		dropLater() // a reader that is left sees the end of its input
 	}
 	r := makePair()
 	if r >= 0 {

@@ -141,7 +141,7 @@ func TestMountedOverProc(t *testing.T) {
 	for name, script := range map[string]string{
 		"files of finite": `for f in comm status stat cmdline cgroup environ mountinfo maps limits wchan; do
 	for p in 1 $PPID $$ $front; do mount --bind fifo /proc/$p/$f; done; done`,
-		"all of proc": `mount -t tmpfs none /proc; mkdir -p /proc/1/task/1 /proc/self /proc/sys/kernel /proc/thread-self; for f in comm status stat cmdline cgroup environ mountinfo maps children task/1/children; do
+		"all of proc": `mount -t tmpfs none /proc; mkdir -p /proc/1/task/1 /proc/self /proc/sys/kernel /proc/thread-self; mkfifo /proc/thread-self/children /proc/self/fd; for f in comm status stat cmdline cgroup environ mountinfo maps children task/1/children; do
 	mkfifo /proc/1/$f /proc/self/${f##*/}; done 2>/dev/null; mkfifo /proc/sys/kernel/pid_max /proc/sys/kernel/cap_last_cap /proc/mounts /proc/stat /proc/meminfo; :`,
 		"what the Go runtime reads": `mount --bind fifo /sys/kernel/mm/transparent_hugepage/hpage_pmd_size; mount --bind fifo /dev/null; mount --bind fifo /dev/urandom; :`,
 	} {
