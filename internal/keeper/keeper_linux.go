@@ -158,7 +158,7 @@ func reap() {
 	hold.until = 0
 	sys3(unix.SYS_READ, uintptr(childFD), addr(&arrival.info), 128) // the SIGCHLD that says so: before the look
 	reapHelpers()
-	reaped, killed := int32(0), int32(0)
+	reaped, killed, died := int32(0), int32(0), false
 	for range childrenAtOnce {
 		pid := wait(unix.P_ALL, 0, unix.WEXITED|unix.WSTOPPED|unix.WCONTINUED|unix.WNOHANG)
 		if pid <= 0 {
@@ -168,6 +168,7 @@ func reap() {
 		switch {
 		case pid == int(facts.Command) && facts.Ended.Code == 0:
 			commandChanged()
+			died = died || facts.Ended.Code != 0
 		case childChange.code > codeDumped: // another child was stopped or continued
 		case pid == int(supervisor.pid):
 			supervisorEnded()
@@ -178,6 +179,9 @@ func reap() {
 				killed++
 			}
 		}
+	}
+	if killing && (died || reaped > 0) {
+		signalEverything(int32(unix.SIGKILL)) // the children of who has died are this process's now
 	}
 	if reaped > 0 {
 		facts.Orphans += reaped

@@ -82,17 +82,30 @@ func signalEverything(sig int32) bool {
 	return found
 }
 
+// killing says that a supervisor without /proc wants everybody killed by heart.
+var killing bool
+
 // childrenFD is the kernel's list of this process's children (proc_tid_children(5)); -1: there is none.
 var (
 	childrenFD int32 = -1
 	children   [4096]byte
 )
 
-// openChildren opens that list, before there is a command that could mount something over it.
+// openChildren opens that list, before there is a command that could mount something over it. The list of another PID
+// namespace's /proc is none.
 //
 //go:nosplit
 func openChildren() {
 	closeFD(childrenFD) // the front's
+	childrenFD = -1
+	n := sys4(unix.SYS_READLINKAT, atWorkingDirectory, text("/proc/self\x00"), addr(&entries), unsafe.Sizeof(entries)-1)
+	if n <= 0 {
+		return
+	}
+	*(*byte)(pointer(addr(&entries) + uintptr(n))) = 0
+	if numberAt(addr(&entries)) != int32(sys0(unix.SYS_GETPID)) {
+		return
+	}
 	childrenFD = high(sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc/thread-self/children\x00"), unix.O_RDONLY|unix.O_CLOEXEC, 0))
 }
 

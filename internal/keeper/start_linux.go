@@ -70,7 +70,11 @@ func openSignals() {
 func fail(errno int) {
 	startLine()
 	put("cannot run ")
-	putQuoted(wordAt(plain.argv, 0))
+	if plain.argv != 0 {
+		putQuoted(wordAt(plain.argv, 0))
+	} else { // the arguments are for a supervisor to understand
+		put("the command")
+	}
 	put(": ")
 	putError(errno)
 	say()

@@ -302,6 +302,7 @@ func hearSupervisor() {
 		case KindLeftovers:
 			facts.LeftoversAt = now()
 		case KindByHeart:
+			killing = m.Value == int32(unix.SIGKILL)
 			signalEverything(m.Value)
 		case KindHold:
 			hold.wanted = true

@@ -149,19 +149,29 @@ func TestFastForkersThatWereLeft(t *testing.T) {
 	})
 }
 
-// A /proc that belongs to another PID namespace shows strangers under the numbers of one's own: nobody is signalled by it.
+// A /proc that belongs to another PID namespace shows strangers under the numbers of one's own. Nobody is signalled by it, and
+// the tree ends all the same.
 func TestForeignProcIsNotBelieved(t *testing.T) {
 	needCommand(t, "unshare")
 	// finite is the second process in the inner namespace, and some hundred strangers have the numbers that its descendants have outside.
-	inner := stretch(`"$0" --cgroup off -t 1s -k 100ms --give-up 100ms`) + ` -- sh -c 'trap : TERM; sleep 1000 & wait; wait; wait' & finite=$!
+	const inner = `"$@" -t 1s -k 100ms -- sh -c 'trap : TERM; (trap "" TERM; sleep 1000 & exec setsid sleep 1000) & sleep 1000 & wait; wait; wait' & finite=$!
 i=0; while [ $i -lt 200 ]; do sleep 1000 & i=$((i+1)); strangers="$strangers $!"; done
 wait $finite; echo "status $?"
-for pid in $strangers; do kill -0 $pid 2>/dev/null || echo "$pid is gone"; done; echo checked`
-	r := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{
-		needCommand(t, "unshare"), "--pid", "--fork", "--kill-child", "sh", "-c", inner, finiteBin,
-	}}, nil).wait()
-	if r.stdout != "status 124\nchecked\n" || !strings.Contains(r.stderr, "/proc is not mounted, or not this PID namespace's") {
-		t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)
+for pid in $strangers; do kill -0 $pid 2>/dev/null || echo "$pid is gone"; done; echo checked
+kill -9 $strangers; wait; kill -0 -1 2>/dev/null && echo "somebody is left"`
+	for name, args := range map[string][]string{
+		"plain":         {finiteBin},
+		"options":       {finiteBin, "--cgroup", "off", "--give-up", "20s"},
+		"no supervisor": {"/bin/sh", "-c", `ulimit -Sv 40000; exec "$0" "$@"`, finiteBin},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := startSpec(t, cageSpec{Mode: asSubreaper, Args: append([]string{
+				needCommand(t, "unshare"), "--pid", "--fork", "--kill-child", "sh", "-c", inner, "sh",
+			}, args...)}, nil).wait()
+			if r.stdout != "status 124\nchecked\n" || strings.Contains(r.stderr, "gave up") {
+				t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)
+			}
+		})
 	}
 }
 
