@@ -147,9 +147,10 @@ func startSpec(t *testing.T, spec cageSpec, change func(*exec.Cmd)) *cage {
 	}
 	c := &cage{t: t, mode: spec.Mode, stdout: newLines(), stderr: newLines(), report: up}
 	c.cmd = exec.Command(testBinary(t))
+	giveUp := stretch("5s")
 	c.cmd.Env = append(os.Environ(), roleEnv+"=cage", cageEnv+"="+string(text), "GORACE=atexit_sleep_ms=0")
 	// What was killed takes longer to be gone. A plain run stays one: a variable would have it run by other code.
-	if giveUp := stretch("5s"); giveUp != "5s" && hasOptions(spec.Args) {
+	if giveUp != "5s" && hasOptions(spec.Args) {
 		c.cmd.Env = append(c.cmd.Env, "FINITE_GIVE_UP="+giveUp)
 	}
 	c.cmd.Stdout, c.cmd.Stderr = c.stdout, c.stderr

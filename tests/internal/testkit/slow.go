@@ -1,7 +1,9 @@
 package testkit
 
 import (
+	"cmp"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -17,20 +19,28 @@ const (
 	slowest = 10                      // nobody is waited for any longer than that
 )
 
-// Slow says by how much this machine is slower than the times in the tests suit: 1, or more. It is measured once, when it is asked for first.
+// Slow says by how much this machine is slower than the times in the tests suit: 1, or more. It is measured once, when it is asked for first. The test binary
+// where it is run again, as what is in a cage, is told.
 var Slow = sync.OnceValue(func() float64 {
-	if text := slowVariable; text != "" {
-		if factor, err := strconv.ParseFloat(text, 64); err == nil {
-			return min(max(factor, 1), slowest)
-		}
+	factor, err := strconv.ParseFloat(cmp.Or(slowVariable, os.Getenv(toldVariable)), 64)
+	if err != nil {
+		factor = measureSlowness()
 	}
+	factor = min(max(factor, 1), slowest)
+	_ = os.Setenv(toldVariable, strconv.FormatFloat(factor, 'f', -1, 64))
+	return factor
+})
+
+const toldVariable = "TEST_FINITE_SLOW"
+
+func measureSlowness() float64 {
 	const programs = 40
 	begin := time.Now()
 	for range programs {
 		_ = exec.Command("/bin/true").Run()
 	}
 	return slowness(time.Since(begin) / programs)
-})
+}
 
 func slowness(took time.Duration) float64 {
 	return min(max(float64(took)/float64(usual), 1), slowest)

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -29,6 +30,9 @@ func TestSlowness(t *testing.T) {
 	}
 	if got := Slow(); got < 1 || got > slowest || got != Slow() {
 		t.Errorf("%v", got)
+	}
+	if told, err := strconv.ParseFloat(os.Getenv(toldVariable), 64); err != nil || told != Slow() {
+		t.Errorf("others are told %v, %v; it is %v", told, err, Slow())
 	}
 }
 
