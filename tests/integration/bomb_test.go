@@ -19,7 +19,7 @@ while (1) { my $p = fork; POSIX::setsid() if defined $p && !$p; exit if $p && $$
 func bombed(t *testing.T, m mode, limit int, deadline string, options ...string) (result, int) {
 	t.Helper()
 	dir := limited(t, "pids", "pids.max", "pids.max", strconv.Itoa(limit))
-	args := append([]string{finiteBin, "-t", deadline, "-k", stretch("100ms")}, options...)
+	args := append([]string{finiteBin, "-t", deadline, "-k", stretch("100ms"), "--give-up", stretch("5s")}, options...)
 	place := room(t)
 	c := startSpec(t, cageSpec{Mode: m, Args: joins(dir, append(args, "--", "perl", "-e", bomb)...)}, within(t, place))
 	r := c.wait()

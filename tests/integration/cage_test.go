@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
 const (
@@ -147,12 +149,8 @@ func startSpec(t *testing.T, spec cageSpec, change func(*exec.Cmd)) *cage {
 	}
 	c := &cage{t: t, mode: spec.Mode, stdout: newLines(), stderr: newLines(), report: up}
 	c.cmd = exec.Command(testBinary(t))
-	giveUp := stretch("5s")
+	testkit.Slow() // which the cage is told by the environment
 	c.cmd.Env = append(os.Environ(), roleEnv+"=cage", cageEnv+"="+string(text), "GORACE=atexit_sleep_ms=0")
-	// What was killed takes longer to be gone. A plain run stays one: a variable would have it run by other code.
-	if giveUp != "5s" && hasOptions(spec.Args) {
-		c.cmd.Env = append(c.cmd.Env, "FINITE_GIVE_UP="+giveUp)
-	}
 	c.cmd.Stdout, c.cmd.Stderr = c.stdout, c.stderr
 	c.cmd.ExtraFiles = []*os.File{down} // descriptor 3 in the cage
 	c.cmd.WaitDelay = patience()
@@ -181,20 +179,6 @@ func startSpec(t *testing.T, spec cageSpec, change func(*exec.Cmd)) *cage {
 		up.Close()
 	})
 	return c
-}
-
-// hasOptions reports whether finite has an option that a plain run has not, in arguments or in a script among them.
-func hasOptions(args []string) bool {
-	text := strings.Join(args, " ")
-	for _, name := range []string{
-		"cgroup", "deadline", "escalate", "events", "expect", "forward", "give-up", "group", "join", "leftovers", "lifeline", "log", "report",
-		"rewrite", "snapshot", "state-file", "stop-", "timeline", "unshare",
-	} {
-		if strings.Contains(text, "--"+name) {
-			return true
-		}
-	}
-	return false
 }
 
 var testBinary = func() func(*testing.T) string {

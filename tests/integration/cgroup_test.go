@@ -74,8 +74,8 @@ func TestCommandHasItsOwnCgroup(t *testing.T) {
 		{"required", []string{"--cgroup", "require"}, `echo ready; exit 7`, false, 7},
 		{"stop", []string{"--stop-grace", "1h"}, `echo ready; exec sleep 1000`, true, 143},
 		{"deadline", []string{"--cgroup", "auto", "-t", stretch("1s")}, `echo ready; exec sleep 1000`, false, 124},
-		{"escapees", []string{"--cgroup", "auto", "-t", stretch("1s"), "-k", stretch("200ms")}, deaf + `exec perl ` + tree + ` MARK 50 4`, false, 124},
-		{"escapees at once", []string{"--cgroup", "auto", "-t", stretch("1s"), "-k", "0"}, deaf + `exec perl ` + tree + ` MARK 50 4`, false, 124},
+		{"escapees", []string{"--cgroup", "auto", "-t", stretch("1s"), "-k", stretch("200ms"), "--give-up", stretch("5s")}, deaf + `exec perl ` + tree + ` MARK 50 4`, false, 124},
+		{"escapees at once", []string{"--cgroup", "auto", "-t", stretch("1s"), "-k", "0", "--give-up", stretch("5s")}, deaf + `exec perl ` + tree + ` MARK 50 4`, false, 124},
 		{"deep", []string{"--stop-grace", stretch("100ms")}, deaf + `mkdir -p $leaf/a/b/c $leaf/d
 for d in $leaf/a/b/c $leaf/a/b $leaf/a $leaf/d; do setsid sh -c 'echo $$ >'$d'/cgroup.procs; echo in >&3; exec sleep 1000' 3>&1 & done | head -n 4
 echo ready; while :; do sleep 1000; done`, true, 137},
@@ -589,7 +589,7 @@ close $down; 1 while sysread $up, my $c, 100; syswrite STDOUT, "ready\n"; sleep 
 		t.Run(cgroup, func(t *testing.T) {
 			forModes(t, allModes, func(t *testing.T, m mode) {
 				dir := room(t)
-				c := startIn(t, dir, m, "--cgroup", cgroup, "--stop-grace", "0", "-k", "0", "--", "perl", "-e", escapees)
+				c := startIn(t, dir, m, "--cgroup", cgroup, "--stop-grace", "0", "-k", "0", "--give-up", stretch("5s"), "--", "perl", "-e", escapees)
 				c.stdout.await(t, "ready")
 				c.signal(unix.SIGTERM)
 				r := c.wait()

@@ -108,7 +108,7 @@ func TestEscapeesAreGone(t *testing.T) {
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		var r result
 		complete(t, time.Second, func(deadline string) bool {
-			r = run(t, m, "--timeout", deadline, "--grace", stretch("500ms"), "--", "perl", tree, "MARK", "200", "4")
+			r = run(t, m, "--timeout", deadline, "--grace", stretch("500ms"), "--give-up", stretch("5s"), "--", "perl", tree, "MARK", "200", "4")
 			r.want(t, 124)
 			return strings.Contains(r.stdout, "ready")
 		})
@@ -197,7 +197,7 @@ func TestDeepTreeIsGone(t *testing.T) {
 	needCommand(t, "perl")
 	const deep = `my $n = 400; while ($n--) { my $p = fork; last unless defined $p; if ($p) { sleep 1000 while 1 } } syswrite STDOUT, "ready\n"; sleep 1000 while 1`
 	forModes(t, allModes, func(t *testing.T, m mode) {
-		c := start(t, m, "--stop-grace", stretch("100ms"), "--stop-signal", "WINCH", "--rewrite", "INT:WINCH", "--", "perl", "-e", deep)
+		c := start(t, m, "--stop-grace", stretch("100ms"), "--give-up", stretch("5s"), "--stop-signal", "WINCH", "--rewrite", "INT:WINCH", "--", "perl", "-e", deep)
 		c.stdout.await(t, "ready")
 		c.signal(unix.SIGINT)
 		r := c.wait()

@@ -187,7 +187,7 @@ func TestUnshareDeadline(t *testing.T) {
 	tree := script(t, "tree.pl")
 	atOnce(t, allModes, func(t *testing.T, m mode) {
 		for _, kinds := range []string{boxes[m], strings.TrimSuffix(boxes[m], ",mount")} {
-			r := run(t, m, "--unshare", kinds, "-t", stretch("1s"), "-k", stretch("300ms"), "--", "perl", tree, "MARK", "60", "2")
+			r := run(t, m, "--unshare", kinds, "-t", stretch("1s"), "-k", stretch("300ms"), "--give-up", stretch("5s"), "--", "perl", tree, "MARK", "60", "2")
 			r.want(t, 124)
 			if !strings.Contains(r.stdout, "ready") {
 				t.Fatalf("%s: the tree was not complete at the deadline: %q", kinds, r.stdout)
