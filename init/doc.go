@@ -13,8 +13,17 @@
 //   - The command's direct process is signalled through the pidfd that clone returned and never after it was reaped. Where pidfds are
 //     refused, kill(2) takes their place, while the process is a child that nobody has consumed.
 //   - Logging never blocks supervision: lines go through a bounded queue, and what does not fit is counted.
+//   - [Supervise] does the same for a keeper (package keeper), which clones, waits and passes signals on. It goes on
+//     with a run that another supervisor, or the keeper, has begun.
 //   - The threads that the end needs are there before the command is, so a command that has used up a limit of processes cannot make the Go runtime
 //     abort for want of one ([Reserve]). With GOMAXPROCS 1, as finite has it, they are five; with more than 2 there is no such guarantee.
+//
+// # One process, or several
+//
+// Run is the form of one process: a program that is the init itself, a build without package keeper's entry point,
+// and finite with --unshare, --join, --pause and --events. Elsewhere finite is a keeper, a front where the keeper is
+// not PID 1, and a supervisor where there is something to decide. The machine is the same in both forms; the kernel
+// is its own process in the one (host), and the keeper in the other (linked).
 //
 // # Outer and inner
 //
@@ -24,11 +33,13 @@
 //
 // # Ownership
 //
-// The goroutine that called Run owns the command's state: it alone feeds the [machine], and it alone signals, forgets and closes. One
-// goroutine starts the command and waits for children (package reap). One goroutine signals trees. Timers, the context and the signal
+// The goroutine that called Run or Supervise owns the command's state: it alone feeds the [machine], and it alone signals, forgets and closes. With
+// Run, one goroutine starts the command and waits for children (package reap); with Supervise the keeper does both,
+// and one goroutine listens to it. One goroutine signals trees. Timers, the context and the signal
 // source only send events. The machine is a pure function of its events: no system call, no clock.
 //
-// There is one exception, for speed: while the command runs, the signal source passes on by itself what the machine would pass on as it is.
+// There is one exception, for speed: while the command runs, the signal source passes on by itself what the machine would pass on as it is,
+// and so do the keeper and the front.
 // The owner says from when on and until when, through a pidfd that stays open for longer, and hears of it before it hears of anything
 // that came of it.
 //

@@ -15,7 +15,8 @@
 //
 //	go build -ldflags '-E github.com/finite-init/finite/signals.entry'
 //
-// on amd64 or arm64 begins in this package, before the Go runtime. Then [Listen] gives a source that besides
+// on amd64 or arm64 begins in this package, before the Go runtime. So does one with the entry point of package keeper,
+// which goes on here where the Go runtime is to start. Then [Listen] gives a source that besides
 //
 //   - delivers every signal that can be caught, with its sender, and those of sigqueue(3) with their value;
 //   - delivers real-time signals of one number in the order in which they were sent, none merged: 1024 of all numbers together can wait
