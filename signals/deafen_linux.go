@@ -15,7 +15,7 @@ func Deafen() {
 	ignore := sigaction{handler: 1} // SIG_IGN
 	const set = stopSet | 1<<(unix.SIGSTKFLT-1) | 1<<(unix.SIGABRT-1) | 1<<(unix.SIGTRAP-1) | 1<<(unix.SIGSYS-1) | 1<<(unix.SIGPROF-1)
 	for sig := unix.Signal(1); sig <= unix.SIGSYS; sig++ {
-		if Set(set).Has(sig) {
+		if set.Has(sig) {
 			_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&ignore)), 0, 8, 0, 0)
 		}
 	}
