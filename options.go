@@ -172,9 +172,9 @@ var optionTable = []option{
 		set: func(o *options, v string) error { return o.config.Rewrite.ParseRule(v) },
 	},
 	{
-		long: "lifeline", arg: "FD", field: "Lifeline", list: true, help: "stop when this descriptor hangs up: stdin or fd:N (repeatable)",
+		long: "lifeline", arg: "FD", field: "Lifeline", list: true, help: "stop when this descriptor hangs up, stdin or fd:N, or when the parent process ends: parent (repeatable)",
 		set: func(o *options, v string) error {
-			fd, err := parseDescriptor(v)
+			fd, err := parseLifeline(v)
 			o.config.Lifeline = append(o.config.Lifeline, fd)
 			return err
 		},

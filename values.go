@@ -57,6 +57,18 @@ func setRecord(to *string, v string) error {
 	return nil
 }
 
+// parseLifeline reads parent, or what parseDescriptor does.
+func parseLifeline(s string) (int, error) {
+	if s == "parent" {
+		return pid1.LifelineParent, nil
+	}
+	fd, err := parseDescriptor(s)
+	if err != nil && !strings.HasPrefix(s, "fd:") {
+		err = errors.New("must be stdin, parent, or fd:N with the number of a descriptor")
+	}
+	return fd, err
+}
+
 // parseDescriptor reads stdin or fd:N, a descriptor that finite was started with. Its own are closed when it executes something, those are not.
 func parseDescriptor(s string) (int, error) {
 	if s == "stdin" {

@@ -3,6 +3,7 @@ package pid1
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,9 @@ const (
 	DefaultGiveUp      = 5 * time.Second
 	DefaultTimeoutExit = 124
 )
+
+// LifelineParent in a [Config]'s Lifeline stands for the parent process. Linux 5.3.
+const LifelineParent = -1
 
 // TimeoutExitZero as a [Config]'s TimeoutExit stands for the exit status 0.
 const TimeoutExitZero = -1
@@ -124,6 +128,8 @@ type Config struct {
 
 	// Lifeline are descriptors of pipes, sockets or terminals, such as 0. That one of them hangs up is a stop: the one at the other end, the client of a
 	// docker exec for example, has gone away. They are neither read from nor closed. Of a pipe, it hangs up when the last writer closes it, read or not.
+	// LifelineParent stands for the parent process: that it ends is a stop as well. It cannot be had together with a PID namespace, or with others that are
+	// joined.
 	Lifeline []int
 
 	Leftovers Leftovers
@@ -174,6 +180,7 @@ type Config struct {
 	listenLate    func()            // called, in a goroutine, once the command has been started
 	inherited     signals.Inherited // what the command is to start with
 	exact         bool              // whether that is known
+	parentFD      int               // a pidfd of the parent, for LifelineParent; 0 or less: it is opened when it is needed
 	lifeline      *lifeline         // of Lifeline; nil: none
 	rules         bool              // of an outer one: the inner one has rules for signals
 	stops         int               // where the outer one is told that the command was stopped; 0: there is no outer one
@@ -257,6 +264,8 @@ func (c *Config) setDefaults(role nsutil.Role) error {
 		return bad("Leftovers", c.Leftovers, "as PID 1 nothing can be left: the kernel kills the PID namespace with it")
 	case c.Forward > ForwardAll:
 		return bad("Forward", int(c.Forward), "not a target")
+	case slices.Contains(c.Lifeline, LifelineParent) && (c.Self || c.Inner != ""):
+		return bad("Lifeline", "parent", "cannot be had with --unshare pid or --join: the parent is outside")
 	case c.Hostname != "" && !c.Unshare.Has(nsutil.UTSNamespace):
 		return bad("Hostname", c.Hostname, "needs a UTS namespace of the command's own (--unshare uts)")
 	case len(c.Hostname) > maxHostname || strings.IndexByte(c.Hostname, 0) >= 0:

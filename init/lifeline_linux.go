@@ -16,8 +16,9 @@ type lifeline struct {
 	file *sys.File
 }
 
-// newLifeline calls fire, once, in a goroutine, when one of the descriptors has hung up. It returns nil for none.
-func newLifeline(fds []int, fire func()) (*lifeline, error) {
+// newLifeline calls fire, once, in a goroutine, when one of the descriptors has hung up, or the parent has ended. It returns nil for none.
+func newLifeline(cfg *Config, fire func()) (*lifeline, error) {
+	fds := cfg.Lifeline
 	if len(fds) == 0 {
 		return nil, nil
 	}
@@ -26,6 +27,13 @@ func newLifeline(fds []int, fire func()) (*lifeline, error) {
 		return nil, fmt.Errorf("epoll_create: %w", err)
 	}
 	for _, fd := range fds {
+		if fd == LifelineParent {
+			if err := addParent(epoll, cfg); err != nil {
+				_ = unix.Close(epoll)
+				return nil, &UsageError{"Lifeline", "parent", err.Error()}
+			}
+			continue
+		}
 		err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLRDHUP})
 		if err == unix.EPERM {
 			err = errNoHangUp
@@ -51,6 +59,21 @@ func newLifeline(fds []int, fire func()) (*lifeline, error) {
 		}
 	}()
 	return l, nil
+}
+
+// addParent adds the parent process, whose pidfd can be read when it has ended. The pidfd stays open: who has it would not be told otherwise.
+func addParent(epoll int, cfg *Config) error {
+	if cfg.parentFD <= 0 {
+		fd, err := sys.PidfdOpen(cfg.ParentPID)
+		if err != nil {
+			return fmt.Errorf("the parent process cannot be watched: %w", err)
+		}
+		cfg.parentFD = fd
+		if unix.Getppid() != cfg.ParentPID {
+			return errors.New("the parent process has ended already")
+		}
+	}
+	return unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, cfg.parentFD, &unix.EpollEvent{Events: unix.EPOLLIN})
 }
 
 var errNoHangUp = errors.New("a file that cannot hang up; it must be a pipe, a socket or a terminal")

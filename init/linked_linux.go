@@ -111,7 +111,9 @@ func (k *linked) start() {
 		}
 	}
 	for _, fd := range k.cfg.Lifeline {
-		k.tell(keeper.Message{Kind: keeper.KindKeep, Value: int32(fd)})
+		if fd != LifelineParent { // its pidfd is the keeper's own
+			k.tell(keeper.Message{Kind: keeper.KindKeep, Value: int32(fd)})
+		}
 	}
 	for _, target := range []string{k.cfg.Report, k.cfg.StateFile} { // another supervisor opens them again
 		fd, err := strconv.Atoi(strings.TrimPrefix(target, "fd:"))

@@ -61,7 +61,7 @@ func (r *runner) supervise(ctx context.Context) (Result, error) {
 	}
 	r.init(role, src)
 	var err error
-	if cfg.lifeline, err = newLifeline(cfg.Lifeline, func() { r.post(event{kind: evLifeline}) }); err != nil {
+	if cfg.lifeline, err = newLifeline(cfg, func() { r.post(event{kind: evLifeline}) }); err != nil {
 		return Result{ExitStatus: StatusFailure}, err
 	}
 	defer cfg.lifeline.close()

@@ -44,8 +44,11 @@ func (r *runner) superviseFor(ctx context.Context, link *keeper.Link, own func(s
 	facts := &link.Facts
 	cfg.dropsVariable = own
 	cfg.inherited = signals.Inherited{Mask: signals.Set(facts.Mask), Ignored: signals.Set(facts.Ignored)}
+	if cfg.parentFD = int(facts.ParentFD); cfg.parentFD < 0 && slices.Contains(cfg.Lifeline, LifelineParent) {
+		return result, &UsageError{"Lifeline", "parent", "the parent process cannot be watched: it is in another PID namespace, or pidfd_open(2) is refused"}
+	}
 	r.init(role, &signals.Source{})
-	if cfg.lifeline, err = newLifeline(cfg.Lifeline, func() { r.post(event{kind: evLifeline}) }); err != nil {
+	if cfg.lifeline, err = newLifeline(cfg, func() { r.post(event{kind: evLifeline}) }); err != nil {
 		return result, err
 	}
 	defer cfg.lifeline.close()

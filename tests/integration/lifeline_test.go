@@ -77,3 +77,20 @@ func TestLifelineErrors(t *testing.T) {
 		}
 	}
 }
+
+// The end of the parent process is a stop. The parent's thread is not what counts, and neither is a new parent.
+func TestLifelineOfTheParent(t *testing.T) {
+	forModes(t, []mode{asSubreaper, asNobody}, func(t *testing.T, m mode) {
+		const parent = `d=$(mktemp -d); mkfifo "$d/up"; "$0" -k 30s --lifeline parent -- sh -c 'trap "echo ended; exit" TERM; echo up >"$0/up"; while :; do sleep 0.05; done' "$d" & read -r _ <"$d/up"; rm -r "$d"`
+		r := startSpec(t, cageSpec{Mode: m, Late: true, Args: []string{"/bin/sh", "-c", parent, finiteBin}}, nil).wait()
+		r.want(t, 0)
+		if r.stdout != "ended\n" || !strings.Contains(r.stderr, "the lifeline has hung up") {
+			t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)
+		}
+	})
+	r := run(t, asInit, "--lifeline", "parent", "--", "true")
+	r.want(t, 125)
+	if !strings.HasPrefix(r.stderr, "finite: --lifeline parent: the parent process cannot be watched") {
+		t.Errorf("stderr %q", r.stderr)
+	}
+}
