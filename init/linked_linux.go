@@ -84,6 +84,9 @@ func (k *linked) listen() {
 			sig.Passed = m.Value != 0
 			k.post(event{kind: evSignal, signal: sig})
 		case keeper.KindExited:
+			if k.link.Facts.OlderCount > 0 && k.role == nsutil.RoleInit { // one of those may read until the end of what is written there
+				_ = unix.Dup3(unix.Stderr, k.link.Stderr, unix.O_CLOEXEC)
+			}
 			k.post(event{kind: evExited, change: change(m.Change)})
 		case keeper.KindChanged:
 			k.post(event{kind: evStopped, change: change(m.Change)})

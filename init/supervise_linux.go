@@ -22,6 +22,11 @@ func Supervise(ctx context.Context, link *keeper.Link, cfg Config, own func(stri
 	facts := &link.Facts
 	standardError = link.Stderr
 	nsutil.WorkFor(int(facts.Keeper), int(facts.Front))
+	older := make([]int, 0, facts.OlderCount)
+	for _, pid := range facts.Older[:facts.OlderCount] {
+		older = append(older, int(pid))
+	}
+	nsutil.Spare(older)
 	if facts.Plain {
 		cfg.Timeout = time.Duration(facts.Timeout)
 		if cfg.Grace = time.Duration(facts.Grace); cfg.Grace == 0 {

@@ -39,6 +39,13 @@ func WorkFor(keeper, front int) {
 	}
 }
 
+// spared are children of the root that are no part of the tree: they were there before it.
+var spared []int
+
+// Spare leaves children of the root alone, and what descends from them, until SIGKILL goes to everybody in the PID
+// namespace. It is called where [WorkFor] is.
+func Spare(pids []int) { spared = pids }
+
 // CurrentRole says which role the root of the tree has: this process, unless [WorkFor] names another one. It cannot change
 // while the process lives.
 func CurrentRole() Role {

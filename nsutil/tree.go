@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -52,7 +53,7 @@ var ErrNoProc = errors.New("/proc is not mounted, or not this PID namespace's")
 // As PID 1 it is kill(-1). It is an error if the tree cannot be read, or if nobody in it may be signalled (EPERM); an empty tree
 // is none.
 func (t *Tree) Signal(sigs ...unix.Signal) error {
-	if t.role == RoleInit {
+	if t.role == RoleInit && (len(spared) == 0 || slices.Equal(sigs, []unix.Signal{unix.SIGKILL})) {
 		var errs []error
 		for _, sig := range sigs {
 			if err := unix.Kill(-1, sig); err != nil && err != unix.ESRCH {
@@ -201,7 +202,7 @@ func (t *Tree) walk(first int, visit func(member)) int {
 }
 
 func (t *Tree) add(m member, visit func(member)) {
-	if m.pid == t.self {
+	if m.pid == t.self || slices.Contains(spared, m.pid) {
 		return
 	}
 	t.found[m.pid] = struct{}{}

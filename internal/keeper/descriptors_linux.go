@@ -78,7 +78,24 @@ func dropStandard() {
 func dropLater() {
 	chooseCloser()
 	dropStandard()
+	if facts.OlderCount > 0 {
+		silence() // one of them may read what is written there, until its end
+	}
 	startCloser()
+}
+
+// silence has standard error go nowhere.
+//
+//go:nosplit
+func silence() {
+	null := sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/dev/null\x00"), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if null < 0 { // something that cannot be written to
+		null = sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/\x00"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	}
+	if null >= 0 && null != 2 {
+		sys3(unix.SYS_DUP3, uintptr(null), 2, 0)
+		sys1(unix.SYS_CLOSE, uintptr(null))
+	}
 }
 
 // dropInherited closes what the caller had open, but standard error, what an option names, and the descriptors that this

@@ -50,6 +50,9 @@ type Facts struct {
 	Terminated  int32 // of these, after the command's end, other than by SIGKILL
 	Killed      int32 // and by SIGKILL
 
+	Older      [maxOlder]int32 // children that were there before finite was executed: they are not the command's
+	OlderCount int32
+
 	Starts      int32 // how often a supervisor was started
 	Ordinary    bool  // supervisors are ordinary children: the kernel refuses others
 	NoSubreaper bool  // PR_SET_CHILD_SUBREAPER was refused

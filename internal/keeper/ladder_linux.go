@@ -179,7 +179,7 @@ func killNow() {
 		return
 	}
 	signalCommand(int32(unix.SIGKILL))
-	if facts.Front == 0 && older.count == 0 && supervisor.pid == 0 {
+	if facts.Front == 0 && facts.OlderCount == 0 && supervisor.pid == 0 {
 		kill(-1, int32(unix.SIGKILL))
 	}
 }

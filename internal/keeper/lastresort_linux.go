@@ -20,17 +20,16 @@ const (
 	heartRounds = 1000 // one after the other, against who forks meanwhile
 )
 
-// older are the children that this process had before it was executed. They are not the command's.
-var older struct {
-	pids  [64]int32
-	count int32
-}
+// maxOlder is how many children from before the start are known.
+const maxOlder = 64
 
 var farNumber = nearNumbers // where the next slice of far numbers begins
 
+// isOlder reports whether a child was there before finite was executed.
+//
 //go:nosplit
 func isOlder(pid int) bool {
-	for i := int32(0); i < older.count; i++ {
+	for i := int32(0); i < facts.OlderCount; i++ {
 		if int(*olderAt(i)) == pid {
 			return true
 		}
@@ -39,7 +38,7 @@ func isOlder(pid int) bool {
 }
 
 //go:nosplit
-func olderAt(i int32) *int32 { return (*int32)(pointer(addr(&older.pids) + uintptr(i)*4)) }
+func olderAt(i int32) *int32 { return (*int32)(pointer(addr(&facts.Older) + uintptr(i)*4)) }
 
 // findOlder looks for children that are there already, at the start.
 //
@@ -49,10 +48,10 @@ func findOlder() {
 		return
 	}
 	own := sys0(unix.SYS_GETPID)
-	for i := -nearNumbers; i < nearNumbers && older.count < int32(len(older.pids)); i++ {
+	for i := -nearNumbers; i < nearNumbers && facts.OlderCount < maxOlder; i++ {
 		if pid := own + i; pid > 1 && isChild(pid) {
-			*olderAt(older.count) = int32(pid)
-			older.count++
+			*olderAt(facts.OlderCount) = int32(pid)
+			facts.OlderCount++
 		}
 	}
 }
@@ -62,7 +61,7 @@ func findOlder() {
 //
 //go:nosplit
 func signalEverything(sig int32) bool {
-	if facts.Front == 0 && older.count == 0 {
+	if facts.Front == 0 && facts.OlderCount == 0 {
 		return kill(-1, sig) != errNoProcess
 	}
 	if wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) == errNoChild {
@@ -156,7 +155,7 @@ func endEverything() {
 		if wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) == errNoChild {
 			return
 		}
-		if !signalEverything(int32(unix.SIGKILL)) && older.count > 0 && farNumber == nearNumbers {
+		if !signalEverything(int32(unix.SIGKILL)) && facts.OlderCount > 0 && farNumber == nearNumbers {
 			return // only the older ones are left
 		}
 		if childrenFD < 0 {

@@ -128,7 +128,7 @@ func splitOff() bool {
 	}
 	toFront = ends[1]
 	closeFD(ends[0])
-	older.count = 0 // the front's
+	facts.OlderCount = 0 // the front's
 	hideName()
 	return true
 }

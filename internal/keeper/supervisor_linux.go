@@ -207,14 +207,7 @@ func becomeSupervisor() {
 	}
 	sys2(unix.SYS_PRCTL, unix.PR_SET_NAME, text("supervisor\x00"))
 	attached.stderr = int32(sys3(unix.SYS_FCNTL, 2, unix.F_DUPFD_CLOEXEC, 3))
-	null := sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/dev/null\x00"), unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if null < 0 { // something that cannot be written to
-		null = sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/\x00"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	}
-	if null >= 0 && null != 2 {
-		sys3(unix.SYS_DUP3, uintptr(null), 2, 0)
-		sys1(unix.SYS_CLOSE, uintptr(null))
-	}
+	silence()
 }
 
 // tellSupervisor sends packet.message to a supervisor that runs. One that does not read holds nothing up: what it has
@@ -581,7 +574,7 @@ func endByHeart() {
 			isHelper(childChange.pid)
 		}
 	}
-	if older.count > 0 && facts.Ended.Code != 0 && !signalEverything(0) {
+	if facts.OlderCount > 0 && facts.Ended.Code != 0 && !signalEverything(0) {
 		end(ownStatus()) // only the older ones are left
 		return
 	}
