@@ -15,7 +15,7 @@
 //   - Logging never blocks supervision: lines go through a bounded queue, and what does not fit is counted.
 //   - [Supervise] does the same for a keeper (package keeper), which clones, waits and passes signals on. It goes on
 //     with a run that another supervisor, or the keeper, has begun.
-//   - The threads that the end needs are there before the command is, so a command that has used up a limit of processes cannot make the Go runtime
+//   - The threads that the end needs are there before the command is (in a supervisor, where there is an ending to enforce), so a command that has used up a limit of processes cannot make the Go runtime
 //     abort for want of one ([Reserve]). With GOMAXPROCS 1, as finite has it, they are five; with more than 2 there is no such guarantee.
 //
 // # One process, or several
