@@ -46,6 +46,7 @@ func keep() {
 		hearSupervisor()
 		hearFront()
 		takeSignals()
+		noteEnd()
 		if stops.check { // somebody may have continued the command since the front was told that it is stopped
 			stops.check = false
 			reap()
@@ -168,7 +169,7 @@ func reap() {
 		switch {
 		case pid == int(facts.Command) && facts.Ended.Code == 0:
 			commandChanged()
-			died = died || facts.Ended.Code != 0
+			died = died || lastEnd.change.Code != 0
 		case childChange.code > codeDumped: // another child was stopped or continued
 		case pid == int(supervisor.pid):
 			supervisorEnded()
@@ -185,7 +186,7 @@ func reap() {
 	}
 	if reaped > 0 {
 		facts.Orphans += reaped
-		if facts.Ended.Code != 0 {
+		if lastEnd.change.Code != 0 {
 			facts.Killed += killed
 			facts.Terminated += reaped - killed
 		}
@@ -246,8 +247,7 @@ func commandChanged() {
 			return
 		}
 		noteStarted()
-		facts.Ended, facts.EndedAt = lastChange(), now()
-		catchUp()
+		lastEnd.change, lastEnd.at = lastChange(), now()
 		return
 	}
 	packet.message = Message{Change: lastChange()}
@@ -314,6 +314,21 @@ func endWatch() {
 	command.begun[0] = -1
 }
 
+// lastEnd is the command's end, which becomes a fact when the signals that may be why are known: the front tells of each
+// before it passes that on.
+var lastEnd struct {
+	change Change
+	at     int64
+}
+
+//go:nosplit
+func noteEnd() {
+	if lastEnd.change.Code != 0 && facts.Ended.Code == 0 {
+		facts.Ended, facts.EndedAt = lastEnd.change, lastEnd.at
+		catchUp()
+	}
+}
+
 // continueCommand sends SIGCONT to a stopped command once, since it may stop itself again for ever. Where the command
 // leads a group, its children may have been stopped with it.
 //
@@ -335,7 +350,7 @@ var continued bool // the command was sent SIGCONT for the stop signal that is u
 //
 //go:nosplit
 func signalCommand(sig int32) {
-	if facts.Command != 0 && facts.Ended.Code == 0 && (facts.Pidfd < 0 || sendByPidfd(facts.Pidfd, sig) == -int(unix.EPERM)) {
+	if facts.Command != 0 && lastEnd.change.Code == 0 && (facts.Pidfd < 0 || sendByPidfd(facts.Pidfd, sig) == -int(unix.EPERM)) {
 		kill(facts.Command, sig) // its own number, since it is not reaped
 	}
 }
@@ -355,7 +370,9 @@ func takeSignals() {
 		if arrival.signal.Number == int32(unix.SIGCONT) && arrival.signal.Code == codeTimer {
 			continue // the timer that keeps this process going
 		}
-		noteSignal(&arrival.signal, true)
+		if lastEnd.change.Code == 0 {
+			noteSignal(&arrival.signal, true)
+		}
 		signalPassed(&arrival.signal, passByRule(&arrival.signal))
 	}
 }
@@ -366,7 +383,7 @@ func takeSignals() {
 //go:nosplit
 func passByRule(s *Signal) bool {
 	as := ruleFor(s.Number)
-	if facts.Ended.Code != 0 || as == RuleAsk || as == RuleDrop {
+	if lastEnd.change.Code != 0 || as == RuleAsk || as == RuleDrop {
 		return false
 	}
 	return passAs(facts.Pidfd, facts.Command, s, as) >= 0

@@ -567,6 +567,7 @@ func endByHeart() {
 		for wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG) > 0 {
 			if childChange.pid == facts.Command {
 				commandChanged()
+				noteEnd()
 			}
 			if childChange.pid == supervisor.pid { // an ordinary child
 				supervisorEnded()
