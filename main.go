@@ -52,7 +52,7 @@ func run(args, env []string) int {
 	case opts.help:
 		return printOut(helpText())
 	case opts.version:
-		return printOut(versionText(opts.verbosity > 0, source.Name()))
+		return printOut(versionText(opts.verbosity > 0, source.Name(), keeper.Entered()))
 	case opts.inspect.on:
 		return inspect(opts, env, source)
 	}

@@ -152,7 +152,7 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "parent-death", short: 'p', arg: "SIG", help: "have the kernel send SIG to finite when its parent ends",
+		long: "parent-death", short: 'p', arg: "SIG", help: "act as if SIG had been sent when the parent process ends",
 		set: func(o *options, v string) (err error) { o.config.ParentDeath, err = signals.Parse(v); return },
 	},
 	{
@@ -220,7 +220,7 @@ var optionTable = []option{
 		set: setBool(func(o *options, b bool) { o.config.MapRoot = b }),
 	},
 	{
-		long: "cgroup", arg: "MODE", field: "Cgroup", help: "a cgroup for the command, to kill it with: auto (where there is an ending to enforce), off, require [auto]",
+		long: "cgroup", arg: "MODE", field: "Cgroup", help: "a cgroup for the command, to kill it with: auto (where there is an ending to enforce), off, require [auto; off with no option but -t and -k]",
 		set: func(o *options, v string) (err error) { o.config.Cgroup, err = pid1.ParseCgroupMode(v); return },
 	},
 	{

@@ -143,7 +143,7 @@ func TestParseOptionsErrors(t *testing.T) {
 		{args: "--join 0 x", want: "--join 0: not a PID"},
 		{args: "--join 12:disk x", want: `--join 12:disk: unknown namespace "disk"; must be pid, mount, uts, ipc, net, user, cgroup, time or all`},
 		{args: "--cgroup yes x", want: "--cgroup yes: must be auto, off or require"},
-		{args: "--lifeline 0 x", want: "--lifeline 0: must be stdin, or fd:N with the number of a descriptor"},
+		{args: "--lifeline 0 x", want: "--lifeline 0: must be stdin, parent, or fd:N with the number of a descriptor"},
 		{args: "--lifeline fd:1000000 x", want: "--lifeline fd:1000000: finite was started without that descriptor"},
 		{args: "--stop-exit 256 x", want: "--stop-exit 256: not an exit status (0-255)"},
 		{args: "--log-level loud x", want: "--log-level loud: must be error, warn, info or debug"},

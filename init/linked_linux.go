@@ -136,6 +136,7 @@ func (k *linked) start() {
 // without it.
 func (k *linked) tryStart() {
 	m := keeper.Message{Kind: keeper.KindStart, Value: int32(len(os.Args) - len(k.cfg.Args))}
+	m.Times = [2]int64{int64(k.cfg.Timeout), int64(k.cfg.ladders.ending.killAfter())}
 	if k.cfg.Forward != ForwardChild {
 		m.Count |= keeper.StartGroup
 	}

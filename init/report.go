@@ -7,8 +7,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/signals"
 )
@@ -203,7 +201,7 @@ func newReportBy(by *By) *reportBy {
 		r.From = "kernel"
 	case s.PID == 0:
 		r.From = "outside"
-	case s.PID == unix.Getpid():
+	case s.PID == startedPID:
 		r.From = "self"
 	default:
 		r.From = "inside"

@@ -47,8 +47,9 @@ type runner struct {
 	finished  bool
 	panics    int
 	noProc    bool
-	starts    int // of supervisors, this one included
-	quiet     int // the source's count before this run
+	dir       string // the command's working directory; empty: Config.Dir, or this process's own
+	starts    int    // of supervisors, this one included
+	quiet     int    // the source's count before this run
 
 	// What cfg, m, log and kernel point to, unless a test has made them, and what finish returns. In one piece, because what is allocated by itself
 	// takes pages of its own for its size, and a few microseconds of the start for them.

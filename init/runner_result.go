@@ -1,6 +1,7 @@
 package pid1
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -96,7 +97,7 @@ func (r *runner) record(state string, res *Result) {
 		return
 	}
 	r.recorded = state
-	r.recorder.add(snapshot{state: state, at: res.Ended, args: r.cfg.Args, dir: r.cfg.Dir, inner: r.cfg.Inner != "", trees: r.trees, result: *res})
+	r.recorder.add(snapshot{state: state, at: res.Ended, args: r.cfg.Args, dir: cmp.Or(r.dir, r.cfg.Dir), inner: r.cfg.Inner != "", trees: r.trees, result: *res})
 	r.complain()
 }
 

@@ -4,6 +4,7 @@ package pid1
 
 import (
 	"context"
+	"os"
 	"slices"
 	"time"
 
@@ -21,6 +22,9 @@ import (
 func Supervise(ctx context.Context, link *keeper.Link, cfg Config, own func(string) bool) (Result, error) {
 	facts := &link.Facts
 	standardError = link.Stderr
+	if startedPID = int(facts.Keeper); facts.Front != 0 {
+		startedPID = int(facts.Front)
+	}
 	nsutil.WorkFor(int(facts.Keeper), int(facts.Front))
 	older := make([]int, 0, facts.OlderCount)
 	for _, pid := range facts.Older[:facts.OlderCount] {
@@ -46,6 +50,9 @@ func (r *runner) superviseFor(ctx context.Context, link *keeper.Link, own func(s
 	if err := cfg.setDefaults(role); err != nil {
 		return result, err
 	}
+	if err := reserveDescriptors(false); err != nil {
+		return result, err
+	}
 	facts := &link.Facts
 	cfg.dropsVariable = own
 	cfg.inherited = signals.Inherited{Mask: signals.Set(facts.Mask), Ignored: signals.Set(facts.Ignored)}
@@ -67,6 +74,10 @@ func (r *runner) superviseFor(ctx context.Context, link *keeper.Link, own func(s
 		}
 	}
 	r.starts = int(facts.Starts)
+	r.dir = cfg.Dir
+	if r.dir == "" {
+		r.dir, _ = os.Getwd() // it is left when the command runs
+	}
 	kernel := &linked{link: link}
 	kernel.init(cfg, role, r.post, r.done)
 	r.kernel = kernel

@@ -24,6 +24,9 @@ type Link struct {
 	poll   unix.PollFd // Hear's
 }
 
+// Entered reports whether the process began at this package's entry point.
+func Entered() bool { return entered }
+
 // Attach returns the link of a process that is a supervisor, and nil in any other. It is called
 // once.
 func Attach() *Link {

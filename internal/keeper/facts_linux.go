@@ -86,6 +86,7 @@ type Message struct {
 	Killed int32
 	Signal Signal
 	Change Change
+	Times  [2]int64  // of KindStart: the timeout and the grace time, in ns, for a keeper that acts by heart; 0: none
 	Table  [64]uint8 // of KindRules: for signal n+1 what it is passed on as, or one of the values below
 }
 

@@ -214,7 +214,11 @@ func keeperDied() bool {
 		caller.latest, caller.late = 0, true
 		kill(caller.keeper, int32(unix.SIGKILL))
 	}
-	r := wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED|unix.WNOHANG)
+	r := wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED|unix.WSTOPPED|unix.WNOHANG)
+	if r == int(caller.keeper) && childChange.code == codeStopped { // by somebody: there is no reason for it to be
+		kill(caller.keeper, int32(unix.SIGCONT))
+		return false
+	}
 	return r == int(caller.keeper) || r == errNoChild
 }
 
@@ -246,7 +250,7 @@ func takeOver() {
 //go:nosplit
 func awaitCaller() {
 	sys3(unix.SYS_READ, uintptr(childFD), addr(&arrival.info), 128)
-	if r := wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT); r != 0 {
+	if r := wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED|unix.WSTOPPED|unix.WNOHANG|unix.WNOWAIT); r != 0 {
 		return
 	}
 	poll.fds = [6]unix.PollFd{{Fd: childFD, Events: unix.POLLIN}, {Fd: -1, Events: unix.POLLIN}, {Fd: toKeeper, Events: unix.POLLIN}}

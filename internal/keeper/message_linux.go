@@ -44,6 +44,7 @@ var (
 //
 //go:nosplit
 func makePair() int {
+	ends = [2]int32{-1, -1}
 	r := sys4(unix.SYS_SOCKETPAIR, unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0, addr(&ends))
 	if r < 0 {
 		return r

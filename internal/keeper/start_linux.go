@@ -11,6 +11,8 @@ var (
 	attached       = attachment{socket: -1, stderr: -1}
 )
 
+var entered bool // begin was called
+
 const everythingButChild = everySignal &^ childOnly
 
 var callersSignals = everythingButChild
@@ -20,6 +22,7 @@ var callersSignals = everythingButChild
 //
 //go:nosplit
 func begin(sp uintptr) {
+	entered = true
 	what := parse(sp)
 	if what == needsOld {
 		return

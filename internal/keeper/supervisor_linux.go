@@ -137,6 +137,7 @@ func startSupervisor() bool {
 	}
 	if r < 0 {
 		closeFD(ends[0])
+		heart.errno = r
 		goByHeart()
 		return false
 	}
@@ -274,6 +275,9 @@ func hearSupervisor() {
 		m := &packet.message
 		switch m.Kind {
 		case KindStart:
+			if facts.Command == 0 {
+				facts.Timeout, facts.Grace = m.Times[0], m.Times[1]
+			}
 			startFor(m.Value, m.Count, packet.passed.fd)
 		case KindDrop:
 			if m.Value >= 0 {
@@ -476,6 +480,7 @@ func noteFact(what int32) {
 
 // heart is the ending without a supervisor.
 var heart struct {
+	errno  int  // why no supervisor could be made; 0: they died
 	calm   bool // no supervisor runs, and nothing is to be ended: signals are passed on as they are
 	asked  bool // the latest time has come, and a supervisor was asked
 	since  int64
@@ -493,6 +498,11 @@ func goByHeart() {
 	}
 	startLine()
 	put("the supervisor cannot run")
+	if heart.errno != 0 {
+		put(" (")
+		putError(heart.errno)
+		put(")")
+	}
 	if facts.Command == 0 {
 		say()
 		end(statusFailure)
@@ -503,6 +513,7 @@ func goByHeart() {
 			put(": signals are passed on as they are")
 			say()
 			passAll()
+			armDeadline()
 		}
 		return
 	}
