@@ -158,6 +158,7 @@ func (r *runner) relive(facts *keeper.Facts) {
 	}
 	add(facts.EndedAt, event{kind: evExited, change: change(facts.Ended)})
 	add(facts.LeftoversAt, event{kind: evRemaining})
+	r.m.endAsked = facts.LeftoversAt != 0 // they were not to be waited for
 	slices.SortStableFunc(past, func(a, b moment) int { return int(min(max(a.at-b.at, -1), 1)) })
 	for _, p := range past {
 		for _, a := range r.m.handle(p.ev) {
