@@ -244,6 +244,9 @@ func tellWhatIsLeft() {
 	packet.message = Message{}
 	if tree.others && !supervisor.remain {
 		supervisor.remain = send(supervisor.socket, KindRemaining, -1)
+		if facts.Front == 0 {
+			dropInherited(0) // a reader that is left sees the end of its input
+		}
 	}
 	if tree.empty && !supervisor.empty {
 		supervisor.empty = send(supervisor.socket, KindEmpty, -1)
