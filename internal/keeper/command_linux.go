@@ -148,12 +148,12 @@ func giveUp(errno int) {
 		sys3(unix.SYS_WRITE, uintptr(command.says), addr(&command.failure), unsafe.Sizeof(command.failure))
 		exit(statusFailure)
 	}
-	reuseLine(ownLine)
-	put("cannot run ")
-	putQuoted(wordAt(plain.argv, 0))
-	put(": ")
-	putError(errno)
-	l := lineAt(ownLine)
+	l := lineAt(ownLine) // not the one that the parent composes
+	beginLine(l)
+	appendTo(l, "cannot run ")
+	appendQuoted(l, wordAt(plain.argv, 0))
+	appendTo(l, ": ")
+	appendError(l, errno)
 	finishLine(l)
 	writeLine(l)
 	if errno == errNoEntry {
@@ -321,18 +321,25 @@ func executeFile(file uintptr) int {
 	return r
 }
 
-// putError writes what errno means, in the words that the rest of finite uses.
-//
 //go:nosplit
 func putError(errno int) {
+	if current >= 0 {
+		appendError(lineAt(current), errno)
+	}
+}
+
+// appendError writes what errno means, in the words that the rest of finite uses.
+//
+//go:nosplit
+func appendError(l *line, errno int) {
 	for i := range errorTexts {
 		if e := (*errorText)(unsafe.Add(unsafe.Pointer(&errorTexts), uintptr(i)*unsafe.Sizeof(errorText{}))); int(e.errno) == -errno {
-			put(e.text)
+			appendTo(l, e.text)
 			return
 		}
 	}
-	put("errno ")
-	putNumber(int64(-errno))
+	appendTo(l, "errno ")
+	appendNumber(l, int64(-errno))
 }
 
 type errorText struct {

@@ -29,8 +29,7 @@
 // entry is the ELF entry point (the linker's -E names it). It calls begin, which is compiled Go on the process's
 // own stack. From there on nothing allocates, panics or grows a stack: every function is go:nosplit, mutable
 // state holds no pointers (which would bring write barriers), and no index has a bounds check. A test
-// disassembles what entry reaches. The files of such code are those without the build tag's exception: all but
-// attach_linux.go and text_linux.go.
+// disassembles what entry reaches. Ordinary Go are attach_linux.go and plain_linux.go alone.
 //
 // # What it does not do
 //

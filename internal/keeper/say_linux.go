@@ -50,16 +50,14 @@ func startLine() {
 		}
 	}
 	if current >= 0 {
-		reuseLine(current)
+		beginLine(lineAt(current))
 	}
 }
 
 //go:nosplit
-func reuseLine(i int32) {
-	current = i
-	l := lineAt(i)
+func beginLine(l *line) {
 	l.length, l.sender, l.early = 0, false, false
-	put("finite: ")
+	appendTo(l, "finite: ")
 }
 
 //go:nosplit
@@ -162,32 +160,39 @@ func putSender(s *Signal, early bool) {
 	}
 }
 
-// putQuoted writes a C string as %q does, but for bytes that are no ASCII, which it leaves as they are.
-//
 //go:nosplit
 func putQuoted(a uintptr) {
+	if current >= 0 {
+		appendQuoted(lineAt(current), a)
+	}
+}
+
+// appendQuoted writes a C string as %q does, but for bytes that are no ASCII, which it leaves as they are.
+//
+//go:nosplit
+func appendQuoted(l *line, a uintptr) {
 	const digits = "0123456789abcdef"
-	putByte('"')
+	appendByte(l, '"')
 	for ; byteAt(a) != 0; a++ {
 		switch c := byteAt(a); {
 		case c == '"' || c == '\\':
-			putByte('\\')
-			putByte(c)
+			appendByte(l, '\\')
+			appendByte(l, c)
 		case c == '\n':
-			put(`\n`)
+			appendTo(l, `\n`)
 		case c == '\t':
-			put(`\t`)
+			appendTo(l, `\t`)
 		case c == '\r':
-			put(`\r`)
+			appendTo(l, `\r`)
 		case c < ' ' || c == 0x7f:
-			put(`\x`)
-			putByte(digits[c>>4])
-			putByte(digits[c&15])
+			appendTo(l, `\x`)
+			appendByte(l, digits[c>>4])
+			appendByte(l, digits[c&15])
 		default:
-			putByte(c)
+			appendByte(l, c)
 		}
 	}
-	putByte('"')
+	appendByte(l, '"')
 }
 
 // say has the line that was composed written.

@@ -167,7 +167,8 @@ func catchUp() {
 		if !facts.Group {
 			packet.message.Count |= StartedInGroup
 		}
-		if supervisor.knows.started = send(supervisor.socket, KindStarted, facts.Pidfd); !supervisor.knows.started {
+		supervisor.knows.started = send(supervisor.socket, KindStarted, facts.Pidfd) || send(supervisor.socket, KindStarted, -1)
+		if !supervisor.knows.started {
 			return
 		}
 	}
@@ -245,7 +246,7 @@ func tellWhatIsLeft() {
 	if tree.others && !supervisor.remain {
 		supervisor.remain = send(supervisor.socket, KindRemaining, -1)
 		if facts.Front == 0 {
-			dropInherited(0) // a reader that is left sees the end of its input
+			dropLater() // a reader that is left sees the end of its input
 		}
 	}
 	if tree.empty && !supervisor.empty {
