@@ -104,8 +104,6 @@ func (k *linked) listen() {
 	}
 }
 
-var errKeeperGone = errors.New("the keeper is gone")
-
 // start has the keeper start the command, in its cgroup if it is to have one.
 func (k *linked) start() {
 	for i, kv := range keeperEnviron() {

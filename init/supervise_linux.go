@@ -85,7 +85,7 @@ func (r *runner) superviseFor(ctx context.Context, link *keeper.Link, own func(s
 		r.relive(facts)
 	}
 	if err := link.Tell(keeper.Message{Kind: keeper.KindHello}, -1); err != nil {
-		return result, errKeeperGone
+		return result, nil // the keeper is gone, and the front says so
 	}
 	go kernel.listen()
 	if !facts.Plain && cfg.enforces() { // a fork bomb fills a limit within milliseconds
