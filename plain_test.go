@@ -13,7 +13,8 @@ import (
 	"github.com/finite-init/finite/internal/keeper"
 )
 
-// What the parser without a runtime takes for plain, the parser of everything understands in the same way.
+// What the parser without a runtime takes for plain, the parser of everything understands in the
+// same way.
 func FuzzPlainArguments(f *testing.F) {
 	for _, args := range []string{
 		"-- true", "true", "-t 5 -- true", "-t5 true", "--timeout 1.5 -k 300ms -- true -t 9", "--timeout=10s --grace=2m true", "-t 1h -k 1d -- true",

@@ -10,7 +10,8 @@ import (
 	"github.com/finite-init/finite/signals"
 )
 
-// supervise is main in a process that the keeper has forked. The signals of this process are nobody's, and none ends it.
+// supervise is main in a process that the keeper has forked. The signals of this process are
+// nobody's, and none ends it.
 func supervise(link *keeper.Link, args, env []string) {
 	stderrFD = link.Stderr
 	signals.Deafen()

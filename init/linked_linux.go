@@ -21,8 +21,9 @@ import (
 	"github.com/finite-init/finite/signals"
 )
 
-// linked is the [kernel] of a supervisor: the keeper clones, waits and passes signals on, and tells of it. What needs no
-// parent, such as the kill of the tree, is done here. Its methods are the owner's, except where they say otherwise.
+// linked is the [kernel] of a supervisor: the keeper clones, waits and passes signals on, and tells
+// of it. What needs no parent, such as the kill of the tree, is done here. Its methods are the
+// owner's, except where they say otherwise.
 type linked struct {
 	link     *keeper.Link
 	cfg      *Config
@@ -130,8 +131,8 @@ func (k *linked) start() {
 	k.tryStart()
 }
 
-// tryStart asks for the start in the ways that there are, one after the other: cloned into the cgroup, moved there, and
-// without it.
+// tryStart asks for the start in the ways that there are, one after the other: cloned into the
+// cgroup, moved there, and without it.
 func (k *linked) tryStart() {
 	m := keeper.Message{Kind: keeper.KindStart, Value: int32(len(os.Args) - len(k.cfg.Args))}
 	m.Times = [2]int64{int64(k.cfg.Timeout), int64(k.cfg.ladders.ending.killAfter())}
@@ -225,8 +226,9 @@ func (k *linked) adopt(pid, pidfd int, inLeaf bool) {
 	})
 }
 
-// leaveCaller closes what the caller had open, and leaves its working directory: they are the command's. What the options
-// name stays, and standard error. A file system that does not answer keeps nobody but the goroutine that closes.
+// leaveCaller closes what the caller had open, and leaves its working directory: they are the
+// command's. What the options name stays, and standard error. A file system that does not answer
+// keeps nobody but the goroutine that closes.
 func (k *linked) leaveCaller() {
 	keep := append([]int{unix.Stderr}, k.cfg.Lifeline...)
 	for _, target := range []string{k.cfg.Report, k.cfg.StateFile, k.cfg.Events} {
@@ -254,7 +256,8 @@ func (k *linked) leaveCaller() {
 	}()
 }
 
-// watchParent waits for the end of the process that has started finite, by the pidfd that was opened first thing.
+// watchParent waits for the end of the process that has started finite, by the pidfd that was
+// opened first thing.
 func (k *linked) watchParent(sig unix.Signal) (gone bool, err error) {
 	fd := int(k.link.Facts.ParentFD)
 	if fd < 0 {
@@ -424,8 +427,8 @@ func (k *linked) close(nobodyLeft bool) error {
 	return k.cfg.leaf.Remove(limit)
 }
 
-// remotePin is the reaper of the keeper's children, as far as a tree needs it: while it is locked, the keeper reaps
-// nobody. The keeper bounds that by a second.
+// remotePin is the reaper of the keeper's children, as far as a tree needs it: while it is locked,
+// the keeper reaps nobody. The keeper bounds that by a second.
 type remotePin struct {
 	mu   sync.Mutex
 	link *keeper.Link
@@ -433,8 +436,8 @@ type remotePin struct {
 	over <-chan struct{}
 }
 
-// pinLimit is how long the keeper may take to answer. Without an answer its children are signalled all the same: it reaps
-// late, and seldom who is signalled just then.
+// pinLimit is how long the keeper may take to answer. Without an answer its children are signalled
+// all the same: it reaps late, and seldom who is signalled just then.
 const pinLimit = 200 * time.Millisecond
 
 func (p *remotePin) Lock() {

@@ -16,9 +16,10 @@ import (
 	"github.com/finite-init/finite/signals"
 )
 
-// Supervise is [Run] for a process that a keeper has forked: it decides, while the keeper clones, waits and passes signals
-// on. Where the keeper has begun the run already, it goes on from there. Package keeper has the details. own says which
-// variables of the environment are finite's own; the command does not see them.
+// Supervise is [Run] for a process that a keeper has forked: it decides, while the keeper clones,
+// waits and passes signals on. Where the keeper has begun the run already, it goes on from there.
+// Package keeper has the details. own says which variables of the environment are finite's own; the
+// command does not see them.
 func Supervise(ctx context.Context, link *keeper.Link, cfg Config, own func(string) bool) (Result, error) {
 	facts := &link.Facts
 	standardError = link.Stderr
@@ -125,8 +126,9 @@ type moment struct {
 	ev event
 }
 
-// relive tells the machine what has happened so far, as the facts have it. What came of it was done by the keeper, but for
-// the kill of the tree, which is done again. Timers that it would have started go on.
+// relive tells the machine what has happened so far, as the facts have it. What came of it was done
+// by the keeper, but for the kill of the tree, which is done again. Timers that it would have
+// started go on.
 func (r *runner) relive(facts *keeper.Facts) {
 	pid := int(facts.Command)
 	r.started = wallTime(facts.Started)

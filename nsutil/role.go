@@ -23,15 +23,16 @@ func (r Role) String() string {
 	return "subreaper"
 }
 
-// root is the process that the tree descends from. family are the processes of finite: this one, the root, and the front.
+// root is the process that the tree descends from. family are the processes of finite: this one,
+// the root, and the front.
 var (
 	root   = os.Getpid()
 	family = []int{os.Getpid()}
 )
 
-// WorkFor makes another process the root of the tree: the parent of this one, which is no part of the tree then. front is a
-// further process that is not to be killed with the tree; 0: there is none. It is called before anything else of this
-// package.
+// WorkFor makes another process the root of the tree: the parent of this one, which is no part of
+// the tree then. front is a further process that is not to be killed with the tree; 0: there is
+// none. It is called before anything else of this package.
 func WorkFor(keeper, front int) {
 	root, family = keeper, append(family, keeper)
 	if front != 0 {
@@ -42,12 +43,12 @@ func WorkFor(keeper, front int) {
 // spared are children of the root that are no part of the tree: they were there before it.
 var spared []int
 
-// Spare leaves children of the root alone, and what descends from them, until SIGKILL goes to everybody in the PID
-// namespace. It is called where [WorkFor] is.
+// Spare leaves children of the root alone, and what descends from them, until SIGKILL goes to
+// everybody in the PID namespace. It is called where [WorkFor] is.
 func Spare(pids []int) { spared = pids }
 
-// CurrentRole says which role the root of the tree has: this process, unless [WorkFor] names another one. It cannot change
-// while the process lives.
+// CurrentRole says which role the root of the tree has: this process, unless [WorkFor] names
+// another one. It cannot change while the process lives.
 func CurrentRole() Role {
 	if root == 1 {
 		return RoleInit
@@ -55,8 +56,9 @@ func CurrentRole() Role {
 	return RoleSubreaper
 }
 
-// BecomeSubreaper makes orphaned descendants children of this process (PR_SET_CHILD_SUBREAPER, Linux 3.4). It is a property of
-// the whole process, needs no privilege, and is not inherited by children.
+// BecomeSubreaper makes orphaned descendants children of this process (PR_SET_CHILD_SUBREAPER,
+// Linux 3.4). It is a property of the whole process, needs no privilege, and is not inherited by
+// children.
 func BecomeSubreaper() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("prctl PR_SET_CHILD_SUBREAPER: %w", err)
@@ -64,8 +66,9 @@ func BecomeSubreaper() error {
 	return nil
 }
 
-// SetParentDeathSignal asks the kernel to send sig to this process when the thread that created it ends
-// (PR_SET_PDEATHSIG). It is a property of the calling thread, which must live on, and is not inherited by children.
+// SetParentDeathSignal asks the kernel to send sig to this process when the thread that created it
+// ends (PR_SET_PDEATHSIG). It is a property of the calling thread, which must live on, and is not
+// inherited by children.
 func SetParentDeathSignal(sig unix.Signal) error {
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(sig), 0, 0, 0); err != nil {
 		return fmt.Errorf("prctl PR_SET_PDEATHSIG: %w", err)
@@ -73,8 +76,8 @@ func SetParentDeathSignal(sig unix.Signal) error {
 	return nil
 }
 
-// NamespaceEmpty reports whether PID 1 is alone in its PID namespace: kill(-1, 0) finds nobody. A process that may not be
-// signalled counts as somebody. It is meaningful for PID 1 only.
+// NamespaceEmpty reports whether PID 1 is alone in its PID namespace: kill(-1, 0) finds nobody. A
+// process that may not be signalled counts as somebody. It is meaningful for PID 1 only.
 func NamespaceEmpty() bool {
 	return unix.Kill(-1, 0) == unix.ESRCH
 }

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Deafen makes this process deaf to the signals that the Go runtime does not leave blocked and that would end it. It is for a
-// process that began at entry with all signals blocked, and whose signals are nobody's. What the process does wrong itself
-// still ends it.
+// Deafen makes this process deaf to the signals that the Go runtime does not leave blocked and that
+// would end it. It is for a process that began at entry with all signals blocked, and whose signals
+// are nobody's. What the process does wrong itself still ends it.
 func Deafen() {
 	ignore := sigaction{handler: 1} // SIG_IGN
 	const set = stopSet | 1<<(unix.SIGSTKFLT-1) | 1<<(unix.SIGABRT-1) | 1<<(unix.SIGTRAP-1) | 1<<(unix.SIGSYS-1) | 1<<(unix.SIGPROF-1)

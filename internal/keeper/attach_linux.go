@@ -12,12 +12,13 @@ import (
 	"github.com/finite-init/finite/internal/sys"
 )
 
-// Link is a supervisor's end of what it shares with the keeper. Its methods may be called from any goroutine.
+// Link is a supervisor's end of what it shares with the keeper. Its methods may be called from any
+// goroutine.
 type Link struct {
 	Facts Facts // as they were when the supervisor was forked
 
-	// Stderr is the descriptor of standard error. Descriptor 2 is /dev/null: what the Go runtime says when it ends the
-	// process is for nobody, since another supervisor goes on.
+	// Stderr is the descriptor of standard error. Descriptor 2 is /dev/null: what the Go runtime
+	// says when it ends the process is for nobody, since another supervisor goes on.
 	Stderr int
 
 	socket int
@@ -41,8 +42,8 @@ func Attach() *Link {
 	return l
 }
 
-// Tell sends a message to the keeper, and a descriptor with it where that is not negative. An error means that the keeper
-// is gone.
+// Tell sends a message to the keeper, and a descriptor with it where that is not negative. An error
+// means that the keeper is gone.
 func (l *Link) Tell(m Message, fd int) error {
 	b := (*[messageSize]byte)(unsafe.Pointer(&m))[:]
 	var rights []byte
@@ -61,8 +62,8 @@ func (l *Link) Tell(m Message, fd int) error {
 // errMessage says that a packet is no message.
 var errMessage = errors.New("not a message of the keeper's")
 
-// Hear waits for the keeper's next message, and keeps a thread meanwhile. It returns the descriptor that came with it, -1 for
-// none. An error means that the keeper is gone.
+// Hear waits for the keeper's next message, and keeps a thread meanwhile. It returns the descriptor
+// that came with it, -1 for none. An error means that the keeper is gone.
 func (l *Link) Hear() (m Message, fd int, err error) { // by one goroutine
 	b := (*[messageSize]byte)(unsafe.Pointer(&m))[:]
 	var rights [24]byte // for one descriptor

@@ -14,12 +14,13 @@ import (
 	"testing"
 )
 
-// allowed is what code without a runtime may call besides its own functions. These touch no g and no global of the runtime's
-// but the features of the processor, which are zero.
+// allowed is what code without a runtime may call besides its own functions. These touch no g and
+// no global of the runtime's but the features of the processor, which are zero.
 var allowed = regexp.MustCompile(`^runtime\.(memmove|memclrNoHeapPointers|duffzero|duffcopy)(\+\d+)?$`)
 
-// Nothing that the entry point reaches calls the Go runtime: no allocation, no panic, no bounds check, no write barrier, no
-// growth of the stack. On an indirect call, only functions of this package are called, since their addresses are constants.
+// Nothing that the entry point reaches calls the Go runtime: no allocation, no panic, no bounds
+// check, no write barrier, no growth of the stack. On an indirect call, only functions of this
+// package are called, since their addresses are constants.
 func TestCodeWithoutARuntime(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the binary")

@@ -48,10 +48,12 @@ var command struct {
 	listen, watchdog [32]byte // LISTEN_PID and WATCHDOG_PID, which named finite
 }
 
-// startCommand makes the command's process. It returns the PID or a negative errno, and puts the pidfd into facts.
+// startCommand makes the command's process. It returns the PID or a negative errno, and puts the
+// pidfd into facts.
 //
-// The child shares the memory and has a stack of its own, so nobody waits until execve(2) has returned, which can hang on
-// a file system that does not answer. Where that is refused the child has a copy of the memory.
+// The child shares the memory and has a stack of its own, so nobody waits until execve(2) has
+// returned, which can hang on a file system that does not answer. Where that is refused the child
+// has a copy of the memory.
 //
 //go:nosplit
 func startCommand() int {
@@ -162,8 +164,8 @@ func giveUp(errno int) {
 	exit(statusNotExecutable)
 }
 
-// nameCommand puts the command's PID where the variables of sd_listen_fds(3) and sd_watchdog_enabled(3) name the
-// process that finite was executed as.
+// nameCommand puts the command's PID where the variables of sd_listen_fds(3) and
+// sd_watchdog_enabled(3) name the process that finite was executed as.
 //
 //go:nosplit
 func nameCommand() {
@@ -207,9 +209,9 @@ func withPID(to *[32]byte, entry, value uintptr) uintptr {
 	return addr(to)
 }
 
-// execute executes the command, and returns a negative errno where that fails. A name with a slash is a path, any
-// other is looked up in PATH, as execvp(3) does: what is found but cannot be executed is passed over, and is the error
-// (EACCES) if nothing else is found.
+// execute executes the command, and returns a negative errno where that fails. A name with a slash
+// is a path, any other is looked up in PATH, as execvp(3) does: what is found but cannot be
+// executed is passed over, and is the error (EACCES) if nothing else is found.
 //
 //go:nosplit
 func execute() int {
@@ -243,8 +245,8 @@ func execute() int {
 	}
 }
 
-// joinPath puts the first directory of a list and a name into command.path, which is empty where that is too long, and
-// returns where the directory ends in the list.
+// joinPath puts the first directory of a list and a name into command.path, which is empty where
+// that is too long, and returns where the directory ends in the list.
 //
 //go:nosplit
 func joinPath(list, name uintptr) (end uintptr) {
@@ -294,7 +296,8 @@ func isExecutable() int {
 	return 0
 }
 
-// executeFile executes one file. One without an interpreter line is a script of the shell's, as for execvp(3).
+// executeFile executes one file. One without an interpreter line is a script of the shell's, as for
+// execvp(3).
 //
 //go:nosplit
 func executeFile(file uintptr) int {

@@ -8,10 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the caller had open is the command's. Who else holds it keeps its reader waiting. A file of a file system that
-// does not answer can keep whoever closes it: regular files are closed by a child that shares the descriptors.
+// What the caller had open is the command's. Who else holds it keeps its reader waiting. A file of
+// a file system that does not answer can keep whoever closes it: regular files are closed by a
+// child that shares the descriptors.
 
-// closer is the child that closes what can hang, and what it closes. Its memory is its own for good: it may never end.
+// closer is the child that closes what can hang, and what it closes. Its memory is its own for
+// good: it may never end.
 type closer struct {
 	ranges [maxRanges][2]int32
 	count  int32
@@ -48,8 +50,9 @@ func keepDescriptor(fd int32, alone bool) {
 	}
 }
 
-// withholdDescriptors has the execution of the command close what it does not get. In this process another supervisor may
-// need it, which takes no descriptor that is closed by an execution for one of the caller's.
+// withholdDescriptors has the execution of the command close what it does not get. In this process
+// another supervisor may need it, which takes no descriptor that is closed by an execution for one
+// of the caller's.
 //
 //go:nosplit
 func withholdDescriptors() {
@@ -71,8 +74,8 @@ func dropStandard() {
 	}
 }
 
-// dropLater is dropStandard at the end of a command. It asks /proc nothing, since the command may have mounted something
-// over that which does not answer.
+// dropLater is dropStandard at the end of a command. It asks /proc nothing, since the command may
+// have mounted something over that which does not answer.
 //
 //go:nosplit
 func dropLater() {
@@ -98,8 +101,8 @@ func silence() {
 	}
 }
 
-// dropInherited closes what the caller had open, but standard error, what an option names, and the descriptors that this
-// package has made. As PID 1 the standard ones stay.
+// dropInherited closes what the caller had open, but standard error, what an option names, and the
+// descriptors that this package has made. As PID 1 the standard ones stay.
 //
 //go:nosplit
 func dropInherited() {
@@ -144,8 +147,8 @@ func chooseCloser() {
 	}
 }
 
-// isBeingClosed reports whether a closer is at work on a descriptor: by the time a second one would close it, the number may
-// be that of an own one.
+// isBeingClosed reports whether a closer is at work on a descriptor: by the time a second one would
+// close it, the number may be that of an own one.
 //
 //go:nosplit
 func isBeingClosed(fd int32) bool {
@@ -194,8 +197,8 @@ func isOwn(fd int32) bool {
 	return fd == childrenFD || fd == facts.Directory || fd == supervisor.socket || fd == facts.ParentFD || fd == command.begun[0] || fd == command.cgroup || fd == signalFD || fd == childFD || fd == toFront || fd == toKeeper || fd == facts.Pidfd || fd == terminal.fd
 }
 
-// dropUnseen is dropInherited without /proc. The child closes by number, and later than this: only what is open now, and what
-// is so far up that nothing is opened there any more.
+// dropUnseen is dropInherited without /proc. The child closes by number, and later than this: only
+// what is open now, and what is so far up that nothing is opened there any more.
 //
 //go:nosplit
 func dropUnseen() {
@@ -285,7 +288,8 @@ func closeRanges(c *closer) {
 	}
 }
 
-// isRegular and isCharacterDevice ask for the type of a file without asking its file system (statx(2), Linux 4.11).
+// isRegular and isCharacterDevice ask for the type of a file without asking its file system
+// (statx(2), Linux 4.11).
 //
 //go:nosplit
 func isRegular(fd uintptr) bool { return fileType(fd) == unix.S_IFREG }

@@ -1,5 +1,5 @@
-// Package keeper is the part of finite that runs without a Go runtime: it starts the command, forwards signals,
-// waits for children, keeps the deadline, and ends what is left.
+// Package keeper is the part of finite that runs without a Go runtime: it starts the command,
+// forwards signals, waits for children, keeps the deadline, and ends what is left.
 //
 // It guarantees:
 //
@@ -13,26 +13,27 @@
 //	as PID 1:    keeper ─► command             elsewhere:   caller ─► front ─► keeper ─► command
 //	                └─► supervisor, when there is something to decide ◄───────────┘
 //
-// The front is the process that the caller started. It stays in the caller's session and process group, passes
-// signals on, is stopped and continued with the command, and ends with its status. The keeper is the command's
-// parent and the subreaper of the tree. The supervisor is a fork of the keeper that goes on to the Go runtime;
-// [Attach] is how its main finds out.
+// The front is the process that the caller started. It stays in the caller's session and process
+// group, passes signals on, is stopped and continued with the command, and ends with its status.
+// The keeper is the command's parent and the subreaper of the tree. The supervisor is a fork of the
+// keeper that goes on to the Go runtime; [Attach] is how its main finds out.
 //
 // # Ownership
 //
-// The keeper alone clones and waits. Each process owns its copy of this package's variables: a fork takes over
-// what was known until then, which is how the supervisor gets the facts ([Facts]). After the fork they exchange
-// messages over a socket pair ([Message]).
+// The keeper alone clones and waits. Each process owns its copy of this package's variables: a fork
+// takes over what was known until then, which is how the supervisor gets the facts ([Facts]). After
+// the fork they exchange messages over a socket pair ([Message]).
 //
 // # Code without a runtime
 //
-// entry is the ELF entry point (the linker's -E names it). It calls begin, which is compiled Go on the process's
-// own stack. From there on nothing allocates, panics or grows a stack: every function is go:nosplit, mutable
-// state holds no pointers (which would bring write barriers), and no index has a bounds check. A test
-// disassembles what entry reaches. Ordinary Go are attach_linux.go and plain_linux.go alone.
+// entry is the ELF entry point (the linker's -E names it). It calls begin, which is compiled Go on
+// the process's own stack. From there on nothing allocates, panics or grows a stack: every function
+// is go:nosplit, mutable state holds no pointers (which would bring write barriers), and no index
+// has a bounds check. A test disassembles what entry reaches. Ordinary Go are attach_linux.go and
+// plain_linux.go alone.
 //
 // # What it does not do
 //
-// It reads no option but the timeout and the grace time, knows no policy, writes no report, makes no namespaces
-// and no cgroup.
+// It reads no option but the timeout and the grace time, knows no policy, writes no report, makes
+// no namespaces and no cgroup.
 package keeper

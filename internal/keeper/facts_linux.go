@@ -2,8 +2,9 @@
 
 package keeper
 
-// Facts is what the keeper knows of the run. A supervisor is a fork of the keeper, and so starts with a copy. What is
-// about to be done is written before it is done. Times are nanoseconds of CLOCK_MONOTONIC; 0 is never.
+// Facts is what the keeper knows of the run. A supervisor is a fork of the keeper, and so starts
+// with a copy. What is about to be done is written before it is done. Times are nanoseconds of
+// CLOCK_MONOTONIC; 0 is never.
 type Facts struct {
 	Keeper   int32 // the keeper's PID
 	Front    int32 // the front's PID; 0: there is none, the keeper is PID 1
@@ -77,8 +78,8 @@ type Change struct {
 
 var facts Facts
 
-// Message is what the processes tell one another. Each is sent as one packet of this size; who receives checks the
-// length and the kind.
+// Message is what the processes tell one another. Each is sent as one packet of this size; who
+// receives checks the length and the kind.
 type Message struct {
 	Kind   Kind
 	Value  int32

@@ -104,8 +104,8 @@ func hearKeeper() {
 	}
 }
 
-// passSignals passes on what has arrived. What the kernel sends for the terminal goes to the whole group, and so to the
-// command as well, where that is in the group.
+// passSignals passes on what has arrived. What the kernel sends for the terminal goes to the whole
+// group, and so to the command as well, where that is in the group.
 //
 //go:nosplit
 func passSignals() {
@@ -140,8 +140,8 @@ func passSignals() {
 	}
 }
 
-// stopSelf stops this process as the command was stopped, by the same signal: the caller's shell tells them apart, and
-// the kernel stops no orphaned group for the terminal.
+// stopSelf stops this process as the command was stopped, by the same signal: the caller's shell
+// tells them apart, and the kernel stops no orphaned group for the terminal.
 //
 //go:nosplit
 func stopSelf() {
@@ -166,8 +166,9 @@ func raise(sig int32) {
 
 var unblocked uint64
 
-// offerCommand gives the foreground to the command's process group, where a shell that continues the job has put this
-// process's there: a command that is a shell itself has made a group of its own.
+// offerCommand gives the foreground to the command's process group, where a shell that continues
+// the job has put this process's there: a command that is a shell itself has made a group of its
+// own.
 //
 //go:nosplit
 func offerCommand() {
@@ -184,9 +185,10 @@ func offerCommand() {
 	sys1(unix.SYS_CLOSE, uintptr(tty))
 }
 
-// leave ends this process with the status that the keeper has told. The keeper is reaped first, so that the times of the
-// command are the caller's to see (wait4(2)). Where the terminal's INT or QUIT has ended the command, this process dies
-// of it too, so that a script of the caller's stops as it does without finite.
+// leave ends this process with the status that the keeper has told. The keeper is reaped first, so
+// that the times of the command are the caller's to see (wait4(2)). Where the terminal's INT or
+// QUIT has ended the command, this process dies of it too, so that a script of the caller's stops
+// as it does without finite.
 //
 //go:nosplit
 func leave() {
@@ -264,5 +266,5 @@ func awaitCaller() {
 		poll.limit = [2]int64{left / second, left % second}
 		limit = addr(&poll.limit)
 	}
-	sys5(unix.SYS_PPOLL, addr(&poll.fds), 3, limit, 0, 0)
+	awaitPoll(3, limit)
 }

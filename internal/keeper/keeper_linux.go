@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Each turn of the loop takes a bounded number of children, signals and messages, and then looks at the clock: a flood
-// of any of them does not keep the deadline away.
+// Each turn of the loop takes a bounded number of children, signals and messages, and then looks at
+// the clock: a flood of any of them does not keep the deadline away.
 const (
 	childrenAtOnce = 256
 	signalsAtOnce  = 64
@@ -70,7 +70,8 @@ func keep() {
 	}
 }
 
-// protect keeps the command, which may have the same user, from this process's memory and descriptors.
+// protect keeps the command, which may have the same user, from this process's memory and
+// descriptors.
 //
 //go:nosplit
 func protect() { sys2(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0) }
@@ -116,8 +117,9 @@ func launch(group bool) {
 	}
 }
 
-// settleDown leaves what is the caller's, now that the command has it: the session, the working directory, and what is open
-// there. As PID 1 the standard descriptors stay, which others use by /proc/1/fd.
+// settleDown leaves what is the caller's, now that the command has it: the session, the working
+// directory, and what is open there. As PID 1 the standard descriptors stay, which others use by
+// /proc/1/fd.
 //
 //go:nosplit
 func settleDown() {
@@ -128,9 +130,10 @@ func settleDown() {
 	dropInherited()
 }
 
-// chooseGroup decides whether the command leads a process group of its own: where that is asked for, where finite is PID 1
-// or a session leader, and where there is no controlling terminal. Elsewhere the command stays in the caller's group, as if finite were not
-// there, so that the job control of the caller's shell works.
+// chooseGroup decides whether the command leads a process group of its own: where that is asked
+// for, where finite is PID 1 or a session leader, and where there is no controlling terminal.
+// Elsewhere the command stays in the caller's group, as if finite were not there, so that the job
+// control of the caller's shell works.
 //
 //go:nosplit
 func chooseGroup(wanted bool) {
@@ -254,9 +257,10 @@ func commandChanged() {
 	tellSupervisor(KindChanged)
 }
 
-// commandNotStarted deals with a child that did not become the command, for a supervisor. A command that was killed when
-// it was cloned into its cgroup is started there in another way: if cgroup.kill was ever written in this process's own
-// cgroup, Linux (6.18 for one) kills whoever is cloned from there into another.
+// commandNotStarted deals with a child that did not become the command, for a supervisor. A command
+// that was killed when it was cloned into its cgroup is started there in another way: if
+// cgroup.kill was ever written in this process's own cgroup, Linux (6.18 for one) kills whoever is
+// cloned from there into another.
 //
 //go:nosplit
 func commandNotStarted() bool {
@@ -291,8 +295,8 @@ func noteStarted() {
 	command.told, command.settled = true, true
 }
 
-// hearChild takes what the child says by the pipe: why it could not execute the command, or by closing it that it did. Where
-// it was killed before it ran, its end tells.
+// hearChild takes what the child says by the pipe: why it could not execute the command, or by
+// closing it that it did. Where it was killed before it ran, its end tells.
 //
 //go:nosplit
 func hearChild() {
@@ -314,8 +318,8 @@ func endWatch() {
 	command.begun[0] = -1
 }
 
-// lastEnd is the command's end, which becomes a fact when the signals that may be why are known: the front tells of each
-// before it passes that on.
+// lastEnd is the command's end, which becomes a fact when the signals that may be why are known:
+// the front tells of each before it passes that on.
 var lastEnd struct {
 	change Change
 	at     int64
@@ -325,12 +329,13 @@ var lastEnd struct {
 func noteEnd() {
 	if lastEnd.change.Code != 0 && facts.Ended.Code == 0 {
 		facts.Ended, facts.EndedAt = lastEnd.change, lastEnd.at
+		due.held = 0
 		catchUp()
 	}
 }
 
-// continueCommand sends SIGCONT to a stopped command once, since it may stop itself again for ever. Where the command
-// leads a group, its children may have been stopped with it.
+// continueCommand sends SIGCONT to a stopped command once, since it may stop itself again for ever.
+// Where the command leads a group, its children may have been stopped with it.
 //
 //go:nosplit
 func continueCommand() {
@@ -355,8 +360,8 @@ func signalCommand(sig int32) {
 	}
 }
 
-// takeSignals takes what has arrived, as PID 1. While a supervisor is being started for a command that has ended,
-// signals wait for it.
+// takeSignals takes what has arrived, as PID 1. While a supervisor is being started for a command
+// that has ended, signals wait for it.
 //
 //go:nosplit
 func takeSignals() {
@@ -377,8 +382,8 @@ func takeSignals() {
 	}
 }
 
-// passByRule passes a signal on as the rules have it, and reports whether it did. Where a supervisor decides, it passes the
-// signal on itself.
+// passByRule passes a signal on as the rules have it, and reports whether it did. Where a
+// supervisor decides, it passes the signal on itself.
 //
 //go:nosplit
 func passByRule(s *Signal) bool {
@@ -453,8 +458,8 @@ var stops struct {
 	again    int64 // when the front is to be continued again, unless it says that it runs; 0: it does
 }
 
-// continueFront has the front continue as the command has. A stop that the front is about to follow discards a SIGCONT, so
-// it is sent until the front says that it runs.
+// continueFront has the front continue as the command has. A stop that the front is about to follow
+// discards a SIGCONT, so it is sent until the front says that it runs.
 //
 //go:nosplit
 func continueFront() {
@@ -475,8 +480,9 @@ func stopFront() {
 	}
 }
 
-// isContinued reports whether a SIGCONT to the front, which knew of so many stops, is no news for the command: a shell
-// continues the whole group, and a second SIGCONT would undo the command's next stop.
+// isContinued reports whether a SIGCONT to the front, which knew of so many stops, is no news for
+// the command: a shell continues the whole group, and a second SIGCONT would undo the command's
+// next stop.
 //
 //go:nosplit
 func isContinued(heard int32) bool {
@@ -498,7 +504,8 @@ func isContinued(heard int32) bool {
 	return first && !stopped
 }
 
-// hearsFront reports whether what the front says can be acted on: signals that a supervisor decides about wait for one.
+// hearsFront reports whether what the front says can be acted on: signals that a supervisor decides
+// about wait for one.
 //
 //go:nosplit
 func hearsFront() bool { return facts.Plain || supervisor.spoke || heart.since != 0 || heart.calm }
@@ -600,7 +607,7 @@ func sleep() {
 		poll.limit = [2]int64{left / second, left % second}
 		limit = addr(&poll.limit)
 	}
-	if sys5(unix.SYS_PPOLL, addr(&poll.fds), 6, limit, 0, 0) <= 0 {
+	if !awaitPoll(6, limit) {
 		return
 	}
 	if poll.fds[2].Revents&unix.POLLHUP != 0 && !hearsFront() {
@@ -614,10 +621,27 @@ func sleep() {
 	}
 }
 
+// awaitPoll waits for the first n of poll.fds, and reports whether there is something. Where a
+// filter refuses ppoll(2) it looks again a moment later.
+//
+//go:nosplit
+func awaitPoll(n, limit uintptr) bool {
+	r := sys5(unix.SYS_PPOLL, addr(&poll.fds), n, limit, 0, 0)
+	if r < 0 && r != errInterrupted {
+		shortTime = [2]int64{0, millisecond}
+		sys2(unix.SYS_NANOSLEEP, addr(&shortTime), 0)
+		for i := uintptr(0); i < n; i++ {
+			(*unix.PollFd)(unsafe.Add(unsafe.Pointer(&poll.fds), i*unsafe.Sizeof(unix.PollFd{}))).Revents = 0
+		}
+	}
+	return r > 0
+}
+
 var poll struct {
 	fds   [6]unix.PollFd
 	limit [2]int64
 }
 
-// heldTime is how long a command that is dead may take until it can be waited for. A tracer can hold it (ptrace(2)).
+// heldTime is how long a command that is dead may take until it can be waited for. A tracer can
+// hold it (ptrace(2)).
 const heldTime = second

@@ -48,7 +48,8 @@ func sys5(number, a, b, c, d, e uintptr) int { return int(rawSyscall(number, a, 
 //go:nosplit
 func addr[T any](p *T) uintptr { return uintptr(unsafe.Pointer(p)) }
 
-// text is the address of a constant, which must end in a zero byte where the kernel wants a C string.
+// text is the address of a constant, which must end in a zero byte where the kernel wants a C
+// string.
 //
 //go:nosplit
 func text(s string) uintptr { return uintptr(unsafe.Pointer(unsafe.StringData(s))) }
@@ -134,7 +135,8 @@ func exit(status int32) {
 	}
 }
 
-// closeFD closes one of this package's own descriptors: sockets, signalfds and pidfds, whose close cannot hang.
+// closeFD closes one of this package's own descriptors: sockets, signalfds and pidfds, whose close
+// cannot hang.
 //
 //go:nosplit
 func closeFD(fd int32) {
@@ -143,7 +145,8 @@ func closeFD(fd int32) {
 	}
 }
 
-// high moves a descriptor to 3 or above, close-on-exec, so that it never stands in for a closed standard one.
+// high moves a descriptor to 3 or above, close-on-exec, so that it never stands in for a closed
+// standard one.
 //
 //go:nosplit
 func high(fd int) int32 {
@@ -167,8 +170,8 @@ func sendByPidfd(pidfd, sig int32) int {
 	return sys4(unix.SYS_PIDFD_SEND_SIGNAL, uintptr(pidfd), uintptr(sig), 0, 0)
 }
 
-// wait is waitid(2) of one kind of child, into childChange and childUsage. It returns the child's PID, 0 where none
-// has changed, or a negative errno.
+// wait is waitid(2) of one kind of child, into childChange and childUsage. It returns the child's
+// PID, 0 where none has changed, or a negative errno.
 //
 //go:nosplit
 func wait(kind, id uintptr, options uintptr) int {
@@ -192,14 +195,14 @@ func isChild(pid int) bool {
 	return wait(unix.P_PID, uintptr(pid), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) >= 0
 }
 
-// isRefused reports whether a clone was refused for what was asked for besides, by the kernel or by a filter, and not for
-// want of something.
+// isRefused reports whether a clone was refused for what was asked for besides, by the kernel or by
+// a filter, and not for want of something.
 //
 //go:nosplit
 func isRefused(r int) bool { return r < 0 && r != errAgain && r != -int(unix.ENOMEM) }
 
-// fork makes a process with a copy of the memory. Without an exit signal a plain waitid does not see it; where that
-// is refused (QEMU's user mode, gVisor) it is an ordinary child.
+// fork makes a process with a copy of the memory. Without an exit signal a plain waitid does not
+// see it; where that is refused (QEMU's user mode, gVisor) it is an ordinary child.
 //
 //go:nosplit
 func fork(exitSignal uintptr) int { return sys5(unix.SYS_CLONE, exitSignal, 0, 0, 0, 0) }

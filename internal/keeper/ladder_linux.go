@@ -56,8 +56,8 @@ func after(at, d int64) int64 {
 //go:nosplit
 func isDue(at int64) bool { return at != 0 && now() >= at }
 
-// armDeadline starts the clock, which counts from the command's start. A timer continues this process where somebody has
-// stopped it.
+// armDeadline starts the clock, which counts from the command's start. A timer continues this
+// process where somebody has stopped it.
 //
 //go:nosplit
 func armDeadline() {
@@ -130,8 +130,8 @@ func keepTime() bool {
 	return checkSupervisor()
 }
 
-// deadline begins the ending. A command that has ended is not timed out: what it has left is the supervisor's, and so is
-// one that is dead and cannot be waited for.
+// deadline begins the ending. A command that has ended is not timed out: what it has left is the
+// supervisor's, and so is one that is dead and cannot be waited for.
 //
 //go:nosplit
 func deadline() {
@@ -162,8 +162,8 @@ func deadline() {
 	keepGoing(due.kill)
 }
 
-// killNow is the last step: SIGKILL to the command, and as PID 1 to everybody. The rest of a tree elsewhere is a
-// supervisor's, and the last resort's.
+// killNow is the last step: SIGKILL to the command, and as PID 1 to everybody. The rest of a tree
+// elsewhere is a supervisor's, and the last resort's.
 //
 //go:nosplit
 func killNow() {

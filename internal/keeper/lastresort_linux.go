@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The last resort: everything is killed by heart, without a supervisor. Children are read from the kernel's list of them,
-// which was opened at the start, or, where there is none, found by asking the kernel about numbers (waitid(2), P_PID): who
-// descends from a child that dies is a child then, and has a turn in the next round. As PID 1 it is kill(-1).
+// The last resort: everything is killed by heart, without a supervisor. Children are read from the
+// kernel's list of them, which was opened at the start, or, where there is none, found by asking
+// the kernel about numbers (waitid(2), P_PID): who descends from a child that dies is a child then,
+// and has a turn in the next round. As PID 1 it is kill(-1).
 
 const (
 	nearNumbers = 1 << 15 // from this process's own on: where most of its children are
@@ -56,8 +57,8 @@ func findOlder() {
 	}
 }
 
-// signalEverything sends a signal to everybody but this process, its supervisor and its older children, and returns
-// whether there is anybody.
+// signalEverything sends a signal to everybody but this process, its supervisor and its older
+// children, and returns whether there is anybody.
 //
 //go:nosplit
 func signalEverything(sig int32) bool {
@@ -84,14 +85,15 @@ func signalEverything(sig int32) bool {
 // killing says that a supervisor without /proc wants everybody killed by heart.
 var killing bool
 
-// childrenFD is the kernel's list of this process's children (proc_tid_children(5)); -1: there is none.
+// childrenFD is the kernel's list of this process's children (proc_tid_children(5)); -1: there is
+// none.
 var (
 	childrenFD int32 = -1
 	children   [4096]byte
 )
 
-// openChildren opens that list, before there is a command that could mount something over it. The list of another PID
-// namespace's /proc is none.
+// openChildren opens that list, before there is a command that could mount something over it. The
+// list of another PID namespace's /proc is none.
 //
 //go:nosplit
 func openChildren() {
@@ -108,8 +110,8 @@ func openChildren() {
 	childrenFD = high(sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc/thread-self/children\x00"), unix.O_RDONLY|unix.O_CLOEXEC, 0))
 }
 
-// signalListed signals the children on the kernel's list, as many as one read returns. The list of another PID namespace's
-// /proc has other numbers: the kernel is asked whether each is a child's.
+// signalListed signals the children on the kernel's list, as many as one read returns. The list of
+// another PID namespace's /proc has other numbers: the kernel is asked whether each is a child's.
 //
 //go:nosplit
 func signalListed(sig int32) (found bool) {
@@ -144,7 +146,8 @@ func signalChildren(first, end int, sig int32) (found bool) {
 	return found
 }
 
-// endEverything kills what is left, until nobody is or it is given up, in the place of a keeper that has died.
+// endEverything kills what is left, until nobody is or it is given up, in the place of a keeper
+// that has died.
 //
 //go:nosplit
 func endEverything() {

@@ -40,7 +40,8 @@ var (
 	ends [2]int32 // of the socket pair that is being made
 )
 
-// makePair makes a socket pair that keeps the limits of packets, into ends. It returns a negative errno if it fails.
+// makePair makes a socket pair that keeps the limits of packets, into ends. It returns a negative
+// errno if it fails.
 //
 //go:nosplit
 func makePair() int {
@@ -53,8 +54,8 @@ func makePair() int {
 	return int(min(ends[0], ends[1], 0))
 }
 
-// send sends packet.message, and a descriptor with it where that is not negative. Nobody waits: it returns false where
-// the receiver has no room or is gone.
+// send sends packet.message, and a descriptor with it where that is not negative. Nobody waits: it
+// returns false where the receiver has no room or is gone.
 //
 //go:nosplit
 func send(socket int32, kind Kind, fd int32) bool {
@@ -68,8 +69,9 @@ func send(socket int32, kind Kind, fd int32) bool {
 	return sys3(unix.SYS_SENDMSG, uintptr(socket), addr(&packet.header), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT) >= 0
 }
 
-// receive takes the next packet into packet.message and its descriptor into packet.passed.fd (-1: none). It returns
-// false where there is none, or one of another length, and gone where the other end is closed.
+// receive takes the next packet into packet.message and its descriptor into packet.passed.fd (-1:
+// none). It returns false where there is none, or one of another length, and gone where the other
+// end is closed.
 //
 //go:nosplit
 func receive(socket int32) (ok, gone bool) {

@@ -4,9 +4,9 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// plain is what the arguments and the environment say, where they are plain: no option but -t, --timeout, -k and
-// --grace with plain durations, and no variable of finite's but FINITE_TIMEOUT and FINITE_GRACE. Package main has
-// the parser of everything; a test compares the two.
+// plain is what the arguments and the environment say, where they are plain: no option but -t,
+// --timeout, -k and --grace with plain durations, and no variable of finite's but FINITE_TIMEOUT
+// and FINITE_GRACE. Package main has the parser of everything; a test compares the two.
 var plain struct {
 	start      uintptr // where argv begins
 	count      int     // argc
@@ -30,7 +30,8 @@ const (
 	needsOld                   // they are about namespaces, or run no command: there is no keeper then
 )
 
-// parse reads argc, argv and envp as the kernel lays them out at sp (execve(2)). It changes nothing but plain.
+// parse reads argc, argv and envp as the kernel lays them out at sp (execve(2)). It changes nothing
+// but plain.
 //
 //go:nosplit
 func parse(sp uintptr) understood {
@@ -49,8 +50,8 @@ func parse(sp uintptr) understood {
 	return needsGo
 }
 
-// asksForOld looks for the options, and the variables, that a keeper does not serve. An argument of the command's that looks
-// like one counts as well: it does no harm.
+// asksForOld looks for the options, and the variables, that a keeper does not serve. An argument of
+// the command's that looks like one counts as well: it does no harm.
 //
 //go:nosplit
 func asksForOld(argv uintptr) bool {
@@ -110,8 +111,8 @@ func parsePlain(argc int, argv uintptr) bool {
 	return i < argc
 }
 
-// optionValue returns where the value of a plain option is: behind its name, or an empty string where the value is the
-// next argument. It returns 0 for what is no plain option.
+// optionValue returns where the value of a plain option is: behind its name, or an empty string
+// where the value is the next argument. It returns 0 for what is no plain option.
 //
 //go:nosplit
 func optionValue(arg uintptr) (value uintptr, isGrace bool) {
@@ -134,7 +135,8 @@ func optionValue(arg uintptr) (value uintptr, isGrace bool) {
 	return value + 1, isGrace
 }
 
-// parseEnvironment reads the variables. An empty one counts as not set. Of several of a name the last one counts.
+// parseEnvironment reads the variables. An empty one counts as not set. Of several of a name the
+// last one counts.
 //
 //go:nosplit
 func parseEnvironment() bool {
@@ -177,8 +179,8 @@ func setDuration(value uintptr, isGrace bool) bool {
 	return true
 }
 
-// duration reads up to six digits, a fraction of up to three, and a unit: ms, s (or none), m, h or d. It returns
-// nanoseconds, or -1 for anything else.
+// duration reads up to six digits, a fraction of up to three, and a unit: ms, s (or none), m, h or
+// d. It returns nanoseconds, or -1 for anything else.
 //
 //go:nosplit
 func duration(a uintptr) int64 {
@@ -224,8 +226,8 @@ func duration(a uintptr) int64 {
 	return whole*unit + thousandths*(unit/1000)
 }
 
-// copyEnvironment gives the command an environment of its own, from which finite's variables can be dropped. A supervisor
-// that is started later still finds them where they were.
+// copyEnvironment gives the command an environment of its own, from which finite's variables can be
+// dropped. A supervisor that is started later still finds them where they were.
 //
 //go:nosplit
 func copyEnvironment() bool {
@@ -249,7 +251,8 @@ func copyEnvironment() bool {
 
 const dropped = 1 // in the place of a variable
 
-// dropVariable takes a variable out of the command's environment: a finite further down does not inherit a deadline.
+// dropVariable takes a variable out of the command's environment: a finite further down does not
+// inherit a deadline.
 //
 //go:nosplit
 func dropVariable(i int) {

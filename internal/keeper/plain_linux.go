@@ -8,8 +8,9 @@ import (
 	"unsafe"
 )
 
-// Plain says what the parser that works without a runtime makes of arguments and environment: the command and its times, and
-// whether they are plain at all. It is there to be compared with the parser of everything.
+// Plain says what the parser that works without a runtime makes of arguments and environment: the
+// command and its times, and whether they are plain at all. It is there to be compared with the
+// parser of everything.
 func Plain(args, env []string) (command []string, timeout, grace time.Duration, ok bool) {
 	var text [][]byte
 	block := []uintptr{uintptr(len(args))}

@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A write to stderr can hang, and so can a read of /proc where somebody has mounted over it. Both are done by a writer:
-// a child that shares the memory and the descriptors, and that nobody waits for longer than a second.
+// A write to stderr can hang, and so can a read of /proc where somebody has mounted over it. Both
+// are done by a writer: a child that shares the memory and the descriptors, and that nobody waits
+// for longer than a second.
 
 // writers is how many lines can be under way. Further ones are dropped.
 const writers = 4
@@ -19,7 +20,8 @@ const (
 	writerStackSize = 4096
 )
 
-// line is one line on stderr. Who sent the signal that it is about, the writer puts in front of the tail.
+// line is one line on stderr. Who sent the signal that it is about, the writer puts in front of the
+// tail.
 type line struct {
 	writer int32 // the PID of the child that writes it; 0: the line is free
 	length uint32
@@ -106,7 +108,8 @@ func appendNumber(l *line, n int64) {
 
 const mostDigits = 19 // of a number that is not negative
 
-// putDigits writes a number that is not negative in decimal digits at an address, and returns where they end.
+// putDigits writes a number that is not negative in decimal digits at an address, and returns where
+// they end.
 //
 //go:nosplit
 func putDigits(at uintptr, n int64) (end uintptr) {
@@ -167,7 +170,8 @@ func putQuoted(a uintptr) {
 	}
 }
 
-// appendQuoted writes a C string as %q does, but for bytes that are no ASCII, which it leaves as they are.
+// appendQuoted writes a C string as %q does, but for bytes that are no ASCII, which it leaves as
+// they are.
 //
 //go:nosplit
 func appendQuoted(l *line, a uintptr) {
@@ -224,7 +228,8 @@ func say() {
 	helperPause = 0
 }
 
-// sayFirst is say before a SIGKILL to everybody, which as PID 1 means the writer too: it gets a moment.
+// sayFirst is say before a SIGKILL to everybody, which as PID 1 means the writer too: it gets a
+// moment.
 //
 //go:nosplit
 func sayFirst() {
@@ -388,16 +393,16 @@ func writeLine(l *line) {
 	}
 }
 
-// helpers is how many writers and closers are under way. Where the kernel refuses children without an exit signal, they are
-// ordinary ones.
+// helpers is how many writers and closers are under way. Where the kernel refuses children without
+// an exit signal, they are ordinary ones.
 var (
 	helpers         int32
 	ordinaryHelpers bool
 	helperPause     int64 // from the last look whether they have ended to the next one
 )
 
-// nextHelper is when to look whether writers and closers have ended, since nothing tells: at ever longer intervals, and not
-// at all where one hangs.
+// nextHelper is when to look whether writers and closers have ended, since nothing tells: at ever
+// longer intervals, and not at all where one hangs.
 //
 //go:nosplit
 func nextHelper() int64 {
@@ -420,7 +425,8 @@ func isBusyHelper(pid int32) bool {
 	return closerAt(0).pid == pid || closerAt(1).pid == pid
 }
 
-// isHelper reports whether a child that was reaped is a writer or a closer, and takes note of its end.
+// isHelper reports whether a child that was reaped is a writer or a closer, and takes note of its
+// end.
 //
 //go:nosplit
 func isHelper(pid int32) bool {
@@ -461,7 +467,8 @@ func reapHelpers() {
 	}
 }
 
-// awaitHelpers waits for what is being said and closed, a second at most. Children that are no helpers end unseen.
+// awaitHelpers waits for what is being said and closed, a second at most. Children that are no
+// helpers end unseen.
 //
 //go:nosplit
 func awaitHelpers() {

@@ -59,8 +59,9 @@ var (
 	signalFD int32 = -1 // a signalfd for everything but SIGCHLD
 )
 
-// blockSignals blocks every signal, and notes which stop signals, or which of all, are ignored. It has SIGCHLD neither ignored nor handled: where it is ignored, the kernel reaps,
-// and statuses are lost.
+// blockSignals blocks every signal, and notes which stop signals, or which of all, are ignored. It
+// has SIGCHLD neither ignored nor handled: where it is ignored, the kernel reaps, and statuses are
+// lost.
 //
 //go:nosplit
 func blockSignals(all bool) {
@@ -105,8 +106,9 @@ func nextSignal() bool {
 	return true
 }
 
-// pass sends a signal on to the command as it arrived: with its value, where the kernel takes siginfo from another
-// process (pidfd_send_signal(2)), and by number where there is no pidfd, which is right while the command is unreaped.
+// pass sends a signal on to the command as it arrived: with its value, where the kernel takes
+// siginfo from another process (pidfd_send_signal(2)), and by number where there is no pidfd, which
+// is right while the command is unreaped.
 //
 //go:nosplit
 func pass(pidfd, command int32, s *Signal) int {
@@ -140,8 +142,8 @@ func sendInfo(pidfd int32, s *Signal, flags uintptr) int {
 //go:nosplit
 func asksForEnd(number int32) bool { return inSet(stopSet&^facts.Ignored, number) }
 
-// isRequest reports whether a signal that the command gets is a request to stop: SIGHUP is none, since programs reload
-// on it.
+// isRequest reports whether a signal that the command gets is a request to stop: SIGHUP is none,
+// since programs reload on it.
 //
 //go:nosplit
 func isRequest(number int32) bool { return number != int32(unix.SIGHUP) && asksForEnd(number) }
@@ -165,8 +167,8 @@ func putSignal(number int32) {
 	}
 }
 
-// rules are what signals are passed on as. Without a supervisor's word each is passed on as it is, where the arguments are
-// plain, and left to the supervisor, where they are not.
+// rules are what signals are passed on as. Without a supervisor's word each is passed on as it is,
+// where the arguments are plain, and left to the supervisor, where they are not.
 var rules struct {
 	given   bool
 	group   bool // to the command's process group

@@ -17,8 +17,8 @@ const everythingButChild = everySignal &^ childOnly
 
 var callersSignals = everythingButChild
 
-// begin is where the program begins, at sp. It returns where the Go runtime is to start: in a supervisor, and where
-// the arguments need Go to be understood.
+// begin is where the program begins, at sp. It returns where the Go runtime is to start: in a
+// supervisor, and where the arguments need Go to be understood.
 //
 //go:nosplit
 func begin(sp uintptr) {
@@ -85,7 +85,8 @@ func fail(errno int) {
 	exit(statusFailure)
 }
 
-// endEarly ends finite where somebody has asked for that before there is a command. Other signals wait for the command.
+// endEarly ends finite where somebody has asked for that before there is a command. Other signals
+// wait for the command.
 //
 //go:nosplit
 func endEarly() {
@@ -109,8 +110,8 @@ func endEarly() {
 
 var earlySet uint64
 
-// splitOff makes the keeper, a child that does the work, and turns this process into the front. It returns in the
-// keeper, and in the keeper's supervisors.
+// splitOff makes the keeper, a child that does the work, and turns this process into the front. It
+// returns in the keeper, and in the keeper's supervisors.
 //
 //go:nosplit
 func splitOff() bool {

@@ -23,8 +23,8 @@ type supervisorState struct {
 	knows    struct{ started, ended, frontGone bool } // from its fork, or by a message that was sent
 }
 
-// A supervisor has 2 s to speak, and to answer. They are counted in pauses of the keeper's own: in a container that was
-// frozen meanwhile, they have not passed.
+// A supervisor has 2 s to speak, and to answer. They are counted in pauses of the keeper's own: in
+// a container that was frozen meanwhile, they have not passed.
 const (
 	silencePause = 100 * millisecond
 	mostSilence  = 20
@@ -39,8 +39,8 @@ type attachment struct {
 	stderr int32 // where descriptor 2 is meanwhile
 }
 
-// overseeEnd sees whether the run is over, and starts a supervisor where there is something to decide. It returns true
-// in that.
+// overseeEnd sees whether the run is over, and starts a supervisor where there is something to
+// decide. It returns true in that.
 //
 //go:nosplit
 func overseeEnd() bool {
@@ -86,7 +86,8 @@ func overseeEnd() bool {
 	return false
 }
 
-// isOver is the last look: nobody is left. As PID 1 there may be processes that are nobody's children here.
+// isOver is the last look: nobody is left. As PID 1 there may be processes that are nobody's
+// children here.
 //
 //go:nosplit
 func isOver() bool {
@@ -150,8 +151,8 @@ func startSupervisor() bool {
 	return false
 }
 
-// catchUp tells a supervisor that listens what has happened since its fork, in order. What there was no room for is told
-// in the next turn.
+// catchUp tells a supervisor that listens what has happened since its fork, in order. What there
+// was no room for is told in the next turn.
 //
 //go:nosplit
 func catchUp() {
@@ -183,7 +184,8 @@ func catchUp() {
 	}
 }
 
-// keepDirectory keeps the working directory, which a supervisor has paths from, before this process leaves it.
+// keepDirectory keeps the working directory, which a supervisor has paths from, before this process
+// leaves it.
 //
 //go:nosplit
 func keepDirectory() {
@@ -192,8 +194,8 @@ func keepDirectory() {
 	}
 }
 
-// becomeSupervisor prepares a fork for the Go runtime. Its standard error is elsewhere until main: a runtime that cannot
-// start says nothing of its own.
+// becomeSupervisor prepares a fork for the Go runtime. Its standard error is elsewhere until main:
+// a runtime that cannot start says nothing of its own.
 //
 //go:nosplit
 func becomeSupervisor() {
@@ -212,8 +214,8 @@ func becomeSupervisor() {
 	silence()
 }
 
-// tellSupervisor sends packet.message to a supervisor that runs. One that does not read holds nothing up: what it has
-// missed the facts have.
+// tellSupervisor sends packet.message to a supervisor that runs. One that does not read holds
+// nothing up: what it has missed the facts have.
 //
 //go:nosplit
 func tellSupervisor(kind Kind) {
@@ -226,8 +228,8 @@ func tellSupervisor(kind Kind) {
 	}
 }
 
-// isCalm reports whether the command runs, and nothing is being ended: a supervisor that has answered is not asked again
-// then, and nothing wakes up.
+// isCalm reports whether the command runs, and nothing is being ended: a supervisor that has
+// answered is not asked again then, and nothing wakes up.
 //
 //go:nosplit
 func isCalm() bool {
@@ -344,7 +346,8 @@ func supervisorEnded() {
 	}
 }
 
-// stopSupervisor ends a supervisor that is not needed any more. One that cannot be killed at once is left to itself.
+// stopSupervisor ends a supervisor that is not needed any more. One that cannot be killed at once
+// is left to itself.
 //
 //go:nosplit
 func stopSupervisor() {
@@ -364,7 +367,8 @@ func stopSupervisor() {
 	due.supervisor = 0
 }
 
-// checkSupervisor asks a supervisor now and then, and takes silence for its death. It returns true in a new one.
+// checkSupervisor asks a supervisor now and then, and takes silence for its death. It returns true
+// in a new one.
 //
 //go:nosplit
 func checkSupervisor() bool {
@@ -396,8 +400,9 @@ func checkSupervisor() bool {
 	return false
 }
 
-// beLate is the latest time. A supervisor is asked first: it may have announced another one, and the clock of a container
-// that was frozen went on. Then everything is killed, and then everything by heart.
+// beLate is the latest time. A supervisor is asked first: it may have announced another one, and
+// the clock of a container that was frozen went on. Then everything is killed, and then everything
+// by heart.
 //
 //go:nosplit
 func beLate() {
@@ -419,7 +424,8 @@ func beLate() {
 	}
 }
 
-// setLatest takes the latest time that a supervisor announces: in so many milliseconds, 0 for never.
+// setLatest takes the latest time that a supervisor announces: in so many milliseconds, 0 for
+// never.
 //
 //go:nosplit
 func setLatest(milliseconds, status, early int32) {

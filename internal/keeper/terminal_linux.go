@@ -4,8 +4,9 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// terminal is the controlling terminal, where the command leads a process group of its own and this process has the
-// foreground. Elsewhere the command stays in the caller's group, and the terminal is no business of finite's.
+// terminal is the controlling terminal, where the command leads a process group of its own and this
+// process has the foreground. Elsewhere the command stays in the caller's group, and the terminal
+// is no business of finite's.
 var terminal struct {
 	fd      int32 // -1: none
 	group   int32 // that had the foreground at the start
@@ -15,8 +16,8 @@ var terminal struct {
 	modes   unix.Termios
 }
 
-// findTerminal opens the controlling terminal. It is opened by its own name first: a standard descriptor may be another
-// terminal, and a minimal image may lack the name.
+// findTerminal opens the controlling terminal. It is opened by its own name first: a standard
+// descriptor may be another terminal, and a minimal image may lack the name.
 //
 //go:nosplit
 func findTerminal() {
@@ -58,8 +59,8 @@ func setForeground(group int32) {
 	sys3(unix.SYS_IOCTL, uintptr(terminal.fd), unix.TIOCSPGRP, addr(&terminal.current)) // SIGTTOU is blocked
 }
 
-// offerTerminal gives the foreground to the command again, where this process's group has it: a shell that continues a
-// job puts that there.
+// offerTerminal gives the foreground to the command again, where this process's group has it: a
+// shell that continues a job puts that there.
 //
 //go:nosplit
 func offerTerminal() {
@@ -68,8 +69,8 @@ func offerTerminal() {
 	}
 }
 
-// returnTerminal takes the foreground back from the command's group, and from a group that is gone. The modes are put
-// back where the command could not do that itself.
+// returnTerminal takes the foreground back from the command's group, and from a group that is gone.
+// The modes are put back where the command could not do that itself.
 //
 //go:nosplit
 func returnTerminal(killed bool) {
