@@ -45,6 +45,23 @@ func TestOlderChildGoesOn(t *testing.T) {
 	}
 }
 
+// As PID 1 a child from before the start sees the end of what the command writes, and ends by itself:
+// it is not sent the stop signal that the leftovers get.
+func TestOlderChildOfPID1(t *testing.T) {
+	for name, options := range map[string]string{"plain": "", "a supervisor from the start": "--give-up 5s "} {
+		t.Run(name, func(t *testing.T) {
+			dir := openDir(t)
+			const script = `logger() { trap "echo asked to end >>log" TERM HUP INT; while read -r line; do echo "logged $line" >>log; done; echo complete >>log; }
+exec > >(logger) 2>&1; exec "$0" %s-k 30s -- sh -c 'setsid sleep 1000 & echo hello; exit 3'`
+			startBash(t, cageSpec{Mode: asInit}, dir, fmt.Sprintf(script, options)).wait().want(t, 3)
+			text, _ := os.ReadFile(filepath.Join(dir, "log"))
+			if string(text) != "logged hello\ncomplete\n" {
+				t.Errorf("the log: %q", text)
+			}
+		})
+	}
+}
+
 // When the command closes a descriptor of the caller's, its reader sees the end: finite holds none of them.
 func TestDescriptorsAreTheCommands(t *testing.T) {
 	for _, m := range allModes {
