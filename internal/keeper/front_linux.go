@@ -127,7 +127,7 @@ func passSignals() {
 		case caller.pidfd < 0 || ruleFor(s.Number) == RuleAsk || ruleFor(s.Number) == RuleDrop:
 			how = leftToKeeper
 		}
-		if how != passedByFront || inSet(stopSet, s.Number) || rules.tellAll { // the keeper counts nothing that nobody asks for
+		if how != passedByFront || mayAskForEnd(s.Number) || rules.tellAll { // the keeper counts nothing that nobody asks for
 			packet.message = Message{Value: how, Count: caller.confirmed, Signal: *s}
 			send(toKeeper, kindSignal, -1)
 		}

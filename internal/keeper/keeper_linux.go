@@ -439,14 +439,17 @@ func signalPassed(s *Signal, passed bool) {
 			offerTerminal()
 		}
 	}
-	if passed && !rules.tellAll && !inSet(stopSet, s.Number) && rules.given {
+	if passed && !rules.tellAll && !mayAskForEnd(s.Number) && rules.given {
 		return // nobody wants to hear of it
 	}
 	packet.message = Message{Signal: *s}
 	if passed {
 		packet.message.Value = 1
 	}
-	tellSupervisor(KindSignalled)
+	told := tellSupervisor(KindSignalled)
+	if !told && !passed && rules.given && lastEnd.change.Code == 0 && ruleFor(s.Number) == RuleAsk {
+		pass(facts.Pidfd, facts.Command, s) // better as it is than not at all
+	}
 }
 
 // stops are those of a command in the caller's process group, which the front follows.

@@ -189,6 +189,13 @@ func ruleFor(number int32) uint8 {
 	return RuleAsk
 }
 
+// mayAskForEnd reports whether a signal, or what it is passed on as, is one that asks for an end.
+//
+//go:nosplit
+func mayAskForEnd(number int32) bool {
+	return inSet(stopSet, number) || inSet(stopSet, int32(ruleFor(number)))
+}
+
 // passAs passes a signal on under another number, or its own.
 //
 //go:nosplit

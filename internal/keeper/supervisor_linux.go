@@ -215,17 +215,17 @@ func becomeSupervisor() {
 }
 
 // tellSupervisor sends packet.message to a supervisor that runs. One that does not read holds
-// nothing up: what it has missed the facts have.
+// nothing up: what it has missed the facts have. It returns false where the message was not sent.
 //
 //go:nosplit
-func tellSupervisor(kind Kind) {
+func tellSupervisor(kind Kind) bool {
 	if !supervisor.spoke {
-		return
+		return false
 	}
-	send(supervisor.socket, kind, -1)
 	if due.supervisor == 0 {
 		due.supervisor = now() + askPause // whether it has heard
 	}
+	return send(supervisor.socket, kind, -1)
 }
 
 // isCalm reports whether the command runs, and nothing is being ended: a supervisor that has
