@@ -35,9 +35,7 @@ func keep() {
 	terminal.fd, command.tty = -1, -1
 	openChildren()
 	if facts.Plain {
-		if launch(false); !ending.wanted {
-			armDeadline()
-		}
+		launch(false)
 	} else if startSupervisor() {
 		return
 	}
@@ -84,6 +82,9 @@ func launch(group bool) {
 	facts.Started = now()
 	sys2(unix.SYS_CLOCK_GETTIME, unix.CLOCK_REALTIME, addr(&clockTime))
 	facts.StartedWall = clockTime[0]*second + clockTime[1]
+	if facts.Plain {
+		armDeadline() // before the command could stop this process
+	}
 	pid := startCommand()
 	if pid < 0 {
 		if facts.Plain {

@@ -275,3 +275,24 @@ func TestPlainRunsArePlain(t *testing.T) {
 		c.wait().want(t, 3)
 	})
 }
+
+// So it is when the command does it with its first step, on one processor: the keeper has not run again since it made the command.
+func TestStoppedAtOnce(t *testing.T) {
+	needCommand(t, "taskset")
+	var allowed unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
+		t.Fatal(err)
+	}
+	cpu := 0
+	for !allowed.IsSet(cpu) {
+		cpu++
+	}
+	forModes(t, outerModes, func(t *testing.T, m mode) {
+		t.Parallel()
+		for range 5 {
+			const script = `kill -STOP $PPID; trap "" TERM; while :; do sleep 1000; done`
+			args := []string{"/usr/bin/taskset", "-c", strconv.Itoa(cpu), finiteBin, "-t", "200ms", "-k", "50ms", "--", "sh", "-c", script}
+			startSpec(t, cageSpec{Mode: m, Args: args}, nil).wait().want(t, 124)
+		}
+	})
+}
