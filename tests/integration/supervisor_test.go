@@ -119,7 +119,7 @@ func TestSupervisorCannotStart(t *testing.T) {
 				return fmt.Sprintf("echo 0 >'%s/cgroup.procs'", dir), dir
 			},
 			[]string{"-k", "200ms"},
-			"the supervisor cannot run: SIGTERM to everything that is left, and SIGKILL in 200ms",
+			"the supervisor cannot run (resource temporarily unavailable): SIGTERM to everything that is left, and SIGKILL in 200ms",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
