@@ -9,15 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startBash is startSpec for a shell that prepares something in a directory that everybody may write to, which is its $1. finite is $0.
+// startBash is startSpec for a shell that prepares something in a directory that everybody may
+// write to, which is its $1. finite is $0.
 func startBash(t *testing.T, spec cageSpec, dir, script string) *cage {
 	t.Helper()
 	spec.Args = []string{needCommand(t, "bash"), "-c", `cd "$1" || exit 99; ` + script, finiteBin, dir}
 	return startSpec(t, spec, nil)
 }
 
-// A child that the caller had before it became finite is not the command's: it is not asked to end. It sees the end of its input,
-// though others are left then, and goes on to its own end.
+// A child that the caller had before it became finite is not the command's: it is not asked to end.
+// It sees the end of its input, though others are left then, and goes on to its own end.
 func TestOlderChildGoesOn(t *testing.T) {
 	const logger = `logger() { trap "echo asked to end >>log" TERM HUP INT; while read -r line; do echo "logged $line" >>log; done; echo complete >>log; }; `
 	for name, command := range map[string]string{
@@ -45,8 +46,8 @@ func TestOlderChildGoesOn(t *testing.T) {
 	}
 }
 
-// As PID 1 a child from before the start sees the end of what the command writes, and ends by itself:
-// it is not sent the stop signal that the leftovers get.
+// As PID 1 a child from before the start sees the end of what the command writes, and ends by
+// itself: it is not sent the stop signal that the leftovers get.
 func TestOlderChildOfPID1(t *testing.T) {
 	for name, options := range map[string]string{"plain": "", "a supervisor from the start": "--give-up 5s "} {
 		t.Run(name, func(t *testing.T) {
@@ -62,7 +63,8 @@ exec > >(logger) 2>&1; exec "$0" %s-k 30s -- sh -c 'setsid sleep 1000 & echo hel
 	}
 }
 
-// When the command closes a descriptor of the caller's, its reader sees the end: finite holds none of them.
+// When the command closes a descriptor of the caller's, its reader sees the end: finite holds none
+// of them.
 func TestDescriptorsAreTheCommands(t *testing.T) {
 	for _, m := range allModes {
 		fds := []int{0, 1, 3, 7, 200}
@@ -112,7 +114,8 @@ func TestDirectoryIsNotHeld(t *testing.T) {
 	})
 }
 
-// The variables of sd_listen_fds(3) and sd_watchdog_enabled(3) that named finite name the command; others are left as they are.
+// The variables of sd_listen_fds(3) and sd_watchdog_enabled(3) that named finite name the command;
+// others are left as they are.
 func TestVariablesNameTheCommand(t *testing.T) {
 	const command = `echo "$LISTEN_PID $WATCHDOG_PID $LISTEN_FDS" | sed "s/\b$$\b/own/g"; cat <&3`
 	forModes(t, allModes, func(t *testing.T, m mode) {

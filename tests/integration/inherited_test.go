@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ways are the ends of a plain run: by itself, with others left, and by the deadline. What comes before them stands in front of each.
+// ways are the ends of a plain run: by itself, with others left, and by the deadline. What comes
+// before them stands in front of each.
 var ways = map[string]struct {
 	options []string
 	script  string
@@ -22,8 +23,9 @@ var ways = map[string]struct {
 	"deadline":  {[]string{"-t", "200ms", "-k", "200ms"}, `trap "" TERM; (exec setsid sleep 1000) & while :; do sleep 1000; done`, 124},
 }
 
-// inheriting runs each way after a shell has prepared something, and checks the status and that the run was calm. The command's script
-// begins with check, which exits with 9 where something is wrong.
+// inheriting runs each way after a shell has prepared something, and checks the status and that the
+// run was calm. The command's script begins with check, which exits with 9 where something is
+// wrong.
 func inheriting(t *testing.T, modes []mode, prepare, check string, as func(args ...string) []string) {
 	t.Helper()
 	for name, way := range ways {
@@ -129,7 +131,8 @@ func TestStrangeStarts(t *testing.T) {
 	}
 }
 
-// playArgless executes its arguments from the second on, with a first argument that is not the name of the file.
+// playArgless executes its arguments from the second on, with a first argument that is not the name
+// of the file.
 func playArgless() {
 	kind, args := os.Args[1], os.Args[2:]
 	file, err := unix.BytePtrFromString(args[0])
@@ -183,7 +186,8 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 	})
 }
 
-// Two processes are enough as PID 1, and three elsewhere: finite's own and the command. With one less there is one line, and 125.
+// Two processes are enough as PID 1, and three elsewhere: finite's own and the command. With one
+// less there is one line, and 125.
 func TestFewestProcesses(t *testing.T) {
 	needRoot(t)
 	for _, m := range rootModes {
@@ -214,7 +218,8 @@ func TestFileCapabilities(t *testing.T) {
 	if err := copyFile(path, finiteBin); err != nil {
 		t.Fatal(err)
 	}
-	// struct vfs_cap_data, version 2 with the effective bit: CAP_NET_BIND_SERVICE (capabilities(7)).
+	// struct vfs_cap_data, version 2 with the effective bit: CAP_NET_BIND_SERVICE
+	// (capabilities(7)).
 	caps := []byte{1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 	if err := unix.Setxattr(path, "security.capability", caps, 0); err != nil {
 		missing(t, "no file capabilities: %v", err)

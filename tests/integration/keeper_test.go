@@ -95,7 +95,8 @@ func (r result) wantLine(t *testing.T, line string) {
 const fugitives = `trap "" TERM HUP INT QUIT; (setsid sleep 1000 &); (setsid sh -c "(sleep 1000 &)" &)
 nohup sleep 1000 >/dev/null 2>&1 & (set -m; sleep 1000 &) 2>/dev/null; `
 
-// finite and everything that has a part in it is killed with SIGKILL, and nothing of the tree is left.
+// finite and everything that has a part in it is killed with SIGKILL, and nothing of the tree is
+// left.
 func TestFrontIsKilled(t *testing.T) {
 	needCommand(t, "perl")
 	tree := script(t, "tree.pl")
@@ -198,7 +199,8 @@ func TestKeeperIsKilled(t *testing.T) {
 	}
 }
 
-// A keeper that is killed while a supervisor ends what the command left: nothing is left, the supervisor neither.
+// A keeper that is killed while a supervisor ends what the command left: nothing is left, the
+// supervisor neither.
 func TestKeeperIsKilledAtTheEnd(t *testing.T) {
 	forModes(t, outerModes, func(t *testing.T, m mode) {
 		c := startLate(t, m, finiteBin, "-k", "1h", "--", "sh", "-c", fugitives+"exit 3")
@@ -211,7 +213,8 @@ func TestKeeperIsKilledAtTheEnd(t *testing.T) {
 	})
 }
 
-// Both at the same moment are more than finite survives: the tree is left to the next subreaper. That is documented, not promised.
+// Both at the same moment are more than finite survives: the tree is left to the next subreaper.
+// That is documented, not promised.
 func TestFrontAndKeeperAreKilled(t *testing.T) {
 	c := start(t, asSubreaper, "--", "sh", "-c", fugitives+"echo ready; while :; do sleep 1000; done")
 	c.stdout.await(t, "ready")
@@ -276,7 +279,8 @@ func TestPlainRunsArePlain(t *testing.T) {
 	})
 }
 
-// So it is when the command does it with its first step, on one processor: the keeper has not run again since it made the command.
+// So it is when the command does it with its first step, on one processor: the keeper has not run
+// again since it made the command.
 func TestStoppedAtOnce(t *testing.T) {
 	needCommand(t, "taskset")
 	var allowed unix.CPUSet

@@ -15,7 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Every signal and 200 queued values reach the command of a plain run, as another user's too, and where they are sent to the thread.
+// Every signal and 200 queued values reach the command of a plain run, as another user's too, and
+// where they are sent to the thread.
 func TestPlainRunPassesSignals(t *testing.T) {
 	sent := signalsExcept(unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, 32, 33) // the last two are the C library's in the recorder
 	const count = 200
@@ -74,8 +75,8 @@ func TestPlainRunPassesSignals(t *testing.T) {
 	})
 }
 
-// A signal at a random moment of the first 3 ms, for each that asks for an end: where finite has blocked it, it is never lost, and the
-// status is 128+n; before that the kernel has its way.
+// A signal at a random moment of the first 3 ms, for each that asks for an end: where finite has
+// blocked it, it is never lost, and the status is 128+n; before that the kernel has its way.
 func TestEarlySignals(t *testing.T) {
 	needRoot(t)
 	seed := rand.Uint64()
@@ -108,8 +109,9 @@ func TestEarlySignals(t *testing.T) {
 	}
 }
 
-// signalEarly starts finite, sends it a signal at a moment after its start, and returns its status and whether it had blocked the signal by
-// then. If the signal was lost, another one ends the command.
+// signalEarly starts finite, sends it a signal at a moment after its start, and returns its status
+// and whether it had blocked the signal by then. If the signal was lost, another one ends the
+// command.
 func signalEarly(t *testing.T, m mode, sig unix.Signal, at time.Duration) (status int, blocked bool, said string) {
 	t.Helper()
 	stderr := newLines()
@@ -158,7 +160,8 @@ func blocks(pid int, sig unix.Signal) bool {
 	return bits>>(sig-1)&1 != 0
 }
 
-// Processes that send finite real-time signals without pause keep neither the deadline away nor the end of what the command leaves.
+// Processes that send finite real-time signals without pause keep neither the deadline away nor the
+// end of what the command leaves.
 func TestFloodOfSignals(t *testing.T) {
 	needCommand(t, "perl")
 	const flood = `trap "" RTMIN RTMIN+6 RTMAX USR1; front=1; [ $PPID = 1 ] || read -r _ _ _ front _ </proc/$PPID/stat

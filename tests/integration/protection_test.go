@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// playProber tries to get at the processes of which it is told the names, and says what succeeds. Then it does not end.
+// playProber tries to get at the processes of which it is told the names, and says what succeeds.
+// Then it does not end.
 func playProber() {
 	runtime.LockOSThread() // a tracer is a thread
 	tries := 0
@@ -64,14 +65,15 @@ func playProber() {
 	waitForEver()
 }
 
-// containerRoot is a command as root without what containers are not given, and what takes the place of CAP_SYS_PTRACE in places
-// (ptrace(2), perf_event_open(2)).
+// containerRoot is a command as root without what containers are not given, and what takes the
+// place of CAP_SYS_PTRACE in places (ptrace(2), perf_event_open(2)).
 func containerRoot(args ...string) []string {
 	const without = "-sys_ptrace,-sys_admin,-perfmon"
 	return append([]string{"/usr/bin/setpriv", "--bounding-set", without, "--inh-caps", without}, args...)
 }
 
-// With a deadline the command can neither open what finite holds, nor trace it, nor write to its memory; and the deadline holds.
+// With a deadline the command can neither open what finite holds, nor trace it, nor write to its
+// memory; and the deadline holds.
 func TestDeadlineIsProtected(t *testing.T) {
 	needRoot(t)
 	needCommand(t, "setpriv")
@@ -98,7 +100,8 @@ func TestDeadlineIsProtected(t *testing.T) {
 	}
 }
 
-// As PID 1 without a deadline, finite is used as other inits are: by its descriptors and its environment.
+// As PID 1 without a deadline, finite is used as other inits are: by its descriptors and its
+// environment.
 func TestInitIsOpen(t *testing.T) {
 	needRoot(t)
 	for name, as := range map[string]func(args ...string) []string{
@@ -106,7 +109,8 @@ func TestInitIsOpen(t *testing.T) {
 		"root in a container": containerRoot,
 	} {
 		t.Run(name, func(t *testing.T) {
-			// A pipe that root has made is not another user's to open, so the shell that becomes finite makes one.
+			// A pipe that root has made is not another user's to open, so the shell that becomes
+			// finite makes one.
 			const script = `echo "by stdout" >/proc/1/fd/1; echo "by stderr" >/proc/1/fd/2; tr "\0" "\n" </proc/1/environ | grep MARK; exit 3`
 			args := as("sh", "-c", `exec 9>&1; { exec 8>&9 9>&-; MARK=found exec "$0" -- sh -c "$1" >/dev/fd/8; }`, finiteBin, script)
 			if name == "the same user" {
@@ -133,7 +137,8 @@ func openDir(t *testing.T) string {
 	return dir
 }
 
-// Files of /proc and /sys that the command has mounted a FIFO over, which keeps whoever opens it, do not keep the end away.
+// Files of /proc and /sys that the command has mounted a FIFO over, which keeps whoever opens it,
+// do not keep the end away.
 func TestMountedOverProc(t *testing.T) {
 	needRoot(t)
 	needCommand(t, "unshare")

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// harm sends a signal to the next supervisors of a keeper, one after the other, as soon as each is there. It stops when the
-// test has what it wants, and returns how many it has met.
+// harm sends a signal to the next supervisors of a keeper, one after the other, as soon as each is
+// there. It stops when the test has what it wants, and returns how many it has met.
 func (c *cage) harm(keeper int, sig unix.Signal, most int) (stop func() int) {
 	met := map[int]bool{}
 	over := make(chan struct{})
@@ -37,7 +37,8 @@ func (c *cage) harm(keeper int, sig unix.Signal, most int) (stop func() int) {
 	}
 }
 
-// A supervisor that is killed, stopped or made to crash, once or each time, changes neither the end nor the status.
+// A supervisor that is killed, stopped or made to crash, once or each time, changes neither the end
+// nor the status.
 func TestSupervisorIsHarmed(t *testing.T) {
 	const byHeart = "the supervisor cannot run: "
 	for _, tt := range []struct {
@@ -92,10 +93,12 @@ func TestSupervisorIsHarmed(t *testing.T) {
 	}
 }
 
-// leavesDeaf has left processes that are deaf to SIGTERM when SIGUSR1 ends it. It forks nobody after it is ready.
+// leavesDeaf has left processes that are deaf to SIGTERM when SIGUSR1 ends it. It forks nobody
+// after it is ready.
 const leavesDeaf = `trap "" TERM; sleep 1000 & setsid sleep 1000 & trap "exit 5" USR1; echo ready; wait`
 
-// A supervisor that cannot start: the keeper says so in one line, and ends what is left by heart. The status is the command's own.
+// A supervisor that cannot start: the keeper says so in one line, and ends what is left by heart.
+// The status is the command's own.
 func TestSupervisorCannotStart(t *testing.T) {
 	needRoot(t)
 	for name, tt := range map[string]struct {
@@ -149,7 +152,8 @@ func TestSupervisorCannotStart(t *testing.T) {
 	}
 }
 
-// Whatever signal finite is sent while a supervisor starts, or while it is stopped, the end and the status are the same.
+// Whatever signal finite is sent while a supervisor starts, or while it is stopped, the end and the
+// status are the same.
 func TestSignalsBesideASupervisor(t *testing.T) {
 	for _, state := range []string{"starts", "is stopped", "runs"} {
 		t.Run(state, func(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
-// killFront kills the process of finite's that an engine has started with this mark, and checks that nothing of its tree is left.
+// killFront kills the process of finite's that an engine has started with this mark, and checks
+// that nothing of its tree is left.
 func killFront(t *testing.T, job *process, mark string) {
 	t.Helper()
 	for range deafMembers {
@@ -46,7 +47,8 @@ func killFront(t *testing.T, job *process, mark string) {
 	job.wait().check(t, 137)
 }
 
-// An exec whose first process is killed, by an engine or by the OOM killer, leaves nothing in the container.
+// An exec whose first process is killed, by an engine or by the OOM killer, leaves nothing in the
+// container.
 func TestDockerExecIsKilled(t *testing.T) {
 	d := docker(t)
 	for name, options := range map[string][]string{"root": nil, "user": {"--user", "12345:12345"}} {
@@ -93,7 +95,8 @@ func TestPodmanExecIsKilled(t *testing.T) {
 	c.wait().check(t, 0)
 }
 
-// As PID 1 of a container with the capabilities that it has by default: scripts write to what PID 1 writes to, and read its environment.
+// As PID 1 of a container with the capabilities that it has by default: scripts write to what PID 1
+// writes to, and read its environment.
 func TestDockerInitIsOpen(t *testing.T) {
 	d := docker(t)
 	for name, options := range map[string][]string{"root": nil, "user": {"--user", "12345:12345"}} {
