@@ -208,8 +208,14 @@ func TestDeadlineWithFewDescriptors(t *testing.T) {
 	}
 }
 
-// ownThreads is how many tasks finite itself is. With fewer, the Go runtime cannot begin.
-const ownThreads = 7
+// ownTasks is how many tasks finite itself is, where there is an ending to enforce, and options
+// that need a supervisor. With fewer, the supervisor cannot run.
+func ownTasks(m mode) int {
+	if m == asInit {
+		return 8
+	}
+	return 9 // the front as well
+}
 
 // A user whose processes are limited (RLIMIT_NPROC) runs a fork bomb under finite. Where the limit leaves no room for the command, that is one line, and
 // status 125.
@@ -219,11 +225,11 @@ func TestDeadlineInProcessLimit(t *testing.T) {
 	needCommand(t, "setpriv")
 	needCommand(t, "prlimit")
 	forModes(t, rootModes, func(t *testing.T, m mode) {
-		for limit := ownThreads; limit <= ownThreads+4; limit++ {
+		for limit := ownTasks(m); limit <= ownTasks(m)+4; limit++ {
 			args := append(append([]string{finiteBin}, shortEnding()...), "--", "perl", "-e", bomb)
 			args = unprivileged(append([]string{"/usr/bin/prlimit", fmt.Sprintf("--nproc=%d:%[1]d", limit)}, args...)...)
 			r := startSpec(t, cageSpec{Mode: m, Args: args}, nil).wait()
-			if limit > ownThreads {
+			if limit > ownTasks(m) {
 				r.wantEnded(t)
 				continue
 			}
@@ -240,13 +246,13 @@ func TestDeadlineInFullCgroup(t *testing.T) {
 	needCommand(t, "perl")
 	t.Run("before", func(t *testing.T) {
 		atOnce(t, rootModes, func(t *testing.T, m mode) {
-			for spare := ownThreads; spare <= ownThreads+2; spare++ {
+			for spare := ownTasks(m); spare <= ownTasks(m)+2; spare++ {
 				dir := limited(t, "pids", "pids.max", "pids.max", "max")
 				others := fillWith(t, dir, 20)
 				setLimit(t, dir, others+spare)
 				args := append(append([]string{finiteBin}, shortEnding()...), "--cgroup", "off", "--", "perl", "-e", bomb)
 				r := startSpec(t, cageSpec{Mode: m, Args: joins(dir, args...)}, nil).wait()
-				if spare > ownThreads {
+				if spare > ownTasks(m) {
 					r.wantEnded(t)
 				} else {
 					r.want(t, 125)
