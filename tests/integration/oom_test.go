@@ -14,7 +14,7 @@ import (
 
 const memoryLimit = 32 << 20
 
-// startInMemory starts finite in a cgroup with a limit of memory. The command's standard input ends when finite has begun to count, which
+// startInMemory starts finite in a cgroup with a limit of memory, with options that need a supervisor, which counts. The command's standard input ends when finite has begun to count, which
 // it does a moment after the start.
 func startInMemory(t *testing.T, dir string, m mode, args ...string) *cage {
 	t.Helper()
@@ -26,7 +26,7 @@ func startInMemory(t *testing.T, dir string, m mode, args ...string) *cage {
 	r.Close()
 	defer w.Close()
 	for begin := time.Now(); time.Since(begin) < patience(); {
-		pid := c.pid()
+		pid := childNamed(c.keeper(), supervisorName)
 		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 		for _, file := range files {
 			if to, _ := os.Readlink(file); strings.HasSuffix(to, "/memory.oom_control") || strings.HasSuffix(to, "/memory.events") {
@@ -59,7 +59,7 @@ func TestOutOfMemory(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
-				for _, option := range [][]string{nil, {"-t", "1h"}} {
+				for _, option := range [][]string{{"--give-up", "5s"}, {"--give-up", "5s", "-t", "1h"}} { // each has a supervisor
 					dir := limited(t, "memory", "memory.limit_in_bytes", "memory.max", fmt.Sprint(memoryLimit))
 					c := startInMemory(t, dir, m, append(option, "--", "sh", "-c", "exec 2>/dev/null; "+tt.script, "sh", t.TempDir())...)
 					r := c.wait()
