@@ -254,6 +254,10 @@ func commandChanged() {
 		lastEnd.change, lastEnd.at = lastChange(), now()
 		return
 	}
+	if !facts.Plain && command.begun[0] >= 0 {
+		hearChild() // that it runs comes first
+	}
+	catchUp()
 	packet.message = Message{Change: lastChange()}
 	tellSupervisor(KindChanged)
 }
@@ -302,6 +306,9 @@ func noteStarted() {
 //go:nosplit
 func hearChild() {
 	n := sys3(unix.SYS_READ, uintptr(command.begun[0]), addr(&command.failure), unsafe.Sizeof(command.failure))
+	if n == errAgain {
+		return // it is on its way
+	}
 	endWatch()
 	switch {
 	case n == int(unsafe.Sizeof(command.failure)):
