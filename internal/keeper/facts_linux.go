@@ -23,9 +23,8 @@ type Facts struct {
 	Timeout int64 // ns; 0: none
 	Grace   int64 // ns; 0: SIGKILL at once
 
-	Started     int64
-	StartedWall int64 // ns since 1970
-	StartError  int32 // the errno of the execution that failed; 0: none
+	Started    int64
+	StartError int32 // the errno of the execution that failed; 0: none
 
 	Stop    Signal // the first signal that asked for an end; Number 0: none
 	StopAt  int64

@@ -38,6 +38,7 @@ var callerLeads bool // the caller's process, which is the front, leads its sess
 //
 //go:nosplit
 func front(keeper int32) {
+	openChildren() // before the command has begun to run
 	caller.keeper, caller.pidfd, caller.lateAs = keeper, -1, statusFailure
 	sys1(unix.SYS_CHDIR, text("/\x00"))
 	dropInherited()

@@ -80,8 +80,6 @@ func protect() { sys2(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0) }
 func launch(group bool) {
 	chooseGroup(group)
 	facts.Started = now()
-	sys2(unix.SYS_CLOCK_GETTIME, unix.CLOCK_REALTIME, addr(&clockTime))
-	facts.StartedWall = clockTime[0]*second + clockTime[1]
 	if facts.Plain {
 		armDeadline() // before the command could stop this process
 	}

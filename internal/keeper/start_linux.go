@@ -120,7 +120,6 @@ func splitOff() bool {
 	if r := makePair(); r < 0 {
 		fail(r)
 	}
-	openChildren()
 	keeper := fork(uintptr(unix.SIGCHLD))
 	if keeper < 0 {
 		fail(keeper)
