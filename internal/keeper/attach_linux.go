@@ -22,7 +22,11 @@ type Link struct {
 	Stderr int
 
 	socket int
-	poll   unix.PollFd // Hear's
+	// Of Hear, which one goroutine calls.
+	heard  Message
+	rights [24]byte // for one descriptor
+	vector unix.Iovec
+	header unix.Msghdr
 }
 
 // Entered reports whether the process began at this package's entry point.
@@ -39,6 +43,7 @@ func Attach() *Link {
 		l.Stderr = int(attached.stderr)
 	}
 	attached.socket = -1
+	_ = unix.SetNonblock(l.socket, false) // this end: the keeper's never waits
 	return l
 }
 
@@ -51,11 +56,9 @@ func (l *Link) Tell(m Message, fd int) error {
 		rights = unix.UnixRights(fd)
 	}
 	for {
-		err := unix.Sendmsg(l.socket, b, rights, nil, unix.MSG_NOSIGNAL)
-		if err != unix.EAGAIN && err != unix.EINTR {
+		if err := unix.Sendmsg(l.socket, b, rights, nil, unix.MSG_NOSIGNAL); err != unix.EINTR {
 			return err
 		}
-		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(l.socket), Events: unix.POLLOUT}}, 100)
 	}
 }
 
@@ -64,26 +67,25 @@ var errMessage = errors.New("not a message of the keeper's")
 
 // Hear waits for the keeper's next message, and keeps a thread meanwhile. It returns the descriptor
 // that came with it, -1 for none. An error means that the keeper is gone.
-func (l *Link) Hear() (m Message, fd int, err error) { // by one goroutine
-	b := (*[messageSize]byte)(unsafe.Pointer(&m))[:]
-	var rights [24]byte // for one descriptor
+func (l *Link) Hear() (m Message, fd int, err error) {
+	l.vector = unix.Iovec{Base: (*byte)(unsafe.Pointer(&l.heard))}
+	l.vector.SetLen(int(messageSize))
 	for {
-		l.poll = unix.PollFd{Fd: int32(l.socket), Events: unix.POLLIN}
+		l.header = unix.Msghdr{Iov: &l.vector, Control: &l.rights[0]}
+		l.header.SetIovlen(1)
+		l.header.SetControllen(len(l.rights))
 		// The runtime is told that this takes long, so that other goroutines go on at once.
-		if _, errno := sys.Wait(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&l.poll)), 1, 0, 0, 0, 0); errno != 0 && errno != unix.EINTR {
-			return Message{}, -1, fmt.Errorf("ppoll: %w", errno)
-		}
-		n, controls, _, _, err := unix.Recvmsg(l.socket, b, rights[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
+		n, errno := sys.Wait(unix.SYS_RECVMSG, uintptr(l.socket), uintptr(unsafe.Pointer(&l.header)), unix.MSG_CMSG_CLOEXEC, 0, 0, 0)
 		switch {
-		case err == unix.EAGAIN || err == unix.EINTR:
-		case err != nil:
-			return Message{}, -1, fmt.Errorf("recvmsg: %w", err)
+		case errno == unix.EINTR:
+		case errno != 0:
+			return Message{}, -1, fmt.Errorf("recvmsg: %w", errno)
 		case n == 0:
 			return Message{}, -1, unix.EPIPE
-		case n != len(b):
+		case n != messageSize:
 			return Message{}, -1, errMessage
 		default:
-			return m, passedDescriptor(rights[:controls]), nil
+			return l.heard, passedDescriptor(l.rights[:l.header.Controllen]), nil
 		}
 	}
 }
