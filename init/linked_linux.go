@@ -304,6 +304,8 @@ func (k *linked) passOn(_ int, rules passRules) {
 
 func (k *linked) signal(target Forward, sig signals.Signal) error {
 	switch {
+	case target == ForwardAll && k.byHeart(sig.Number):
+		return nil
 	case target == ForwardAll:
 		return k.trees.signal(sig.Number)
 	case k.pid == 0:
