@@ -1,0 +1,253 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import "golang.org/x/sys/unix"
+
+// catchUp tells a supervisor that listens what has happened since its fork, in order. What there
+// was no room for is told in the next turn.
+//
+//go:nosplit
+func catchUp() {
+	if !supervisor.spoke {
+		return
+	}
+	if command.told && !supervisor.knows.started {
+		packet.message = Message{}
+		packet.message.Value = facts.Command
+		if command.cgroup >= 0 {
+			packet.message.Count = StartedInCgroup
+		}
+		if !facts.Group {
+			packet.message.Count |= StartedInGroup
+		}
+		supervisor.knows.started = send(supervisor.socket, KindStarted, facts.Pidfd) || send(supervisor.socket, KindStarted, -1)
+		if !supervisor.knows.started {
+			return
+		}
+	}
+	if facts.Ended.Code != 0 && !supervisor.knows.ended {
+		packet.message = Message{}
+		packet.message.Change = facts.Ended
+		supervisor.knows.ended = send(supervisor.socket, KindExited, -1)
+	}
+	if facts.FrontGone && !supervisor.knows.frontGone {
+		packet.message = Message{}
+		supervisor.knows.frontGone = send(supervisor.socket, KindFrontGone, -1)
+	}
+}
+
+// keepDirectory keeps the working directory, which a supervisor has paths from, before this process
+// leaves it.
+//
+//go:nosplit
+func keepDirectory() {
+	if facts.Directory < 0 && facts.Command == 0 {
+		facts.Directory = high(sys4(unix.SYS_OPENAT, atWorkingDirectory, text(".\x00"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0))
+	}
+}
+
+// tellSupervisor sends packet.message to a supervisor that runs. One that does not read holds
+// nothing up: what it has missed the facts have. It returns false where the message was not sent.
+//
+//go:nosplit
+func tellSupervisor(kind Kind) bool {
+	if !supervisor.spoke {
+		return false
+	}
+	if due.supervisor == 0 {
+		due.supervisor = now() + askPause // whether it has heard
+	}
+	return send(supervisor.socket, kind, -1)
+}
+
+// isCalm reports whether the command runs, and nothing is being ended: a supervisor that has
+// answered is not asked again then, and nothing wakes up.
+//
+//go:nosplit
+func isCalm() bool {
+	return facts.Command != 0 && facts.Ended.Code == 0 && facts.KilledAt == 0 && facts.DeadlineAt == 0 && facts.LifelineAt == 0 && facts.Dead == 0
+}
+
+// tellWhatIsLeft tells a supervisor once that others are left, and that nobody is.
+//
+//go:nosplit
+func tellWhatIsLeft() {
+	catchUp()
+	if !supervisor.spoke || !supervisor.knows.ended {
+		return
+	}
+	packet.message = Message{}
+	if tree.others && !supervisor.remain {
+		supervisor.remain = send(supervisor.socket, KindRemaining, -1)
+		if facts.Front == 0 {
+			dropLater() // a reader that is left sees the end of its input
+		}
+	}
+	if tree.empty && !supervisor.empty {
+		supervisor.empty = send(supervisor.socket, KindEmpty, -1)
+	}
+	if tree.others {
+		supervisor.empty = false
+	}
+}
+
+// hearSupervisor takes what the supervisor says.
+//
+//go:nosplit
+func hearSupervisor() {
+	if supervisor.pid == 0 {
+		return
+	}
+	for range messagesAtOnce {
+		ok, _ := receive(supervisor.socket)
+		if !ok {
+			break
+		}
+		supervisor.silent = 0
+		if supervisor.asked {
+			supervisor.asked, due.supervisor = false, 0
+			if !isCalm() {
+				due.supervisor = now() + askPause
+			}
+		}
+		m := &packet.message
+		switch m.Kind {
+		case KindStart:
+			if facts.Command == 0 {
+				facts.Timeout, facts.Grace = m.Times[0], m.Times[1]
+			}
+			startFor(m.Value, m.Count, packet.passed.fd)
+		case KindDrop:
+			if m.Value >= 0 {
+				dropVariable(int(m.Value))
+			}
+		case KindRules:
+			takeRules(m)
+		case KindLatest:
+			setLatest(m.Count, m.Value, m.Killed)
+		case KindKeep:
+			keepDescriptor(m.Value, m.Count != 0)
+		case KindKeepDirectory:
+			keepDirectory()
+		case KindFact:
+			noteFact(m.Value)
+		case KindHello:
+			supervisor.spoke = true
+			catchUp()
+		case KindLeftovers:
+			facts.LeftoversAt = now()
+		case KindByHeart:
+			killing = m.Value == int32(unix.SIGKILL)
+			signalEverything(m.Value)
+		case KindHold:
+			hold.wanted = true
+		case KindRelease:
+			hold.until = 0
+		case KindLook:
+			supervisor.empty = false
+		case KindEnd:
+			supervisor.ended, supervisor.status, supervisor.left = true, m.Value, m.Count != 0
+		}
+	}
+	if !facts.Ordinary && wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WNOHANG|unix.WALL) != 0 {
+		supervisorEnded()
+	}
+}
+
+// checkSupervisor asks a supervisor now and then, and takes silence for its death. It returns true
+// in a new one.
+//
+//go:nosplit
+func checkSupervisor() bool {
+	if isDue(due.latest) && heart.since == 0 {
+		due.latest = 0
+		beLate()
+	}
+	if supervisor.pid == 0 || !isDue(due.supervisor) {
+		return false
+	}
+	if !supervisor.spoke || supervisor.asked {
+		kill(supervisor.pid, int32(unix.SIGCONT)) // somebody may have stopped it
+		supervisor.silent++
+		if supervisor.silent >= mostSilence {
+			kill(supervisor.pid, int32(unix.SIGKILL))
+			due.supervisor = now() + askPause
+			if supervisor.silent > 2*mostSilence { // not even that ends it
+				supervisorEnded()
+			}
+			return false
+		}
+	}
+	if supervisor.spoke { // again where it was asked before: there may have been no room for that
+		packet.message = Message{}
+		send(supervisor.socket, KindAsk, -1)
+		supervisor.asked = true
+	}
+	due.supervisor = now() + silencePause
+	return false
+}
+
+// setLatest takes the latest time that a supervisor announces: in so many milliseconds, 0 for
+// never.
+//
+//go:nosplit
+func setLatest(milliseconds, status, early int32) {
+	due.latest, facts.LateStatus, heart.asked = 0, status, false
+	if milliseconds > 0 {
+		due.latest = now() + int64(milliseconds)*millisecond
+		keepGoing(due.latest)
+	}
+	if toFront >= 0 {
+		packet.message = Message{}
+		packet.message.Value, packet.message.Count, packet.message.Killed = status, milliseconds, early
+		send(toFront, kindUntil, -1)
+	}
+}
+
+// startFor starts the command that a supervisor names, once.
+//
+//go:nosplit
+func startFor(index, flags, cgroup int32) {
+	if facts.Command != 0 || index < 1 || int(index) >= plain.count {
+		closeFD(cgroup)
+		return
+	}
+	plain.argv = plain.start + uintptr(index)*8
+	closeFD(command.cgroup)
+	command.cgroup, command.moves = cgroup, flags&StartMove != 0
+	command.quiet, command.ran, command.told, command.why = true, false, false, NotExecuted
+	if flags&StartEnforce != 0 {
+		protect()
+	}
+	command.wanted, command.grouped = true, flags&StartGroup != 0
+}
+
+// takeRules takes what signals are to be passed on as, and tells the front.
+//
+//go:nosplit
+func takeRules(m *Message) {
+	rules.given, rules.group, rules.tellAll, rules.table = true, m.Count != 0, m.Value != 0, m.Table
+	if toFront >= 0 {
+		send(toFront, kindRules, -1)
+	}
+}
+
+// noteFact writes down what a supervisor is about to do.
+//
+//go:nosplit
+func noteFact(what int32) {
+	switch what {
+	case FactDeadline:
+		facts.DeadlineAt = now()
+	case FactLifeline:
+		facts.LifelineAt = now()
+	case FactKilled:
+		facts.KilledAt = earlier(facts.KilledAt, now())
+	case FactRung:
+		if facts.RungCount < maxRungs {
+			*(*int64)(pointer(addr(&facts.Rungs) + uintptr(facts.RungCount)*8)) = now()
+			facts.RungCount++
+		}
+	}
+}

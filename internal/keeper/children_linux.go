@@ -1,0 +1,200 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// reap takes what has happened to children.
+//
+//go:nosplit
+func reap() {
+	tree.empty, tree.others = false, false
+	if hold.until != 0 && now() < hold.until {
+		tree.others = true
+		return
+	}
+	hold.until = 0
+	sys3(unix.SYS_READ, uintptr(childFD), addr(&arrival.info), 128) // the SIGCHLD that says so: before the look
+	reapHelpers()
+	reaped, killed, died := int32(0), int32(0), false
+	for range childrenAtOnce {
+		pid := wait(unix.P_ALL, 0, unix.WEXITED|unix.WSTOPPED|unix.WCONTINUED|unix.WNOHANG)
+		if pid <= 0 {
+			tree.empty, tree.others = pid == errNoChild, pid == 0
+			break
+		}
+		switch {
+		case pid == int(facts.Command) && facts.Ended.Code == 0:
+			commandChanged()
+			died = died || lastEnd.change.Code != 0
+		case childChange.code > codeDumped: // another child was stopped or continued
+		case pid == int(supervisor.pid):
+			supervisorEnded()
+		case isHelper(int32(pid)):
+		default:
+			reaped++
+			if childChange.code != codeExited && childChange.status == int32(unix.SIGKILL) {
+				killed++
+			}
+		}
+	}
+	if killing && (died || reaped > 0) {
+		signalEverything(int32(unix.SIGKILL)) // the children of who has died are this process's now
+	}
+	if reaped > 0 {
+		facts.Orphans += reaped
+		if lastEnd.change.Code != 0 {
+			facts.Killed += killed
+			facts.Terminated += reaped - killed
+		}
+		packet.message = Message{Count: reaped, Killed: killed}
+		tellSupervisor(KindReaped)
+	}
+}
+
+// hold keeps children from being reaped, so that a supervisor can signal them by number.
+var hold struct {
+	until  int64 // 0: they are reaped
+	wanted bool
+}
+
+const longestHold = second
+
+// Values of si_code of waitid(2).
+const (
+	codeExited    = 1
+	codeDumped    = 3
+	codeStopped   = 5
+	codeContinued = 6
+)
+
+//go:nosplit
+func lastChange() Change {
+	return Change{
+		PID: childChange.pid, UID: childChange.uid, Code: childChange.code, Status: childChange.status,
+		User: nanoseconds(&childUsage.Utime), System: nanoseconds(&childUsage.Stime), MaxRSS: childUsage.Maxrss,
+	}
+}
+
+//go:nosplit
+func nanoseconds(t *unix.Timeval) int64 { return t.Sec*second + t.Usec*1000 }
+
+// commandChanged deals with what has happened to the command.
+//
+//go:nosplit
+func commandChanged() {
+	switch childChange.code {
+	case codeStopped:
+		facts.Stopped = true
+		if facts.Stop.Number != 0 || facts.DeadlineAt != 0 {
+			continueCommand() // it is to act on the stop signal
+		}
+		stops.number++
+		stops.answered = false
+		if facts.Front != 0 && !facts.Group {
+			stops.signal, stops.again = childChange.status, 0
+			tell(toFront, kindStopped, 0, stops.number)
+		}
+	case codeContinued:
+		facts.Stopped = false
+		continueFront()
+	case codeExited, codeExited + 1, codeDumped:
+		facts.Stopped = false
+		if !facts.Plain && commandNotStarted() {
+			return
+		}
+		noteStarted()
+		lastEnd.change, lastEnd.at = lastChange(), now()
+		return
+	}
+	if !facts.Plain && command.begun[0] >= 0 {
+		hearChild() // that it runs comes first
+	}
+	catchUp()
+	packet.message = Message{Change: lastChange()}
+	tellSupervisor(KindChanged)
+}
+
+// commandNotStarted deals with a child that did not become the command, for a supervisor. A command
+// that was killed when it was cloned into its cgroup is started there in another way: if
+// cgroup.kill was ever written in this process's own cgroup, Linux (6.18 for one) kills whoever is
+// cloned from there into another.
+//
+//go:nosplit
+func commandNotStarted() bool {
+	if !command.ran && command.cgroup >= 0 {
+		facts.StartError, command.why = int32(unix.ESRCH), NotInCgroup
+	} else if command.begun[0] >= 0 {
+		hearChild()
+	}
+	if facts.StartError == 0 {
+		return false
+	}
+	endWatch()
+	packet.message = Message{Value: facts.StartError, Count: command.why}
+	closeFD(facts.Pidfd)
+	facts.Command, facts.Pidfd, facts.StartError, facts.Started = 0, -1, 0, 0
+	if supervisor.pid != 0 && supervisor.knows.started {
+		kill(supervisor.pid, int32(unix.SIGKILL)) // it goes on with a command that runs: the next one starts it
+		return true
+	}
+	tellSupervisor(KindNotStarted)
+	return true
+}
+
+// noteStarted has a supervisor told that the command runs: see catchUp.
+//
+//go:nosplit
+func noteStarted() {
+	if facts.Plain || command.told || facts.Command == 0 {
+		return
+	}
+	endWatch()
+	command.told, command.settled = true, true
+}
+
+// hearChild takes what the child says by the pipe: why it could not execute the command, or by
+// closing it that it did. Where it was killed before it ran, its end tells.
+//
+//go:nosplit
+func hearChild() {
+	n := sys3(unix.SYS_READ, uintptr(command.begun[0]), addr(&command.failure), unsafe.Sizeof(command.failure))
+	if n == errAgain {
+		return // it is on its way
+	}
+	endWatch()
+	switch {
+	case n == int(unsafe.Sizeof(command.failure)):
+		facts.StartError, command.why = command.failure[0], command.failure[1]
+	case command.cgroup < 0 || command.ran:
+		noteStarted()
+	}
+}
+
+// endWatch closes the pipe that tells of the execution.
+//
+//go:nosplit
+func endWatch() {
+	closeFD(command.begun[0])
+	command.begun[0] = -1
+}
+
+// lastEnd is the command's end, which becomes a fact when the signals that may be why are known:
+// the front tells of each before it passes that on.
+var lastEnd struct {
+	change Change
+	at     int64
+}
+
+//go:nosplit
+func noteEnd() {
+	if lastEnd.change.Code != 0 && facts.Ended.Code == 0 {
+		facts.Ended, facts.EndedAt = lastEnd.change, lastEnd.at
+		due.held = 0
+		catchUp()
+	}
+}

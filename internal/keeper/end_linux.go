@@ -1,0 +1,114 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import "golang.org/x/sys/unix"
+
+// overseeEnd sees whether the run is over, and starts a supervisor where there is something to
+// decide. It returns true in that.
+//
+//go:nosplit
+func overseeEnd() bool {
+	if ending.wanted {
+		return false
+	}
+	if supervisor.ended && supervisor.pid == 0 {
+		if supervisor.left || facts.Command == 0 || isOver() {
+			end(supervisor.status)
+			return false
+		}
+		supervisor.ended = false // somebody came after its last look, or it could not go on
+		supervisor.failures++
+	}
+	if facts.Ended.Code != 0 && tree.empty && !supervisor.spoke {
+		stopSupervisor()
+		if isOver() {
+			end(ownStatus())
+			return false
+		}
+	}
+	if heart.since != 0 {
+		endByHeart()
+		return false
+	}
+	if heart.calm && facts.Command == 0 {
+		startLine()
+		put("the command could not be started")
+		say()
+		end(statusFailure)
+		return false
+	}
+	if supervisor.pid != 0 {
+		tellWhatIsLeft()
+		return false
+	}
+	ended := facts.Ended.Code != 0 && (tree.others || tree.empty) && due.settle == 0 // and somebody is left
+	always := !facts.Plain && !heart.calm
+	if ended || always || facts.Dead != 0 || isDue(due.stuck) {
+		due.stuck = 0
+		return startSupervisor()
+	}
+	return false
+}
+
+// isOver is the last look: nobody is left. As PID 1 there may be processes that are nobody's
+// children here.
+//
+//go:nosplit
+func isOver() bool {
+	reapHelpers()
+	return wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) == errNoChild &&
+		(facts.Front != 0 || kill(-1, 0) == errNoProcess)
+}
+
+// ownStatus is the exit status by the facts.
+//
+//go:nosplit
+func ownStatus() int32 {
+	switch {
+	case facts.DeadlineAt != 0:
+		return statusDeadline
+	case facts.Ended.Code == codeExited:
+		return facts.Ended.Status
+	case facts.Ended.Code != 0:
+		return 128 + facts.Ended.Status
+	}
+	return 128 + int32(unix.SIGKILL)
+}
+
+// end has the loop end the keeper.
+//
+//go:nosplit
+func end(status int32) {
+	if !ending.wanted {
+		ending.wanted, ending.status = true, status
+	}
+}
+
+var ending struct {
+	wanted bool
+	status int32
+}
+
+// finish ends the keeper.
+//
+//go:nosplit
+func finish() {
+	status := ending.status
+	stopSupervisor()
+	if facts.Ended.Code == codeExited {
+		returnTerminal(false)
+	} else {
+		returnTerminal(true)
+	}
+	awaitHelpers()
+	if toFront >= 0 {
+		by := int32(0)
+		if facts.Ended.Code != 0 && facts.Ended.Code != codeExited && facts.DeadlineAt == 0 {
+			by = facts.Ended.Status
+		}
+		tell(toFront, kindStatus, status, by)
+		kill(facts.Front, int32(unix.SIGCONT))
+	}
+	exit(status)
+}

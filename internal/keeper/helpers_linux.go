@@ -1,0 +1,96 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import "golang.org/x/sys/unix"
+
+// helpers is how many writers and closers are under way. Where the kernel refuses children without
+// an exit signal, they are ordinary ones.
+var (
+	helpers         int32
+	ordinaryHelpers bool
+	helperPause     int64 // from the last look whether they have ended to the next one
+)
+
+// nextHelper is when to look whether writers and closers have ended, since nothing tells: at ever
+// longer intervals, and not at all where one hangs.
+//
+//go:nosplit
+func nextHelper() int64 {
+	if helpers <= 0 || helperPause > second {
+		return 0
+	}
+	helperPause = helperPause*2 + millisecond
+	return now() + helperPause
+}
+
+// isBusyHelper reports whether a child is a writer or a closer.
+//
+//go:nosplit
+func isBusyHelper(pid int32) bool {
+	for i := int32(0); i < writers; i++ {
+		if lineAt(i).writer == pid {
+			return true
+		}
+	}
+	return closerAt(0).pid == pid || closerAt(1).pid == pid
+}
+
+// isHelper reports whether a child that was reaped is a writer or a closer, and takes note of its
+// end.
+//
+//go:nosplit
+func isHelper(pid int32) bool {
+	for i := int32(0); i < writers; i++ {
+		if l := lineAt(i); l.writer == pid {
+			l.writer = 0
+			helpers--
+			return true
+		}
+	}
+	for i := int32(0); i < 2; i++ {
+		if c := closerAt(i); c.pid == pid {
+			c.pid = 0
+			helpers--
+			return true
+		}
+	}
+	return false
+}
+
+// reapHelpers takes away the writers and closers that have ended. A plain wait does not see them.
+//
+//go:nosplit
+func reapHelpers() {
+	for helpers > 0 {
+		pid := wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WCLONE)
+		switch {
+		case pid <= 0:
+			if pid == errNoChild && !ordinaryHelpers {
+				helpers = 0
+			}
+			return
+		case pid == int(supervisor.pid):
+			supervisorEnded()
+		default:
+			isHelper(int32(pid))
+		}
+	}
+}
+
+// awaitHelpers waits for what is being said and closed, a second at most. Children that are no
+// helpers end unseen.
+//
+//go:nosplit
+func awaitHelpers() {
+	for until := now() + second; now() < until; {
+		reapHelpers()
+		if helpers <= 0 {
+			return
+		}
+		shortTime = [2]int64{0, millisecond / 4}
+		sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
+	}
+}
+
+var shortTime [2]int64

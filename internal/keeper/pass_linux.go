@@ -1,0 +1,123 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import "golang.org/x/sys/unix"
+
+// continueCommand sends SIGCONT to a stopped command once, since it may stop itself again for ever.
+// Where the command leads a group, its children may have been stopped with it.
+//
+//go:nosplit
+func continueCommand() {
+	if continued {
+		return
+	}
+	continued = true
+	if facts.Group && int32(sys1(unix.SYS_GETPGID, uintptr(facts.Command))) == facts.Command {
+		kill(-facts.Command, int32(unix.SIGCONT))
+	}
+	signalCommand(int32(unix.SIGCONT))
+}
+
+var continued bool // the command was sent SIGCONT for the stop signal that is under way
+
+// signalCommand sends the command a signal of the keeper's own.
+//
+//go:nosplit
+func signalCommand(sig int32) {
+	if facts.Command != 0 && lastEnd.change.Code == 0 && (facts.Pidfd < 0 || sendByPidfd(facts.Pidfd, sig) == -int(unix.EPERM)) {
+		kill(facts.Command, sig) // its own number, since it is not reaped
+	}
+}
+
+// takeSignals takes what has arrived, as PID 1. While a supervisor is being started for a command
+// that has ended, signals wait for it.
+//
+//go:nosplit
+func takeSignals() {
+	if facts.Front != 0 || !readsSignals() {
+		return
+	}
+	for range signalsAtOnce {
+		if !nextSignal() {
+			return
+		}
+		if arrival.signal.Number == int32(unix.SIGCONT) && arrival.signal.Code == codeTimer {
+			continue // the timer that keeps this process going
+		}
+		if lastEnd.change.Code == 0 {
+			noteSignal(&arrival.signal, true)
+		}
+		signalPassed(&arrival.signal, passByRule(&arrival.signal))
+	}
+}
+
+// passByRule passes a signal on as the rules have it, and reports whether it did. Where a
+// supervisor decides, it passes the signal on itself.
+//
+//go:nosplit
+func passByRule(s *Signal) bool {
+	as := ruleFor(s.Number)
+	if lastEnd.change.Code != 0 || as == RuleAsk || as == RuleDrop {
+		return false
+	}
+	return passAs(facts.Pidfd, facts.Command, s, as) >= 0
+}
+
+//go:nosplit
+func readsSignals() bool {
+	if facts.Front != 0 || facts.Command == 0 {
+		return false
+	}
+	return supervisor.spoke || facts.Ended.Code == 0 && (facts.Plain || heart.calm)
+}
+
+// noteSignal writes down who asked for an end first, before the signal is passed on.
+//
+//go:nosplit
+func noteSignal(s *Signal, tell bool) {
+	if facts.Ended.Code != 0 || !isRequest(s.Number) || facts.Stop.Number != 0 || facts.DeadlineAt != 0 {
+		return
+	}
+	facts.Stop, facts.StopAt = *s, now()
+	continued = false
+	if !tell || !facts.Plain || !facts.Group { // a job's caller knows
+		return
+	}
+	startLine()
+	put("stop requested by ")
+	putSignal(s.Number)
+	putSender(s, false)
+	say()
+}
+
+// signalPassed is what follows from a signal.
+//
+//go:nosplit
+func signalPassed(s *Signal, passed bool) {
+	if passed {
+		facts.Forwarded++
+	} else {
+		facts.Undelivered++
+	}
+	if facts.Ended.Code == 0 && facts.Command != 0 {
+		if facts.Stopped && inSet(stopSet, s.Number) {
+			continued = false
+			continueCommand()
+		}
+		if s.Number == int32(unix.SIGCONT) {
+			offerTerminal()
+		}
+	}
+	if passed && !rules.tellAll && !mayAskForEnd(s.Number) && rules.given {
+		return // nobody wants to hear of it
+	}
+	packet.message = Message{Signal: *s}
+	if passed {
+		packet.message.Value = 1
+	}
+	told := tellSupervisor(KindSignalled)
+	if !told && !passed && rules.given && lastEnd.change.Code == 0 && ruleFor(s.Number) == RuleAsk {
+		pass(facts.Pidfd, facts.Command, s) // better as it is than not at all
+	}
+}

@@ -1,0 +1,86 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// sleep waits until something happens, or is due.
+//
+//go:nosplit
+func sleep() {
+	if tree.empty == tree.others || command.settled || command.wanted {
+		return // there is more to do
+	}
+	if hold.wanted {
+		hold.wanted, hold.until = false, now()+longestHold
+		packet.message = Message{}
+		tellSupervisor(KindHeld)
+	}
+	poll.fds = [6]unix.PollFd{
+		{Fd: childFD, Events: unix.POLLIN},
+		{Fd: -1, Events: unix.POLLIN},
+		{Fd: toFront},
+		{Fd: supervisor.socket, Events: unix.POLLIN},
+		{Fd: -1, Events: unix.POLLIN},
+		{Fd: command.begun[0], Events: unix.POLLIN},
+	}
+	if hold.until != 0 {
+		poll.fds[0].Fd = -1 // who ends now is reaped when that is over
+	}
+	if readsSignals() {
+		poll.fds[1].Fd = signalFD
+	}
+	if hearsFront() {
+		poll.fds[2].Events = unix.POLLIN
+	}
+	if facts.Command != 0 && facts.Ended.Code == 0 && due.held == 0 && facts.Dead == 0 {
+		poll.fds[4].Fd = facts.Pidfd
+	}
+	limit := uintptr(0)
+	if at := nextDue(); at != 0 {
+		left := max(at-now(), 0)
+		poll.limit = [2]int64{left / second, left % second}
+		limit = addr(&poll.limit)
+	}
+	if !awaitPoll(6, limit) {
+		return
+	}
+	if poll.fds[2].Revents&unix.POLLHUP != 0 && !hearsFront() {
+		frontGone()
+	}
+	if poll.fds[4].Revents != 0 {
+		due.held = now() + heldTime
+	}
+	if poll.fds[5].Revents != 0 {
+		hearChild()
+	}
+}
+
+// awaitPoll waits for the first n of poll.fds, and reports whether there is something. Where a
+// filter refuses ppoll(2) it looks again a moment later.
+//
+//go:nosplit
+func awaitPoll(n, limit uintptr) bool {
+	r := sys5(unix.SYS_PPOLL, addr(&poll.fds), n, limit, 0, 0)
+	if r < 0 && r != errInterrupted {
+		shortTime = [2]int64{0, millisecond}
+		sys2(unix.SYS_NANOSLEEP, addr(&shortTime), 0)
+		for i := uintptr(0); i < n; i++ {
+			(*unix.PollFd)(unsafe.Add(unsafe.Pointer(&poll.fds), i*unsafe.Sizeof(unix.PollFd{}))).Revents = 0
+		}
+	}
+	return r > 0
+}
+
+var poll struct {
+	fds   [6]unix.PollFd
+	limit [2]int64
+}
+
+// heldTime is how long a command that is dead may take until it can be waited for. A tracer can
+// hold it (ptrace(2)).
+const heldTime = second

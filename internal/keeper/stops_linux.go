@@ -1,0 +1,60 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import "golang.org/x/sys/unix"
+
+// stops are those of a command in the caller's process group, which the front follows.
+var stops struct {
+	number   int32 // of the last one
+	signal   int32 // that stopped the command
+	check    bool  // the front has heard of it, and is to be stopped if the command still is
+	answered bool  // a SIGCONT to the front was told of since
+	again    int64 // when the front is to be continued again, unless it says that it runs; 0: it does
+}
+
+// continueFront has the front continue as the command has. A stop that the front is about to follow
+// discards a SIGCONT, so it is sent until the front says that it runs.
+//
+//go:nosplit
+func continueFront() {
+	if toFront < 0 || facts.Group { // its number may be another's by now
+		return
+	}
+	tell(toFront, kindContinued, 0, 0)
+	kill(facts.Front, int32(unix.SIGCONT))
+	stops.again = now() + 20*millisecond
+}
+
+// stopFront has the front stop as the command has.
+//
+//go:nosplit
+func stopFront() {
+	if facts.Stopped {
+		tell(toFront, kindStop, stops.signal, 0)
+	}
+}
+
+// isContinued reports whether a SIGCONT to the front, which knew of so many stops, is no news for
+// the command: a shell continues the whole group, and a second SIGCONT would undo the command's
+// next stop.
+//
+//go:nosplit
+func isContinued(heard int32) bool {
+	if facts.Group || stops.number == 0 {
+		return false
+	}
+	if heard != stops.number {
+		return true
+	}
+	first, stopped := !stops.answered, facts.Stopped
+	stops.answered = true
+	const changes = unix.WEXITED | unix.WSTOPPED | unix.WCONTINUED | unix.WNOHANG | unix.WNOWAIT
+	if wait(unix.P_PID, uintptr(facts.Command), changes) == int(facts.Command) { // what has become of it by now
+		if childChange.code != codeContinued {
+			return true
+		}
+		stopped = false
+	}
+	return first && !stopped
+}
