@@ -128,8 +128,8 @@ type Config struct {
 
 	// Lifeline are descriptors of pipes, sockets or terminals, such as 0. That one of them hangs up is a stop: the one at the other end, the client of a
 	// docker exec for example, has gone away. They are neither read from nor closed. Of a pipe, it hangs up when the last writer closes it, read or not.
-	// LifelineParent stands for the parent process: that it ends is a stop as well. It cannot be had together with a PID namespace, or with others that are
-	// joined.
+	// LifelineParent stands for the parent process: that it ends is a stop as well. It cannot be had
+	// together with a PID namespace, or with others that are joined.
 	Lifeline []int
 
 	Leftovers Leftovers

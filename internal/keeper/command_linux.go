@@ -306,21 +306,17 @@ func executeFile(file uintptr) int {
 	if r != errNotExec {
 		return r
 	}
-	n := 0
-	for wordAt(plain.argv, n) != 0 {
-		n++
-	}
-	room := sys5(unix.SYS_MMAP, 0, uintptr(n+2)*8, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS, ^uintptr(0))
-	if room < 0 && room > -4096 {
+	room, n := makeArray(plain.argv, 2)
+	if room == 0 {
 		return r
 	}
 	shell := text("/bin/sh\x00")
-	setWord(uintptr(room), 0, shell)
-	setWord(uintptr(room), 1, file)
+	setWord(room, 0, shell)
+	setWord(room, 1, file)
 	for i := 1; i <= n; i++ { // and the zero at the end
-		setWord(uintptr(room), i+1, wordAt(plain.argv, i))
+		setWord(room, i+1, wordAt(plain.argv, i))
 	}
-	sys3(unix.SYS_EXECVE, shell, uintptr(room), plain.commandEnv)
+	sys3(unix.SYS_EXECVE, shell, room, plain.commandEnv)
 	return r
 }
 

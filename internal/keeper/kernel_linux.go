@@ -72,6 +72,23 @@ func wordAt(a uintptr, i int) uintptr { return *(*uintptr)(pointer(a + uintptr(i
 //go:nosplit
 func setWord(a uintptr, i int, w uintptr) { *(*uintptr)(pointer(a + uintptr(i)*8)) = w }
 
+// makeArray makes room for an array such as argv, of as many words as the given one has and more
+// besides. It returns how many words that one has, without the zero at its end, and 0 as the address
+// where there is no memory.
+//
+//go:nosplit
+func makeArray(like uintptr, more int) (array uintptr, n int) {
+	for wordAt(like, n) != 0 {
+		n++
+	}
+	const private = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS
+	r := sys5(unix.SYS_MMAP, 0, uintptr(n+more)*8, unix.PROT_READ|unix.PROT_WRITE, private, ^uintptr(0))
+	if r < 0 && r > -4096 { // an errno, and no address
+		return 0, n
+	}
+	return uintptr(r), n
+}
+
 // hasPrefix returns the address behind a prefix of a C string, 0 if it does not begin so.
 //
 //go:nosplit

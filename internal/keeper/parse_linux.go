@@ -2,8 +2,6 @@
 
 package keeper
 
-import "golang.org/x/sys/unix"
-
 // plain is what the arguments and the environment say, where they are plain: no option but -t,
 // --timeout, -k and --grace with plain durations, and no variable of finite's but FINITE_TIMEOUT
 // and FINITE_GRACE. Package main has the parser of everything; a test compares the two.
@@ -234,18 +232,14 @@ func copyEnvironment() bool {
 	if plain.commandEnv != plain.envp {
 		return true
 	}
-	n := 0
-	for wordAt(plain.envp, n) != 0 {
-		n++
-	}
-	room := sys5(unix.SYS_MMAP, 0, uintptr(n+1)*8, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS, ^uintptr(0))
-	if room < 0 && room > -4096 {
+	room, n := makeArray(plain.envp, 1)
+	if room == 0 {
 		return false
 	}
 	for i := range n {
-		setWord(uintptr(room), i, wordAt(plain.envp, i))
+		setWord(room, i, wordAt(plain.envp, i))
 	}
-	plain.commandEnv = uintptr(room)
+	plain.commandEnv = room
 	return true
 }
 
