@@ -278,9 +278,9 @@ func (b *box) tie(p *program) {
 	// It may have ended before that. Its pidfd is readable then.
 	gone := &unix.PollFd{Fd: int32(b.self), Events: unix.POLLIN}
 	p.add(zeroCall, unix.SYS_PPOLL, pointer(p, gone), 1, pointer(p, new(unix.Timespec)), 0, 0)
-	if !b.unshare.Has(nsutil.PIDNamespace) {
-		p.add(mustCall, unix.SYS_FCNTL, uintptr(b.self), unix.F_SETFD, 0)
-	}
+	// A thread of it may have ended before that, and others not yet: the signal has been sent by then, and
+	// the pidfd is readable later. So the inner one goes on watching.
+	p.add(mustCall, unix.SYS_FCNTL, uintptr(b.self), unix.F_SETFD, 0)
 }
 
 // raiseLoopback sets the flag IFF_UP of lo (netdevice(7)).

@@ -100,7 +100,7 @@ func (c *Config) tellOuter(word innerWord) {
 // announce adds to env what the inner one has to be told.
 func (b *box) announce(env []string, cfg *Config) []string {
 	value := strconv.FormatUint(uint64(cfg.inherited.Mask), 16) + ":" + strconv.Itoa(b.stops[1])
-	if b.self >= 0 && !b.unshare.Has(nsutil.PIDNamespace) {
+	if b.self >= 0 {
 		value += ":" + strconv.Itoa(b.self)
 	}
 	return append(env[:len(env):len(env)], InnerVariable+"="+value)
