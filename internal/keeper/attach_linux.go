@@ -35,14 +35,14 @@ func Entered() bool { return entered }
 // Attach returns the link of a process that is a supervisor, and nil in any other. It is called
 // once.
 func Attach() *Link {
-	if attached.socket < 0 {
+	if attached.socket <= 0 {
 		return nil
 	}
 	l := &Link{Facts: facts, Stderr: unix.Stderr, socket: int(attached.socket)}
 	if attached.stderr >= 0 {
 		l.Stderr = int(attached.stderr)
 	}
-	attached.socket = -1
+	attached.socket = 0
 	_ = unix.SetNonblock(l.socket, false) // this end: the keeper's never waits
 	return l
 }

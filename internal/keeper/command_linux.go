@@ -22,8 +22,8 @@ const (
 )
 
 var command struct {
-	stack [commandStackSize]byte
-	path  [pathSize + 1]byte
+	path  [pathSize + 16]byte // with the byte that ends it; the stack stays aligned
+	stack [commandStackSize]byte // the end of it is used, which is on a page with what follows
 	group bool  // it is to lead a process group of its own
 	quiet bool  // a supervisor says what fails
 	tty   int32 // the terminal whose foreground it is to get; -1: none

@@ -141,7 +141,9 @@ func chooseCloser() {
 	usedCloser = -1
 	for i := int32(0); i < 2; i++ {
 		if c := closerAt(i); c.pid == 0 {
-			usedCloser, c.count = i, 0
+			if usedCloser = i; c.count != 0 { // a page that is not written to costs nothing
+				c.count = 0
+			}
 			return
 		}
 	}

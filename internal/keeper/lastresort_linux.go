@@ -88,7 +88,7 @@ var killing bool
 // childrenFD is the kernel's list of this process's children (proc_tid_children(5)); -1: there is
 // none.
 var (
-	childrenFD int32 = -1
+	childrenFD int32
 	children   [4096]byte
 )
 

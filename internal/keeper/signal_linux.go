@@ -56,7 +56,7 @@ var (
 	defaultAction action // SIG_DFL
 	scratchAction action
 
-	signalFD int32 = -1 // a signalfd for everything but SIGCHLD
+	signalFD int32 // a signalfd for everything but SIGCHLD
 )
 
 // blockSignals blocks every signal, and notes which stop signals, or which of all, are ignored. It

@@ -4,11 +4,13 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
+// Descriptors, -1 where there is none. Every variable of this package that changes is zero in the
+// program's file, so that the memory of what a run does not need stays untouched.
 var (
-	childFD  int32 = -1 // a signalfd for SIGCHLD alone
-	toFront  int32 = -1 // the keeper's end of the pair that it shares with the front
-	toKeeper int32 = -1 // the front's end
-	attached       = attachment{socket: -1, stderr: -1}
+	childFD  int32 // a signalfd for SIGCHLD alone
+	toFront  int32 // the keeper's end of the pair that it shares with the front
+	toKeeper int32 // the front's end
+	attached attachment
 )
 
 var entered bool // begin was called
@@ -23,6 +25,7 @@ var callersSignals = everythingButChild
 //go:nosplit
 func begin(sp uintptr) {
 	entered = true
+	childFD, signalFD, childrenFD, toFront, toKeeper, supervisor.socket = -1, -1, -1, -1, -1, -1
 	what := parse(sp)
 	if what == needsOld {
 		return

@@ -5,9 +5,7 @@ package keeper
 import "golang.org/x/sys/unix"
 
 // supervisor is the Go process that decides, while there is one.
-var supervisor = supervisorState{socket: -1}
-
-type supervisorState struct {
+var supervisor struct {
 	pid      int32
 	socket   int32 // the keeper's end
 	spoke    bool  // it runs
@@ -35,7 +33,7 @@ const (
 
 // attachment is what a supervisor finds.
 type attachment struct {
-	socket int32 // -1: this process is none
+	socket int32 // 0: this process is none
 	stderr int32 // where descriptor 2 is meanwhile
 }
 
