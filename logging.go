@@ -36,18 +36,6 @@ func newLogger(o *options, out stderr) *logrus.Logger {
 	return logger
 }
 
-// forOuter returns the options for the log of the outer one of two: what the inner one says about the command it need not say again.
-func (o *options) forOuter() *options {
-	quiet := *o
-	if quiet.verbosity == 1 {
-		quiet.verbosity = 0
-	}
-	if quiet.logLevel == "info" {
-		quiet.logLevel = "warn"
-	}
-	return &quiet
-}
-
 // lineFormatter writes "finite: text key=value", with the level in front of what is not shown by default.
 type lineFormatter struct{}
 

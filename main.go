@@ -20,15 +20,6 @@ import (
 // parentPID is read as early as Go allows, so that --parent-death can tell that the parent has ended since.
 var parentPID = unix.Getppid()
 
-// It was executed by a descriptor, the number of which is its name. Package initialization is on the first thread, whose name is the process's.
-var executedByDescriptor = nsutil.ExecutedByDescriptor()
-
-func init() {
-	if executedByDescriptor {
-		nsutil.SetName("finite")
-	}
-}
-
 func main() {
 	// An init spends its time in the kernel: one goroutine that runs Go code at a time is enough, whatever the machine has. It bounds the number of
 	// threads, and keeps the runtime from reading cgroup files to follow a CPU limit. (signals.entry has seen to it already, if that is in.)
@@ -64,14 +55,8 @@ func run(args, env []string) int {
 	cfg.ParentPID = parentPID
 	cfg.Source = source
 	source.CoarseMonitor() // pid1.Reserve has made all threads
-	if inner, ok := lookupEnv(env, pid1.InnerVariable); ok && executedByDescriptor {
-		cfg.Inner = inner
-		cfg.Unshare, cfg.Join, cfg.Hostname, cfg.MapRoot = 0, nil, "", false // done
-		cfg.ParentDeath = 0                                                  // the outer one's
-	}
-	if cfg.NeedsInner() {
-		cfg = cfg.Outer(args, env)
-		opts = opts.forOuter()
+	if why := needsKeeper(&cfg); why != "" {
+		return fail(errors.New(why))
 	}
 	cfg.Log = newLogger(opts, stderr{})
 	result, err := pid1.Run(context.Background(), cfg)
@@ -79,6 +64,18 @@ func run(args, env []string) int {
 		return fail(describeUsage(err))
 	}
 	return result.ExitStatus
+}
+
+// needsKeeper says which option needs the entry point of package keeper.
+func needsKeeper(cfg *pid1.Config) string {
+	const why = ": this build of finite has no entry point of its own, which that needs (see finite --version -v)"
+	switch {
+	case cfg.Unshare.Has(nsutil.PIDNamespace):
+		return "--unshare " + cfg.Unshare.String() + why
+	case len(cfg.Join) > 0:
+		return "--join " + cfg.Join[0] + why
+	}
+	return ""
 }
 
 // fail prints one line on stderr and returns the status for finite's own failure.
@@ -91,9 +88,6 @@ func fail(err error) int {
 func describeUsage(err error) error {
 	var usage *pid1.UsageError
 	if errors.As(err, &usage) {
-		if usage.Field == "Inner" {
-			return optionError(pid1.InnerVariable, usage.Value, usage.Why)
-		}
 		for i := range optionTable {
 			if o := &optionTable[i]; o.field == usage.Field {
 				return optionError("--"+o.long, usage.Value, usage.Why)

@@ -471,5 +471,5 @@ func isOwnVariable(kv string) bool {
 		return false
 	}
 	name, _, _ := strings.Cut(kv, "=")
-	return name == pid1.InnerVariable || slices.ContainsFunc(optionTable, func(o option) bool { return !o.noEnv && o.env() == name })
+	return slices.ContainsFunc(optionTable, func(o option) bool { return !o.noEnv && o.env() == name })
 }

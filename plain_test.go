@@ -4,13 +4,14 @@ package main
 
 import (
 	"cmp"
-	"slices"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/finite-init/finite/init"
 	"github.com/finite-init/finite/internal/keeper"
+	"github.com/finite-init/finite/nsutil"
 )
 
 // What the parser without a runtime takes for plain, the parser of everything understands in the
@@ -21,6 +22,8 @@ func FuzzPlainArguments(f *testing.F) {
 		"-k 0 true", "-t 0 true", "-t 0.001 true", "-t 1.001 true", "-t 0.3 true", "-t 999999h true", "-t 99999d true", "-t 100000d true", "-t 1.0001 true",
 		"-t -5 true", "-t 5x true", "-t .5 true", "-t 5. true", "-t 1e3 true", "-t true", "-t", "", "--timeout true", "--timeout= true", "--timeouts 5 true",
 		"--grace 5 --", "-tk 5 true", "-k5 -t 7 -k 9 true", "- true", "-v true", "--report r -- true", "-t 5ms5 true", "-t 5m s true",
+		"--unshare pid,mount true", "--unshare=net,network,mnt,uts,ipc,cgroup -- true", "--unshare pid --unshare net true", "--unshare pid, true",
+		"--unshare ,pid true", "--unshare pi true", "--unshare pids true", "--unshare all true", "--unshare= true", "--unshare", "--unshared pid true",
 	} {
 		f.Add(args, "")
 	}
@@ -33,7 +36,7 @@ func FuzzPlainArguments(f *testing.F) {
 		}
 		args := append([]string{"finite"}, strings.Fields(line)...)
 		env := strings.Fields(variables)
-		command, timeout, grace, ok := keeper.Plain(args, env)
+		got, ok := keeper.Plain(args, env)
 		if !ok {
 			return
 		}
@@ -48,9 +51,9 @@ func FuzzPlainArguments(f *testing.F) {
 		case pid1.Off:
 			want = 0
 		}
-		if !slices.Equal(command, opts.config.Args) || timeout != opts.config.Timeout || grace != want {
-			t.Errorf("%q %q: %q, timeout %v, grace %v; the parser of everything has %q, %v, %v",
-				args, env, command, timeout, grace, opts.config.Args, opts.config.Timeout, want)
+		all := keeper.Understood{Command: opts.config.Args, Timeout: opts.config.Timeout, Grace: want, Namespaces: uint64(opts.config.Unshare)}
+		if !reflect.DeepEqual(got, all) {
+			t.Errorf("%q %q: %+v; the parser of everything has %+v", args, env, got, all)
 		}
 	})
 }
@@ -61,6 +64,7 @@ func TestPlainForms(t *testing.T) {
 		args, env      string
 		command        string
 		timeout, grace time.Duration
+		kinds          nsutil.Namespaces
 	}{
 		{args: "-- seq 3", command: "seq 3"},
 		{args: "seq -t 3", command: "seq -t 3"},
@@ -69,10 +73,13 @@ func TestPlainForms(t *testing.T) {
 		{args: "--timeout=300ms --grace 10s x", command: "x", timeout: 300 * time.Millisecond, grace: 10 * time.Second},
 		{args: "--timeout 2m -k 1h -- x", command: "x", timeout: 2 * time.Minute, grace: time.Hour},
 		{args: "-t 1d x", env: "FINITE_TIMEOUT=9 FINITE_GRACE=0.25", command: "x", timeout: 24 * time.Hour, grace: 250 * time.Millisecond},
+		{args: "--unshare pid,mnt,network -t 5 x", command: "x", timeout: 5 * time.Second, kinds: nsutil.PIDNamespace | nsutil.MountNamespace | nsutil.NetworkNamespace},
+		{args: "--unshare=uts,ipc,cgroup -- x", command: "x", kinds: nsutil.UTSNamespace | nsutil.IPCNamespace | nsutil.CgroupNamespace},
 	} {
-		command, timeout, grace, ok := keeper.Plain(append([]string{"finite"}, strings.Fields(tt.args)...), strings.Fields(tt.env))
-		if want := cmp.Or(tt.grace, 5*time.Second); !ok || strings.Join(command, " ") != tt.command || timeout != tt.timeout || grace != want {
-			t.Errorf("%s %s: %v, %q, %v, %v; want %q, %v, %v", tt.env, tt.args, ok, command, timeout, grace, tt.command, tt.timeout, want)
+		got, ok := keeper.Plain(append([]string{"finite"}, strings.Fields(tt.args)...), strings.Fields(tt.env))
+		want := keeper.Understood{Command: strings.Fields(tt.command), Timeout: tt.timeout, Grace: cmp.Or(tt.grace, 5*time.Second), Namespaces: uint64(tt.kinds)}
+		if !ok || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s %s: %v, %+v; want %+v", tt.env, tt.args, ok, got, want)
 		}
 	}
 }

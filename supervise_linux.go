@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"os"
 
 	"github.com/finite-init/finite/init"
 	"github.com/finite-init/finite/internal/keeper"
@@ -15,12 +16,30 @@ import (
 func supervise(link *keeper.Link, args, env []string) {
 	stderrFD = link.Stderr
 	signals.Deafen()
+	if link.Plan != nil {
+		os.Exit(plan(link, args, env))
+	}
 	status, left := superviseFor(link, args, env)
 	end := keeper.Message{Kind: keeper.KindEnd, Value: int32(status)}
 	if left {
 		end.Count = 1
 	}
 	_ = link.Tell(end, -1)
+}
+
+// plan is main in a process that completes a plan. It returns the exit status.
+func plan(link *keeper.Link, args, env []string) int {
+	_ = link.Tell(keeper.Message{Kind: keeper.KindHello}, -1) // from here on it says itself what is wrong
+	opts, err := parseOptions(args, env)
+	if err != nil {
+		return fail(err)
+	}
+	cfg := opts.config
+	cfg.Env = withoutOptions(env)
+	if err := pid1.Plan(context.Background(), link, cfg); err != nil {
+		return fail(describeUsage(err))
+	}
+	return 0
 }
 
 // superviseFor returns the exit status, and whether somebody is left.

@@ -3,7 +3,6 @@ package pid1
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -128,8 +127,7 @@ type Config struct {
 
 	// Lifeline are descriptors of pipes, sockets or terminals, such as 0. That one of them hangs up is a stop: the one at the other end, the client of a
 	// docker exec for example, has gone away. They are neither read from nor closed. Of a pipe, it hangs up when the last writer closes it, read or not.
-	// LifelineParent stands for the parent process: that it ends is a stop as well. It cannot be had
-	// together with a PID namespace, or with others that are joined.
+	// LifelineParent stands for the parent process: that it ends is a stop as well.
 	Lifeline []int
 
 	Leftovers Leftovers
@@ -150,17 +148,12 @@ type Config struct {
 	Log *logrus.Logger
 
 	// Unshare and Join are namespaces that are made for the command, and namespaces that it joins (see [nsutil.OpenNamespaces]), before others
-	// are made. With a PID namespace among those, the command itself is that one's init, unless Self is set. A host name needs a UTS namespace. In a
+	// are made. With a PID namespace among those, the command itself is that one's init. A host name needs a UTS namespace. In a
 	// new user namespace the caller is mapped to itself or, with MapRoot, to root; others as well where subuid(5) grants them and newuidmap(1) is there.
 	Unshare  nsutil.Namespaces
 	Join     []string
 	Hostname string
 	MapRoot  bool
-	// Self has this program itself executed as the command, in the role of the inner one (see [Config.Outer]).
-	Self bool
-	// Inner is what the outer one has told this process, in the environment (see [InnerVariable]); empty: there is no outer one.
-	Inner string
-
 	// Report and StateFile are where a report of the run and its state in the form of the OCI runtime-spec are written, at every change of state: a
 	// path, or fd:N, a descriptor. They are opened before the command is started; what fails later changes nothing about the run.
 	Report    string
@@ -182,8 +175,7 @@ type Config struct {
 	exact         bool              // whether that is known
 	parentFD      int               // a pidfd of the parent, for LifelineParent; 0 or less: it is opened when it is needed
 	lifeline      *lifeline         // of Lifeline; nil: none
-	rules         bool              // of an outer one: the inner one has rules for signals
-	stops         int               // where the outer one is told that the command was stopped; 0: there is no outer one
+	planned       bool              // the namespaces have been made already
 	box           *box              // the namespaces; nil: none
 	noLeaf        error             // why the command has no cgroup of its own
 	leaf          *nsutil.Cgroup    // the cgroup that the command is to be started in; nil: it has none of its own
@@ -242,9 +234,9 @@ func (c *Config) setDefaults(role nsutil.Role) error {
 	switch {
 	case len(c.Args) == 0 && !c.Pause:
 		return bad("Args", "[]", "no command")
-	case len(c.Args) > 0 && c.Pause && !c.Self:
+	case len(c.Args) > 0 && c.Pause:
 		return bad("Pause", "", "no command can be given with it")
-	case c.Pause && !c.Self && c.Inner == "" && (c.Unshare != 0 || len(c.Join) > 0):
+	case c.Pause && (c.Unshare != 0 || len(c.Join) > 0):
 		return bad("Pause", "", "there is no command that could be in namespaces")
 	case c.Pause && c.pauseIgnores() != "":
 		return bad("Pause", "", "has no use for "+c.pauseIgnores())
@@ -264,8 +256,6 @@ func (c *Config) setDefaults(role nsutil.Role) error {
 		return bad("Leftovers", c.Leftovers, "as PID 1 nothing can be left: the kernel kills the PID namespace with it")
 	case c.Forward > ForwardAll:
 		return bad("Forward", int(c.Forward), "not a target")
-	case slices.Contains(c.Lifeline, LifelineParent) && (c.Self || c.Inner != ""):
-		return bad("Lifeline", "parent", "cannot be had with --unshare pid or --join: the parent is outside")
 	case c.Hostname != "" && !c.Unshare.Has(nsutil.UTSNamespace):
 		return bad("Hostname", c.Hostname, "needs a UTS namespace of the command's own (--unshare uts)")
 	case len(c.Hostname) > maxHostname || strings.IndexByte(c.Hostname, 0) >= 0:

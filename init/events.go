@@ -110,15 +110,22 @@ func newEventLog(cfg *Config, reports *recorder) (*eventLog, error) {
 	return l, nil
 }
 
-// begin begins to write.
-func (l *eventLog) begin() {
+// begin begins to write: in the place of what the file has, or behind what another supervisor has
+// written.
+func (l *eventLog) begin(behind bool) {
 	if l == nil {
 		return
+	}
+	if l.tracer != nil && behind {
+		l.tracer.begun = true
 	}
 	go func() {
 		defer close(l.idle)
 		defer l.file.close()
-		err := l.file.empty()
+		var err error
+		if !behind {
+			err = l.file.empty()
+		}
 		for err == nil {
 			if _, more := <-l.wake; !more {
 				err = l.flush()
@@ -262,13 +269,7 @@ func (l *eventLog) reaped(event string, c *reap.Change) {
 	if l == nil {
 		return
 	}
-	e := runEvent{Event: event, PID: c.PID}
-	if c.Code == reap.CodeExited {
-		code := c.Status & 0xff
-		e.ExitCode = &code
-	} else {
-		e.Signal, e.CoreDumped = signals.Name(c.Signal()), c.Code == reap.CodeDumped
-	}
+	e := endEvent(event, c)
 	if l.proc == nil {
 		l.add(e)
 		return
@@ -276,6 +277,33 @@ func (l *eventLog) reaped(event string, c *reap.Change) {
 	if st, err := l.proc.Stat(c.PID); err == nil { // which does not hang for a zombie
 		lived, cpu := milliseconds(st.Age()), milliseconds(st.CPU())
 		e.Comm, e.LivedMS, e.CPUMS = st.Comm, &lived, &cpu
+	}
+	l.add(e)
+}
+
+// endEvent is what waitid(2) tells of a child.
+func endEvent(event string, c *reap.Change) runEvent {
+	e := runEvent{Event: event, PID: c.PID}
+	if c.Code == reap.CodeExited {
+		code := c.Status & 0xff
+		e.ExitCode = &code
+	} else {
+		e.Signal, e.CoreDumped = signals.Name(c.Signal()), c.Code == reap.CodeDumped
+	}
+	return e
+}
+
+// ended tells of a child with a name that was started at a time, in clock ticks after the boot; 0:
+// neither is known.
+func (l *eventLog) ended(event string, c *reap.Change, name string, start int64) {
+	if l == nil {
+		return
+	}
+	e := endEvent(event, c)
+	if start != 0 {
+		st := nsutil.Stat{StartTime: uint64(start)}
+		lived, cpu := milliseconds(st.Age()), milliseconds(c.Rusage.User+c.Rusage.System)
+		e.Comm, e.LivedMS, e.CPUMS = name, &lived, &cpu
 	}
 	l.add(e)
 }

@@ -23,7 +23,7 @@ func openEvents(t *testing.T, target string, format EventsFormat) *eventLog {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.begin()
+	l.begin(false)
 	return l
 }
 

@@ -12,15 +12,11 @@ import (
 	"github.com/finite-init/finite/reap"
 )
 
-// A command can be dead and not to be reaped: its tracer has the zombie first (ptrace(2)), and, of an inner one that is PID 1, the kernel waits for whoever is
-// left in its namespace before it lets anybody have it. The former is seen by the pidfd, which is readable all the same, and what it ended with is in
-// /proc/PID/stat; the latter tells what it ends with.
+// A dead command can be unreapable: its tracer has the zombie first (ptrace(2)). The pidfd is readable
+// all the same, and /proc/PID/stat has the status.
 
 // heldTime is how long a command that has ended may take to be reaped before it is held to be held.
 const heldTime = time.Second
-
-// innerTime is the same for an inner one that has said that it ends. It is less than backstopMargin.
-const innerTime = 500 * time.Millisecond
 
 // heldWatch watches for the end of the command beside the reaper.
 type heldWatch struct {

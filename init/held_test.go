@@ -149,31 +149,6 @@ func TestHeldWatch(t *testing.T) {
 	})
 }
 
-// The outer one of two gives up soon after the inner one has said that it ends: that has done what there is to do.
-func TestMachineInnerIsHeld(t *testing.T) {
-	for name, steps := range map[string][]step{
-		"by itself": {{held(reap.CodeExited, 7), "arm settle 1s; disarm settle; kill-tree; arm give-up 5s; disarm give-up; arm give-up 100ms", stateKilling}},
-		"while the backstop is at work": {
-			{deadline, "send SIGKILL child; kill-tree; arm give-up 5s", stateKilling},
-			{held(reap.CodeExited, 7), "disarm give-up; arm give-up 100ms", stateKilling},
-		},
-	} {
-		m := newMachine(testConfig(func(c *Config) { c.Self, c.Grace = true, Off }), nsutil.RoleSubreaper)
-		m.handle(cloning)
-		m.handle(started)
-		for i, s := range append(steps,
-			step{timer(timerGiveUp), "survey; arm survey 1s", stateSurvey},
-			step{event{kind: evSurvivors, survivors: []nsutil.Survivor{{PID: testPID}}}, "end", stateEnded}) {
-			if got := said(m.handle(s.event)); got != s.want || m.state != s.state {
-				t.Fatalf("%s, step %d, %v: %q, %v; want %q, %v", name, i, s.event.kind, got, m.state, s.want, s.state)
-			}
-		}
-		if status := exitStatus(m.cfg, m.cause, true); status != 7 || m.cause.Kind != KindExited {
-			t.Errorf("%s: status %d, %+v", name, status, m.cause)
-		}
-	}
-}
-
 // The end of a command that nobody reaps is seen by the pidfd that the kernel has given at its start, also where it comes long after the watch has begun.
 func TestHeldWatchSeesTheEnd(t *testing.T) {
 	pidfd := -1

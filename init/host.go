@@ -34,7 +34,6 @@ type host struct {
 	late     *time.Timer // for what is done a little later
 	terminal *terminal   // nil where there is none
 	starting bool
-	stops    *sys.File   // by which an inner one tells of stops; nil: there is none
 	missing  []string    // what finite has to do without
 	lastKill *time.Timer // of the command, where it is to be killed last
 
@@ -56,7 +55,6 @@ func (h *host) init(cfg *Config, role nsutil.Role, source *signals.Source, post 
 		}
 	}
 	h.terminal = openTerminal()
-	h.stops = cfg.box.takeStops()
 	h.trees = treeWorker{role: role, pin: &h.reaper, leaf: cfg.leaf, post: post, stopKill: make(chan struct{})}
 	h.watcher = reapWatcher{post: post, done: done, byNumber: &h.byNumber, events: events}
 	if cfg.noLeaf != nil {
@@ -82,7 +80,7 @@ func (h *host) start() {
 	}
 	start := func() int {
 		reserveThreads(h.cfg.moreThreads())
-		if h.cfg.Pause && !h.cfg.Self {
+		if h.cfg.Pause {
 			settleThreads()
 			return 0
 		}
@@ -127,9 +125,6 @@ func (h *host) adopt(pid, pidfd int, inLeaf bool) {
 		h.oom.begin()
 		h.held.watch(pid, pidfd)
 	})
-	if h.stops != nil {
-		go h.watchInner()
-	}
 	if h.leaf != nil && !inLeaf {
 		h.miss("cgroup")
 	}
@@ -267,27 +262,6 @@ func (h *host) dump() {
 	}()
 }
 
-// watchInner passes on what the inner one says.
-func (h *host) watchInner() {
-	var b [2 * len(innerWord{})]byte
-	for {
-		n, err := h.stops.Read(b[:])
-		if err != nil || n == 0 {
-			return
-		}
-		for text := b[:n]; len(text) >= len(innerWord{}); text = text[len(innerWord{}):] {
-			if text[0] == innerStopped {
-				h.post(event{kind: evStopped, change: reap.Change{PID: h.pid, Code: reap.CodeStopped, Status: int(unix.SIGTSTP)}})
-				continue
-			}
-			ends := reap.Change{PID: h.pid, Code: reap.CodeExited, Status: int(text[1])}
-			h.held.ended(innerTime, func() event {
-				return event{kind: evHeld, change: ends, why: "the kernel waits for what is left in its namespace"}
-			})
-		}
-	}
-}
-
 func (h *host) empty() bool {
 	if h.role == nsutil.RoleInit {
 		return nsutil.NamespaceEmpty()
@@ -315,10 +289,6 @@ const leaveTime = time.Millisecond
 func (h *host) oomKills() int { return h.oom.more() }
 
 func (h *host) suspend() {
-	if h.cfg.stops > 0 { // the outer one stops, and sends SIGCONT when it goes on
-		h.cfg.tellOuter(innerWord{innerStopped, 0})
-		return
-	}
 	if h.role == nsutil.RoleInit || h.terminal == nil {
 		return
 	}
@@ -344,9 +314,6 @@ func (h *host) close(nobodyLeft bool) error {
 	}
 	h.held.close()
 	h.oom.close()
-	if h.stops != nil {
-		h.stops.Close()
-	}
 	if !h.starting {
 		h.cfg.box.close()
 	}

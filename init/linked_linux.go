@@ -40,6 +40,13 @@ type linked struct {
 
 	pid, pidfd int
 	missing    []string
+	events     *eventLog
+}
+
+// tellChild tells of a child that is about to be reaped, or was.
+func (k *linked) tellChild(name string, m *keeper.Message) {
+	c := change(m.Change)
+	k.events.ended(name, &c, unix.ByteSliceToString(m.Signal.Name[:]), m.Times[0])
 }
 
 func (k *linked) init(cfg *Config, role nsutil.Role, post func(event), done <-chan struct{}) {
@@ -75,21 +82,27 @@ func (k *linked) listen() {
 		case keeper.KindAsk:
 			k.tell(keeper.Message{Kind: keeper.KindAlive})
 		case keeper.KindStarted:
+			k.events.add(runEvent{Event: "started", PID: int(m.Value), Command: k.cfg.Args}) // here, for it is to be the first
 			k.post(event{kind: evStarted, pid: int(m.Value), pidfd: fd, inLeaf: m.Count&keeper.StartedInCgroup != 0, job: m.Count&keeper.StartedInGroup != 0})
 		case keeper.KindNotStarted:
 			k.notStarted(unix.Errno(m.Value), m.Count)
 		case keeper.KindSignalled:
 			s := m.Signal
-			sig := signals.Arrived(s.Number, s.Code, s.PID, s.UID, s.Value)
+			sig := arrived(&s)
 			sig.Passed = m.Value != 0
 			k.post(event{kind: evSignal, signal: sig})
+		case keeper.KindChild:
+			k.tellChild("reaped", &m)
 		case keeper.KindExited:
+			k.tellChild("exited", &m)
 			if k.link.Facts.OlderCount > 0 && k.role == nsutil.RoleInit { // one of those may read until the end of what is written there
 				_ = unix.Dup3(unix.Stderr, k.link.Stderr, unix.O_CLOEXEC)
 			}
 			k.post(event{kind: evExited, change: change(m.Change)})
 		case keeper.KindChanged:
-			k.post(event{kind: evStopped, change: change(m.Change)})
+			c := change(m.Change)
+			k.events.stopped(&c)
+			k.post(event{kind: evStopped, change: c})
 		case keeper.KindReaped:
 			k.post(event{kind: evReaped, count: int(m.Count), killed: int(m.Killed)})
 		case keeper.KindRemaining:
@@ -106,6 +119,14 @@ func (k *linked) listen() {
 
 // start has the keeper start the command, in its cgroup if it is to have one.
 func (k *linked) start() {
+	if k.cfg.Pause {
+		m := keeper.Message{Kind: keeper.KindPause}
+		if k.events != nil {
+			m.Count = 1
+		}
+		k.tell(m)
+		return
+	}
 	for i, kv := range keeperEnviron() {
 		if isOwn := k.cfg.dropsVariable; isOwn != nil && isOwn(kv) {
 			k.tell(keeper.Message{Kind: keeper.KindDrop, Value: int32(i)})
@@ -116,7 +137,7 @@ func (k *linked) start() {
 			k.tell(keeper.Message{Kind: keeper.KindKeep, Value: int32(fd)})
 		}
 	}
-	for _, target := range []string{k.cfg.Report, k.cfg.StateFile} { // another supervisor opens them again
+	for _, target := range []string{k.cfg.Report, k.cfg.StateFile, k.cfg.Events} { // another supervisor opens them again
 		fd, err := strconv.Atoi(strings.TrimPrefix(target, "fd:"))
 		switch isFD := strings.HasPrefix(target, "fd:"); {
 		case isFD && err == nil && fd > unix.Stderr:
@@ -140,6 +161,9 @@ func (k *linked) tryStart() {
 	}
 	if k.cfg.enforces() {
 		m.Count |= keeper.StartEnforce
+	}
+	if k.events != nil {
+		m.Count |= keeper.StartTellChildren
 	}
 	fd := -1
 	if k.cfg.leaf != nil {
@@ -347,7 +371,7 @@ func (k *linked) leadsGroup() bool {
 }
 
 func (k *linked) identify(pid int) string {
-	if pid <= 0 || !k.proc.Mounted() {
+	if pid <= 0 || k.link.Facts.Foreign || !k.proc.Mounted() { // the front has looked it up where that is the number of somebody
 		return ""
 	}
 	comm, _ := k.proc.Comm(pid)

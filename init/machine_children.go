@@ -30,20 +30,7 @@ func (m *machine) isHeld(ev event) {
 	}
 	m.note(levelWarn, "the command has ended, but "+ev.why)
 	m.zombie = true
-	if m.cfg.Self {
-		m.cause = Cause{} // whatever it was, the inner one has told of it
-	}
 	m.ended(ev.change)
-	if m.cfg.Self { // the inner one has done what there is to do
-		if m.state == stateLeftovers {
-			m.kill(ev.why)
-		}
-		if m.state == stateKilling {
-			m.disarm(timerGiveUp)
-			m.arm(timerGiveUp, MinGiveUp)
-		}
-		return
-	}
 	m.remaining() // somebody holds it, and it is in the way of the word that others are left
 }
 

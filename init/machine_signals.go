@@ -52,7 +52,7 @@ func (m *machine) hold(sig signals.Signal, stop bool) {
 		if !m.cloning {
 			m.cause = Cause{Kind: KindStopRequested, By: by}
 			m.counts.Undelivered++
-			m.note(m.tellStop(sig.Sender), "stop requested by "+signals.Name(sig.Number)+describeSender(sig.Sender)+" before the command was started")
+			m.note(m.tellStop(), "stop requested by "+signals.Name(sig.Number)+describeSender(sig.Sender)+" before the command was started")
 			m.end("a stop came first")
 			return
 		}
@@ -125,11 +125,9 @@ func (m *machine) pauseSignalled(sig signals.Signal, number unix.Signal) {
 	m.endPause("a stop was requested by " + signals.Name(sig.Number))
 }
 
-// tellStop is the level at which a stop is told of. What the outer one passes on, that one has told of, and it knows who sent it; unless there are rules by
-// which it may be none. Whoever stops a job of a shell's knows it.
-func (m *machine) tellStop(sender signals.Sender) level {
-	toldOutside := m.cfg.Inner != "" && m.cfg.Rewrite == (signals.Rewrite{}) && (sender.PID == 0 || sender.PID == m.cfg.ParentPID)
-	if toldOutside || m.cfg.rules || m.job {
+// tellStop is the level at which a stop is told of. Whoever stops a job of a shell's knows it.
+func (m *machine) tellStop() level {
+	if m.job {
 		return levelInfo
 	}
 	return levelWarn
@@ -186,7 +184,7 @@ func (m *machine) delay(sig signals.Signal) bool {
 	}
 	m.delayed = sig
 	m.arm(timerStopDelay, m.cfg.StopDelay)
-	m.note(m.tellStop(sig.Sender), fmt.Sprintf("stop requested by %s%s: it is held back for %v, or until another one comes",
+	m.note(m.tellStop(), fmt.Sprintf("stop requested by %s%s: it is held back for %v, or until another one comes",
 		signals.Name(sig.Number), describeSender(sig.Sender), m.cfg.StopDelay))
 	return true
 }
@@ -252,6 +250,6 @@ func (m *machine) stopRequested(arrived, number unix.Signal, sender signals.Send
 	}
 	m.cause = Cause{Kind: KindStopRequested, By: By{Signal: arrived, Sender: sender}}
 	m.transition(stateStopping, "a stop was requested by "+signals.Name(arrived))
-	m.note(m.tellStop(sender), "stop requested by "+signals.Name(arrived)+describeSender(sender))
+	m.note(m.tellStop(), "stop requested by "+signals.Name(arrived)+describeSender(sender))
 	m.climb(m.cfg.ladders.requested, "a stop was requested")
 }

@@ -24,13 +24,13 @@ const (
 
 // snapshot is what a run has come to. The slices in it are only appended to by the owner.
 type snapshot struct {
-	state  string
-	at     time.Time
-	args   []string
-	dir    string // Config.Dir
-	inner  bool
-	trees  []byte // the snapshots so far; empty: none
-	result Result
+	state   string
+	at      time.Time
+	args    []string
+	dir     string // Config.Dir
+	planned bool   // finite is in namespaces that were made for it, or that it has joined
+	trees   []byte // the snapshots so far; empty: none
+	result  Result
 }
 
 // report is a report, as it is written. Its keys are a contract.
@@ -138,7 +138,7 @@ func newReport(s *snapshot) *report {
 	if res.SupervisorStarts > 1 {
 		r.Supervisor = &reportStarts{res.SupervisorStarts}
 	}
-	if s.inner && res.Role == nsutil.RoleInit {
+	if s.planned && res.Role == nsutil.RoleInit {
 		r.Role = "namespace"
 	}
 	if s.state == reportEnded {

@@ -94,7 +94,7 @@ func TestReportFitsTheSchema(t *testing.T) {
 		s := fullSnapshot()
 		s.args = rapid.SliceOfN(long, 1, 6).Draw(t, "args")
 		s.state = rapid.SampledFrom([]string{reportStarted, reportStopping, reportKilling, reportEnded}).Draw(t, "state")
-		s.inner = rapid.Bool().Draw(t, "inner")
+		s.planned = rapid.Bool().Draw(t, "planned")
 		res := &s.result
 		if rapid.Bool().Draw(t, "empty") {
 			*res = Result{Started: res.Started, Ended: res.Ended}

@@ -51,14 +51,6 @@ func (r *runner) supervise(ctx context.Context) (Result, error) {
 	if cfg.ParentPID == 0 {
 		cfg.ParentPID = unix.Getppid()
 	}
-	if cfg.Inner != "" {
-		var release func()
-		var err error
-		if ctx, release, err = cfg.beInner(ctx); err != nil {
-			return Result{ExitStatus: StatusFailure}, err
-		}
-		defer release()
-	}
 	r.init(role, src)
 	var err error
 	if cfg.lifeline, err = newLifeline(cfg, func() { r.post(event{kind: evLifeline}) }); err != nil {
@@ -96,12 +88,10 @@ func (r *runner) supervise(ctx context.Context) (Result, error) {
 		}
 	}
 	started = true
-	r.eventLog.begin()
+	r.eventLog.begin(false)
 	r.host.init(cfg, role, src, r.post, r.done, r.eventLog)
 	r.kernel = &r.host
-	result := r.run(ctx)
-	cfg.tellOuter(innerWord{innerEnds, byte(result.ExitStatus)})
-	return result, nil
+	return r.run(ctx), nil
 }
 
 // enforces reports whether there is an ending to enforce.

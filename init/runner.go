@@ -1,6 +1,7 @@
 package pid1
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -149,7 +150,7 @@ func (r *runner) signal(sig signals.Signal) {
 		return
 	}
 	if r.told() || signals.IsStop(sig.Number) {
-		sig.Sender.Comm = r.kernel.identify(sig.Sender.PID)
+		sig.Sender.Comm = cmp.Or(sig.Sender.Comm, r.kernel.identify(sig.Sender.PID))
 	}
 	r.eventLog.signal(sig)
 	r.step(event{kind: evSignal, signal: sig})

@@ -39,9 +39,7 @@ func (r *runner) finish() Result {
 	}
 	r.last = r.result(ended)
 	res := &r.last
-	if !r.cfg.Self || res.Cause.Kind == KindStartFailed || res.Cause.Kind == KindDeadline {
-		r.record(reportEnded, res) // of the outer one, if the inner one never was, or did not come to its end
-	}
+	r.record(reportEnded, res)
 	until := time.Now().Add(recordLimit) // for all that is written, together
 	r.recorder.close(until)
 	r.eventLog.add(runEvent{Event: "ended", PID: res.PID, Cause: newReportCause(&res.Cause), ExitStatus: &res.ExitStatus})
@@ -74,7 +72,7 @@ func (r *runner) result(at time.Time) Result {
 
 // follow has the state written down, if it is another than the last one.
 func (r *runner) follow() {
-	if r.recorder == nil || r.finished || r.cfg.Self {
+	if r.recorder == nil || r.finished {
 		return
 	}
 	state := ""
@@ -97,7 +95,7 @@ func (r *runner) record(state string, res *Result) {
 		return
 	}
 	r.recorded = state
-	r.recorder.add(snapshot{state: state, at: res.Ended, args: r.cfg.Args, dir: cmp.Or(r.dir, r.cfg.Dir), inner: r.cfg.Inner != "", trees: r.trees, result: *res})
+	r.recorder.add(snapshot{state: state, at: res.Ended, args: r.cfg.Args, dir: cmp.Or(r.dir, r.cfg.Dir), planned: r.cfg.planned, trees: r.trees, result: *res})
 	r.complain()
 }
 

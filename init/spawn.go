@@ -34,14 +34,9 @@ func spawn(cfg *Config, term *terminal) (child, *startError) {
 	if env == nil {
 		env = signals.Environ()
 	}
-	var path string
-	if cfg.box.executes() {
-		env = cfg.box.announce(env, cfg)
-	} else {
-		var err error
-		if path, err = lookPath(cfg.Args[0], env); err != nil {
-			return child{}, &startError{StepLookup, err}
-		}
+	path, err := lookPath(cfg.Args[0], env)
+	if err != nil {
+		return child{}, &startError{StepLookup, err}
 	}
 	c, err := fork(cfg, path, cfg.Args, env, term)
 	if errors.Is(err, unix.ENOEXEC) {

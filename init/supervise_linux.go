@@ -23,10 +23,14 @@ import (
 func Supervise(ctx context.Context, link *keeper.Link, cfg Config, own func(string) bool) (Result, error) {
 	facts := &link.Facts
 	standardError = link.Stderr
-	if startedPID = int(facts.Keeper); facts.Front != 0 {
-		startedPID = int(facts.Front)
+	front := int(facts.Front)
+	if facts.Foreign { // that is its number elsewhere
+		front = 0
 	}
-	nsutil.WorkFor(int(facts.Keeper), int(facts.Front))
+	if startedPID = int(facts.Keeper); front != 0 {
+		startedPID = front
+	}
+	nsutil.WorkFor(int(facts.Keeper), front)
 	older := make([]int, 0, facts.OlderCount)
 	for _, pid := range facts.Older[:facts.OlderCount] {
 		older = append(older, int(pid))
@@ -37,6 +41,10 @@ func Supervise(ctx context.Context, link *keeper.Link, cfg Config, own func(stri
 		if cfg.Grace = time.Duration(facts.Grace); cfg.Grace == 0 {
 			cfg.Grace = Off
 		}
+	}
+	if facts.Planned {
+		cfg.Unshare, cfg.Join, cfg.Hostname, cfg.MapRoot, cfg.planned = 0, nil, "", false, true
+		cfg.Cgroup = CgroupOff // it is in the one that the planner has made
 	}
 	r := &runner{config: cfg}
 	r.cfg = &r.config
@@ -68,21 +76,27 @@ func (r *runner) superviseFor(ctx context.Context, link *keeper.Link, own func(s
 	if r.recorder, err = newRecorder(cfg); err != nil {
 		return result, err
 	}
-	if facts.Command == 0 {
-		if err := makeLeaf(ctx, cfg); err != nil {
-			r.recorder.discard()
-			return result, err
-		}
+	begun := facts.Command != 0 || facts.Paused
+	if r.eventLog, err = newEventLog(cfg, r.recorder); err == nil && !begun {
+		err = makeLeaf(ctx, cfg)
 	}
+	if err != nil {
+		if !begun {
+			r.recorder.discard()
+			r.eventLog.discard()
+		}
+		return result, err
+	}
+	r.eventLog.begin(begun)
 	r.starts = int(facts.Starts)
 	r.dir = cfg.Dir
 	if r.dir == "" {
 		r.dir, _ = os.Getwd() // it is left when the command runs
 	}
-	kernel := &linked{link: link}
+	kernel := &linked{link: link, events: r.eventLog}
 	kernel.init(cfg, role, r.post, r.done)
 	r.kernel = kernel
-	if facts.Command != 0 {
+	if begun {
 		r.relive(facts)
 	}
 	if err := link.Tell(keeper.Message{Kind: keeper.KindHello}, -1); err != nil {
@@ -93,7 +107,7 @@ func (r *runner) superviseFor(ctx context.Context, link *keeper.Link, own func(s
 		reserveThreads(cfg.moreThreads())
 		settleThreads()
 	}
-	if facts.Command != 0 {
+	if begun {
 		return r.goOn(ctx, facts.Plain), nil
 	}
 	return r.run(ctx), nil
@@ -132,10 +146,14 @@ type moment struct {
 func (r *runner) relive(facts *keeper.Facts) {
 	pid := int(facts.Command)
 	r.started = wallTime(facts.Started)
-	r.kernel.adopt(pid, int(facts.Pidfd), false)
-	past := []moment{
-		{facts.Started, event{kind: evCloning}},
-		{facts.Started, event{kind: evStarted, pid: pid, pidfd: int(facts.Pidfd), job: !facts.Group}},
+	r.eventLog.startAt(r.started)
+	past := []moment{{facts.Started, event{kind: evPaused}}}
+	if !facts.Paused {
+		r.kernel.adopt(pid, int(facts.Pidfd), false)
+		past = []moment{
+			{facts.Started, event{kind: evCloning}},
+			{facts.Started, event{kind: evStarted, pid: pid, pidfd: int(facts.Pidfd), job: !facts.Group}},
+		}
 	}
 	add := func(at int64, ev event) {
 		if at != 0 {
@@ -143,7 +161,7 @@ func (r *runner) relive(facts *keeper.Facts) {
 		}
 	}
 	if s := facts.Stop; s.Number != 0 {
-		sig := signals.Arrived(s.Number, s.Code, s.PID, s.UID, s.Value)
+		sig := arrived(&s)
 		sig.Passed = true
 		add(facts.StopAt, event{kind: evSignal, signal: sig})
 	}
@@ -196,6 +214,13 @@ func (r *runner) reliveAction(a *action, ago time.Duration) {
 		r.ladder = append(r.ladder, Rung{Step: "tree", Target: "all", Result: "sent", At: at})
 		r.kernel.killTree()
 	}
+}
+
+// arrived is a signal that the keeper tells of.
+func arrived(s *keeper.Signal) signals.Signal {
+	sig := signals.Arrived(s.Number, s.Code, s.PID, s.UID, s.Value)
+	sig.Sender.Comm = unix.ByteSliceToString(s.Name[:])
+	return sig
 }
 
 // wallTime is when CLOCK_MONOTONIC showed at.

@@ -113,6 +113,16 @@ func pointer[T any](p *program, v *T) uintptr {
 	return uintptr(unsafe.Pointer(v))
 }
 
+func (p *program) begin(step Step)           { p.step = step }
+func (p *program) next() int                 { return len(p.calls) }
+func (p *program) data(b []byte) uintptr     { return pointer(p, &b[0]) }
+func (p *program) descriptor(fd int) uintptr { return uintptr(fd) }
+func (p *program) awaitRanges(r *idRanges)   { r.await(p) }
+
+func (p *program) fork() {
+	p.add(forkCall, unix.SYS_CLONE, unix.CLONE_VM|unix.CLONE_VFORK|unix.CLONE_PARENT|uintptr(unix.SIGCHLD), 0, 0, 0, 0)
+}
+
 // text returns the address of s as C has strings. Without a zero byte in it, that is.
 func (p *program) text(s string) uintptr {
 	b := append([]byte(s), 0)
@@ -340,16 +350,7 @@ func (p *program) execute(how forkMode, cfg *Config, path string, args, env []st
 	if cfg.Dir != "" {
 		p.add(mustCall, unix.SYS_CHDIR, p.text(cfg.Dir))
 	}
-	mask := &cfg.inherited.Mask
-	if cfg.Self {
-		all := ^signals.Set(0) // what comes before it can take signals waits
-		mask = &all
-	}
-	p.add(mayCall, unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, pointer(p, mask), 0, 8)
-	if cfg.box.executes() {
-		p.add(mustCall, unix.SYS_EXECVEAT, uintptr(cfg.box.exe), p.text(""), pointer(p, &argv[0]), pointer(p, &envv[0]), unix.AT_EMPTY_PATH)
-		return nil
-	}
+	p.add(mayCall, unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, pointer(p, &cfg.inherited.Mask), 0, 8)
 	p.add(mustCall, unix.SYS_EXECVE, p.text(path), pointer(p, &argv[0]), pointer(p, &envv[0]))
 	return nil
 }

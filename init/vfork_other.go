@@ -4,9 +4,6 @@ package pid1
 
 import (
 	"errors"
-
-	"github.com/finite-init/finite/internal/sys"
-	"github.com/finite-init/finite/nsutil"
 )
 
 // forkInherited is not called: what was inherited is not known on this architecture.
@@ -15,14 +12,10 @@ func forkInherited(how forkMode, cfg *Config, path string, args, env []string) (
 }
 
 // box is for architectures with a vfork of our own.
-type box struct {
-	self    int
-	stops   [2]int
-	unshare nsutil.Namespaces
-}
+type box struct{}
 
 func newBox(cfg *Config) (*box, error) {
-	if cfg.Unshare == 0 && len(cfg.Join) == 0 && !cfg.Self {
+	if cfg.Unshare == 0 && len(cfg.Join) == 0 {
 		return nil, nil
 	}
 	field, value := "Unshare", any(cfg.Unshare)
@@ -33,6 +26,4 @@ func newBox(cfg *Config) (*box, error) {
 }
 
 func (*box) close()                                       {}
-func (*box) takeStops() *sys.File                         { return nil }
-func (*box) executes() bool                               { return false }
 func (*box) describe(_ Step, _ []string, err error) error { return err }

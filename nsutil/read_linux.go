@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -188,27 +187,4 @@ func (p *Proc) numbers(path string) ([]int, error) {
 			}
 		}
 	}
-}
-
-// ExecutedByDescriptor reports whether this program was executed by a descriptor (execveat(2), AT_EMPTY_PATH), of which the kernel gives the path /dev/fd/N
-// (getauxval(3), AT_EXECFN). Nothing in the environment can make it so.
-func ExecutedByDescriptor() bool {
-	const atExecFn, prefix = 31, "/dev/fd/"
-	auxv, err := unix.Auxv()
-	if err != nil {
-		return false
-	}
-	for _, entry := range auxv {
-		if entry[0] == atExecFn {
-			path := (*[len(prefix)]byte)(*(*unsafe.Pointer)(unsafe.Pointer(&entry[1]))) // the text is on the stack that the kernel made
-			return string(path[:]) == prefix
-		}
-	}
-	return false
-}
-
-// SetName sets the name of this thread (PR_SET_NAME), which is the process's if it is the first one.
-func SetName(name string) {
-	text := append([]byte(name), 0)
-	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&text[0])), 0, 0, 0)
 }

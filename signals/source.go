@@ -53,7 +53,7 @@ func (s *Source) Polls() bool { return s.entry != nil }
 func (s *Source) CatchChildren() {
 	if s.entry != nil {
 		s.entry.catchChildren()
-	} else {
+	} else if s.notify != nil {
 		s.notify.add(unix.SIGCHLD)
 	}
 }

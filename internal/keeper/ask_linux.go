@@ -28,7 +28,8 @@ func catchUp() {
 	}
 	if facts.Ended.Code != 0 && !supervisor.knows.ended {
 		packet.message = Message{}
-		packet.message.Change = facts.Ended
+		packet.message.Change, packet.message.Signal.Name = facts.Ended, lastEnd.name
+		packet.message.Times[0] = lastEnd.born
 		supervisor.knows.ended = send(supervisor.socket, KindExited, -1)
 	}
 	if facts.FrontGone && !supervisor.knows.frontGone {
@@ -66,7 +67,7 @@ func tellSupervisor(kind Kind) bool {
 //
 //go:nosplit
 func isCalm() bool {
-	return facts.Command != 0 && facts.Ended.Code == 0 && facts.KilledAt == 0 && facts.DeadlineAt == 0 && facts.LifelineAt == 0 && facts.Dead == 0
+	return (facts.Command != 0 || facts.Paused) && facts.Ended.Code == 0 && facts.KilledAt == 0 && facts.DeadlineAt == 0 && facts.LifelineAt == 0 && facts.Dead == 0
 }
 
 // tellWhatIsLeft tells a supervisor once that others are left, and that nobody is.
@@ -74,7 +75,7 @@ func isCalm() bool {
 //go:nosplit
 func tellWhatIsLeft() {
 	catchUp()
-	if !supervisor.spoke || !supervisor.knows.ended {
+	if !supervisor.spoke || !supervisor.knows.ended && !facts.Paused {
 		return
 	}
 	packet.message = Message{}
@@ -146,6 +147,12 @@ func hearSupervisor() {
 			hold.until = 0
 		case KindLook:
 			supervisor.empty = false
+			if facts.Paused {
+				supervisor.remain = false
+			}
+		case KindPause:
+			rules.eachChild = m.Count != 0
+			pauseFor()
 		case KindEnd:
 			supervisor.ended, supervisor.status, supervisor.left = true, m.Value, m.Count != 0
 		}
@@ -221,6 +228,25 @@ func startFor(index, flags, cgroup int32) {
 		protect()
 	}
 	command.wanted, command.grouped = true, flags&StartGroup != 0
+	rules.eachChild = flags&StartTellChildren != 0
+}
+
+// pauseFor does without a command.
+//
+//go:nosplit
+func pauseFor() {
+	if facts.Command != 0 || facts.Paused {
+		return
+	}
+	facts.Paused, facts.Started = true, now()
+	protect()
+	if facts.Front != 0 {
+		packet.message = Message{Value: facts.Keeper}
+		send(toFront, kindStarted, -1)
+	}
+	packet.message = Message{} // all is for the supervisor to decide
+	takeRules(&packet.message)
+	command.settled = true
 }
 
 // takeRules takes what signals are to be passed on as, and tells the front.

@@ -21,6 +21,9 @@ type Link struct {
 	// says when it ends the process is for nobody, since another supervisor goes on.
 	Stderr int
 
+	// Plan is what a planner completes; nil: the process is a supervisor.
+	Plan *Plan
+
 	socket int
 	// Of Hear, which one goroutine calls.
 	heard  Message
@@ -32,8 +35,8 @@ type Link struct {
 // Entered reports whether the process began at this package's entry point.
 func Entered() bool { return entered }
 
-// Attach returns the link of a process that is a supervisor, and nil in any other. It is called
-// once.
+// Attach returns the link of a process that is a supervisor or a planner, and nil in any other. It
+// is called once.
 func Attach() *Link {
 	if attached.socket <= 0 {
 		return nil
@@ -41,6 +44,9 @@ func Attach() *Link {
 	l := &Link{Facts: facts, Stderr: unix.Stderr, socket: int(attached.socket)}
 	if attached.stderr >= 0 {
 		l.Stderr = int(attached.stderr)
+	}
+	if attached.planner {
+		l.Plan = thePlan()
 	}
 	attached.socket = 0
 	_ = unix.SetNonblock(l.socket, false) // this end: the keeper's never waits

@@ -22,6 +22,9 @@ func reap() {
 	reapHelpers()
 	reaped, killed, died := int32(0), int32(0), false
 	for range childrenAtOnce {
+		if rules.eachChild {
+			tellChild()
+		}
 		pid := wait(unix.P_ALL, 0, unix.WEXITED|unix.WSTOPPED|unix.WCONTINUED|unix.WNOHANG)
 		if pid <= 0 {
 			tree.empty, tree.others = pid == errNoChild, pid == 0
@@ -188,6 +191,8 @@ func endWatch() {
 var lastEnd struct {
 	change Change
 	at     int64
+	name   [16]byte // the command's name then, and when it was started: see tellChild
+	born   int64
 }
 
 //go:nosplit

@@ -22,12 +22,12 @@ const (
 )
 
 var command struct {
-	path  [pathSize + 16]byte // with the byte that ends it; the stack stays aligned
+	path  [pathSize + 16]byte    // with the byte that ends it; the stack stays aligned
 	stack [commandStackSize]byte // the end of it is used, which is on a page with what follows
-	group bool  // it is to lead a process group of its own
-	quiet bool  // a supervisor says what fails
-	tty   int32 // the terminal whose foreground it is to get; -1: none
-	pid   int32 // as the command sees it
+	group bool                   // it is to lead a process group of its own
+	quiet bool                   // a supervisor says what fails
+	tty   int32                  // the terminal whose foreground it is to get; -1: none
+	pid   int32                  // as the command sees it
 
 	onTerminal bool // there is a controlling terminal
 
@@ -346,13 +346,14 @@ type errorText struct {
 	text  string
 }
 
-// errorTexts are the errors of clone(2) and execve(2).
+// errorTexts are the errors of clone(2), execve(2), and the calls of a plan.
 var errorTexts = [...]errorText{
 	{unix.EPERM, "operation not permitted"},
 	{unix.ENOENT, "no such file or directory"},
 	{unix.EIO, "input/output error"},
 	{unix.E2BIG, "argument list too long"},
 	{unix.ENOEXEC, "exec format error"},
+	{unix.EBUSY, "device or resource busy"},
 	{unix.EAGAIN, "resource temporarily unavailable"},
 	{unix.ENOMEM, "cannot allocate memory"},
 	{unix.EACCES, "permission denied"},
@@ -362,6 +363,8 @@ var errorTexts = [...]errorText{
 	{unix.EINVAL, "invalid argument"},
 	{unix.ENFILE, "too many open files in system"},
 	{unix.EMFILE, "too many open files"},
+	{unix.ENOSPC, "no space left on device"},
+	{unix.EUSERS, "too many users"},
 	{unix.ETXTBSY, "text file busy"},
 	{unix.ENAMETOOLONG, "file name too long"},
 	{unix.ENOSYS, "function not implemented"},

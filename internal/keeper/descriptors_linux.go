@@ -196,7 +196,7 @@ func isOwn(fd int32) bool {
 			return true
 		}
 	}
-	return fd == childrenFD || fd == facts.Directory || fd == supervisor.socket || fd == facts.ParentFD || fd == command.begun[0] || fd == command.cgroup || fd == signalFD || fd == childFD || fd == toFront || fd == toKeeper || fd == facts.Pidfd || fd == terminal.fd
+	return fd == childrenFD || fd == procFD && fd != 0 || fd == facts.Directory || fd == supervisor.socket || fd == facts.ParentFD || fd == command.begun[0] || fd == command.cgroup || fd == signalFD || fd == childFD || fd == toFront || fd == toKeeper || fd == facts.Pidfd || fd == terminal.fd
 }
 
 // dropUnseen is dropInherited without /proc. The child closes by number, and later than this: only

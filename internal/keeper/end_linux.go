@@ -31,6 +31,13 @@ func overseeEnd() bool {
 		endByHeart()
 		return false
 	}
+	if heart.calm && facts.Paused {
+		if facts.Stop.Number != 0 { // the pause is over
+			facts.Ended, facts.EndedAt = Change{Code: codeExited}, now()
+			goByHeart()
+		}
+		return false
+	}
 	if heart.calm && facts.Command == 0 {
 		startLine()
 		put("the command could not be started")
@@ -58,7 +65,7 @@ func overseeEnd() bool {
 func isOver() bool {
 	reapHelpers()
 	return wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) == errNoChild &&
-		(facts.Front != 0 || kill(-1, 0) == errNoProcess)
+		(!facts.Init || kill(-1, 0) == errNoProcess)
 }
 
 // ownStatus is the exit status by the facts.
@@ -103,12 +110,13 @@ func finish() {
 	}
 	awaitHelpers()
 	if toFront >= 0 {
+		packet.message = Message{}
 		by := int32(0)
 		if facts.Ended.Code != 0 && facts.Ended.Code != codeExited && facts.DeadlineAt == 0 {
 			by = facts.Ended.Status
 		}
 		tell(toFront, kindStatus, status, by)
-		kill(facts.Front, int32(unix.SIGCONT))
+		wakeFront()
 	}
 	exit(status)
 }

@@ -7,7 +7,11 @@ package keeper
 // CLOCK_MONOTONIC; 0 is never.
 type Facts struct {
 	Keeper   int32 // the keeper's PID
-	Front    int32 // the front's PID; 0: there is none, the keeper is PID 1
+	Front    int32 // the front's PID; 0: there is none, the keeper is PID 1 of where it was started
+	Init     bool  // the keeper is PID 1
+	Planned  bool  // it is in namespaces that were made for it, or that it has joined
+	Paused   bool  // there is no command to wait for (--pause)
+	Foreign  bool  // the front is in another PID namespace: PIDs that it tells of are numbers there
 	Command  int32
 	Pidfd    int32 // the command's; -1 where the kernel gave none
 	Group    bool  // the command leads a process group of its own
@@ -64,6 +68,7 @@ type Signal struct {
 	PID          int32
 	UID          uint32
 	Value        uint64
+	Name         [16]byte // the sender's, where the front has looked it up
 }
 
 // Change is what waitid(2) said of a child.
@@ -132,13 +137,21 @@ const (
 	KindSignalled                   // a signal arrived: Value is 1 if it was passed on
 	KindStarted                     // the command runs: Value is its PID, Count has flags; the packet has its pidfd
 	KindNotStarted                  // it does not: Value is the errno, Count a NotStarted
-	KindExited                      // the command has ended: Change
+	KindExited                      // the command has ended: Change; the rest as in KindChild
 	KindChanged                     // the command was stopped or continued: Change
 	KindReaped                      // Count others were reaped, Killed of them ended by SIGKILL
+	KindChild                       // one of them: Change; Times has when it was started, in clock ticks, and Signal its name
 	KindRemaining                   // the command has ended, and others are left
 	KindEmpty                       // there is no child any more
 	KindFrontGone                   // the front has died
 	KindHeld                        // no child is reaped until KindRelease
+)
+
+// From the front to a planner.
+const (
+	KindPlanMade  Kind = 48 + iota // the child Value makes the calls of the plan
+	KindPlanBegun                  // the keeper runs
+	KindPlanOver                   // everything is over
 )
 
 // From a supervisor to the keeper.
@@ -151,6 +164,7 @@ const (
 	KindRelease                        // go on reaping
 	KindByHeart                        // send everybody the signal Value by heart: there is no /proc
 	KindStart                          // start the command: Value is its index in argv, Count has flags; the packet may have a cgroup
+	KindPause                          // there is no command; Count is 1 where each child is told
 	KindDrop                           // the variable with the index Value is not the command's
 	KindRules                          // Table; Count is 1 where the command's group is to get signals, Value 1 where every signal is told
 	KindLatest                         // the run should be over in Count milliseconds (0: nobody knows), with the status Value; Killed is 1 while no deadline was reached
@@ -158,6 +172,12 @@ const (
 	KindKeep                           // the descriptor Value is to stay open; Count is 1 where the command does not get it
 	KindKeepDirectory                  // supervisors are to begin in the caller's working directory
 	KindEnd                            // the end: Value is the status, Count is 1 where somebody is left
+)
+
+// From a planner to the front.
+const (
+	KindPlanDescriptor Kind = 96 + iota // the packet has the argument Count of the call Value of the plan
+	KindPlanned                         // the plan is complete; Value is 0 where there is nothing to make
 )
 
 // What a supervisor says that is about to happen.
@@ -170,9 +190,10 @@ const (
 
 // Flags of KindStart.
 const (
-	StartGroup   = 1 << iota // the command leads a process group of its own
-	StartEnforce             // there is an ending to enforce
-	StartMove                // the cgroup's descriptor is that of cgroup.procs
+	StartGroup        = 1 << iota // the command leads a process group of its own
+	StartEnforce                  // there is an ending to enforce
+	StartMove                     // the cgroup's descriptor is that of cgroup.procs
+	StartTellChildren             // the supervisor wants to hear of each child
 )
 
 // Why a command was not started.

@@ -14,6 +14,10 @@ const (
 // caller is what the front knows of the run.
 var caller struct {
 	keeper     int32
+	built      bool  // that is the one that a child has cloned (see buildKeeper)
+	begun      bool  // it has begun to say something
+	isInit     bool  // this process is PID 1: orphans come here
+	how        int32 // how the signal in arrival is passed on, where the keeper has no room for it; 0: there is none
 	command    int32 // 0: there is none yet
 	pidfd      int32
 	passed     uint64 // signals that were passed on
@@ -40,12 +44,18 @@ var callerLeads bool // the caller's process, which is the front, leads its sess
 func front(keeper int32) {
 	openChildren() // before the command has begun to run
 	caller.keeper, caller.pidfd, caller.lateAs = keeper, -1, statusFailure
+	if planAt != 0 {
+		beForeign()
+	}
 	sys1(unix.SYS_CHDIR, text("/\x00"))
 	dropInherited()
 	for {
 		reapHelpers()
+		if caller.isInit {
+			reapStrays()
+		}
 		hearKeeper()
-		if caller.command != 0 {
+		if mayPass() {
 			passSignals()
 		}
 		if caller.heard {
@@ -79,6 +89,9 @@ func hearKeeper() {
 			return
 		}
 		m := &packet.message
+		if !caller.begun {
+			noteBegun()
+		}
 		switch m.Kind {
 		case kindStarted:
 			closeFD(caller.pidfd)
@@ -105,40 +118,73 @@ func hearKeeper() {
 	}
 }
 
-// passSignals passes on what has arrived. What the kernel sends for the terminal goes to the whole
-// group, and so to the command as well, where that is in the group.
+// mayPass reports whether it is known how signals are passed on. One that a supervisor has to be asked
+// about would be overtaken by one that is passed on at once.
+//
+//go:nosplit
+func mayPass() bool { return caller.command != 0 && (facts.Plain || rules.given) }
+
+// passSignals passes on what has arrived, in order. Where the keeper has no room for one that is
+// left to it, the rest waits.
 //
 //go:nosplit
 func passSignals() {
 	for range signalsAtOnce {
-		if !nextSignal() {
+		if caller.how == 0 {
+			if !nextSignal() {
+				return
+			}
+			caller.how = wayOf(&arrival.signal)
+		}
+		if caller.how != 0 && !passSignal(&arrival.signal, caller.how) {
 			return
 		}
-		s := &arrival.signal
-		if s.Number == int32(unix.SIGCONT) && (s.Code == codeTimer || s.PID == caller.keeper) {
-			continue
+		caller.how = 0
+	}
+}
+
+// wayOf returns how a signal is passed on; 0: not at all. What the kernel sends for the terminal
+// goes to the whole group, and so to the command as well, where that is in the group.
+//
+//go:nosplit
+func wayOf(s *Signal) int32 {
+	s.Name = [16]byte{}
+	switch {
+	case s.Number == int32(unix.SIGCONT) && (s.Code == codeTimer || isMessage(s.Code) || s.PID == caller.keeper):
+		return 0
+	case s.Code == codeKernel && caller.grouped && inSet(terminalSet, s.Number) && !(callerLeads && inSet(hangupSet, s.Number)):
+		return keptByTerminal
+	case facts.Foreign:
+		if mayAskForEnd(s.Number) || rules.tellAll {
+			nameSender(s)
 		}
-		how := int32(passedByFront)
-		switch {
-		case s.Code == codeKernel && caller.grouped && inSet(terminalSet, s.Number) && !(callerLeads && inSet(hangupSet, s.Number)):
-			how = keptByTerminal
-		case s.Number == int32(unix.SIGCONT) && caller.grouped:
-			offerCommand()
-			how = leftToKeeper // which knows whether the command has continued
-		case caller.pidfd < 0 || ruleFor(s.Number) == RuleAsk || ruleFor(s.Number) == RuleDrop:
-			how = leftToKeeper
-		}
-		if how != passedByFront || mayAskForEnd(s.Number) || rules.tellAll { // the keeper counts nothing that nobody asks for
-			packet.message = Message{Value: how, Count: caller.confirmed, Signal: *s}
-			send(toKeeper, kindSignal, -1)
-		}
-		if how != keptByTerminal {
-			caller.passed |= 1 << (uint32(s.Number-1) & 63)
-		}
-		if how == passedByFront {
-			passAs(caller.pidfd, caller.command, s, ruleFor(s.Number))
+		return leftToKeeper
+	case s.Number == int32(unix.SIGCONT) && caller.grouped:
+		offerCommand()
+		return leftToKeeper // which knows whether the command has continued
+	case caller.pidfd < 0 || ruleFor(s.Number) == RuleAsk || ruleFor(s.Number) == RuleDrop:
+		return leftToKeeper
+	}
+	return passedByFront
+}
+
+// passSignal passes a signal on, and returns false where the keeper has no room for it.
+//
+//go:nosplit
+func passSignal(s *Signal, how int32) bool {
+	if how != passedByFront || mayAskForEnd(s.Number) || rules.tellAll { // the keeper counts nothing that nobody asks for
+		packet.message = Message{Value: how, Count: caller.confirmed, Signal: *s}
+		if !send(toKeeper, kindSignal, -1) && how == leftToKeeper && toKeeper >= 0 {
+			return false
 		}
 	}
+	if how != keptByTerminal {
+		caller.passed |= 1 << (uint32(s.Number-1) & 63)
+	}
+	if how == passedByFront {
+		passAs(caller.pidfd, caller.command, s, ruleFor(s.Number))
+	}
+	return true
 }
 
 // stopSelf stops this process as the command was stopped, by the same signal: the caller's shell
@@ -196,8 +242,10 @@ func leave() {
 	awaitHelpers()
 	if caller.keeper != 0 {
 		kill(caller.keeper, int32(unix.SIGKILL)) // it has nothing left to do, and may have been stopped
-		wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED)
+		awaitKeeper()
 	}
+	endPlanner()
+	takeForeground()
 	if (caller.by == int32(unix.SIGINT) || caller.by == int32(unix.SIGQUIT)) && caller.onTerminal && !inSet(caller.passed, caller.by) {
 		noCore = [2]uint64{}
 		sys4(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_CORE, addr(&noCore), 0)
@@ -209,6 +257,21 @@ func leave() {
 
 var noCore [2]uint64
 
+// awaitKeeper reaps the keeper. As PID 1 of a namespace that ends when the kernel has killed
+// everybody in it, which can take for ever.
+//
+//go:nosplit
+func awaitKeeper() {
+	for until := now() + keeperTime; wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED|unix.WNOHANG) == 0 && now() < until; {
+		poll.fds = [6]unix.PollFd{{Fd: childFD, Events: unix.POLLIN}}
+		poll.limit = [2]int64{0, 100 * millisecond}
+		awaitPoll(1, addr(&poll.limit))
+		sys3(unix.SYS_READ, uintptr(childFD), addr(&arrival.info), 128)
+	}
+}
+
+const keeperTime = second
+
 // keeperDied reports whether the keeper has ended, or should have, without a word.
 //
 //go:nosplit
@@ -216,6 +279,9 @@ func keeperDied() bool {
 	if isDue(caller.latest) {
 		caller.latest, caller.late = 0, true
 		kill(caller.keeper, int32(unix.SIGKILL))
+	}
+	if buildKeeper() {
+		return false
 	}
 	r := wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED|unix.WSTOPPED|unix.WNOHANG)
 	if r == int(caller.keeper) && childChange.code == codeStopped { // by somebody: there is no reason for it to be
@@ -234,6 +300,10 @@ func takeOver() {
 	if caller.told {
 		leave()
 	}
+	if sayWhyNot() {
+		endPlanner()
+		exit(statusFailure)
+	}
 	startLine()
 	put("the keeper was killed: SIGKILL to everything that is left")
 	say()
@@ -242,6 +312,8 @@ func takeOver() {
 	}
 	endEverything()
 	awaitHelpers()
+	endPlanner()
+	takeForeground()
 	if caller.early && !caller.late {
 		exit(statusFailure)
 	}
@@ -256,8 +328,13 @@ func awaitCaller() {
 	if r := wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED|unix.WSTOPPED|unix.WNOHANG|unix.WNOWAIT); r != 0 {
 		return
 	}
+	if caller.isInit && wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) > 0 {
+		return
+	}
 	poll.fds = [6]unix.PollFd{{Fd: childFD, Events: unix.POLLIN}, {Fd: -1, Events: unix.POLLIN}, {Fd: toKeeper, Events: unix.POLLIN}}
-	if caller.command != 0 {
+	if caller.how != 0 {
+		poll.fds[2].Events |= unix.POLLOUT
+	} else if mayPass() {
 		poll.fds[1].Fd = signalFD
 	}
 	limit := uintptr(0)

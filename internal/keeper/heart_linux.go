@@ -53,7 +53,7 @@ func goByHeart() {
 		putError(heart.errno)
 		put(")")
 	}
-	if facts.Command == 0 {
+	if facts.Command == 0 && !facts.Paused {
 		say()
 		end(statusFailure)
 		return

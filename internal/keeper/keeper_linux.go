@@ -25,7 +25,7 @@ func keep() {
 	if facts.Front == 0 && facts.Timeout > 0 {
 		protect() // there is an ending to enforce
 	}
-	if facts.Front != 0 {
+	if !facts.Init {
 		facts.NoSubreaper = sys2(unix.SYS_PRCTL, unix.PR_SET_CHILD_SUBREAPER, 1) < 0
 	}
 	terminal.fd, command.tty = -1, -1
@@ -105,7 +105,11 @@ func launch(group bool) {
 		if command.onTerminal {
 			packet.message.Count |= startedOnTerminal
 		}
-		send(toFront, kindStarted, facts.Pidfd)
+		pidfd := facts.Pidfd
+		if facts.Foreign { // the front would have no number to fall back on
+			pidfd = -1
+		}
+		send(toFront, kindStarted, pidfd)
 	}
 	if facts.Plain {
 		settleDown()

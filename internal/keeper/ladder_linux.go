@@ -124,7 +124,10 @@ func keepTime() bool {
 		due.settle = 0
 	}
 	if isDue(stops.again) {
-		kill(facts.Front, int32(unix.SIGCONT))
+		if facts.Foreign {
+			tell(toFront, kindContinued, 0, 0)
+		}
+		wakeFront()
 		stops.again = now() + 20*millisecond
 	}
 	return checkSupervisor()
@@ -179,7 +182,7 @@ func killNow() {
 		return
 	}
 	signalCommand(int32(unix.SIGKILL))
-	if facts.Front == 0 && facts.OlderCount == 0 && supervisor.pid == 0 {
+	if facts.Init && facts.OlderCount == 0 && supervisor.pid == 0 {
 		kill(-1, int32(unix.SIGKILL))
 	}
 }

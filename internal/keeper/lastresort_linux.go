@@ -62,7 +62,7 @@ func findOlder() {
 //
 //go:nosplit
 func signalEverything(sig int32) bool {
-	if facts.Front == 0 && facts.OlderCount == 0 {
+	if facts.Init && facts.OlderCount == 0 {
 		return kill(-1, sig) != errNoProcess
 	}
 	if wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) == errNoChild {
@@ -99,14 +99,10 @@ var (
 func openChildren() {
 	closeFD(childrenFD) // the front's
 	childrenFD = -1
-	n := sys4(unix.SYS_READLINKAT, atWorkingDirectory, text("/proc/self\x00"), addr(&entries), unsafe.Sizeof(entries)-1)
-	if n <= 0 {
+	if !isOwnProc() {
 		return
 	}
-	*(*byte)(pointer(addr(&entries) + uintptr(n))) = 0
-	if numberAt(addr(&entries)) != int32(sys0(unix.SYS_GETPID)) {
-		return
-	}
+	openProc()
 	childrenFD = high(sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc/thread-self/children\x00"), unix.O_RDONLY|unix.O_CLOEXEC, 0))
 }
 

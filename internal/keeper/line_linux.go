@@ -190,7 +190,7 @@ func appendSender(l *line) {
 		appendTo(l, " from outside the PID namespace")
 		return
 	}
-	if !appendComm(l, s.PID) {
+	if !appendName(l, s) && (facts.Foreign || !appendComm(l, s.PID)) {
 		appendTo(l, " from pid ")
 		appendNumber(l, int64(s.PID))
 		appendTo(l, " (uid ")
@@ -201,6 +201,20 @@ func appendSender(l *line) {
 	}
 	appendNumber(l, int64(s.UID))
 	appendByte(l, ')')
+}
+
+// appendName says the name that the front has looked up.
+//
+//go:nosplit
+func appendName(l *line, s *Signal) bool {
+	if s.Name[0] == 0 {
+		return false
+	}
+	appendTo(l, " from ")
+	for a := addr(&s.Name); byteAt(a) != 0 && a < addr(&s.Name)+16; a++ {
+		appendByte(l, byteAt(a))
+	}
+	return true
 }
 
 // appendComm says the name of a process, if /proc is this PID namespace's.

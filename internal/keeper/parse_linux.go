@@ -2,6 +2,8 @@
 
 package keeper
 
+import "golang.org/x/sys/unix"
+
 // plain is what the arguments and the environment say, where they are plain: no option but -t,
 // --timeout, -k and --grace with plain durations, and no variable of finite's but FINITE_TIMEOUT
 // and FINITE_GRACE. Package main has the parser of everything; a test compares the two.
@@ -15,6 +17,10 @@ var plain struct {
 	path       uintptr // the value of PATH; 0: there is none
 	timeout    int64   // ns; 0: none
 	grace      int64   // ns; 0: SIGKILL at once
+	kinds      uint64  // namespaces (CLONE_NEW*)
+	kindsText  uintptr // as they were named
+	planned    bool    // the arguments may be about namespaces, and need Go
+	joins      bool    // namespaces may be joined
 }
 
 const defaultGrace = 5 * second
@@ -25,7 +31,7 @@ type understood int32
 const (
 	isPlain  understood = iota // the keeper can act on them
 	needsGo                    // a supervisor understands them
-	needsOld                   // they are about namespaces, or run no command: there is no keeper then
+	needsOld                   // they run no command, or ask for what a keeper does not do
 )
 
 // parse reads argc, argv and envp as the kernel lays them out at sp (execve(2)). It changes nothing
@@ -39,17 +45,41 @@ func parse(sp uintptr) understood {
 	plain.envp = argv + uintptr(argc+1)*8
 	plain.grace = defaultGrace
 	plain.program = wordAt(argv, 0)
+	plain.kinds, plain.planned, plain.joins = 0, false, false
 	switch {
 	case argc < 2 || asksForOld(argv):
 		return needsOld
 	case parsePlain(argc, argv):
 		return isPlain
 	}
+	plain.kinds = 0
+	asksForNamespaces(argv)
 	return needsGo
 }
 
-// asksForOld looks for the options, and the variables, that a keeper does not serve. An argument of
-// the command's that looks like one counts as well: it does no harm.
+// asksForNamespaces looks for options and variables about namespaces. An argument of the command's
+// that looks like one counts as well: the planner finds out.
+//
+//go:nosplit
+func asksForNamespaces(argv uintptr) {
+	for i := 1; wordAt(argv, i) != 0 && !equals(wordAt(argv, i), "--"); i++ {
+		joins := hasPrefix(wordAt(argv, i), "--join") != 0
+		plain.joins = plain.joins || joins
+		plain.planned = plain.planned || joins || hasPrefix(wordAt(argv, i), "--unshare") != 0
+	}
+	for i := 0; wordAt(plain.envp, i) != 0; i++ {
+		name := hasPrefix(wordAt(plain.envp, i), "FINITE_")
+		if name == 0 {
+			continue
+		}
+		joins := hasPrefix(name, "JOIN=") != 0
+		plain.joins = plain.joins || joins
+		plain.planned = plain.planned || joins || hasPrefix(name, "UNSHARE=") != 0
+	}
+}
+
+// asksForOld looks for the options that run no command. An argument of the command's that looks like
+// one counts as well: it does no harm.
 //
 //go:nosplit
 func asksForOld(argv uintptr) bool {
@@ -58,16 +88,8 @@ func asksForOld(argv uintptr) bool {
 		if equals(arg, "--") {
 			break
 		}
-		if hasPrefix(arg, "--unshare") != 0 || hasPrefix(arg, "--join") != 0 || hasPrefix(arg, "--pause") != 0 ||
-			hasPrefix(arg, "--inspect") != 0 || hasPrefix(arg, "--events") != 0 || hasPrefix(arg, "--help") != 0 ||
+		if hasPrefix(arg, "--inspect") != 0 || hasPrefix(arg, "--help") != 0 ||
 			hasPrefix(arg, "--version") != 0 || hasPrefix(arg, "--timeline") != 0 || equals(arg, "-h") {
-			return true
-		}
-	}
-	for i := 0; wordAt(plain.envp, i) != 0; i++ {
-		name := hasPrefix(wordAt(plain.envp, i), "FINITE_")
-		if name != 0 && (hasPrefix(name, "UNSHARE=") != 0 || hasPrefix(name, "JOIN=") != 0 || hasPrefix(name, "PAUSE=") != 0 ||
-			hasPrefix(name, "EVENTS=") != 0 || hasPrefix(name, "INNER=") != 0) {
 			return true
 		}
 	}
@@ -91,7 +113,7 @@ func parsePlain(argc int, argv uintptr) bool {
 			i++
 			break
 		}
-		value, isGrace := optionValue(arg)
+		value, what := optionValue(arg)
 		if value == 0 {
 			return false
 		}
@@ -101,7 +123,7 @@ func parsePlain(argc int, argv uintptr) bool {
 			}
 			value = wordAt(argv, i)
 		}
-		if !setDuration(value, isGrace) {
+		if what == forKinds && !addKinds(value) || what != forKinds && !setDuration(value, what == forGrace) {
 			return false
 		}
 	}
@@ -113,24 +135,79 @@ func parsePlain(argc int, argv uintptr) bool {
 // where the value is the next argument. It returns 0 for what is no plain option.
 //
 //go:nosplit
-func optionValue(arg uintptr) (value uintptr, isGrace bool) {
+func optionValue(arg uintptr) (value uintptr, what valueOf) {
 	if value = hasPrefix(arg, "-t"); value != 0 {
-		return value, false
+		return value, forTimeout
 	}
 	if value = hasPrefix(arg, "-k"); value != 0 {
-		return value, true
+		return value, forGrace
 	}
-	value = hasPrefix(arg, "--timeout")
-	if value == 0 {
-		value, isGrace = hasPrefix(arg, "--grace"), true
+	if value = hasPrefix(arg, "--timeout"); value == 0 {
+		if value, what = hasPrefix(arg, "--grace"), forGrace; value == 0 {
+			value, what = hasPrefix(arg, "--unshare"), forKinds
+		}
 	}
 	switch {
 	case value == 0 || byteAt(value) == 0:
-		return value, isGrace
+		return value, what
 	case byteAt(value) != '=' || byteAt(value+1) == 0: // another option, or an empty value
-		return 0, false
+		return 0, what
 	}
-	return value + 1, isGrace
+	return value + 1, what
+}
+
+// valueOf is what the value of a plain option is.
+type valueOf int32
+
+const (
+	forTimeout valueOf = iota
+	forGrace
+	forKinds
+)
+
+// addKinds reads a list of namespaces, once, and returns false for one that takes more than a few
+// calls to make, or that is not right.
+//
+//go:nosplit
+func addKinds(list uintptr) bool {
+	if plain.kinds != 0 {
+		return false
+	}
+	plain.kindsText = list
+	for a := list; ; {
+		end := a
+		for byteAt(end) != ',' && byteAt(end) != 0 {
+			end++
+		}
+		kind := kindOf(a, end)
+		if kind == 0 {
+			return false
+		}
+		plain.kinds |= kind
+		if byteAt(end) == 0 {
+			return end-list < 128
+		}
+		a = end + 1
+	}
+}
+
+//go:nosplit
+func kindOf(a, end uintptr) uint64 {
+	switch end {
+	case hasPrefix(a, "pid"):
+		return unix.CLONE_NEWPID
+	case hasPrefix(a, "mount"), hasPrefix(a, "mnt"):
+		return unix.CLONE_NEWNS
+	case hasPrefix(a, "network"), hasPrefix(a, "net"):
+		return unix.CLONE_NEWNET
+	case hasPrefix(a, "uts"):
+		return unix.CLONE_NEWUTS
+	case hasPrefix(a, "ipc"):
+		return unix.CLONE_NEWIPC
+	case hasPrefix(a, "cgroup"):
+		return unix.CLONE_NEWCGROUP
+	}
+	return 0
 }
 
 // parseEnvironment reads the variables. An empty one counts as not set. Of several of a name the

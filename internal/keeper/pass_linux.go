@@ -35,7 +35,7 @@ func signalCommand(sig int32) {
 //
 //go:nosplit
 func takeSignals() {
-	if facts.Front != 0 || !readsSignals() {
+	if !readsSignals() {
 		return
 	}
 	for range signalsAtOnce {
@@ -44,6 +44,9 @@ func takeSignals() {
 		}
 		if arrival.signal.Number == int32(unix.SIGCONT) && arrival.signal.Code == codeTimer {
 			continue // the timer that keeps this process going
+		}
+		if facts.Front != 0 && arrival.signal.Code == codeKernel && inSet(terminalSet, arrival.signal.Number) {
+			continue // the front has it as well
 		}
 		if lastEnd.change.Code == 0 {
 			noteSignal(&arrival.signal, true)
@@ -66,8 +69,8 @@ func passByRule(s *Signal) bool {
 
 //go:nosplit
 func readsSignals() bool {
-	if facts.Front != 0 || facts.Command == 0 {
-		return false
+	if !facts.Init || facts.Command == 0 && !facts.Paused || !facts.Plain && !rules.given {
+		return false // it is not known how they are passed on
 	}
 	return supervisor.spoke || facts.Ended.Code == 0 && (facts.Plain || heart.calm)
 }

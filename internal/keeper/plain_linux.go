@@ -8,10 +8,16 @@ import (
 	"unsafe"
 )
 
-// Plain says what the parser that works without a runtime makes of arguments and environment: the
-// command and its times, and whether they are plain at all. It is there to be compared with the
-// parser of everything.
-func Plain(args, env []string) (command []string, timeout, grace time.Duration, ok bool) {
+// Understood is what the parser that works without a runtime makes of plain arguments.
+type Understood struct {
+	Command        []string
+	Timeout, Grace time.Duration
+	Namespaces     uint64 // CLONE_NEW*
+}
+
+// Plain says what that parser makes of arguments and environment, and whether they are plain at
+// all. It is there to be compared with the parser of everything.
+func Plain(args, env []string) (u Understood, ok bool) {
 	var text [][]byte
 	block := []uintptr{uintptr(len(args))}
 	add := func(list []string) {
@@ -29,10 +35,9 @@ func Plain(args, env []string) (command []string, timeout, grace time.Duration, 
 	plain.timeout = 0
 	ok = parse(uintptr(unsafe.Pointer(&block[0]))) == isPlain
 	if ok {
-		command = args[int(plain.argv-plain.start)/8:]
-		timeout, grace = time.Duration(plain.timeout), time.Duration(plain.grace)
+		u = Understood{args[int(plain.argv-plain.start)/8:], time.Duration(plain.timeout), time.Duration(plain.grace), plain.kinds}
 	}
 	runtime.KeepAlive(text)
 	runtime.KeepAlive(block)
-	return command, timeout, grace, ok
+	return u, ok
 }

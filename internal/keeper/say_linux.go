@@ -91,7 +91,7 @@ func say() {
 //go:nosplit
 func sayFirst() {
 	say()
-	for until := now() + writingTime; facts.Front == 0 && isSaying() && now() < until; {
+	for until := now() + writingTime; facts.Init && isSaying() && now() < until; {
 		shortTime = [2]int64{0, millisecond / 10}
 		sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
 	}

@@ -173,7 +173,9 @@ var rules struct {
 	given   bool
 	group   bool // to the command's process group
 	tellAll bool // the supervisor is told of each
-	table   [64]uint8
+
+	eachChild bool // and of each child that is reaped
+	table     [64]uint8
 }
 
 //go:nosplit

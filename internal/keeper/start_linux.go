@@ -30,6 +30,9 @@ func begin(sp uintptr) {
 	if what == needsOld {
 		return
 	}
+	if plain.joins {
+		sealSelf()
+	}
 	blockSignals(what != isPlain)
 	openSignals()
 	facts.Directory = -1
@@ -47,8 +50,11 @@ func begin(sp uintptr) {
 	}
 	endEarly()
 	findOlder()
+	if (plain.planned || plain.kinds != 0) && makePlan() {
+		return
+	}
 	self := int32(sys0(unix.SYS_GETPID))
-	if self != 1 {
+	if self != 1 || planAt != 0 {
 		facts.Front = self
 		callerLeads = int32(sys1(unix.SYS_GETSID, 0)) == self
 		if !splitOff() {
@@ -56,6 +62,7 @@ func begin(sp uintptr) {
 		}
 	}
 	facts.Keeper = int32(sys0(unix.SYS_GETPID))
+	facts.Init = facts.Keeper == 1
 	keep() // returns in a supervisor
 }
 
@@ -123,7 +130,16 @@ func splitOff() bool {
 	if r := makePair(); r < 0 {
 		fail(r)
 	}
-	keeper := fork(uintptr(unix.SIGCHLD))
+	namespaces := uintptr(0)
+	if planAt != 0 {
+		namespaces = uintptr(thePlan().Flags)
+		findForeground()
+	}
+	keeper := fork(namespaces | uintptr(unix.SIGCHLD))
+	if keeper < 0 && namespaces != 0 {
+		sayPlanFailed(uintptr(thePlan().Clone), keeper)
+		exit(statusFailure)
+	}
 	if keeper < 0 {
 		fail(keeper)
 	}
@@ -135,6 +151,9 @@ func splitOff() bool {
 	toFront = ends[1]
 	closeFD(ends[0])
 	facts.OlderCount = 0 // the front's
+	if planAt != 0 {
+		enterPlan()
+	}
 	hideName()
 	return true
 }

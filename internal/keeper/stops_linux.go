@@ -22,8 +22,18 @@ func continueFront() {
 		return
 	}
 	tell(toFront, kindContinued, 0, 0)
-	kill(facts.Front, int32(unix.SIGCONT))
+	wakeFront()
 	stops.again = now() + 20*millisecond
+}
+
+// wakeFront continues the front, where that has a number here. In another PID namespace each
+// message continues it (see awaitMessages).
+//
+//go:nosplit
+func wakeFront() {
+	if !facts.Foreign {
+		kill(facts.Front, int32(unix.SIGCONT))
+	}
 }
 
 // stopFront has the front stop as the command has.

@@ -33,8 +33,9 @@ const (
 
 // attachment is what a supervisor finds.
 type attachment struct {
-	socket int32 // 0: this process is none
-	stderr int32 // where descriptor 2 is meanwhile
+	socket  int32 // 0: this process is none
+	stderr  int32 // where descriptor 2 is meanwhile
+	planner bool  // it is a planner
 }
 
 // startSupervisor forks a supervisor. It returns true in that.

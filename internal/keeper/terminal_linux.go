@@ -36,7 +36,7 @@ func findTerminal() {
 func takeTerminal() {
 	command.tty = -1
 	terminal.group = int32(sys1(unix.SYS_GETPGID, 0))
-	if terminal.fd < 0 || foreground() != terminal.group {
+	if terminal.fd < 0 || foreground() != terminal.group || facts.Foreign && outside.foreground == 0 {
 		return
 	}
 	command.tty, terminal.given = terminal.fd, true
@@ -81,6 +81,9 @@ func returnTerminal(killed bool) {
 		sys3(unix.SYS_IOCTL, uintptr(terminal.fd), unix.TCSETS, addr(&terminal.modes))
 	}
 	now := foreground()
+	if facts.Foreign {
+		return // the front sees to it
+	}
 	if now == facts.Command || now > 0 && now != terminal.group && kill(-now, 0) == errNoProcess {
 		setForeground(terminal.group)
 	}

@@ -51,8 +51,8 @@ func TestEvents(t *testing.T) {
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		dir := t.TempDir()
 		// 20 orphans that end at once, one that has to be terminated, and a signal from inside.
-		const job = `for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do (true &); done; (setsid sleep 1000 &); trap "exit 5" USR1; ` +
-			`perl -e 'kill USR1 => $ARGV[0]; sleep 1000' $PPID & wait; exit 6`
+		const job = toFinite + `for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do (true &); done; (setsid sleep 1000 &); trap "exit 5" USR1; ` +
+			`perl -e 'kill USR1 => $ARGV[0]; sleep 1000' $finite & wait; exit 6`
 		c := startWithin(t, m, dir, `exec "$0" --events events -- sh -c "$2"`, nil, job)
 		c.wait().want(t, 5)
 		text, err := os.ReadFile(filepath.Join(dir, "events"))
@@ -119,7 +119,7 @@ func TestEventsTrace(t *testing.T) {
 	})
 }
 
-// What is there of it after SIGKILL can be read.
+// The events go on to the end after SIGKILL to finite.
 func TestEventsAfterSIGKILL(t *testing.T) {
 	for _, format := range []string{"json", "trace"} {
 		dir := t.TempDir()
@@ -135,11 +135,14 @@ func TestEventsAfterSIGKILL(t *testing.T) {
 		c.signal(unix.SIGKILL)
 		c.wait()
 		text := c.file(t, dir, "events")
+		if !strings.Contains(text, "finite-killed") {
+			t.Errorf("%s", text)
+		}
 		if format == "trace" {
-			if err := json.Unmarshal([]byte(text+"]"), new([]any)); err != nil {
+			if err := json.Unmarshal([]byte(text), new([]any)); err != nil {
 				t.Errorf("%v: %s", err, text)
 			}
-		} else if len(readEvents(t, text)) < 4 {
+		} else if all := readEvents(t, text); all[len(all)-1].Event != "ended" {
 			t.Errorf("%s", text)
 		}
 	}

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -31,11 +32,21 @@ func TestJobControl(t *testing.T) {
 	}
 }
 
-func playAll(t *testing.T, some []scenario) {
+// With a PID namespace it is the same: the command stays in the caller's process group. That group has
+// no number in the namespace, so a shell in it takes itself for the foreground: no scenario with one.
+func TestJobControlInNamespaces(t *testing.T) {
+	needRoot(t)
+	for _, some := range [][]scenario{keyScenarios, stopScenarios, backgroundScenarios, pipeScenarios, deadlineScenarios} {
+		some = slices.DeleteFunc(slices.Clone(some), func(s scenario) bool { return strings.HasPrefix(s.name, "an interactive shell") })
+		playAll(t, some, "--unshare", "pid,mount")
+	}
+}
+
+func playAll(t *testing.T, some []scenario, options ...string) {
 	for _, s := range some {
 		t.Run(s.name, func(t *testing.T) {
 			for _, shell := range s.on() {
-				t.Run(shell, func(t *testing.T) { s.compare(t, shell) })
+				t.Run(shell, func(t *testing.T) { s.compare(t, shell, options) })
 			}
 		})
 	}
@@ -51,7 +62,7 @@ func (s scenario) on() []string {
 	return []string{"bash", "dash"}
 }
 
-func (s scenario) compare(t *testing.T, shell string) {
+func (s scenario) compare(t *testing.T, shell string, options []string) {
 	t.Helper()
 	for _, name := range s.needs {
 		needCommand(t, name)
@@ -60,17 +71,17 @@ func (s scenario) compare(t *testing.T, shell string) {
 		needCommand(t, shell)
 	}
 	var bare, with outcome
-	if !t.Run("bare", func(t *testing.T) { bare = s.run(t, shell, false) }) || bare == (outcome{}) {
+	if !t.Run("bare", func(t *testing.T) { bare = s.run(t, shell, false, nil) }) || bare == (outcome{}) {
 		return
 	}
-	if t.Run("finite", func(t *testing.T) { with = s.run(t, shell, true) }) && bare != with {
+	if t.Run("finite", func(t *testing.T) { with = s.run(t, shell, true, options) }) && bare != with {
 		t.Errorf("bare, status %d:\n%s\nwith finite, status %d:\n%s", bare.status, bare.transcript, with.status, with.transcript)
 	}
 }
 
-func (s scenario) run(t *testing.T, shell string, with bool) outcome {
+func (s scenario) run(t *testing.T, shell string, with bool, options []string) outcome {
 	t.Helper()
-	j := openSession(t, shell, with, s.leader)
+	j := openSession(t, shell, with, options, s.leader)
 	if s.leader == nil {
 		j.prompt()
 	}
@@ -118,7 +129,7 @@ func TestJobControlDeadlineAfterCtrlZ(t *testing.T) {
 	for _, shell := range []string{"bash", "dash"} {
 		t.Run(shell, func(t *testing.T) {
 			needCommand(t, shell)
-			s := openSession(t, shell, true, nil)
+			s := openSession(t, shell, true, nil, nil)
 			s.prompt()
 			s.write(finiteBin + " -t 3 -k 1 -- cat\n")
 			s.foreground("cat")

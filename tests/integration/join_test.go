@@ -35,7 +35,7 @@ func inContainer(t *testing.T, script string, args ...string) result {
 const namespaceNames = "cgroup ipc mnt net pid time user uts"
 
 // All of a container's namespaces, some of them, or those that a file stands for. What is not asked for stays the caller's. The command's parent is a
-// finite, whose own exit status is the command's.
+// keeper, and finite's own exit status is the command's.
 func TestJoin(t *testing.T) {
 	const script = `container --uts --net --ipc; : >"$dir/bound"; mount --bind /proc/$c/ns/net "$dir/bound"
 ids() { for n in ` + namespaceNames + `; do readlink $1/ns/$n; done; }; show='for n in ` + namespaceNames + `; do readlink /proc/self/ns/$n; done; cat /proc/$PPID/comm; exit 7'
@@ -53,7 +53,7 @@ target=$(eval echo "$1"); ids /proc/self; ids /proc/$c; "$finite" --join "$targe
 	} {
 		r := inContainer(t, script, tt.target, tt.options)
 		f := strings.Fields(r.stdout)
-		if r.want(t, 0); len(f) != 26 || f[24] != "finite" || f[25] != "7" {
+		if r.want(t, 0); len(f) != 26 || f[24] != "keeper" || f[25] != "7" {
 			t.Fatalf("--join %s: stdout %q, stderr %q", tt.target, r.stdout, r.stderr)
 		}
 		for i, name := range strings.Fields(namespaceNames) {
@@ -107,7 +107,7 @@ func TestJoinOuterIsKilled(t *testing.T) {
 kill -0 $c && echo "the container is alive"; exit 0` // who became the PID 1's of the cage, which reaps nothing, keeps the container from ending
 	for _, list := range []string{"", ":net", ":pid,mnt"} {
 		r := inContainer(t, script, familyWithPipe, list)
-		if r.status != 0 || r.stdout != "gone after ready\nthe container is alive\n" || !strings.Contains(r.stderr, "the outer finite has ended") {
+		if r.status != 0 || r.stdout != "gone after ready\nthe container is alive\n" || !strings.Contains(r.stderr, "finite: finite was killed: ") {
 			t.Errorf("%q: status %d, stdout %q, stderr %q", list, r.status, r.stdout, r.stderr)
 		}
 	}

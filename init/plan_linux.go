@@ -1,0 +1,227 @@
+//go:build amd64 || arm64
+
+package pid1
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/internal/keeper"
+	"github.com/finite-init/finite/nsutil"
+)
+
+// Plan makes the namespaces of cfg for a keeper that does not exist yet, in a process that is its
+// planner: it writes the calls that the kernel is to be asked for into the plan of link, opens what
+// they need, and stays while it is needed. The keeper, and with it the command, is in the
+// namespaces then. Where finite or the keeper is not in the end, the cgroup that was made is killed
+// and removed. An error means that nothing was made.
+func Plan(ctx context.Context, link *keeper.Link, cfg Config) error {
+	if cfg.Unshare == 0 && len(cfg.Join) == 0 {
+		return link.Tell(keeper.Message{Kind: keeper.KindPlanned}, -1)
+	}
+	role := nsutil.RoleSubreaper
+	if cfg.Unshare.Has(nsutil.PIDNamespace) {
+		role = nsutil.RoleInit
+	}
+	if err := cfg.setDefaults(role); err != nil {
+		return err
+	}
+	b, err := newBox(&cfg)
+	if err != nil {
+		return err
+	}
+	if b.calls() > len(link.Plan.Calls) {
+		return &UsageError{"Join", fmt.Sprint(len(b.join)), "too many namespaces"}
+	}
+	if err := makeLeaf(ctx, &cfg); err != nil {
+		return err
+	}
+	list := &planned{plan: link.Plan, box: b, join: cfg.Join}
+	if err = list.fill(&cfg); err == nil {
+		err = list.hand(link)
+	}
+	if err != nil {
+		if cfg.leaf != nil {
+			_ = cfg.leaf.Remove(0)
+		}
+		return err
+	}
+	list.attend(link, &cfg)
+	return nil
+}
+
+// planned is the callList of a plan.
+type planned struct {
+	plan  *keeper.Plan
+	box   *box
+	join  []string
+	words map[Step]uint64
+	step  Step
+	steps []Step // of each call
+	fds   []planDescriptor
+	own   []int // descriptors that this process needs no more once they are handed over
+	ready int   // says that the child can be mapped
+	done  int   // and is written when it is
+}
+
+// planDescriptor is a descriptor that is the argument of a call.
+type planDescriptor struct{ fd, call, arg int }
+
+func (p *planned) begin(step Step) { p.step = step }
+func (p *planned) next() int       { return int(p.plan.Count) }
+
+func (p *planned) add(kind, nr uintptr, args ...uintptr) {
+	kinds := map[uintptr]int64{mustCall: keeper.MustCall, mayCall: keeper.MayCall, someCall: keeper.SomeCall, forkCall: keeper.ForkCall}
+	if p.words == nil {
+		p.words = map[Step]uint64{}
+	}
+	words, ok := p.words[p.step]
+	if !ok {
+		words = uint64(p.plan.Text(cmp.Or(p.box.words(p.step, p.join), string(p.step))))
+		p.words[p.step] = words
+	}
+	p.plan.Add(kinds[kind], words, nr, args...)
+	p.steps = append(p.steps, p.step)
+}
+
+func (p *planned) storeFrom(from, to int) { p.plan.StoreIn(from, to, 0) }
+func (p *planned) text(s string) uintptr  { return p.plan.Text(s) }
+func (p *planned) data(b []byte) uintptr  { return p.plan.Bytes(b) }
+
+func (p *planned) descriptor(fd int) uintptr {
+	p.fds = append(p.fds, planDescriptor{fd, p.next(), 0})
+	return 0
+}
+
+func (p *planned) fork() {
+	p.plan.Forks = true
+	p.add(forkCall, unix.SYS_CLONE, unix.CLONE_PARENT|uintptr(unix.SIGCHLD), 0, 0, 0, 0)
+}
+
+// awaitRanges has the child say when it can be mapped, and wait until it is.
+func (p *planned) awaitRanges(r *idRanges) {
+	var ready, done [2]int
+	if err := errors.Join(unix.Pipe2(ready[:], unix.O_CLOEXEC), unix.Pipe2(done[:], unix.O_CLOEXEC)); err != nil {
+		r.err = fmt.Errorf("pipe: %w", err)
+		return
+	}
+	p.ready, p.done = ready[0], done[1]
+	p.own = append(p.own, ready[1], done[0])
+	p.add(mustCall, unix.SYS_WRITE, p.descriptor(ready[1]), p.text("x"), 1)
+	p.add(someCall, unix.SYS_READ, p.descriptor(done[0]), p.data(make([]byte, 1)), 1)
+}
+
+// fill writes the plan.
+func (p *planned) fill(cfg *Config) error {
+	p.plan.Foreign = p.box.forks()
+	if cfg.leaf != nil {
+		procs, err := unix.Openat(cfg.leaf.FD(), "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("cgroup.procs: %w", err)
+		}
+		p.own = append(p.own, procs)
+		kind := uintptr(mayCall)
+		if cfg.Cgroup == CgroupRequire {
+			kind = mustCall
+		}
+		p.begin(StepCgroup)
+		p.add(kind, unix.SYS_WRITE, p.descriptor(procs), p.text("0"), 1)
+	}
+	p.plan.Stays = cfg.leaf != nil || cfg.Report != "" || cfg.StateFile != ""
+	if p.box.unshare.Has(nsutil.UserNamespace) { // the files of a process that is not dumpable are root's (proc(5))
+		p.begin(StepMapIDs)
+		p.add(mayCall, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1)
+	}
+	p.box.enter(p)
+	p.begin(StepMount)
+	p.add(mayCall, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
+	if r := p.box.ranges; r != nil && r.err != nil {
+		return r.err
+	}
+	return nil
+}
+
+// hand gives the descriptors to the front, which makes the keeper then.
+func (p *planned) hand(link *keeper.Link) error {
+	for _, d := range p.fds {
+		if err := link.Tell(keeper.Message{Kind: keeper.KindPlanDescriptor, Value: int32(d.call), Count: int32(d.arg)}, d.fd); err != nil {
+			return err
+		}
+	}
+	for _, fd := range p.own {
+		_ = unix.Close(fd)
+	}
+	p.box.close()
+	return link.Tell(keeper.Message{Kind: keeper.KindPlanned, Value: 1}, -1)
+}
+
+// attend does what the child waits for, and what is to be done at the end.
+func (p *planned) attend(link *keeper.Link, cfg *Config) {
+	gone := false
+	for over := p.box.ranges == nil && !p.plan.Stays; !over; {
+		m, _, err := link.Hear()
+		switch {
+		case err != nil:
+			gone, over = true, true
+		case m.Kind == keeper.KindPlanOver:
+			over = true
+		case m.Kind == keeper.KindPlanMade && p.box.ranges != nil:
+			p.mapRanges(link, int(m.Value))
+		case m.Kind == keeper.KindPlanBegun:
+			p.plan.Stays = cfg.leaf != nil
+			over = !p.plan.Stays
+		}
+	}
+	if n := int(p.plan.Failed); n > 0 && n <= len(p.steps) {
+		recordRefusal(cfg, p.steps[n-1], p.box.describe(p.steps[n-1], p.join, unix.Errno(p.plan.Errno)))
+	}
+	if cfg.leaf == nil {
+		return
+	}
+	if gone { // the keeper ends everything, if it can
+		limit := cfg.ladders.ending.killAfter() + max(cfg.GiveUp, 0)
+		if !cfg.leaf.WaitEmpty(limit) {
+			_ = cfg.leaf.Kill()
+		}
+	}
+	_ = cfg.leaf.Remove(removeLimit)
+}
+
+// mapRanges maps the child when it is ready.
+func (p *planned) mapRanges(link *keeper.Link, pid int) {
+	defer func() { _ = unix.Close(p.done) }() // the child goes on, or sees the end
+	var b [1]byte
+	if n, _ := ignoreEINTR(func() (int, error) { return unix.Read(p.ready, b[:]) }); n != 1 {
+		return
+	}
+	if err := p.box.ranges.write(pid); err != nil {
+		p.plan.Said = true
+		complainPlan(link, p.box.describe(StepMapIDs, p.join, err))
+		return
+	}
+	_, _ = unix.Write(p.done, b[:])
+}
+
+// recordRefusal writes the report of a keeper that could not be made.
+func recordRefusal(cfg *Config, step Step, err error) {
+	rec, failure := newRecorder(cfg)
+	if failure != nil || rec == nil {
+		return
+	}
+	at := time.Now()
+	cause := Cause{Kind: KindStartFailed, Step: step, Err: err}
+	rec.add(snapshot{state: reportEnded, at: at, args: cfg.Args, dir: cfg.Dir, result: Result{
+		Cause: cause, Role: nsutil.CurrentRole(), Started: at, Ended: at, ExitStatus: exitStatus(cfg, cause, false),
+	}})
+	rec.close(time.Now().Add(recordLimit))
+}
+
+// complainPlan says why no keeper can be made.
+func complainPlan(link *keeper.Link, err error) {
+	_, _ = unix.Write(link.Stderr, []byte("finite: cannot start the command: "+nsutil.Printable(err.Error())+"\n"))
+}

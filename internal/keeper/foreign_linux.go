@@ -1,0 +1,99 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import "golang.org/x/sys/unix"
+
+// The front of a keeper in namespaces. In another PID namespace that has no number for the front,
+// and for who sends it signals; and the front has none for the command.
+
+// outside is what the front of such a keeper knows.
+var outside struct {
+	foreground int32 // the process group of the front, where that had the terminal's foreground; 0: it had not
+}
+
+// beForeign prepares the front for a keeper in namespaces.
+//
+//go:nosplit
+func beForeign() {
+	tell(supervisor.socket, KindPlanMade, caller.keeper, 0)
+	facts.Foreign = thePlan().Foreign
+	caller.isInit = facts.Front == 1
+	if !facts.Foreign {
+		return
+	}
+	awaitMessages()
+}
+
+// awaitMessages has each message to the front continue it, where it was stopped: the keeper has no
+// number to send SIGCONT to (fcntl(2), F_SETSIG).
+//
+//go:nosplit
+func awaitMessages() {
+	sys3(unix.SYS_FCNTL, uintptr(toKeeper), unix.F_SETOWN, uintptr(facts.Front))
+	sys3(unix.SYS_FCNTL, uintptr(toKeeper), fSetSignal, uintptr(unix.SIGCONT))
+	sys3(unix.SYS_FCNTL, uintptr(toKeeper), unix.F_SETFL, unix.O_NONBLOCK|unix.O_ASYNC)
+}
+
+const fSetSignal = 10 // F_SETSIG
+
+// isMessage reports whether an si_code says that a message has come (F_SETSIG).
+//
+//go:nosplit
+func isMessage(code int32) bool { return facts.Foreign && code > 0 && code < codeKernel }
+
+// nameSender looks up the name of who has sent a signal.
+//
+//go:nosplit
+func nameSender(s *Signal) {
+	if s.PID > 0 && s.Code <= 0 {
+		nameProcess(s, s.PID)
+	}
+}
+
+// reapStrays reaps, as PID 1, who is not the keeper.
+//
+//go:nosplit
+func reapStrays() {
+	for range childrenAtOnce {
+		pid := wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT)
+		if pid <= 0 || pid == int(caller.keeper) || pid == int(supervisor.pid) {
+			return
+		}
+		if !isHelper(int32(pid)) && pid == int(thePlan().Keeper) {
+			return // the keeper, which is not known yet
+		}
+		wait(unix.P_PID, uintptr(pid), unix.WEXITED|unix.WNOHANG)
+	}
+}
+
+// findForeground notes whether the front's group has the foreground of the terminal, before it is
+// the command's: a keeper in another PID namespace cannot tell the caller's groups apart.
+//
+//go:nosplit
+func findForeground() {
+	terminal.fd = -1
+	findTerminal()
+	if own := int32(sys1(unix.SYS_GETPGID, 0)); terminal.fd >= 0 && foreground() == own {
+		outside.foreground = own
+	}
+	closeFD(terminal.fd)
+	terminal.fd = -1
+}
+
+// takeForeground gives the foreground back to the front's group, where the group that has it is
+// gone.
+//
+//go:nosplit
+func takeForeground() {
+	if !facts.Foreign || outside.foreground == 0 {
+		return
+	}
+	findTerminal()
+	if terminal.fd < 0 {
+		return
+	}
+	if now := foreground(); now > 0 && now != outside.foreground && kill(-now, 0) == errNoProcess {
+		setForeground(outside.foreground)
+	}
+}

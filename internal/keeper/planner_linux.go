@@ -1,0 +1,188 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Where namespaces are asked for by more than a list of kinds, a planner makes the plan: a fork of
+// the process that is to be the front, which goes on to the Go runtime. In the front it stands
+// where the supervisor stands in a keeper.
+
+// makePlan makes the plan. It returns true in a planner.
+//
+//go:nosplit
+func makePlan() bool {
+	if facts.Plain {
+		if r := planByHeart(); r < 0 {
+			fail(r)
+		}
+		return false
+	}
+	r := mapPlan()
+	if r >= 0 {
+		r = makePair()
+	}
+	if r < 0 {
+		fail(r)
+	}
+	if r = fork(0); isRefused(r) {
+		facts.Ordinary = true
+		r = fork(uintptr(unix.SIGCHLD))
+	}
+	if r < 0 {
+		fail(r)
+	}
+	if r == 0 {
+		attached.planner = true
+		becomeSupervisor()
+		return true
+	}
+	closeFD(ends[1])
+	supervisor.pid, supervisor.socket = int32(r), ends[0]
+	awaitPlan()
+	return false
+}
+
+// awaitPlan waits until the plan is complete. A planner that ends before that has said why, and
+// its status is finite's.
+//
+//go:nosplit
+func awaitPlan() {
+	early := signalDescriptor(&earlySet)
+	for {
+		ok, gone := receive(supervisor.socket)
+		if ok {
+			m := &packet.message
+			switch m.Kind {
+			case KindHello:
+				supervisor.spoke = true
+			case KindPlanDescriptor:
+				takePlanDescriptor(m.Value, m.Count, packet.passed.fd)
+			case KindPlanned:
+				closeFD(early)
+				if m.Value == 0 { // there is nothing to make
+					sys2(unix.SYS_MUNMAP, planAt, unsafe.Sizeof(Plan{}))
+					planAt = 0
+					endPlanner()
+				}
+				return
+			}
+			continue
+		}
+		if gone {
+			plannerFailed()
+		}
+		endEarly()
+		poll.fds = [6]unix.PollFd{{Fd: supervisor.socket, Events: unix.POLLIN}, {Fd: early, Events: unix.POLLIN}}
+		awaitPoll(2, 0)
+	}
+}
+
+// takePlanDescriptor puts a descriptor where a call of the plan needs it.
+//
+//go:nosplit
+func takePlanDescriptor(call, arg, fd int32) {
+	if fd < 0 || call < 0 || call >= maxCalls || arg < 0 || arg > 4 {
+		return
+	}
+	setWord(addr(&callAt(call).Args), int(arg), uintptr(high(int(fd))))
+}
+
+// plannerFailed ends finite as the planner has ended.
+//
+//go:nosplit
+func plannerFailed() {
+	status := int32(statusFailure)
+	if wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WALL) > 0 && childChange.code == codeExited {
+		status = childChange.status
+	}
+	if !supervisor.spoke {
+		startLine()
+		put("the planner cannot run")
+		say()
+		awaitHelpers()
+		status = statusFailure
+	}
+	exit(status)
+}
+
+// endPlanner has a planner end, and reaps it. One that has something to do gets a moment.
+//
+//go:nosplit
+func endPlanner() {
+	if supervisor.pid == 0 {
+		return
+	}
+	if planAt != 0 && thePlan().Stays {
+		tell(supervisor.socket, KindPlanOver, 0, 0)
+		poll.fds = [6]unix.PollFd{{Fd: supervisor.socket, Events: unix.POLLIN}} // it closes its end
+		poll.limit = [2]int64{plannerTime, 0}
+		awaitPoll(1, addr(&poll.limit))
+	}
+	stopSupervisor()
+}
+
+const plannerTime = 2 // seconds
+
+// buildKeeper follows a child that clones the keeper and ends, and reports whether it is one.
+//
+//go:nosplit
+func buildKeeper() bool {
+	if planAt == 0 || !thePlan().Forks || caller.built {
+		return false
+	}
+	if wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED|unix.WNOHANG) != int(caller.keeper) {
+		return true
+	}
+	if childChange.code != codeExited || childChange.status != 0 || thePlan().Keeper <= 0 {
+		return false
+	}
+	caller.keeper, caller.built = thePlan().Keeper, true
+	return true
+}
+
+// noteBegun is called for the first message of the keeper, which it leaves where it is.
+//
+//go:nosplit
+func noteBegun() {
+	caller.begun = true
+	if supervisor.pid != 0 {
+		firstWord = packet.message
+		tell(supervisor.socket, KindPlanBegun, 0, 0)
+		packet.message = firstWord
+	}
+}
+
+var firstWord Message
+
+// sayWhyNot says what refused the keeper's namespaces, if that is why there is no keeper.
+//
+//go:nosplit
+func sayWhyNot() bool {
+	if planAt == 0 || caller.begun {
+		return false
+	}
+	p := thePlan()
+	if p.Failed == 0 && !p.Said {
+		return false
+	}
+	if !p.Said {
+		sayPlanFailed(uintptr(callAt(p.Failed-1).Words), -int(p.Errno))
+	}
+	return true
+}
+
+// enterPlan is the first thing in the child that is to be the keeper.
+//
+//go:nosplit
+func enterPlan() {
+	closeFD(supervisor.socket)
+	supervisor.pid, supervisor.socket, supervisor.spoke = 0, -1, false
+	carryOut()
+	facts.Planned, facts.Foreign = true, thePlan().Foreign
+	facts.Ordinary = false
+}

@@ -1,0 +1,127 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Files of /proc that neither wait for another process's locks nor for what the command has mounted
+// below /proc: the directory is opened before there is a command, and no mount is crossed
+// (openat2(2), Linux 5.6).
+
+var procFD int32 // /proc; 0: it is not open
+
+// openProc opens /proc, which must be this PID namespace's, for who needs names.
+//
+//go:nosplit
+func openProc() {
+	if procFD != 0 || facts.Plain && planAt == 0 {
+		return
+	}
+	procFD = max(high(sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc\x00"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)), 0)
+}
+
+// isOwnProc reports whether /proc shows this process by its own number.
+//
+//go:nosplit
+func isOwnProc() bool {
+	n := sys4(unix.SYS_READLINKAT, atWorkingDirectory, text("/proc/self\x00"), addr(&entries), unsafe.Sizeof(entries)-1)
+	if n <= 0 {
+		return false
+	}
+	*(*byte)(pointer(addr(&entries) + uintptr(n))) = 0
+	return numberAt(addr(&entries)) == int32(sys0(unix.SYS_GETPID))
+}
+
+// readProc reads a file of a process into entries, and returns how many bytes it has, or a negative
+// errno.
+//
+//go:nosplit
+func readProc(pid int32, file string) int {
+	if procFD == 0 {
+		return errNoEntry
+	}
+	path := addr(&entries)
+	end := putDigits(path, int64(pid))
+	for i := 0; i < len(file); i++ {
+		*(*byte)(pointer(end + uintptr(i))) = file[i]
+	}
+	procHow = unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_SYMLINKS}
+	fd := sys4(unix.SYS_OPENAT2, uintptr(procFD), path, addr(&procHow), unix.SizeofOpenHow)
+	if fd < 0 {
+		return fd
+	}
+	n := sys3(unix.SYS_READ, uintptr(fd), addr(&entries), unsafe.Sizeof(entries)-1)
+	sys1(unix.SYS_CLOSE, uintptr(fd))
+	return n
+}
+
+var procHow unix.OpenHow
+
+// nameProcess looks up the name of a process.
+//
+//go:nosplit
+func nameProcess(s *Signal, pid int32) {
+	n := readProc(pid, "/comm\x00")
+	for i := 0; i < 15 && i < n; i++ {
+		c := byteAt(addr(&entries) + uintptr(i))
+		if c == '\n' {
+			return
+		}
+		if c < ' ' || c >= 0x7f {
+			c = '?'
+		}
+		*(*byte)(pointer(addr(&s.Name) + uintptr(i))) = c
+	}
+}
+
+// startOf returns when a process was started, in clock ticks after the boot (proc_pid_stat(5),
+// starttime); 0: it is not known.
+//
+//go:nosplit
+func startOf(pid int32) int64 {
+	n := readProc(pid, "/stat\x00")
+	at := addr(&entries)
+	for i := 0; i < n; i++ { // behind the name, which may have anything in it
+		if byteAt(addr(&entries)+uintptr(i)) == ')' {
+			at = addr(&entries) + uintptr(i)
+		}
+	}
+	const field, afterName = 22, 2
+	end := addr(&entries) + uintptr(max(n, 0))
+	for i := afterName; i < field && at < end; at++ {
+		if byteAt(at) == ' ' {
+			i++
+		}
+	}
+	start := int64(0)
+	for ; at < end && byteAt(at) >= '0' && byteAt(at) <= '9'; at++ {
+		start = start*10 + int64(byteAt(at)-'0')
+	}
+	return start
+}
+
+// tellChild tells a supervisor of the next child that is a zombie, before that is reaped. Of the
+// command it tells later.
+//
+//go:nosplit
+func tellChild() {
+	pid := int32(wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT))
+	if pid <= 0 || pid == supervisor.pid || isBusyHelper(pid) {
+		return
+	}
+	told = Message{Change: lastChange()}
+	nameProcess(&told.Signal, pid)
+	told.Times[0] = startOf(pid)
+	if pid == facts.Command {
+		lastEnd.name, lastEnd.born = told.Signal.Name, told.Times[0]
+		return
+	}
+	packet.message = told
+	tellSupervisor(KindChild)
+}
+
+var told Message
