@@ -22,10 +22,13 @@ func reap() {
 	reapHelpers()
 	reaped, killed, died := int32(0), int32(0), false
 	for range childrenAtOnce {
+		which, id := uintptr(unix.P_ALL), uintptr(0)
 		if rules.eachChild {
-			tellChild()
+			if zombie := tellChild(); zombie > 0 {
+				which, id = unix.P_PID, uintptr(zombie)
+			}
 		}
-		pid := wait(unix.P_ALL, 0, unix.WEXITED|unix.WSTOPPED|unix.WCONTINUED|unix.WNOHANG)
+		pid := wait(which, id, unix.WEXITED|unix.WSTOPPED|unix.WCONTINUED|unix.WNOHANG)
 		if pid <= 0 {
 			tree.empty, tree.others = pid == errNoChild, pid == 0
 			break

@@ -104,24 +104,25 @@ func startOf(pid int32) int64 {
 	return start
 }
 
-// tellChild tells a supervisor of the next child that is a zombie, before that is reaped. Of the
-// command it tells later.
+// tellChild tells a supervisor of the next child that is a zombie, before that is reaped, and returns
+// its PID; 0 where there is none. Of the command it tells later.
 //
 //go:nosplit
-func tellChild() {
-	pid := int32(wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT))
-	if pid <= 0 || pid == supervisor.pid || isBusyHelper(pid) {
-		return
+func tellChild() (pid int32) {
+	pid = int32(max(wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT), 0))
+	if pid == 0 || pid == supervisor.pid || isBusyHelper(pid) {
+		return pid
 	}
 	told = Message{Change: lastChange()}
 	nameProcess(&told.Signal, pid)
 	told.Times[0] = startOf(pid)
 	if pid == facts.Command {
 		lastEnd.name, lastEnd.born = told.Signal.Name, told.Times[0]
-		return
+		return pid
 	}
 	packet.message = told
 	tellSupervisor(KindChild)
+	return pid
 }
 
 var told Message

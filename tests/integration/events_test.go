@@ -134,7 +134,12 @@ func TestEventsAfterSIGKILL(t *testing.T) {
 		}
 		c.signal(unix.SIGKILL)
 		c.wait()
-		text := c.file(t, dir, "events")
+		text := ""
+		for begin := time.Now(); !strings.Contains(text, `"exit_status"`) || format == "trace" && !strings.HasSuffix(text, "]\n"); {
+			if text = c.file(t, dir, "events"); time.Since(begin) > patience() {
+				t.Fatalf("it does not end: %s", text)
+			}
+		}
 		if !strings.Contains(text, "finite-killed") {
 			t.Errorf("%s", text)
 		}
