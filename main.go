@@ -55,27 +55,12 @@ func run(args, env []string) int {
 	cfg.ParentPID = parentPID
 	cfg.Source = source
 	source.CoarseMonitor() // pid1.Reserve has made all threads
-	if why := needsKeeper(&cfg); why != "" {
-		return fail(errors.New(why))
-	}
 	cfg.Log = newLogger(opts, stderr{})
 	result, err := pid1.Run(context.Background(), cfg)
 	if err != nil {
 		return fail(describeUsage(err))
 	}
 	return result.ExitStatus
-}
-
-// needsKeeper says which option needs the entry point of package keeper.
-func needsKeeper(cfg *pid1.Config) string {
-	const why = ": this build of finite has no entry point of its own, which that needs (see finite --version -v)"
-	switch {
-	case cfg.Unshare.Has(nsutil.PIDNamespace):
-		return "--unshare " + cfg.Unshare.String() + why
-	case len(cfg.Join) > 0:
-		return "--join " + cfg.Join[0] + why
-	}
-	return ""
 }
 
 // fail prints one line on stderr and returns the status for finite's own failure.

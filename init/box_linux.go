@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/internal/keeper"
 	"github.com/finite-init/finite/nsutil"
 )
 
@@ -103,21 +104,21 @@ func (b *box) enter(p callList) {
 	self := p.next()
 	if b.unshare.Has(nsutil.UserNamespace) && b.ranges == nil {
 		for range 3 { // before a /proc is joined that does not know this process; one for each file, since a result goes to one place
-			p.add(mustCall, unix.SYS_OPENAT, uintptr(atFDCWD), p.text("/proc/self"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+			p.add(keeper.MustCall, unix.SYS_OPENAT, uintptr(atFDCWD), p.text("/proc/self"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		}
 	}
 	p.begin(StepJoin)
 	for _, f := range b.join {
-		p.add(mustCall, unix.SYS_SETNS, p.descriptor(f.FD), uintptr(f.Kind))
+		p.add(keeper.MustCall, unix.SYS_SETNS, p.descriptor(f.FD), uintptr(f.Kind))
 		if f.Kind == nsutil.UserNamespace { // whoever this is there, root is the one who can go on; not if nobody is mapped
-			p.add(mayCall, unix.SYS_SETGROUPS, 0, 0)
-			p.add(mayCall, unix.SYS_SETGID, 0)
-			p.add(mayCall, unix.SYS_SETUID, 0)
+			p.add(keeper.MayCall, unix.SYS_SETGROUPS, 0, 0)
+			p.add(keeper.MayCall, unix.SYS_SETGID, 0)
+			p.add(keeper.MayCall, unix.SYS_SETUID, 0)
 		}
 	}
 	p.begin(StepUnshare)
 	if b.unshare != 0 {
-		p.add(mustCall, unix.SYS_UNSHARE, uintptr(b.unshare))
+		p.add(keeper.MustCall, unix.SYS_UNSHARE, uintptr(b.unshare))
 	}
 	if b.unshare.Has(nsutil.UserNamespace) {
 		p.begin(StepMapIDs)
@@ -127,20 +128,20 @@ func (b *box) enter(p callList) {
 		// The namespace is that of children only. The new one is a child of this process, as its parent was, which is done.
 		p.begin(StepClone)
 		// It shares this process's memory until it executes something, and whoever is root in a container that is joined may otherwise write to that.
-		p.add(mayCall, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+		p.add(keeper.MayCall, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 		p.fork()
 	}
 	p.begin(StepMount)
 	if b.joins(nsutil.PIDNamespace) && !b.joins(nsutil.MountNamespace) && !b.unshare.Has(nsutil.MountNamespace) && b.proc {
 		// The /proc here is another namespace's: nobody could be found by it. Where a fresh one may not be mounted, it has to do.
-		p.add(mustCall, unix.SYS_UNSHARE, unix.CLONE_NEWNS)
+		p.add(keeper.MustCall, unix.SYS_UNSHARE, unix.CLONE_NEWNS)
 		makeMountsPrivate(p)
-		mountProc(p, mayCall)
+		mountProc(p, keeper.MayCall)
 	}
 	if b.unshare.Has(nsutil.MountNamespace) {
 		makeMountsPrivate(p)
 		if b.unshare.Has(nsutil.PIDNamespace) && b.proc {
-			mountProc(p, mustCall)
+			mountProc(p, keeper.MustCall)
 		}
 	}
 	p.begin(StepLoopback)
@@ -149,16 +150,16 @@ func (b *box) enter(p callList) {
 	}
 	p.begin(StepHostname)
 	if b.hostname != "" {
-		p.add(mustCall, unix.SYS_SETHOSTNAME, p.text(b.hostname), uintptr(len(b.hostname)))
+		p.add(keeper.MustCall, unix.SYS_SETHOSTNAME, p.text(b.hostname), uintptr(len(b.hostname)))
 	}
 }
 
 // makeMountsPrivate keeps what is mounted from going out of the mount namespace, and what is mounted outside from coming in.
 func makeMountsPrivate(p callList) {
-	p.add(mustCall, unix.SYS_MOUNT, p.text("none"), p.text("/"), 0, unix.MS_REC|unix.MS_PRIVATE, 0)
+	p.add(keeper.MustCall, unix.SYS_MOUNT, p.text("none"), p.text("/"), 0, unix.MS_REC|unix.MS_PRIVATE, 0)
 }
 
-func mountProc(p callList, kind uintptr) {
+func mountProc(p callList, kind int64) {
 	p.add(kind, unix.SYS_MOUNT, p.text("proc"), p.text("/proc"), p.text("proc"), unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, 0)
 }
 
@@ -167,9 +168,9 @@ func (b *box) raiseLoopback(p callList) {
 	request := make([]byte, 40) // struct ifreq
 	copy(request, "lo")
 	binary.NativeEndian.PutUint16(request[unix.IFNAMSIZ:], unix.IFF_UP|unix.IFF_RUNNING)
-	p.add(mustCall, unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	p.add(keeper.MustCall, unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	p.storeFrom(p.next()-1, p.next())
-	p.add(mustCall, unix.SYS_IOCTL, 0, unix.SIOCSIFFLAGS, p.data(request))
+	p.add(keeper.MustCall, unix.SYS_IOCTL, 0, unix.SIOCSIFFLAGS, p.data(request))
 }
 
 // mapIDs maps the caller to root, or to itself, and, where there are ranges for that, others as well (user_namespaces(7)). self is the first of three calls
@@ -182,9 +183,9 @@ func (b *box) mapIDs(p callList, self int) {
 	write := func(file, text string) {
 		p.storeFrom(self, p.next())
 		self++
-		p.add(mustCall, unix.SYS_OPENAT, 0, p.text(file), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		p.add(keeper.MustCall, unix.SYS_OPENAT, 0, p.text(file), unix.O_WRONLY|unix.O_CLOEXEC, 0)
 		p.storeFrom(p.next()-1, p.next())
-		p.add(mustCall, unix.SYS_WRITE, 0, p.text(text), uintptr(len(text)))
+		p.add(keeper.MustCall, unix.SYS_WRITE, 0, p.text(text), uintptr(len(text)))
 	}
 	write("setgroups", "deny") // without which an unprivileged process may map no group
 	write("uid_map", singleMap(b.mapRoot, unix.Geteuid()))
@@ -196,23 +197,6 @@ var atFDCWD = unix.AT_FDCWD
 
 // singleMap maps nobody but id.
 func singleMap(root bool, id int) string { return strings.Join(idMap(root, id, 0, 0), " ") }
-
-// assist runs vfork, and meanwhile does what the child waits for.
-func (b *box) assist(vfork func()) {
-	if b == nil || b.ranges == nil {
-		vfork()
-		return
-	}
-	b.ranges.assist(vfork)
-}
-
-// failure is why a step failed, where the child could not know it.
-func (b *box) failure(err error) error {
-	if b.ranges != nil && b.ranges.err != nil {
-		return b.ranges.err
-	}
-	return err
-}
 
 // describe names what was asked for, for an error at a step.
 func (b *box) describe(step Step, join []string, err error) error {
@@ -241,7 +225,7 @@ func (b *box) words(step Step, join []string) string {
 type callList interface {
 	begin(step Step) // the step that the next calls are of
 	next() int       // the number of the next call
-	add(kind uintptr, nr uintptr, args ...uintptr)
+	add(kind int64, nr uintptr, args ...uintptr)
 	storeFrom(from, to int) // the result of a call is the first argument of a later one
 	text(s string) uintptr
 	data(b []byte) uintptr

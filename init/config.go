@@ -172,11 +172,9 @@ type Config struct {
 	until         time.Time         // the context's deadline, if it has one
 	listenLate    func()            // called, in a goroutine, once the command has been started
 	inherited     signals.Inherited // what the command is to start with
-	exact         bool              // whether that is known
 	parentFD      int               // a pidfd of the parent, for LifelineParent; 0 or less: it is opened when it is needed
 	lifeline      *lifeline         // of Lifeline; nil: none
 	planned       bool              // the namespaces have been made already
-	box           *box              // the namespaces; nil: none
 	noLeaf        error             // why the command has no cgroup of its own
 	leaf          *nsutil.Cgroup    // the cgroup that the command is to be started in; nil: it has none of its own
 }

@@ -33,7 +33,6 @@ type host struct {
 	held     heldWatch
 	late     *time.Timer // for what is done a little later
 	terminal *terminal   // nil where there is none
-	starting bool
 	missing  []string    // what finite has to do without
 	lastKill *time.Timer // of the command, where it is to be killed last
 
@@ -74,7 +73,6 @@ func (h *host) without() []string { return h.missing }
 
 // start runs the reaper, which starts the command on its own thread.
 func (h *host) start() {
-	h.starting = true
 	if h.events != nil {
 		h.reaper.Peek = func(c reap.Change) { h.events.reaped("reaped", &c) }
 	}
@@ -85,7 +83,6 @@ func (h *host) start() {
 			return 0
 		}
 		child, err := spawn(h.cfg, h.terminal)
-		h.cfg.box.close()
 		settleThreads()
 		if err != nil {
 			h.post(event{kind: evStartFailed, step: err.step, err: err.err})
@@ -314,9 +311,6 @@ func (h *host) close(nobodyLeft bool) error {
 	}
 	h.held.close()
 	h.oom.close()
-	if !h.starting {
-		h.cfg.box.close()
-	}
 	if h.pidfd >= 0 {
 		sys.Close(h.pidfd)
 		h.pidfd = -1

@@ -8,7 +8,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -22,9 +21,7 @@ type idRanges struct {
 	programs [2]string
 	maps     [2][]string // their arguments after the PID: inside, outside, count, ...
 
-	ready, done [2]int  // pipes: the child is there; it is mapped
-	pid         *uint64 // the child, once it is ready
-	err         error
+	err error
 }
 
 // findRanges returns nil where there are no ranges, or no programs to map them. Root needs no grant, but also has no ranges of its own.
@@ -100,43 +97,6 @@ func subordinate(file string, uid int) (start, count int) {
 		}
 	}
 	return 0, 0
-}
-
-// await adds the calls by which the child waits until it is mapped.
-func (r *idRanges) await(p *program) {
-	r.pid, r.err = new(uint64), nil
-	for _, pipe := range []*[2]int{&r.ready, &r.done} {
-		var fds [2]int
-		if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-			fds = [2]int{-1, -1}
-			r.err = fmt.Errorf("pipe: %w", err)
-		}
-		*pipe = fds
-	}
-	p.add(mustCall, unix.SYS_CLOSE, uintptr(r.done[1])) // so that it reads the end if nobody is there to map it
-	p.add(mustCall, unix.SYS_GETPID)
-	p.calls[len(p.calls)-1].store = pointer(p, r.pid)
-	p.add(mustCall, unix.SYS_WRITE, uintptr(r.ready[1]), p.text("x"), 1)
-	p.add(someCall, unix.SYS_READ, uintptr(r.done[0]), pointer(p, new(byte)), 1)
-}
-
-// assist runs vfork, and maps the child as soon as it says that it is ready.
-func (r *idRanges) assist(vfork func()) {
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		var b [1]byte
-		if n, _ := ignoreEINTR(func() (int, error) { return unix.Read(r.ready[0], b[:]) }); n == 1 {
-			if r.err = r.write(int(atomic.LoadUint64(r.pid))); r.err == nil {
-				_, r.err = unix.Write(r.done[1], b[:])
-			}
-		}
-		_ = unix.Close(r.done[1])
-	}()
-	vfork()
-	_ = unix.Close(r.ready[1]) // the end, if the child did not come so far
-	<-over
-	_, _ = unix.Close(r.ready[0]), unix.Close(r.done[0])
 }
 
 // write has both programs write their map.

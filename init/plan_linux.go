@@ -75,8 +75,7 @@ type planDescriptor struct{ fd, call, arg int }
 func (p *planned) begin(step Step) { p.step = step }
 func (p *planned) next() int       { return int(p.plan.Count) }
 
-func (p *planned) add(kind, nr uintptr, args ...uintptr) {
-	kinds := map[uintptr]int64{mustCall: keeper.MustCall, mayCall: keeper.MayCall, someCall: keeper.SomeCall, forkCall: keeper.ForkCall}
+func (p *planned) add(kind int64, nr uintptr, args ...uintptr) {
 	if p.words == nil {
 		p.words = map[Step]uint64{}
 	}
@@ -85,7 +84,7 @@ func (p *planned) add(kind, nr uintptr, args ...uintptr) {
 		words = uint64(p.plan.Text(cmp.Or(p.box.words(p.step, p.join), string(p.step))))
 		p.words[p.step] = words
 	}
-	p.plan.Add(kinds[kind], words, nr, args...)
+	p.plan.Add(kind, words, nr, args...)
 	p.steps = append(p.steps, p.step)
 }
 
@@ -100,7 +99,7 @@ func (p *planned) descriptor(fd int) uintptr {
 
 func (p *planned) fork() {
 	p.plan.Forks = true
-	p.add(forkCall, unix.SYS_CLONE, unix.CLONE_PARENT|uintptr(unix.SIGCHLD), 0, 0, 0, 0)
+	p.add(keeper.ForkCall, unix.SYS_CLONE, unix.CLONE_PARENT|uintptr(unix.SIGCHLD), 0, 0, 0, 0)
 }
 
 // awaitRanges has the child say when it can be mapped, and wait until it is.
@@ -112,8 +111,8 @@ func (p *planned) awaitRanges(r *idRanges) {
 	}
 	p.ready, p.done = ready[0], done[1]
 	p.own = append(p.own, ready[1], done[0])
-	p.add(mustCall, unix.SYS_WRITE, p.descriptor(ready[1]), p.text("x"), 1)
-	p.add(someCall, unix.SYS_READ, p.descriptor(done[0]), p.data(make([]byte, 1)), 1)
+	p.add(keeper.MustCall, unix.SYS_WRITE, p.descriptor(ready[1]), p.text("x"), 1)
+	p.add(keeper.SomeCall, unix.SYS_READ, p.descriptor(done[0]), p.data(make([]byte, 1)), 1)
 }
 
 // fill writes the plan.
@@ -125,9 +124,9 @@ func (p *planned) fill(cfg *Config) error {
 			return fmt.Errorf("cgroup.procs: %w", err)
 		}
 		p.own = append(p.own, procs)
-		kind := uintptr(mayCall)
+		kind := int64(keeper.MayCall)
 		if cfg.Cgroup == CgroupRequire {
-			kind = mustCall
+			kind = keeper.MustCall
 		}
 		p.begin(StepCgroup)
 		p.add(kind, unix.SYS_WRITE, p.descriptor(procs), p.text("0"), 1)
@@ -135,11 +134,11 @@ func (p *planned) fill(cfg *Config) error {
 	p.plan.Stays = cfg.leaf != nil || cfg.Report != "" || cfg.StateFile != ""
 	if p.box.unshare.Has(nsutil.UserNamespace) { // the files of a process that is not dumpable are root's (proc(5))
 		p.begin(StepMapIDs)
-		p.add(mayCall, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1)
+		p.add(keeper.MayCall, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1)
 	}
 	p.box.enter(p)
 	p.begin(StepMount)
-	p.add(mayCall, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
+	p.add(keeper.MayCall, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
 	if r := p.box.ranges; r != nil && r.err != nil {
 		return r.err
 	}

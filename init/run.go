@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +35,9 @@ func (r *runner) supervise(ctx context.Context) (Result, error) {
 	if err := cfg.setDefaults(role); err != nil {
 		return Result{ExitStatus: StatusFailure}, err
 	}
+	if err := needsKeeper(cfg); err != nil {
+		return Result{ExitStatus: StatusFailure}, err
+	}
 	if !busy.CompareAndSwap(false, true) {
 		return Result{ExitStatus: StatusFailure}, ErrBusy
 	}
@@ -47,7 +51,7 @@ func (r *runner) supervise(ctx context.Context) (Result, error) {
 		return Result{ExitStatus: StatusFailure}, err
 	}
 	cfg.listenLate = src.Late
-	cfg.inherited, cfg.exact = signals.AtStart()
+	cfg.inherited, _ = signals.AtStart()
 	if cfg.ParentPID == 0 {
 		cfg.ParentPID = unix.Getppid()
 	}
@@ -70,17 +74,12 @@ func (r *runner) supervise(ctx context.Context) (Result, error) {
 	if r.eventLog, err = newEventLog(cfg, r.recorder); err != nil {
 		return Result{ExitStatus: StatusFailure}, err
 	}
-	if cfg.box, err = newBox(cfg); err != nil {
-		return Result{ExitStatus: StatusFailure}, err
-	}
 	if err := makeLeaf(ctx, cfg); err != nil {
-		cfg.box.close()
 		return Result{ExitStatus: StatusFailure}, err
 	}
-	opened := cfg.lifeline != nil || r.recorder != nil || r.eventLog != nil || cfg.box != nil // since it was looked whether there is room; a leaf looks for itself
+	opened := cfg.lifeline != nil || r.recorder != nil || r.eventLog != nil // since it was looked whether there is room; a leaf looks for itself
 	if opened {
 		if err := haveDescriptors(cfg.descriptors()); err != nil {
-			cfg.box.close()
 			if cfg.leaf != nil {
 				_ = cfg.leaf.Remove(0)
 			}
@@ -92,6 +91,18 @@ func (r *runner) supervise(ctx context.Context) (Result, error) {
 	r.host.init(cfg, role, src, r.post, r.done, r.eventLog)
 	r.kernel = &r.host
 	return r.run(ctx), nil
+}
+
+// needsKeeper refuses what a process in which Go runs cannot do for a child.
+func needsKeeper(cfg *Config) error {
+	const why = "namespaces need a finite with its own entry point (finite --version -v tells)"
+	switch {
+	case cfg.Unshare != 0:
+		return &UsageError{"Unshare", cfg.Unshare, why}
+	case len(cfg.Join) > 0:
+		return &UsageError{"Join", strings.Join(cfg.Join, " "), why}
+	}
+	return nil
 }
 
 // enforces reports whether there is an ending to enforce.

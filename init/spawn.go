@@ -46,14 +46,13 @@ func spawn(cfg *Config, term *terminal) (child, *startError) {
 			return viaShell, nil
 		}
 	}
-	var clone *cloneError
 	var step *startError
 	switch {
 	case err == nil:
 		return c, nil
 	case errors.As(err, &step):
-		return child{}, &startError{step.step, cfg.box.describe(step.step, cfg.Join, step.err)}
-	case errors.As(err, &clone), isExhausted(err):
+		return child{}, step
+	case isExhausted(err):
 		return child{}, &startError{StepClone, err}
 	}
 	return child{}, &startError{StepExec, err}
@@ -61,18 +60,10 @@ func spawn(cfg *Config, term *terminal) (child, *startError) {
 
 // forkMode is what is asked of the kernel that it may refuse.
 type forkMode struct {
-	clear  bool // clone3(2) with CLONE_CLEAR_SIGHAND, Linux 5.5
 	pidfd  bool
-	tty    int  // the terminal whose foreground the command gets; -1: none
-	cgroup int  // the descriptor of the cgroup it is to be in; -1: this process's own
-	move   bool // it moves there by itself; otherwise it is cloned there (CLONE_INTO_CGROUP, Linux 5.7)
+	tty    int // the terminal whose foreground the command gets; -1: none
+	cgroup int // the descriptor of the cgroup it is to be cloned into (CLONE_INTO_CGROUP, Linux 5.7); -1: this process's own
 }
-
-// cloneError says that no process could be made.
-type cloneError struct{ errno syscall.Errno }
-
-func (e *cloneError) Error() string { return e.errno.Error() }
-func (e *cloneError) Unwrap() error { return e.errno }
 
 // fork tries to start path with everything, and then without what the kernel, a filter or the terminal refuses. A refusal that is really
 // the execution's comes back from every try, where the two cannot be told apart.
@@ -81,17 +72,12 @@ func fork(cfg *Config, path string, args, env []string, term *terminal) (child, 
 	if term != nil && term.foreground {
 		tty = term.fd
 	}
-	modes := []forkMode{
-		{true, true, tty, -1, false}, {false, true, tty, -1, false}, {false, true, -1, -1, false}, {false, false, tty, -1, false}, {false, false, -1, -1, false},
-	}
+	modes := []forkMode{{true, tty, -1}, {true, -1, -1}, {false, tty, -1}, {false, -1, -1}}
 	if cfg.leaf != nil {
 		var into []forkMode
 		for _, mode := range modes {
-			mode.cgroup, mode.move = cfg.leaf.FD(), len(into) > 0
-			if into = append(into, mode); len(into) == 1 {
-				mode.move = true
-				into = append(into, mode)
-			}
+			mode.cgroup = cfg.leaf.FD()
+			into = append(into, mode)
 		}
 		if cfg.Cgroup != CgroupRequire {
 			into = append(into, modes...)
@@ -100,20 +86,14 @@ func fork(cfg *Config, path string, args, env []string, term *terminal) (child, 
 	}
 	var first error
 	for _, how := range modes {
-		var c child
-		var err error
-		if cfg.exact || cfg.box != nil {
-			c, err = forkInherited(how, cfg, path, args, env)
-		} else {
-			c, err = forkExec(how, path, args, env, cfg.Dir)
-		}
+		c, err := forkExec(how, path, args, env, cfg.Dir)
 		if err == nil {
 			if cfg.leaf != nil && how.cgroup < 0 {
 				c.err = first
 			}
 			return c, nil
 		}
-		if !refusedStart(err, cfg.exact || cfg.box != nil) && !errors.Is(err, errCgroup) {
+		if !refusedStart(err) && !errors.Is(err, errCgroup) {
 			return child{}, err
 		}
 		if first == nil {
@@ -126,16 +106,8 @@ func fork(cfg *Config, path string, args, env []string, term *terminal) (child, 
 	return child{}, first
 }
 
-// refusedStart reports whether a start may have failed for what was asked for besides. An exact start tells whether a process could be made; what the
-// errno of that is when a filter refuses it, is for the filter to say.
-func refusedStart(err error, exact bool) bool {
-	var clone *cloneError
-	switch {
-	case isExhausted(err):
-		return false
-	case exact:
-		return errors.As(err, &clone)
-	}
+// refusedStart reports whether a start may have failed for what was asked for besides.
+func refusedStart(err error) bool {
 	switch err {
 	case unix.EPERM, unix.EINVAL, unix.ENOSYS, unix.ENOTTY, unix.EIO:
 		return true
@@ -154,9 +126,6 @@ var errCgroup = errors.New("it cannot be put into its cgroup")
 // forkExec starts a command with what the Go runtime makes of the inherited signal mask and ignored set.
 func forkExec(how forkMode, path string, args, env []string, dir string) (child, error) {
 	c := child{pidfd: -1, how: how}
-	if how.move {
-		return c, errCgroup // it does not
-	}
 	sys := &syscall.SysProcAttr{Setpgid: true}
 	if how.cgroup >= 0 {
 		sys.UseCgroupFD, sys.CgroupFD = true, how.cgroup
