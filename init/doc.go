@@ -20,16 +20,16 @@
 //
 // # One process, or several
 //
-// Run is the form of one process: a program that is the init itself, a build without package keeper's entry point,
-// and finite with --unshare, --join, --pause and --events. Elsewhere finite is a keeper, a front where the keeper is
+// Run is the form of one process: a program that is the init itself, and a build without package keeper's entry point.
+// Elsewhere finite is a keeper, a front where the keeper is
 // not PID 1, and a supervisor where there is something to decide. The machine is the same in both forms; the kernel
 // is its own process in the one (host), and the keeper in the other (linked).
 //
-// # Outer and inner
+// # Namespaces
 //
-// In a new PID namespace, or in one that is joined, there are two of a program that runs a command ([Config.Outer]): one stays outside, and one is executed inside,
-// is told so by the environment ([InnerVariable]), and supervises. The outer one passes signals and the status on and is the backstop for a deadline. The
-// namespaces are made by the child itself, between clone(2) and execve(2): what is refused is a failed start, and nothing has run.
+// Namespaces are made before there is a keeper, and the keeper is in them. Where that takes Go, the
+// process that does it runs Plan: it writes what the kernel is to be asked for, which a process
+// without Go carries out.
 //
 // # Ownership
 //
