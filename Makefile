@@ -6,7 +6,7 @@ COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 
 # The version is stamped here, so Go need not look into the repository, which it may not be allowed to (another owner), or cannot (an
 # image build, a tarball). With -trimpath the same sources give the same bytes wherever they are built. -E is where the binary begins: before
-# the Go runtime, so that no signal is lost on it (signals/entry_linux.go).
+# the Go runtime, so that no signal is lost on it (internal/keeper/entry_linux_amd64.s).
 #
 # The collector of Go 1.25 touches a page less for each size of an allocation, which is 2 in 100 of the time of a start; what that of 1.26 is better at is heaps
 # that finite does not have. Where a toolchain has it no longer, this is empty, and so it is without effect.

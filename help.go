@@ -10,7 +10,7 @@ import (
 // Stamped in by the Makefile.
 var version, commit string
 
-func versionText(verbose bool, source string, hasKeeper bool) string {
+func versionText(verbose, hasKeeper bool) string {
 	v, c := version, commit
 	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
 		v = info.Main.Version // go install
@@ -28,11 +28,11 @@ func versionText(verbose bool, source string, hasKeeper bool) string {
 	}
 	text := fmt.Sprintf("finite %s (commit %s)\n", v, c)
 	if verbose {
-		text += fmt.Sprintf("%s %s/%s\nsignals: %s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, source)
+		text += fmt.Sprintf("%s %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		if hasKeeper {
-			text += "processes: a keeper without a Go runtime, and a supervisor where there is something to decide\n"
+			text += "signals: signalfd\nprocesses: a keeper without a Go runtime, and a supervisor where there is something to decide\n"
 		} else {
-			text += "processes: one, with a Go runtime\n"
+			text += "signals: os/signal\nprocesses: one, with a Go runtime\n"
 		}
 	}
 	return text

@@ -94,7 +94,6 @@ func inspect(o *options, env []string, source *signals.Source) int {
 func endOnStop(source *signals.Source) {
 	go func() {
 		for sig := range source.C {
-			source.Done(sig)
 			if signals.IsStop(sig.Number) {
 				os.Exit(128 + int(sig.Number))
 			}

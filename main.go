@@ -25,11 +25,11 @@ func main() {
 	// threads, and keeps the runtime from reading cgroup files to follow a CPU limit. (signals.entry has seen to it already, if that is in.)
 	runtime.GOMAXPROCS(1)
 	if link := keeper.Attach(); link != nil {
-		supervise(link, os.Args, signals.Environ())
+		supervise(link, os.Args, keeper.Environ())
 		os.Exit(0)
 	}
 	pid1.Reserve()
-	os.Exit(run(os.Args, signals.Environ()))
+	os.Exit(run(os.Args, keeper.Environ()))
 }
 
 // run does what the arguments say and returns the exit status.
@@ -43,7 +43,7 @@ func run(args, env []string) int {
 	case opts.help:
 		return printOut(helpText())
 	case opts.version:
-		return printOut(versionText(opts.verbosity > 0, source.Name(), keeper.Entered()))
+		return printOut(versionText(opts.verbosity > 0, keeper.Entered()))
 	case opts.inspect.on:
 		return inspect(opts, env, source)
 	}
@@ -54,7 +54,6 @@ func run(args, env []string) int {
 	cfg.Env = withoutOptions(env)
 	cfg.ParentPID = parentPID
 	cfg.Source = source
-	source.CoarseMonitor() // pid1.Reserve has made all threads
 	cfg.Log = newLogger(opts, stderr{})
 	result, err := pid1.Run(context.Background(), cfg)
 	if err != nil {

@@ -171,7 +171,7 @@ type Config struct {
 	ladders       ladders           // of StopSignal, Grace and StopGrace, or Escalate, and Snapshot
 	until         time.Time         // the context's deadline, if it has one
 	listenLate    func()            // called, in a goroutine, once the command has been started
-	inherited     signals.Inherited // what the command is to start with
+	ignored       signals.Set       // what was ignored when finite was started, as far as that is known
 	parentFD      int               // a pidfd of the parent, for LifelineParent; 0 or less: it is opened when it is needed
 	lifeline      *lifeline         // of Lifeline; nil: none
 	planned       bool              // the namespaces have been made already

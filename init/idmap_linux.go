@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/internal/keeper"
 	"github.com/finite-init/finite/reap"
-	"github.com/finite-init/finite/signals"
 )
 
 // idRanges maps ranges of user and group IDs besides the caller's own, which newuidmap(1) and newgidmap(1) may do where subuid(5) and subgid(5) grant them.
@@ -35,7 +35,7 @@ func findRanges(root bool) *idRanges {
 		program, grants string
 		id              int
 	}{{"newuidmap", "/etc/subuid", uid}, {"newgidmap", "/etc/subgid", gid}} {
-		path, err := lookPath(what.program, signals.Environ())
+		path, err := lookPath(what.program, keeper.Environ())
 		if err != nil {
 			return nil
 		}
@@ -103,7 +103,7 @@ func subordinate(file string, uid int) (start, count int) {
 func (r *idRanges) write(pid int) error {
 	for i, program := range r.programs {
 		args := append([]string{program, strconv.Itoa(pid)}, r.maps[i]...)
-		child, err := syscall.ForkExec(program, args, &syscall.ProcAttr{Files: []uintptr{0, 1, 2}, Env: signals.Environ()})
+		child, err := syscall.ForkExec(program, args, &syscall.ProcAttr{Files: []uintptr{0, 1, 2}, Env: keeper.Environ()})
 		if err != nil {
 			return fmt.Errorf("%s: %w", program, err)
 		}

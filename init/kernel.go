@@ -17,7 +17,6 @@ type clock interface {
 type passRules struct {
 	set       signals.Set // as they are
 	rewritten signals.Set // as Config.Rewrite has it
-	quiet     signals.Set // of set, those that the owner need not hear of
 	told      bool        // the owner wants to hear of each
 }
 

@@ -87,7 +87,7 @@ func drawConfig(t *rapid.T) (*Config, nsutil.Role) {
 	cfg := testConfig(func(c *Config) {
 		c.Grace = rapid.SampledFrom([]time.Duration{Off, 0, time.Second}).Draw(t, "grace")
 		c.StopDelay = rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(t, "stop-delay")
-		c.inherited.Ignored = rapid.SampledFrom([]signals.Set{0, signals.SetOf(unix.SIGTERM, unix.SIGHUP)}).Draw(t, "ignored")
+		c.ignored = rapid.SampledFrom([]signals.Set{0, signals.SetOf(unix.SIGTERM, unix.SIGHUP)}).Draw(t, "ignored")
 		c.StopGrace = rapid.SampledFrom([]time.Duration{Off, time.Second}).Draw(t, "stop-grace")
 		c.GiveUp = rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(t, "give-up")
 		c.Leftovers = rapid.SampledFrom([]Leftovers{LeftoversTerminate, LeftoversKill, LeftoversWait, LeftoversLeave}).Draw(t, "leftovers")

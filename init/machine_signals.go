@@ -69,10 +69,10 @@ func (m *machine) hold(sig signals.Signal, stop bool) {
 	m.held = append(m.held, sig)
 }
 
-// passable is what may be passed on without asking the machine first, while the command runs, and what of that it need not even be told.
-func (m *machine) passable() (set, quiet signals.Set) {
+// passable is what may be passed on without asking the machine first, while the command runs.
+func (m *machine) passable() (set signals.Set) {
 	if m.cfg.Forward == ForwardAll {
-		return 0, 0
+		return 0
 	}
 	for sig := unix.Signal(1); sig <= signals.RTMax; sig++ {
 		to, keep := m.cfg.Rewrite.Apply(sig)
@@ -82,12 +82,9 @@ func (m *machine) passable() (set, quiet signals.Set) {
 		case m.cfg.StopDelay > 0 && m.isStop(sig, sig):
 		default:
 			set |= signals.SetOf(sig)
-			if !signals.IsStop(sig) {
-				quiet |= signals.SetOf(sig)
-			}
 		}
 	}
-	return set, quiet
+	return set
 }
 
 // rewritable is what may be passed on as another signal without asking the machine first.
@@ -107,7 +104,7 @@ func (m *machine) rewritable() (set signals.Set) {
 // isStop reports whether a signal that is passed on as number asks for the end. SIGHUP alone, without a clock, is a plain signal: programs
 // reload on it. So is one that was ignored when finite was started, by nohup(1) for example: whoever did that does not want it to end anything.
 func (m *machine) isStop(arrived, number unix.Signal) bool {
-	if m.cfg.inherited.Ignored.Has(arrived) || !signals.IsStop(arrived) && !signals.IsStop(number) {
+	if m.cfg.ignored.Has(arrived) || !signals.IsStop(arrived) && !signals.IsStop(number) {
 		return false
 	}
 	reload := arrived == unix.SIGHUP && (number == unix.SIGHUP || !signals.IsStop(number))
@@ -143,7 +140,7 @@ func (m *machine) signalled(sig signals.Signal) {
 	}
 	switch m.state {
 	case stateStarting:
-		m.hold(sig, endsStart(arrived, number) && !m.cfg.inherited.Ignored.Has(arrived))
+		m.hold(sig, endsStart(arrived, number) && !m.cfg.ignored.Has(arrived))
 	case stateRunning, stateStopping:
 		if m.cfg.Pause {
 			m.pauseSignalled(sig, number)

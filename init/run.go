@@ -47,11 +47,10 @@ func (r *runner) supervise(ctx context.Context) (Result, error) {
 		src = signals.Listen()
 		defer src.Close()
 	}
-	if err := reserveDescriptors(src.Polls()); err != nil {
+	if err := reserveDescriptors(false); err != nil {
 		return Result{ExitStatus: StatusFailure}, err
 	}
 	cfg.listenLate = src.Late
-	cfg.inherited, _ = signals.AtStart()
 	if cfg.ParentPID == 0 {
 		cfg.ParentPID = unix.Getppid()
 	}

@@ -23,7 +23,6 @@ type runner struct {
 	m      *machine
 	kernel kernel
 	source *signals.Source
-	marks  marks
 	log    *logQueue
 
 	events chan event
@@ -50,7 +49,6 @@ type runner struct {
 	noProc    bool
 	dir       string // the command's working directory; empty: Config.Dir, or this process's own
 	starts    int    // of supervisors, this one included
-	quiet     int    // the source's count before this run
 
 	// What cfg, m, log and kernel point to, unless a test has made them, and what finish returns. In one piece, because what is allocated by itself
 	// takes pages of its own for its size, and a few microseconds of the start for them.
@@ -61,18 +59,12 @@ type runner struct {
 	last    Result
 }
 
-// marks tell what has arrived and is still on its way; they are the source's.
-type marks interface {
-	Mark() uint32
-	Reached(mark uint32) bool
-}
-
 func (r *runner) init(role nsutil.Role, source *signals.Source) {
 	r.machine.init(r.cfg, role)
 	r.m = &r.machine
 	r.queue.logger = r.cfg.Log
 	r.log = &r.queue
-	r.source, r.marks = source, source
+	r.source = source
 	r.events, r.done = make(chan event, eventQueue), make(chan struct{})
 }
 
@@ -87,7 +79,6 @@ func (r *runner) post(ev event) {
 // run is the whole of it, from before the start to after the end.
 func (r *runner) run(ctx context.Context) Result {
 	r.begun = time.Now()
-	r.quiet = r.source.Quiet()
 	r.ctx = ctx
 	r.unwatch = context.AfterFunc(ctx, func() { r.post(contextEvent(ctx)) })
 	if !r.cfg.Deadline.IsZero() {
@@ -106,8 +97,6 @@ func (r *runner) loop() {
 	for !r.finished {
 		select {
 		case ev := <-r.events:
-			// A signal that the source has passed on by itself may be why this event came: it was there first.
-			r.settle()
 			r.take(ev)
 		case sig := <-r.source.C:
 			r.signal(sig)
@@ -127,24 +116,8 @@ func (r *runner) take(ev event) {
 	}
 }
 
-// settle handles the signals that have arrived until now.
-func (r *runner) settle() {
-	for mark := r.marks.Mark(); !r.finished && !r.marks.Reached(mark); {
-		select {
-		case sig := <-r.source.C:
-			r.signal(sig)
-		case <-time.After(onItsWay):
-		}
-	}
-}
-
-// onItsWay is how long to wait at a time for a signal that is on its way from the source. It is waited for, not spun for: who reads it waits for a poll of the
-// runtime's, which makes none while there is a goroutine that can run and its monitor sleeps, as it does when all were idle before.
-const onItsWay = 10 * time.Millisecond
-
 // signal tells the machine of one signal.
 func (r *runner) signal(sig signals.Signal) {
-	defer r.source.Done(sig)
 	if sig.Number == unix.SIGCHLD { // only where there may be no child to wait for
 		r.kernel.look()
 		return
@@ -167,9 +140,6 @@ func (r *runner) before() {
 		}
 	}
 	for !r.finished {
-		if r.settle(); r.finished {
-			return // a stop signal was still on its way
-		}
 		select {
 		case sig := <-r.source.C:
 			r.signal(sig)
@@ -251,8 +221,6 @@ func (r *runner) step(ev event) {
 		r.dumped(ev)
 	case evNotice:
 		defer r.awaitEarlyByWall()
-	case evExited:
-		r.source.Pass(-1, false, 0, 0)
 	}
 	r.perform(r.m.handle(ev))
 	if ev.kind == evExited || ev.kind == evReaped && ev.killed > 0 {
@@ -267,9 +235,6 @@ func (r *runner) step(ev event) {
 		r.perform(r.m.handle(next))
 	}
 	r.follow()
-	if ev.kind == evStarted {
-		r.source.Settle()
-	}
 	if ev.kind == evStarted && r.m.alive {
 		// What has waited until now was sent by the machine; from here on most signals need not wait for it.
 		r.passOn(ev.pidfd)
@@ -279,11 +244,8 @@ func (r *runner) step(ev event) {
 // passOn has signals passed on that need not wait for the machine.
 func (r *runner) passOn(pidfd int) {
 	var rules passRules
-	rules.set, rules.quiet = r.m.passable()
+	rules.set = r.m.passable()
 	rules.rewritten = r.m.rewritable()
-	if r.told() {
-		rules.quiet = 0 // each is told
-	}
 	rules.told = r.told() || r.recorder != nil // which counts them
 	r.kernel.passOn(pidfd, rules)
 }

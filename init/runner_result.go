@@ -28,14 +28,9 @@ func (r *runner) finish() Result {
 		}
 	}
 	close(r.done) // nobody waits for the owner any more
-	r.source.Pass(-1, false, 0, 0)
 	r.drain()
 	if err := r.kernel.close(!r.m.gaveUp && r.cfg.Leftovers != LeftoversLeave); err != nil {
 		r.log.add(levelInfo, err.Error(), nil)
-	}
-	if lost := r.source.Lost(); lost > 0 {
-		r.m.counts.Undelivered += lost
-		r.log.add(levelWarn, fmt.Sprintf("%d real-time signals were lost: no memory was left to keep them", lost), nil)
 	}
 	r.last = r.result(ended)
 	res := &r.last
@@ -64,7 +59,6 @@ func (r *runner) result(at time.Time) Result {
 	if res.Started.IsZero() {
 		res.Started = r.begun
 	}
-	res.Counts.Forwarded += r.source.Quiet() - r.quiet
 	res.Counts.LogDropped = int(r.log.dropped.Load())
 	res.ExitStatus = exitStatus(r.cfg, m.cause, m.pid != 0)
 	return res
@@ -119,12 +113,8 @@ func (r *runner) missing() []string {
 // leastFlush is what the log has at least, of the time for all that is written.
 const leastFlush = 100 * time.Millisecond
 
-// drainPause is how long it is waited at a time for what is on its way (see onItsWay).
-const drainPause = 50 * time.Microsecond
-
 // drain counts what came and could not be acted on any more.
 func (r *runner) drain() {
-	mark := r.marks.Mark()
 	for {
 		select {
 		case ev := <-r.events:
@@ -134,14 +124,10 @@ func (r *runner) drain() {
 			if ev.handled != nil {
 				ev.handled <- struct{}{}
 			}
-		case sig := <-r.source.C:
+		case <-r.source.C:
 			r.m.counts.Undelivered++
-			r.source.Done(sig)
 		default:
-			if r.marks.Reached(mark) {
-				return
-			}
-			time.Sleep(drainPause)
+			return
 		}
 	}
 }

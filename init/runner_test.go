@@ -2,15 +2,12 @@ package pid1
 
 import (
 	"context"
-	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/finite-init/finite/internal/sys"
 	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/reap"
 	"github.com/finite-init/finite/signals"
@@ -289,73 +286,6 @@ func TestRunnerStartsNothingTooLate(t *testing.T) {
 				t.Errorf("pid %d, status %d, cause %v; want 0, %d, %v", res.PID, res.ExitStatus, res.Cause.Kind, tt.status, tt.kind)
 			}
 		})
-	}
-}
-
-// lateMarks are those of one signal that has arrived, and is on C only when it is waited for.
-type lateMarks struct {
-	incoming chan<- signals.Signal
-	sig      unix.Signal
-	asked    int
-}
-
-func (l *lateMarks) Mark() uint32 { return 1 }
-
-func (l *lateMarks) Reached(uint32) bool {
-	if l.asked++; l.asked == 1 {
-		l.incoming <- signals.Signal{Number: l.sig}
-	}
-	return l.asked > 1
-}
-
-// pipedMarks are those of one signal that a goroutine reads from a pipe, as the source does.
-type pipedMarks struct{ r *runner }
-
-func (p *pipedMarks) Mark() uint32        { return 1 }
-func (p *pipedMarks) Reached(uint32) bool { return len(p.r.m.held) > 0 }
-
-// Whoever waits for a signal that is in the source's pipe gives the runtime a chance to read it. After a time in which everybody has slept, the runtime's
-// monitor sleeps as well, and nobody polls the pipe while a goroutine spins.
-func TestRunnerLetsTheSourceRead(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	var p [2]int
-	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		t.Fatal(err)
-	}
-	pipe, err := sys.NewFile(p[0], "pipe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pipe.Close()
-	incoming := make(chan signals.Signal)
-	go func() {
-		var b [1]byte
-		if n, _ := pipe.Read(b[:]); n == 1 {
-			incoming <- signals.Signal{Number: unix.SIGUSR1}
-		}
-	}()
-	r := newRunner(testConfig(nil), &signals.Source{C: incoming})
-	r.kernel = &fakeKernel{post: r.post}
-	r.marks = &pipedMarks{r}
-	rung := make(chan struct{})
-	alarm := newTimeout(300*time.Millisecond, func() { close(rung) }) // a poll is what wakes everybody
-	defer alarm.close()
-	<-rung
-	_, _, _ = unix.RawSyscall(unix.SYS_WRITE, uintptr(p[1]), uintptr(unsafe.Pointer(&[]byte{1}[0])), 1) // the runtime does not hear of it
-	r.settle()
-	_ = unix.Close(p[1])
-}
-
-// A stop signal that is still on its way when the start is about to begin starts nothing either.
-func TestRunnerStartsNothingAfterALateStop(t *testing.T) {
-	incoming := make(chan signals.Signal, 1)
-	r := newRunner(testConfig(nil), &signals.Source{C: incoming})
-	r.marks = &lateMarks{incoming: incoming, sig: unix.SIGHUP}
-	k := &fakeKernel{post: r.post}
-	r.kernel = k
-	res := r.run(t.Context())
-	if k.starts > 0 || res.PID != 0 || res.ExitStatus != 129 || res.Counts.Unexpected != 0 {
-		t.Errorf("started %d times, %+v", k.starts, res)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/finite-init/finite/signals"
+	"github.com/finite-init/finite/internal/keeper"
 )
 
 // child is a command that was started.
@@ -32,7 +32,7 @@ func (e *startError) Error() string { return fmt.Sprintf("%s: %v", e.step, e.err
 func spawn(cfg *Config, term *terminal) (child, *startError) {
 	env := cfg.Env
 	if env == nil {
-		env = signals.Environ()
+		env = keeper.Environ()
 	}
 	path, err := lookPath(cfg.Args[0], env)
 	if err != nil {

@@ -64,7 +64,7 @@ func (r *runner) superviseFor(ctx context.Context, link *keeper.Link, own func(s
 	}
 	facts := &link.Facts
 	cfg.dropsVariable = own
-	cfg.inherited = signals.Inherited{Mask: signals.Set(facts.Mask), Ignored: signals.Set(facts.Ignored)}
+	cfg.ignored = signals.Set(facts.Ignored)
 	if cfg.parentFD = int(facts.ParentFD); cfg.parentFD < 0 && slices.Contains(cfg.Lifeline, LifelineParent) {
 		return result, &UsageError{"Lifeline", "parent", "the parent process cannot be watched: it is in another PID namespace, or pidfd_open(2) is refused"}
 	}
@@ -132,7 +132,7 @@ func (r *runner) goOn(ctx context.Context, plain bool) Result {
 }
 
 // keeperEnviron is the environment in the order in which the keeper has it.
-func keeperEnviron() []string { return signals.Environ() }
+func keeperEnviron() []string { return keeper.Environ() }
 
 // moment is an event of the past.
 type moment struct {

@@ -30,7 +30,7 @@ var standard = []unix.Signal{
 	unix.SIGPIPE, unix.SIGALRM, unix.SIGSTKFLT, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGVTALRM, unix.SIGIO, unix.SIGPWR,
 }
 
-// faults are the signals in faultSet. Of these, os/signal delivers those that a process sent with kill(2); a real fault stays what it is.
+// faults are the signals of a program's own mistakes. Of these, os/signal delivers those that a process sent with kill(2); a real fault stays what it is.
 var faults = []unix.Signal{
 	unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGSYS,
 }

@@ -12,13 +12,7 @@ import (
 // nobody reads then fails with EPIPE and nothing else, and a process in the background may write to its terminal, or take it
 // back, without being stopped (termios(3), TOSTOP; tcsetpgrp(3)). Dispositions stay as they are, so nothing of this is
 // inherited by a child.
-//
-// With the exact source nothing needs to be done: threads that run Go code have SIGTTOU blocked anyway, and its handler drops a SIGPIPE that
-// the process has sent to itself.
 func Shielded(fn func() error) error {
-	if entered() {
-		return fn()
-	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var block, before unix.Sigset_t

@@ -6,21 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// recordSize is the size of what the exact source's handler writes about a signal, in the machine's byte order:
-//
-//	0  int32   signal
-//	4  int32   si_code
-//	8  int32   si_pid
-//	12 uint32  si_uid
-//	16 uint64  si_value
-//	24 uint64  1 if it was passed on already
-const recordSize = 32
-
-const recordPassed = 24 // the offset of the last one
-
-// firstRealTime is where the kernel's real-time signals begin: two below [RTMin].
-const firstRealTime unix.Signal = 32
-
 // Values of si_code (sigaction(2)). Those above 0 are the kernel's; those below 0 a process can choose by rt_sigqueueinfo(2).
 const (
 	codeUser    = 0  // kill(2)
@@ -30,17 +15,6 @@ const (
 	codeSIGIO   = -5
 	codeTkill   = -6 // tgkill(2)
 )
-
-// decode reads a record. It returns false for one that is not a signal's.
-func decode(r []byte) (Signal, bool) {
-	n := binary.NativeEndian
-	sig := Arrived(int32(n.Uint32(r)), int32(n.Uint32(r[4:])), int32(n.Uint32(r[8:])), n.Uint32(r[12:]), n.Uint64(r[16:]))
-	sig.Passed = n.Uint64(r[recordPassed:]) != 0
-	if sig.Number < 1 || sig.Number > RTMax {
-		return Signal{}, false
-	}
-	return sig, true
-}
 
 // Arrived returns the signal that a siginfo_t with these fields tells of (sigaction(2)).
 func Arrived(number, code, pid int32, uid uint32, value uint64) Signal {

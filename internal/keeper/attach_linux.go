@@ -5,6 +5,7 @@ package keeper
 import (
 	"errors"
 	"fmt"
+	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +35,24 @@ type Link struct {
 
 // Entered reports whether the process began at this package's entry point.
 func Entered() bool { return entered }
+
+// Environ returns the environment that the process was started with, in the kernel's order. Where the
+// process began at the entry point, os.Environ lacks the variables that begin with GO.
+func Environ() []string {
+	if !entered {
+		return os.Environ()
+	}
+	var env []string
+	for i := 0; wordAt(plain.envp, i) != 0; i++ {
+		p := wordAt(plain.envp, i)
+		n := 0
+		for byteAt(p+uintptr(n)) != 0 {
+			n++
+		}
+		env = append(env, unsafe.String((*byte)(pointer(p)), n)) // it stays where the kernel has put it
+	}
+	return env
+}
 
 // Attach returns the link of a process that is a supervisor or a planner, and nil in any other. It
 // is called once.

@@ -12,12 +12,11 @@
 #define ARCH_SET_FS 0x1002
 
 // func entry(): the ELF entry point. SP points at argc, argv and envp (execve(2)). begin, which is Go, runs on
-// the process's own stack. Where it returns, the Go runtime starts, by the entry point of package signals.
+// the process's own stack. Where it returns, the Go runtime starts, with what it returns as the stack.
 TEXT ·entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVQ SP, BX
 	ANDQ $~15, SP
-	SUBQ $16, SP
-	MOVQ BX, 0(SP)
+	SUBQ $16, SP             // where begin may spill its argument
 	LEAQ ·noG(SB), R14
 	MOVQ R14, ·noTLS(SB)
 	LEAQ ·noTLS+8(SB), SI
@@ -29,8 +28,8 @@ TEXT ·entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVQ ·beginFunc(SB), DX  // a func value, the first word of which is the code
 	MOVQ 0(DX), CX
 	CALL CX
-	MOVQ 0(SP), SP
-	JMP  finite_signals_entry(SB)
+	MOVQ AX, SP
+	JMP  _rt0_amd64_linux(SB)
 
 // func rawSyscall(number, a, b, c, d, e, f uintptr) uintptr
 TEXT ·rawSyscall(SB),NOSPLIT|NOFRAME,$0-64

@@ -10,17 +10,16 @@
 #define SYS_CLONE3 435
 
 // func entry(): the ELF entry point. RSP points at argc, argv and envp (execve(2)). begin, which is Go, runs on
-// the process's own stack. Where it returns, the Go runtime starts, by the entry point of package signals.
+// the process's own stack. Where it returns, the Go runtime starts, with what it returns as the stack.
 TEXT ·entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVD RSP, R0             // the argument
 	SUB  $32, RSP
-	MOVD R0, 24(RSP)
 	MOVD $·noG(SB), g
 	MOVD ·beginFunc(SB), R26 // a func value, the first word of which is the code
 	MOVD (R26), R1
 	CALL (R1)
-	ADD  $32, RSP
-	JMP  finite_signals_entry(SB)
+	MOVD R0, RSP
+	JMP  _rt0_arm64_linux(SB)
 
 // func rawSyscall(number, a, b, c, d, e, f uintptr) uintptr
 TEXT ·rawSyscall(SB),NOSPLIT|NOFRAME,$0-64

@@ -19,16 +19,17 @@ const everythingButChild = everySignal &^ childOnly
 
 var callersSignals = everythingButChild
 
-// begin is where the program begins, at sp. It returns where the Go runtime is to start: in a
-// supervisor, and where the arguments need Go to be understood.
+// begin is where the program begins, at sp. It returns where the Go runtime is to start, with the
+// address at which that finds the arguments: in a supervisor, in a planner, and where no command is
+// to be run.
 //
 //go:nosplit
-func begin(sp uintptr) {
+func begin(sp uintptr) uintptr {
 	entered = true
 	childFD, signalFD, childrenFD, toFront, toKeeper, supervisor.socket = -1, -1, -1, -1, -1, -1
 	what := parse(sp)
 	if what == needsOld {
-		return
+		return sp
 	}
 	if plain.joins {
 		sealSelf()
@@ -51,19 +52,26 @@ func begin(sp uintptr) {
 	endEarly()
 	findOlder()
 	if (plain.planned || plain.kinds != 0) && makePlan() {
-		return
+		return runtimeFor(sp)
 	}
 	self := int32(sys0(unix.SYS_GETPID))
 	if self != 1 || planAt != 0 {
 		facts.Front = self
 		callerLeads = int32(sys1(unix.SYS_GETSID, 0)) == self
-		if !splitOff() {
-			return
-		}
+		splitOff()
 	}
 	facts.Keeper = int32(sys0(unix.SYS_GETPID))
 	facts.Init = facts.Keeper == 1
 	keep() // returns in a supervisor
+	return runtimeFor(sp)
+}
+
+//go:nosplit
+func runtimeFor(sp uintptr) uintptr {
+	if copied := prepareRuntime(); copied != 0 {
+		return copied
+	}
+	return sp
 }
 
 // openSignals opens the signalfds: one for children, which is always read, and one for the rest.
@@ -124,7 +132,7 @@ var earlySet uint64
 // returns in the keeper, and in the keeper's supervisors.
 //
 //go:nosplit
-func splitOff() bool {
+func splitOff() {
 	sys2(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
 	facts.NoSubreaper = sys2(unix.SYS_PRCTL, unix.PR_SET_CHILD_SUBREAPER, 1) < 0
 	if r := makePair(); r < 0 {
@@ -155,7 +163,6 @@ func splitOff() bool {
 		enterPlan()
 	}
 	hideName()
-	return true
 }
 
 // hideName keeps who kills processes by the name of finite from this one.

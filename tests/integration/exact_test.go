@@ -79,7 +79,7 @@ func (c *cage) settled() {
 // needExact skips a test of what only the exact source can do.
 func needExact(t *testing.T) {
 	t.Helper()
-	if out, err := exec.Command(finiteBin, "--version", "-v").Output(); err != nil || !strings.Contains(string(out), "signals: entry") {
+	if out, err := exec.Command(finiteBin, "--version", "-v").Output(); err != nil || !strings.Contains(string(out), "signals: signalfd") {
 		missing(t, "the binary was built without -E: %v\n%s", err, out)
 	}
 }
