@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,7 +37,10 @@ type linked struct {
 	late     *time.Timer
 	lastKill *time.Timer // of the command, where it is to be killed last
 	proc     *nsutil.Proc
-	tried    int // how often the start was tried
+	left     sync.Once
+	tried    int         // how often the start was tried
+	isQuiet  func() bool // see [runner.isQuiet]
+	quiet    bool        // what that says when the command is started
 
 	pid, pidfd int
 	missing    []string
@@ -105,7 +109,8 @@ func (k *linked) listen() {
 			k.post(event{kind: evStopped, change: c})
 		case keeper.KindReaped:
 			k.post(event{kind: evReaped, count: int(m.Count), killed: int(m.Killed)})
-		case keeper.KindRemaining:
+		case keeper.KindRemaining: // they may read until the end of what the caller had open
+			k.leaveCaller()
 			k.post(event{kind: evRemaining})
 		case keeper.KindEmpty:
 			k.post(event{kind: evEmpty})
@@ -127,6 +132,7 @@ func (k *linked) start() {
 		k.tell(m)
 		return
 	}
+	k.quiet = k.isQuiet()
 	for i, kv := range keeperEnviron() {
 		if isOwn := k.cfg.dropsVariable; isOwn != nil && isOwn(kv) {
 			k.tell(keeper.Message{Kind: keeper.KindDrop, Value: int32(i)})
@@ -164,6 +170,9 @@ func (k *linked) tryStart() {
 	}
 	if k.events != nil {
 		m.Count |= keeper.StartTellChildren
+	}
+	if k.quiet {
+		m.Count |= keeper.StartQuiet
 	}
 	fd := -1
 	if k.cfg.leaf != nil {
@@ -239,20 +248,26 @@ func (k *linked) adopt(pid, pidfd int, inLeaf bool) {
 		k.miss("pidfd")
 		k.pidfd = -1
 	}
-	k.leaveCaller()
+	_ = unix.Chdir("/")
 	if k.link.Facts.Ended.Code != 0 {
+		k.leaveCaller()
 		return
 	}
-	k.late = time.AfterFunc(lateDelay, func() {
+	k.late = time.AfterFunc(keeper.QuietTime, func() {
+		k.leaveCaller()
 		k.oom.begin()
 		k.held.watch(pid, pidfd)
 	})
 }
 
-// leaveCaller closes what the caller had open, and leaves its working directory: they are the
-// command's. What the options name stays, and standard error. A file system that does not answer
-// keeps nobody but the goroutine that closes.
-func (k *linked) leaveCaller() {
+// leaveCaller closes what the caller had open, once: it is the command's. What the options name
+// stays, and standard error. A file system that does not answer keeps nobody but the goroutine that
+// closes. It may be called by any goroutine.
+//
+// It comes a little after the start: a command that has ended by then has nobody waiting for it.
+func (k *linked) leaveCaller() { k.left.Do(k.closeInherited) }
+
+func (k *linked) closeInherited() {
 	keep := append([]int{unix.Stderr}, k.cfg.Lifeline...)
 	for _, target := range []string{k.cfg.Report, k.cfg.StateFile, k.cfg.Events} {
 		var fd int
@@ -260,15 +275,9 @@ func (k *linked) leaveCaller() {
 			keep = append(keep, fd)
 		}
 	}
-	_ = unix.Chdir("/")
 	go func() {
-		entries, err := os.ReadDir("/proc/self/fd")
-		if err != nil {
-			return
-		}
-		for _, e := range entries {
-			fd, err := strconv.Atoi(e.Name())
-			if err != nil || slices.Contains(keep, fd) {
+		for _, fd := range ownDescriptors() {
+			if slices.Contains(keep, fd) {
 				continue
 			}
 			// Its own ones are closed when something is executed, the caller's are not.
@@ -277,6 +286,22 @@ func (k *linked) leaveCaller() {
 			}
 		}
 	}()
+}
+
+// ownDescriptors lists the descriptors of this process. The command may have mounted something
+// over /proc: then it lists what they may be.
+func ownDescriptors() (fds []int) {
+	entries, _ := os.ReadDir("/proc/self/fd")
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil {
+			fds = append(fds, fd)
+		}
+	}
+	const few = 1024
+	for fd := 0; fd < few && len(entries) == 0; fd++ {
+		fds = append(fds, fd)
+	}
+	return fds
 }
 
 // watchParent waits for the end of the process that has started finite, by the pidfd that was

@@ -62,6 +62,9 @@ func (r *runner) superviseFor(ctx context.Context, link *keeper.Link, own func(s
 	if err := reserveDescriptors(false); err != nil {
 		return result, err
 	}
+	if err := link.Listen(); err != nil {
+		return result, err
+	}
 	facts := &link.Facts
 	cfg.dropsVariable = own
 	cfg.ignored = signals.Set(facts.Ignored)
@@ -89,11 +92,10 @@ func (r *runner) superviseFor(ctx context.Context, link *keeper.Link, own func(s
 	}
 	r.eventLog.begin(begun)
 	r.starts = int(facts.Starts)
-	r.dir = cfg.Dir
-	if r.dir == "" {
+	if r.dir = cfg.Dir; r.dir == "" && r.recorder != nil {
 		r.dir, _ = os.Getwd() // it is left when the command runs
 	}
-	kernel := &linked{link: link, events: r.eventLog}
+	kernel := &linked{link: link, isQuiet: r.isQuiet, events: r.eventLog}
 	kernel.init(cfg, role, r.post, r.done)
 	r.kernel = kernel
 	if begun {
@@ -111,6 +113,16 @@ func (r *runner) superviseFor(ctx context.Context, link *keeper.Link, own func(s
 		return r.goOn(ctx, facts.Plain), nil
 	}
 	return r.run(ctx), nil
+}
+
+// isQuiet reports whether there is nothing to say, so far, of a command that soon exits by itself
+// and leaves nobody: the exit status is its own, nobody is told of the end, and no line waits to be
+// written.
+func (r *runner) isQuiet() bool {
+	cfg := r.cfg
+	return r.recorder == nil && r.eventLog == nil && r.log.lines == nil && !r.log.enabled(levelDebug) &&
+		len(cfg.Expect) == 0 && cfg.leaf == nil &&
+		cfg.ParentDeath == 0 && len(cfg.Lifeline) == 0 && cfg.Deadline.IsZero() && len(cfg.Escalate) == 0
 }
 
 // goOn is run for a command that another supervisor, or the keeper, has started.

@@ -9,7 +9,7 @@ import "golang.org/x/sys/unix"
 //
 //go:nosplit
 func catchUp() {
-	if !supervisor.spoke {
+	if !supervisor.spoke || endedQuietly() {
 		return
 	}
 	if command.told && !supervisor.knows.started {
@@ -112,6 +112,7 @@ func hearSupervisor() {
 				due.supervisor = now() + askPause
 			}
 		}
+		noteDecision()
 		m := &packet.message
 		switch m.Kind {
 		case KindStart:
@@ -229,6 +230,7 @@ func startFor(index, flags, cgroup int32) {
 	}
 	command.wanted, command.grouped = true, flags&StartGroup != 0
 	rules.eachChild = flags&StartTellChildren != 0
+	supervisor.quiet = flags&StartQuiet != 0
 }
 
 // pauseFor does without a command.

@@ -27,6 +27,7 @@ type Link struct {
 
 	socket int
 	// Of Hear, which one goroutine calls.
+	file   *sys.File
 	heard  Message
 	rights [24]byte // for one descriptor
 	vector unix.Iovec
@@ -68,8 +69,14 @@ func Attach() *Link {
 		l.Plan = thePlan()
 	}
 	attached.socket = 0
-	_ = unix.SetNonblock(l.socket, false) // this end: the keeper's never waits
 	return l
+}
+
+// Listen has the runtime wait for what comes, by the two descriptors that it needs for that. It is
+// called once, before Hear. If it fails, the keeper hears no more of this process.
+func (l *Link) Listen() (err error) {
+	l.file, err = sys.NewFile(l.socket, "keeper")
+	return err
 }
 
 // Tell sends a message to the keeper, and a descriptor with it where that is not negative. An error
@@ -81,7 +88,11 @@ func (l *Link) Tell(m Message, fd int) error {
 		rights = unix.UnixRights(fd)
 	}
 	for {
-		if err := unix.Sendmsg(l.socket, b, rights, nil, unix.MSG_NOSIGNAL); err != unix.EINTR {
+		switch err := unix.Sendmsg(l.socket, b, rights, nil, unix.MSG_NOSIGNAL); err {
+		case unix.EINTR:
+		case unix.EAGAIN: // the keeper reads in a moment
+			sys.Writable(l.socket)
+		default:
 			return err
 		}
 	}
@@ -90,29 +101,24 @@ func (l *Link) Tell(m Message, fd int) error {
 // errMessage says that a packet is no message.
 var errMessage = errors.New("not a message of the keeper's")
 
-// Hear waits for the keeper's next message, and keeps a thread meanwhile. It returns the descriptor
-// that came with it, -1 for none. An error means that the keeper is gone.
+// Hear waits for the keeper's next message. It returns the descriptor that came with it, -1 for
+// none. An error means that the keeper is gone.
 func (l *Link) Hear() (m Message, fd int, err error) {
 	l.vector = unix.Iovec{Base: (*byte)(unsafe.Pointer(&l.heard))}
 	l.vector.SetLen(int(messageSize))
-	for {
-		l.header = unix.Msghdr{Iov: &l.vector, Control: &l.rights[0]}
-		l.header.SetIovlen(1)
-		l.header.SetControllen(len(l.rights))
-		// The runtime is told that this takes long, so that other goroutines go on at once.
-		n, errno := sys.Wait(unix.SYS_RECVMSG, uintptr(l.socket), uintptr(unsafe.Pointer(&l.header)), unix.MSG_CMSG_CLOEXEC, 0, 0, 0)
-		switch {
-		case errno == unix.EINTR:
-		case errno != 0:
-			return Message{}, -1, fmt.Errorf("recvmsg: %w", errno)
-		case n == 0:
-			return Message{}, -1, unix.EPIPE
-		case n != messageSize:
-			return Message{}, -1, errMessage
-		default:
-			return l.heard, passedDescriptor(l.rights[:l.header.Controllen]), nil
-		}
+	l.header = unix.Msghdr{Iov: &l.vector, Control: &l.rights[0]}
+	l.header.SetIovlen(1)
+	l.header.SetControllen(len(l.rights))
+	n, err := l.file.Receive(&l.header)
+	switch {
+	case err != nil:
+		return Message{}, -1, fmt.Errorf("recvmsg: %w", err)
+	case n == 0:
+		return Message{}, -1, unix.EPIPE
+	case uintptr(n) != messageSize:
+		return Message{}, -1, errMessage
 	}
+	return l.heard, passedDescriptor(l.rights[:l.header.Controllen]), nil
 }
 
 func passedDescriptor(rights []byte) int {

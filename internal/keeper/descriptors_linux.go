@@ -101,6 +101,10 @@ func silence() {
 	}
 }
 
+// dropDelay is how long after the command's start the rest is left to it. A command that has ended
+// by then has nobody waiting for it.
+const dropDelay = 5 * millisecond
+
 // dropInherited closes what the caller had open, but standard error, what an option names, and the
 // descriptors that this package has made. As PID 1 the standard ones stay.
 //
@@ -110,7 +114,7 @@ func dropInherited() {
 	if facts.Front != 0 {
 		dropStandard()
 	}
-	dir := sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc/self/fd\x00"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	dir := int32(openInProc("self/fd\x00", unix.O_DIRECTORY))
 	if dir < 0 {
 		dropUnseen()
 		startCloser()
@@ -124,12 +128,12 @@ func dropInherited() {
 		for at := uintptr(0); at < uintptr(n); {
 			entry := addr(&entries) + at
 			at += uintptr(*(*uint16)(pointer(entry + 16)))
-			if fd := numberAt(entry + 19); fd > 2 && fd != int32(dir) && !isOwn(fd) && !isBeingClosed(fd) {
+			if fd := numberAt(entry + 19); fd > 2 && fd != dir && !isOwn(fd) && !isBeingClosed(fd) {
 				drop(fd)
 			}
 		}
 	}
-	sys1(unix.SYS_CLOSE, uintptr(dir))
+	closeFD(dir)
 	startCloser()
 }
 
@@ -196,7 +200,7 @@ func isOwn(fd int32) bool {
 			return true
 		}
 	}
-	return fd == childrenFD || fd == procFD && fd != 0 || fd == facts.Directory || fd == supervisor.socket || fd == facts.ParentFD || fd == command.begun[0] || fd == command.cgroup || fd == signalFD || fd == childFD || fd == toFront || fd == toKeeper || fd == facts.Pidfd || fd == terminal.fd
+	return fd == procFD || fd == caller.pidfd || fd == childrenFD || fd == facts.Directory || fd == supervisor.socket || fd == facts.ParentFD || fd == command.begun[0] || fd == command.cgroup || fd == signalFD || fd == childFD || fd == toFront || fd == toKeeper || fd == facts.Pidfd || fd == terminal.fd
 }
 
 // dropUnseen is dropInherited without /proc. The child closes by number, and later than this: only

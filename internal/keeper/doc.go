@@ -22,7 +22,9 @@
 //
 // The keeper alone clones and waits. Each process owns its copy of this package's variables: a fork
 // takes over what was known until then, which is how the supervisor gets the facts ([Facts]). After
-// the fork they exchange messages over a socket pair ([Message]).
+// the fork they exchange messages over a socket pair ([Message]). A supervisor that has nothing to
+// say about a quiet end ([QuietTime]) says so when it has the command started: the keeper then ends
+// by itself.
 //
 // # Code without a runtime
 //

@@ -20,6 +20,14 @@ func overseeEnd() bool {
 		supervisor.ended = false // somebody came after its last look, or it could not go on
 		supervisor.failures++
 	}
+	if endedQuietly() {
+		stopSupervisor()
+		if endedQuietly() && isOver() {
+			end(ownStatus())
+			return false
+		}
+		supervisor.quiet = false // another one sees to what is left, or to what this one has decided
+	}
 	if facts.Ended.Code != 0 && tree.empty && !supervisor.spoke {
 		stopSupervisor()
 		if isOver() {
@@ -56,6 +64,41 @@ func overseeEnd() bool {
 		return startSupervisor()
 	}
 	return false
+}
+
+// QuietTime is how long after its start an end of the command can be quiet: until then a supervisor
+// watches nothing that it could know more by than the keeper.
+const QuietTime = 10 * millisecond
+
+// endedQuietly reports whether a supervisor need not be asked about the end: the command has soon
+// exited by itself, nobody is left, no signal has come, and nothing was decided.
+//
+//go:nosplit
+func endedQuietly() bool {
+	return supervisor.quiet && tree.empty && facts.Ended.Code == codeExited && facts.EndedAt-facts.Started < QuietTime &&
+		facts.Stop.Number == 0 && facts.Forwarded == 0 && facts.Undelivered == 0 &&
+		facts.DeadlineAt == 0 && facts.KilledAt == 0 && facts.Dead == 0 && !facts.FrontGone
+}
+
+// beginLater puts off the word that the command was executed, where its end may be quiet: the end of
+// a short one comes first then, and a supervisor need not wake up for either.
+//
+//go:nosplit
+func beginLater() {
+	if due.begun = 0; supervisor.quiet {
+		due.begun = facts.Started + millisecond
+	}
+}
+
+// noteDecision sees whether packet.message, which a supervisor has sent, is about something that it
+// has decided since the start.
+//
+//go:nosplit
+func noteDecision() {
+	switch packet.message.Kind {
+	case KindFact, KindLeftovers, KindByHeart, KindHold:
+		supervisor.quiet = false
+	}
 }
 
 // isOver is the last look: nobody is left. As PID 1 there may be processes that are nobody's

@@ -194,6 +194,7 @@ const (
 	StartEnforce                  // there is an ending to enforce
 	StartMove                     // the cgroup's descriptor is that of cgroup.procs
 	StartTellChildren             // the supervisor wants to hear of each child
+	StartQuiet                    // there is nothing to say about a quiet end: see QuietTime
 )
 
 // Why a command was not started.

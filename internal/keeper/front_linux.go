@@ -30,6 +30,7 @@ var caller struct {
 	by         int32 // the signal that ended the command
 	latest     int64 // when the keeper should have ended at the latest
 	lateAs     int32 // and what the status is then
+	drop       int64 // when what the caller had open is left to the command
 	early      bool  // and only then: no deadline was reached
 	late       bool  // the latest time has come
 	grouped    bool  // the command stays in this process's group
@@ -42,15 +43,15 @@ var callerLeads bool // the caller's process, which is the front, leads its sess
 //
 //go:nosplit
 func front(keeper int32) {
-	openChildren() // before the command has begun to run
-	caller.keeper, caller.pidfd, caller.lateAs = keeper, -1, statusFailure
+	caller.keeper, caller.lateAs = keeper, statusFailure
+	caller.drop = now() + dropDelay
 	if planAt != 0 {
 		beForeign()
 	}
 	sys1(unix.SYS_CHDIR, text("/\x00"))
-	dropInherited()
 	for {
 		reapHelpers()
+		leaveCallers()
 		if caller.isInit {
 			reapStrays()
 		}
@@ -72,6 +73,16 @@ func front(keeper int32) {
 			takeOver()
 		}
 		awaitCaller()
+	}
+}
+
+// leaveCallers leaves what the caller had open to the command, when that is due.
+//
+//go:nosplit
+func leaveCallers() {
+	if isDue(caller.drop) {
+		caller.drop = 0
+		dropInherited()
 	}
 }
 
@@ -304,6 +315,8 @@ func takeOver() {
 		endPlanner()
 		exit(statusFailure)
 	}
+	caller.drop = min(caller.drop, 1) // now, if that was still to come
+	leaveCallers()
 	startLine()
 	put("the keeper was killed: SIGKILL to everything that is left")
 	say()
@@ -339,7 +352,7 @@ func awaitCaller() {
 	}
 	limit := uintptr(0)
 	reapHelpers()
-	if at := earlier(caller.latest, nextHelper()); at != 0 {
+	if at := earlier(earlier(caller.latest, caller.drop), nextHelper()); at != 0 {
 		left := max(at-now(), 0)
 		poll.limit = [2]int64{left / second, left % second}
 		limit = addr(&poll.limit)

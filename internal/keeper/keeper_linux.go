@@ -29,7 +29,6 @@ func keep() {
 		facts.NoSubreaper = sys2(unix.SYS_PRCTL, unix.PR_SET_CHILD_SUBREAPER, 1) < 0
 	}
 	terminal.fd, command.tty = -1, -1
-	openChildren()
 	if facts.Plain {
 		launch(false)
 	} else if startSupervisor() {
@@ -50,7 +49,7 @@ func keep() {
 			command.wanted = false
 			launch(command.grouped)
 		}
-		if command.settled {
+		if command.settled && !endedQuietly() {
 			command.settled = false
 			settleDown()
 		}
@@ -97,6 +96,7 @@ func launch(group bool) {
 		return
 	}
 	facts.Command = int32(pid)
+	beginLater()
 	if facts.Front != 0 {
 		packet.message = Message{Value: facts.Command}
 		if !facts.Group {
@@ -117,7 +117,7 @@ func launch(group bool) {
 }
 
 // settleDown leaves what is the caller's, now that the command has it: the session, the working
-// directory, and what is open there. As PID 1 the standard descriptors stay, which others use by
+// directory, and a little later what is open there. As PID 1 the standard descriptors stay, which others use by
 // /proc/1/fd.
 //
 //go:nosplit
@@ -126,7 +126,7 @@ func settleDown() {
 	if facts.Front != 0 {
 		sys0(unix.SYS_SETSID)
 	}
-	dropInherited()
+	due.drop = now() + dropDelay
 }
 
 // chooseGroup decides whether the command leads a process group of its own: where that is asked

@@ -13,6 +13,8 @@ var due struct {
 	stuck      int64 // the command was killed, and should have ended
 	supervisor int64 // see checkSupervisor
 	settle     int64 // what was killed should be gone: see frontGone
+	begun      int64 // whether the command was executed is looked at: see beginLater
+	drop       int64 // what the caller had open is left to the command
 	heart      int64 // the next round of the last resort
 }
 
@@ -37,6 +39,8 @@ func nextDue() int64 {
 	}
 	at = earlier(at, due.supervisor)
 	at = earlier(at, due.heart)
+	at = earlier(at, due.drop)
+	at = earlier(at, due.begun)
 	at = earlier(at, hold.until)
 	at = earlier(at, due.settle)
 	at = earlier(at, nextHelper())
@@ -122,6 +126,13 @@ func keepTime() bool {
 	}
 	if isDue(due.settle) {
 		due.settle = 0
+	}
+	if isDue(due.begun) {
+		due.begun = 0
+	}
+	if isDue(due.drop) {
+		due.drop = 0
+		dropInherited()
 	}
 	if isDue(stops.again) {
 		if facts.Foreign {

@@ -9,9 +9,9 @@ import (
 )
 
 // The last resort: everything is killed by heart, without a supervisor. Children are read from the
-// kernel's list of them, which was opened at the start, or, where there is none, found by asking
-// the kernel about numbers (waitid(2), P_PID): who descends from a child that dies is a child then,
-// and has a turn in the next round. As PID 1 it is kill(-1).
+// kernel's list of them, or, where there is none, found by asking the kernel about numbers
+// (waitid(2), P_PID): who descends from a child that dies is a child then, and has a turn in the
+// next round. As PID 1 it is kill(-1).
 
 const (
 	nearNumbers = 1 << 15 // from this process's own on: where most of its children are
@@ -68,7 +68,7 @@ func signalEverything(sig int32) bool {
 	if wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) == errNoChild {
 		return false
 	}
-	if childrenFD >= 0 && signalListed(sig) {
+	if openChildren(); childrenFD >= 0 && signalListed(sig) {
 		return true
 	}
 	own := sys0(unix.SYS_GETPID)
@@ -92,18 +92,14 @@ var (
 	children   [4096]byte
 )
 
-// openChildren opens that list, before there is a command that could mount something over it. The
-// list of another PID namespace's /proc is none.
+// openChildren opens that list. That of another PID namespace's /proc is none.
 //
 //go:nosplit
 func openChildren() {
-	closeFD(childrenFD) // the front's
-	childrenFD = -1
-	if !isOwnProc() {
+	if childrenFD >= 0 || !isOwnProc() {
 		return
 	}
-	openProc()
-	childrenFD = high(sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc/thread-self/children\x00"), unix.O_RDONLY|unix.O_CLOEXEC, 0))
+	childrenFD = high(openInProc("thread-self/children\x00", 0))
 }
 
 // signalListed signals the children on the kernel's list, as many as one read returns. The list of

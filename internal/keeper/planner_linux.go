@@ -185,4 +185,6 @@ func enterPlan() {
 	carryOut()
 	facts.Planned, facts.Foreign = true, thePlan().Foreign
 	facts.Ordinary = false
+	closeFD(procFD) // the front's
+	openProc()
 }

@@ -28,6 +28,9 @@ func sleep() {
 		{Fd: -1, Events: unix.POLLIN},
 		{Fd: command.begun[0], Events: unix.POLLIN},
 	}
+	if due.begun != 0 {
+		poll.fds[5].Fd = -1
+	}
 	if hold.until != 0 {
 		poll.fds[0].Fd = -1 // who ends now is reaped when that is over
 	}

@@ -9,26 +9,51 @@ import (
 )
 
 // Files of /proc that neither wait for another process's locks nor for what the command has mounted
-// below /proc: the directory is opened before there is a command, and no mount is crossed
-// (openat2(2), Linux 5.6).
+// below /proc.
 
-var procFD int32 // /proc; 0: it is not open
+// procFD is /proc, as it was before there was a command that could mount something over it; -1:
+// there is none.
+var (
+	procFD   int32
+	procStat unix.Statfs_t
+	openHow  [3]uint64 // struct open_how: flags, mode, resolve
+)
 
-// openProc opens /proc, which must be this PID namespace's, for who needs names.
+// openProc opens it. A file system of another type may not answer when it is asked later.
 //
 //go:nosplit
 func openProc() {
-	if procFD != 0 || facts.Plain && planAt == 0 {
-		return
+	procFD = high(sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc\x00"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0))
+	if procFD >= 0 && (sys2(unix.SYS_FSTATFS, uintptr(procFD), addr(&procStat)) < 0 || procStat.Type != unix.PROC_SUPER_MAGIC) {
+		closeFD(procFD)
+		procFD = -1
 	}
-	procFD = max(high(sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc\x00"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)), 0)
 }
 
-// isOwnProc reports whether /proc shows this process by its own number.
+// openInProc opens a file there, and nothing that was mounted over it (openat2(2), Linux 5.6). It
+// returns a negative errno if there is none, or the kernel cannot do that.
+//
+//go:nosplit
+func openInProc(name string, flags uintptr) int { return openAtProc(text(name), flags) }
+
+//go:nosplit
+func openAtProc(path, flags uintptr) int {
+	if procFD < 0 {
+		return errNoEntry
+	}
+	openHow = [3]uint64{unix.O_RDONLY | unix.O_CLOEXEC | uint64(flags), 0, unix.RESOLVE_NO_XDEV}
+	return sys4(unix.SYS_OPENAT2, uintptr(procFD), path, addr(&openHow), unsafe.Sizeof(openHow))
+}
+
+// isOwnProc reports whether it shows this process by its own number: that of another PID namespace
+// does not.
 //
 //go:nosplit
 func isOwnProc() bool {
-	n := sys4(unix.SYS_READLINKAT, atWorkingDirectory, text("/proc/self\x00"), addr(&entries), unsafe.Sizeof(entries)-1)
+	if procFD < 0 {
+		return false
+	}
+	n := sys4(unix.SYS_READLINKAT, uintptr(procFD), text("self\x00"), addr(&entries), unsafe.Sizeof(entries)-1)
 	if n <= 0 {
 		return false
 	}
@@ -41,7 +66,7 @@ func isOwnProc() bool {
 //
 //go:nosplit
 func readProc(pid int32, file string) int {
-	if procFD == 0 {
+	if !isOwnProc() {
 		return errNoEntry
 	}
 	path := addr(&entries)
@@ -49,8 +74,7 @@ func readProc(pid int32, file string) int {
 	for i := 0; i < len(file); i++ {
 		*(*byte)(pointer(end + uintptr(i))) = file[i]
 	}
-	procHow = unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_SYMLINKS}
-	fd := sys4(unix.SYS_OPENAT2, uintptr(procFD), path, addr(&procHow), unix.SizeofOpenHow)
+	fd := openAtProc(path, 0)
 	if fd < 0 {
 		return fd
 	}
@@ -58,8 +82,6 @@ func readProc(pid int32, file string) int {
 	sys1(unix.SYS_CLOSE, uintptr(fd))
 	return n
 }
-
-var procHow unix.OpenHow
 
 // nameProcess looks up the name of a process.
 //

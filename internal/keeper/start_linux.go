@@ -26,7 +26,7 @@ var callersSignals = everythingButChild
 //go:nosplit
 func begin(sp uintptr) uintptr {
 	entered = true
-	childFD, signalFD, childrenFD, toFront, toKeeper, supervisor.socket = -1, -1, -1, -1, -1, -1
+	childFD, signalFD, childrenFD, procFD, toFront, toKeeper, supervisor.socket, caller.pidfd = -1, -1, -1, -1, -1, -1, -1, -1
 	what := parse(sp)
 	if what == needsOld {
 		return sp
@@ -51,6 +51,7 @@ func begin(sp uintptr) uintptr {
 	}
 	endEarly()
 	findOlder()
+	openProc()
 	if (plain.planned || plain.kinds != 0) && makePlan() {
 		return runtimeFor(sp)
 	}

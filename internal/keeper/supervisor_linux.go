@@ -17,6 +17,7 @@ var supervisor struct {
 	ended    bool  // it has said how the run ends
 	status   int32
 	left     bool // and that somebody is left
+	quiet    bool // it has nothing to say about a quiet end
 	failures int32
 	knows    struct{ started, ended, frontGone bool } // from its fork, or by a message that was sent
 }
@@ -71,7 +72,7 @@ func startSupervisor() bool {
 	}
 	supervisor.pid, supervisor.socket, supervisor.since = int32(r), ends[0], now()
 	supervisor.spoke, supervisor.asked, supervisor.silent = false, false, 0
-	supervisor.remain, supervisor.empty, supervisor.ended, supervisor.left = false, false, false, false
+	supervisor.remain, supervisor.empty, supervisor.ended, supervisor.left, supervisor.quiet = false, false, false, false, false
 	supervisor.knows.started = facts.Command != 0
 	supervisor.knows.ended, supervisor.knows.frontGone = facts.Ended.Code != 0, facts.FrontGone
 	due.supervisor = now() + silencePause
@@ -89,6 +90,7 @@ func becomeSupervisor() {
 	closeFD(childFD)
 	closeFD(signalFD)
 	closeFD(toFront)
+	closeFD(procFD)
 	if facts.Directory >= 0 {
 		sys1(unix.SYS_FCHDIR, uintptr(facts.Directory))
 		closeFD(facts.Directory)
@@ -130,13 +132,32 @@ func stopSupervisor() {
 	if supervisor.pid == 0 {
 		return
 	}
+	until := now() + second
 	kill(supervisor.pid, int32(unix.SIGKILL))
-	for until := now() + second; now() < until; {
+	poll.fds[0] = unix.PollFd{Fd: supervisor.socket}
+	shortTime = [2]int64{1, 0}
+	sys4(unix.SYS_PPOLL, addr(&poll.fds), 1, addr(&shortTime), 0) // it hangs up shortly before it can be waited for
+	for soon := now() + millisecond/10; ; {
 		if wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WNOHANG|unix.WALL) != 0 {
 			break
 		}
+		t := now()
+		if t >= until {
+			break
+		}
+		if t < soon { // which is less than the shortest sleep
+			sys0(unix.SYS_SCHED_YIELD)
+			continue
+		}
 		shortTime = [2]int64{0, millisecond / 10}
 		sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
+	}
+	for {
+		ok, _ := receive(supervisor.socket)
+		if !ok {
+			break
+		}
+		noteDecision()
 	}
 	closeFD(supervisor.socket)
 	supervisor.pid, supervisor.socket, supervisor.spoke = 0, -1, false

@@ -101,6 +101,12 @@ func Readable(fd int) bool {
 	return err == nil && n == 1 && p.Revents&unix.POLLIN != 0
 }
 
+// Writable waits until fd can be written to, or has hung up, and keeps a thread meanwhile (poll(2)).
+func Writable(fd int) {
+	p := unix.PollFd{Fd: int32(fd), Events: unix.POLLOUT}
+	_, _ = Wait(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, 0, 0, 0, 0)
+}
+
 // IsCharDevice reports whether fd is a character device, as a terminal is, by what the kernel knows without asking a file system (statx(2), Linux 4.11).
 // Where that cannot be told, it may be one.
 func IsCharDevice(fd int) bool {
@@ -200,6 +206,18 @@ func (f *File) Read(p []byte) (n int, err error) {
 
 // Wait returns when there is something to read, without reading it.
 func (f *File) Wait() error { return f.conn.Read(func(fd uintptr) bool { return Readable(int(fd)) }) }
+
+// Receive is recvmsg(2) with MSG_CMSG_CLOEXEC. If it fails, the header is as it was.
+func (f *File) Receive(header *unix.Msghdr) (n int, err error) {
+	connErr := f.conn.Read(func(fd uintptr) bool {
+		n, err = call(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(header)), unix.MSG_CMSG_CLOEXEC, 0, 0)
+		return err != unix.EAGAIN
+	})
+	if connErr != nil {
+		return 0, connErr
+	}
+	return n, err
+}
 
 // Close closes the descriptor. A Read or a Wait that waits returns.
 func (f *File) Close() { _ = f.file.Close() }

@@ -22,6 +22,46 @@ func pipe(t *testing.T, flags int) (r, w int) {
 	return p[0], p[1]
 }
 
+func TestReceive(t *testing.T) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := NewFile(pair[0], "socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	Writable(pair[1])
+	go func() {
+		runtime.Gosched() // most often the other one waits then
+		_ = unix.Sendmsg(pair[1], []byte("packet"), unix.UnixRights(pair[1]), nil, 0)
+		Close(pair[1])
+	}()
+	var text, control [64]byte
+	vector := unix.Iovec{Base: &text[0]}
+	vector.SetLen(len(text))
+	header := unix.Msghdr{Iov: &vector, Control: &control[0]}
+	header.SetIovlen(1)
+	header.SetControllen(len(control))
+	n, err := file.Receive(&header)
+	if err != nil || string(text[:n]) != "packet" {
+		t.Fatalf("received %q, %v", text[:max(0, n)], err)
+	}
+	all, err := unix.ParseSocketControlMessage(control[:header.Controllen])
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d control messages, %v", len(all), err)
+	}
+	if fds, err := unix.ParseUnixRights(&all[0]); err != nil || len(fds) != 1 {
+		t.Errorf("descriptors %v, %v", fds, err)
+	} else {
+		Close(fds[0])
+	}
+	if n, err := file.Receive(&header); n != 0 || err != nil { // nobody is at the other end
+		t.Errorf("received %d bytes, %v", n, err)
+	}
+}
+
 func TestFiles(t *testing.T) {
 	dir := t.TempDir()
 	for _, err := range []error{

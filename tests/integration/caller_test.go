@@ -66,13 +66,24 @@ exec > >(logger) 2>&1; exec "$0" %s-k 30s -- sh -c 'setsid sleep 1000 & echo hel
 // When the command closes a descriptor of the caller's, its reader sees the end: finite holds none
 // of them.
 func TestDescriptorsAreTheCommands(t *testing.T) {
-	for _, m := range allModes {
+	closedSoon(t, allModes, []string{"", "--give-up 5s"}, "")
+}
+
+// That is so where the command begins with something over /proc.
+func TestDescriptorsWithoutProc(t *testing.T) {
+	needRoot(t)
+	closedSoon(t, rootModes, []string{"", "--give-up 5s"}, "mount -t tmpfs none /proc || exit 9; ")
+}
+
+func closedSoon(t *testing.T, modes []mode, options []string, first string) {
+	for _, m := range modes {
 		fds := []int{0, 1, 3, 7, 200}
 		if m == asInit {
 			fds = fds[2:] // 0 to 2 are for who writes to /proc/1/fd/1
 		}
-		for _, fd := range fds {
-			t.Run(fmt.Sprintf("%s/%d", m, fd), func(t *testing.T) {
+		for i := range len(fds) * len(options) {
+			fd, option := fds[i%len(fds)], options[i/len(fds)]
+			t.Run(fmt.Sprintf("%s/%s/%d", m, option, fd), func(t *testing.T) {
 				t.Parallel()
 				dir := openDir(t)
 				pipe := filepath.Join(dir, "pipe")
@@ -85,7 +96,7 @@ func TestDescriptorsAreTheCommands(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer reader.Close()
-				c := startBash(t, cageSpec{Mode: m}, dir, fmt.Sprintf(`exec %d>pipe; exec "$0" -- bash -c 'trap "exit 3" TERM; exec %[1]d>&-; echo closed >&2; while :; do sleep 0.05; done'`, fd))
+				c := startBash(t, cageSpec{Mode: m}, dir, fmt.Sprintf(`exec %d>pipe; exec "$0" %s -- bash -c '%strap "exit 3" TERM; exec %[1]d>&-; echo closed >&2; while :; do sleep 0.05; done'`, fd, option, first))
 				c.stderr.await(t, "closed")
 				eventually(t, "the reader sees the end", func() bool {
 					n, err := unix.Read(int(reader.Fd()), make([]byte, 16))

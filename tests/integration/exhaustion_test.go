@@ -212,9 +212,9 @@ func TestDeadlineWithFewDescriptors(t *testing.T) {
 // that need a supervisor. With fewer, the supervisor cannot run.
 func ownTasks(m mode) int {
 	if m == asInit {
-		return 8
+		return 7
 	}
-	return 9 // the front as well
+	return 8 // the front as well
 }
 
 // A user whose processes are limited (RLIMIT_NPROC) runs a fork bomb under finite. Where the limit leaves no room for the command, that is one line, and

@@ -196,3 +196,36 @@ func threadsOf(pid int) int {
 	n, _ := strconv.Atoi(strings.TrimSpace(rest[:min(len(rest), strings.IndexByte(rest+"\n", '\n'))]))
 	return n
 }
+
+// A command that soon exits by itself and leaves nobody ends the run without a word from its
+// supervisor, where that has none to say. Where it has one, it says it.
+func TestQuietEnd(t *testing.T) {
+	for _, tt := range []struct {
+		options []string
+		script  string
+		status  int
+		says    string // on stderr; empty: nothing
+	}{
+		{[]string{"--give-up", "5s"}, "exit 0", 0, ""},
+		{[]string{"--give-up", "5s"}, "exit 255", 255, ""},
+		{[]string{"-v"}, "exit 3", 3, ""},
+		{[]string{"-vv"}, "exit 3", 3, `to="ended"`},
+		{[]string{"-e", "3"}, "exit 3", 0, ""},
+		{[]string{"--stop-exit", "3"}, "exit 3", 3, ""},
+		{[]string{"--preserve-status", "-t", "10s"}, "exit 3", 3, ""},
+		{[]string{"--report", "fd:2"}, "exit 3", 3, `"exited"`},
+		{[]string{"--leftovers", "kill", "-v"}, "sleep 100 & exit 3", 3, "tree to all"},
+		{[]string{"--give-up", "5s"}, "kill -KILL $$", 137, ""},
+	} {
+		forModes(t, allModes, func(t *testing.T, m mode) {
+			t.Parallel()
+			for range 10 {
+				r := start(t, m, append(tt.options, "--", "sh", "-c", "echo ran; "+tt.script)...).wait()
+				r.want(t, tt.status)
+				if r.stdout != "ran\n" || tt.says == "" && r.stderr != "" || !strings.Contains(r.stderr, tt.says) {
+					t.Errorf("%v: stdout %q, stderr %q", tt.options, r.stdout, r.stderr)
+				}
+			}
+		})
+	}
+}
