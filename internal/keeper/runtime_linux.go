@@ -19,10 +19,12 @@ const auxEnd = 0 // AT_NULL
 // The limit of open files is lowered to the three standard ones. The runtime then cannot read the
 // size of huge pages and a cgroup's CPU limit, none of which a supervisor needs, and which takes 0.1
 // ms, or longer where there are many mounts. The runtime raises the limit afterwards.
+// Timers are coarse, since the runtime's monitor sleeps 20 us at a time while there is work.
 //
 //go:nosplit
 func prepareRuntime() uintptr {
 	openStandard()
+	sys2(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, coarseSlack)
 	sys4(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, 0, addr(&fileLimit))
 	if fileLimit.Cur > 3 {
 		fileLimit.Cur = 3
@@ -64,6 +66,8 @@ func prepareRuntime() uintptr {
 }
 
 var fileLimit unix.Rlimit
+
+const coarseSlack = 2 * millisecond // of each thread's timers (PR_SET_TIMERSLACK)
 
 // openStandard puts /dev/null where a standard descriptor is closed, as the runtime would. Where
 // there is none, and the runtime would abort, it is something that can neither be read nor written.
