@@ -22,7 +22,7 @@ var parentPID = unix.Getppid()
 
 func main() {
 	// An init spends its time in the kernel: one goroutine that runs Go code at a time is enough, whatever the machine has. It bounds the number of
-	// threads, and keeps the runtime from reading cgroup files to follow a CPU limit. (signals.entry has seen to it already, if that is in.)
+	// threads, and keeps the runtime from reading cgroup files to follow a CPU limit. (Package keeper has seen to it already in a supervisor.)
 	runtime.GOMAXPROCS(1)
 	if link := keeper.Attach(); link != nil {
 		supervise(link, os.Args, keeper.Environ())

@@ -57,7 +57,8 @@ func reap() {
 			facts.Killed += killed
 			facts.Terminated += reaped - killed
 		}
-		packet.message = Message{Count: reaped, Killed: killed}
+		packet.message = Message{}
+		packet.message.Count, packet.message.Killed = reaped, killed
 		tellSupervisor(KindReaped)
 	}
 }
@@ -121,7 +122,8 @@ func commandChanged() {
 		hearChild() // that it runs comes first
 	}
 	catchUp()
-	packet.message = Message{Change: lastChange()}
+	packet.message = Message{}
+	packet.message.Change = lastChange()
 	tellSupervisor(KindChanged)
 }
 
@@ -141,7 +143,8 @@ func commandNotStarted() bool {
 		return false
 	}
 	endWatch()
-	packet.message = Message{Value: facts.StartError, Count: command.why}
+	packet.message = Message{}
+	packet.message.Value, packet.message.Count = facts.StartError, command.why
 	closeFD(facts.Pidfd)
 	facts.Command, facts.Pidfd, facts.StartError, facts.Started = 0, -1, 0, 0
 	if supervisor.pid != 0 && supervisor.knows.started {

@@ -33,7 +33,7 @@ func TestCodeWithoutARuntime(t *testing.T) {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	calls := disassemble(t, binary)
-	roots := []string{"entry", "begin", "becomeCommand", "write", "closeThem"}
+	roots := []string{"entry", "begin", "keep", "front", "makePlan", "becomeCommand", "write", "closeThem"}
 	todo := make([]string, 0, len(roots))
 	for _, name := range roots {
 		todo = append(todo, packagePath+name)
@@ -62,6 +62,20 @@ func TestCodeWithoutARuntime(t *testing.T) {
 	}
 	if len(seen) < 50 {
 		t.Errorf("only %d functions were found", len(seen))
+	}
+}
+
+// The linker finds room for the stack on every architecture: compiled code takes more on arm64.
+func TestLinksOnEveryArchitecture(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the binary")
+	}
+	for _, arch := range []string{"amd64", "arm64"} {
+		build := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-s -w -E "+packagePath+"entry", "-o", filepath.Join(t.TempDir(), arch), "github.com/finite-init/finite")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", arch, err, out[:min(len(out), 2000)])
+		}
 	}
 }
 

@@ -135,7 +135,8 @@ func tellChild() (pid int32) {
 	if pid == 0 || pid == supervisor.pid || isBusyHelper(pid) {
 		return pid
 	}
-	told = Message{Change: lastChange()}
+	told = Message{}
+	told.Change = lastChange()
 	nameProcess(&told.Signal, pid)
 	told.Times[0] = startOf(pid)
 	if pid == facts.Command {

@@ -52,7 +52,7 @@ func begin(sp uintptr) uintptr {
 	endEarly()
 	findOlder()
 	openProc()
-	if (plain.planned || plain.kinds != 0) && makePlan() {
+	if (plain.planned || plain.kinds != 0) && makePlanFunc() {
 		return runtimeFor(sp)
 	}
 	self := int32(sys0(unix.SYS_GETPID))
@@ -63,7 +63,7 @@ func begin(sp uintptr) uintptr {
 	}
 	facts.Keeper = int32(sys0(unix.SYS_GETPID))
 	facts.Init = facts.Keeper == 1
-	keep() // returns in a supervisor
+	keepFunc() // returns in a supervisor
 	return runtimeFor(sp)
 }
 
@@ -155,7 +155,7 @@ func splitOff() {
 	if keeper > 0 {
 		toKeeper = ends[0]
 		closeFD(ends[1])
-		front(int32(keeper)) // does not return
+		frontFunc(int32(keeper)) // does not return
 	}
 	toFront = ends[1]
 	closeFD(ends[0])

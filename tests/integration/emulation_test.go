@@ -18,7 +18,7 @@ func qemu(t *testing.T, args ...string) []string {
 	emulator := needCommand(t, "qemu-aarch64-static")
 	bin := filepath.Join(filepath.Dir(finiteBin), "finite-arm64")
 	if _, err := os.Stat(bin); err != nil {
-		cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-E github.com/finite-init/finite/signals.entry", "-o", bin, "../..")
+		cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-E github.com/finite-init/finite/internal/keeper.entry", "-o", bin, "../..")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=arm64")
 		if text, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("go build: %v\n%s", err, text)
