@@ -134,10 +134,11 @@ func commandChanged() {
 //
 //go:nosplit
 func commandNotStarted() bool {
+	if command.begun[0] >= 0 {
+		hearChild()
+	}
 	if !command.ran && command.cgroup >= 0 {
 		facts.StartError, command.why = int32(unix.ESRCH), NotInCgroup
-	} else if command.begun[0] >= 0 {
-		hearChild()
 	}
 	if facts.StartError == 0 {
 		return false
@@ -166,14 +167,22 @@ func noteStarted() {
 	command.told, command.settled = true, true
 }
 
-// hearChild takes what the child says by the pipe: why it could not execute the command, or by
-// closing it that it did. Where it was killed before it ran, its end tells.
+// hearChild takes what the child says by the pipe: that it runs, where it is to be in a cgroup; why
+// it could not execute the command, or by closing it that it did. Where it was killed before it ran,
+// its end tells.
 //
 //go:nosplit
 func hearChild() {
-	n := sys3(unix.SYS_READ, uintptr(command.begun[0]), addr(&command.failure), unsafe.Sizeof(command.failure))
-	if n == errAgain {
-		return // it is on its way
+	n := 0
+	for {
+		n = sys3(unix.SYS_READ, uintptr(command.begun[0]), addr(&command.failure), unsafe.Sizeof(command.failure))
+		if n == errAgain {
+			return // it is on its way
+		}
+		if n != int(unsafe.Sizeof(command.failure)) || command.failure[0] != 0 {
+			break
+		}
+		command.ran = true
 	}
 	endWatch()
 	switch {

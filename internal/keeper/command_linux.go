@@ -63,7 +63,7 @@ func startCommand() int {
 	if command.quiet {
 		watchExecution()
 	}
-	command.says = command.begun[1] // the parent forgets the other one
+	command.says, command.failure = command.begun[1], [2]int32{} // the parent forgets the other one
 	pid := cloneCommand(stack)
 	closeFD(command.begun[1])
 	command.begun[1] = -1
@@ -118,6 +118,9 @@ func cloneCommand(stack unsafe.Pointer) int {
 //go:nosplit
 func becomeCommand() {
 	command.ran = true
+	if command.quiet && command.cgroup >= 0 { // the memory may be a copy
+		sys3(unix.SYS_WRITE, uintptr(command.says), addr(&command.failure), unsafe.Sizeof(command.failure))
+	}
 	command.pid = int32(sys0(unix.SYS_GETPID))
 	if command.cgroup >= 0 && command.moves {
 		if r := sys3(unix.SYS_WRITE, uintptr(command.cgroup), text("0"), 1); r < 0 {
