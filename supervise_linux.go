@@ -19,7 +19,10 @@ func supervise(link *keeper.Link, args, env []string) {
 	if link.Plan != nil {
 		os.Exit(plan(link, args, env))
 	}
-	status, left := superviseFor(link, args, env)
+	status, left, err := superviseFor(link, args, env)
+	if err != nil && link.Facts.Command != 0 {
+		return // the keeper knows how the run ends, and starts another one
+	}
 	end := keeper.Message{Kind: keeper.KindEnd, Value: int32(status)}
 	if left {
 		end.Count = 1
@@ -42,21 +45,21 @@ func plan(link *keeper.Link, args, env []string) int {
 	return 0
 }
 
-// superviseFor returns the exit status, and whether somebody is left.
-func superviseFor(link *keeper.Link, args, env []string) (status int, left bool) {
+// superviseFor returns the exit status, whether somebody is left, and an error, which was said, if
+// it could not begin.
+func superviseFor(link *keeper.Link, args, env []string) (status int, left bool, err error) {
 	opts := &options{logFormat: "text"}
 	opts.config.Args = []string{"the command"} // what it is, the keeper has said where that matters
 	if !link.Facts.Plain {
-		var err error
 		if opts, err = parseOptions(args, env); err != nil {
-			return fail(err), false
+			return fail(err), false, err
 		}
 	}
 	cfg := opts.config
 	cfg.Log = newLogger(opts, stderr{})
 	result, err := pid1.Supervise(context.Background(), link, cfg, isOwnVariable)
 	if err != nil {
-		return fail(describeUsage(err)), false
+		return fail(describeUsage(err)), false, err
 	}
-	return result.ExitStatus, result.GaveUp || cfg.Leftovers == pid1.LeftoversLeave
+	return result.ExitStatus, result.GaveUp || cfg.Leftovers == pid1.LeftoversLeave, nil
 }

@@ -207,7 +207,7 @@ func TestEventsFail(t *testing.T) {
 
 func TestEventsAreWhereNothingElseIs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "report")
-	r, err := newRecorder(&Config{Report: path})
+	r, err := newRecorder(&Config{Report: path}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

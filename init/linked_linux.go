@@ -58,6 +58,7 @@ func (k *linked) init(cfg *Config, role nsutil.Role, post func(event), done <-ch
 	k.held.post, k.held.spare, k.oom.spare = post, cfg.descriptors(), cfg.descriptors()
 	k.pin = remotePin{link: k.link, held: make(chan struct{}, 1), over: done}
 	k.trees = treeWorker{role: role, pin: &k.pin, leaf: cfg.leaf, post: post, stopKill: make(chan struct{})}
+	k.trees.helpless = func() { k.tell(keeper.Message{Kind: keeper.KindByHeart, Value: int32(unix.SIGKILL)}) }
 	if k.link.Facts.NoSubreaper {
 		k.miss("subreaper")
 	}

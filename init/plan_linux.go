@@ -208,7 +208,7 @@ func (p *planned) mapRanges(link *keeper.Link, pid int) {
 
 // recordRefusal writes the report of a keeper that could not be made.
 func recordRefusal(cfg *Config, step Step, err error) {
-	rec, failure := newRecorder(cfg)
+	rec, failure := newRecorder(cfg, false)
 	if failure != nil || rec == nil {
 		return
 	}

@@ -28,8 +28,9 @@ type recorder struct {
 // recordLimit is the most that a record which cannot be written delays the end.
 const recordLimit = 500 * time.Millisecond
 
-// newRecorder opens what is to be written. It returns nil for nothing.
-func newRecorder(cfg *Config) (*recorder, error) {
+// newRecorder opens what is to be written. It returns nil for nothing. What cannot be opened is an error before the command is started. For a command
+// that runs already, it is said.
+func newRecorder(cfg *Config, running bool) (*recorder, error) {
 	if cfg.Report == "" && cfg.StateFile == "" {
 		return nil, nil
 	}
@@ -45,19 +46,25 @@ func newRecorder(cfg *Config) (*recorder, error) {
 			continue
 		}
 		f, err := openRecord(want.target)
+		if err == nil && r.uses(f) {
+			f.close()
+			err = errReportIsThere
+		}
+		if err != nil && running {
+			r.fail(fmt.Errorf("cannot write %s: %w", want.target, err))
+			continue
+		}
 		if err != nil {
 			r.discard()
 			return nil, &UsageError{want.field, want.target, err.Error()}
 		}
-		if r.uses(f) {
-			f.close()
-			r.discard()
-			return nil, &UsageError{want.field, want.target, "is where the report goes"}
-		}
 		f.render = want.render
 		r.files = append(r.files, f)
 	}
-	if f := r.files[0]; cfg.Report != "" && f.dir >= 0 && cfg.dumps() {
+	if len(r.files) == 0 {
+		return r, nil
+	}
+	if f := r.files[0]; f.target == cfg.Report && f.dir >= 0 && cfg.dumps() {
 		var err error
 		if r.tree, err = f.openBeside(treeSuffix); err != nil {
 			r.fail(fmt.Errorf("cannot write %s%s: %w", f.target, treeSuffix, err)) // there is the log
@@ -69,6 +76,8 @@ func newRecorder(cfg *Config) (*recorder, error) {
 	}
 	return r, nil
 }
+
+var errReportIsThere = errors.New("is where the report goes")
 
 // add has a snapshot written. If the last ones were not yet, they are out of date, and this one takes their place.
 func (r *recorder) add(s snapshot) {

@@ -120,6 +120,8 @@ func (f *recordFile) classify(stream bool) error {
 
 var errNobodyReads = errors.New("nobody reads it")
 
+var errRemoved = errors.New("the file was removed, and something else is mounted in its place")
+
 var errSymlink = errors.New("a symbolic link, which is not followed")
 
 func (f *recordFile) openPath(target string) (err error) {
@@ -307,7 +309,14 @@ func (f *recordFile) writeOver(text []byte) error {
 		return err
 	}
 	f.size = len(text)
-	return unix.Ftruncate(f.fd, int64(len(text)))
+	if err := unix.Ftruncate(f.fd, int64(len(text))); err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if f.dir >= 0 && unix.Fstat(f.fd, &st) == nil && st.Nlink == 0 {
+		return errRemoved
+	}
+	return nil
 }
 
 func writeFile(fd int, text []byte) error {

@@ -291,7 +291,7 @@ func TestRecordFile(t *testing.T) {
 // The recorder writes the last state, tells of a failure once, and does not wait for a reader for ever.
 func TestRecorder(t *testing.T) {
 	dir := t.TempDir()
-	rec, err := newRecorder(&Config{Report: dir + "/r", StateFile: dir + "/s"})
+	rec, err := newRecorder(&Config{Report: dir + "/r", StateFile: dir + "/s"}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,17 +313,20 @@ func TestRecorder(t *testing.T) {
 	if text, err := os.ReadFile(dir + "/r"); err != nil || !strings.Contains(string(text), `"exit_status":124`) {
 		t.Errorf("%s, %v", text, err)
 	}
-	if none, err := newRecorder(&Config{}); none != nil || err != nil {
+	if none, err := newRecorder(&Config{}, false); none != nil || err != nil {
 		t.Errorf("%v, %v", none, err)
 	}
 	var usage *UsageError
-	if _, err := newRecorder(&Config{Report: dir + "/new", StateFile: dir + "/no/s"}); !errors.As(err, &usage) || usage.Field != "StateFile" {
+	if _, err := newRecorder(&Config{Report: dir + "/new", StateFile: dir + "/no/s"}, false); !errors.As(err, &usage) || usage.Field != "StateFile" {
 		t.Errorf("%v", err)
 	}
 	if _, err := os.Stat(dir + "/new"); err == nil {
 		t.Error("an empty report is left")
 	}
-	if _, err := newRecorder(&Config{Report: dir + "/r", StateFile: dir + "/./r"}); !errors.As(err, &usage) || usage.Field != "StateFile" {
+	if late, err := newRecorder(&Config{Report: dir + "/no/r", StateFile: dir + "/no/s"}, true); err != nil || len(late.failures()) != 2 {
+		t.Errorf("where the command runs: %v", err)
+	}
+	if _, err := newRecorder(&Config{Report: dir + "/r", StateFile: dir + "/./r"}, false); !errors.As(err, &usage) || usage.Field != "StateFile" {
 		t.Errorf("%v", err)
 	}
 }

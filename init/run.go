@@ -60,7 +60,7 @@ func (r *runner) supervise(ctx context.Context) (Result, error) {
 		return Result{ExitStatus: StatusFailure}, err
 	}
 	defer cfg.lifeline.close()
-	if r.recorder, err = newRecorder(cfg); err != nil {
+	if r.recorder, err = newRecorder(cfg, false); err != nil {
 		return Result{ExitStatus: StatusFailure}, err
 	}
 	started := false

@@ -45,6 +45,7 @@ type runner struct {
 	states    []StateChange
 	recorded  string // the last state
 	finished  bool
+	orphaned  bool // the keeper has died: what was written last stays, since how the run ends is not known here
 	panics    int
 	noProc    bool
 	dir       string // the command's working directory; empty: Config.Dir, or this process's own
@@ -110,7 +111,7 @@ func (r *runner) take(ev event) {
 	case evSignal:
 		r.signal(ev.signal)
 	case evKeeperGone:
-		r.finished = true
+		r.finished, r.orphaned = true, true
 	default:
 		r.step(ev)
 	}

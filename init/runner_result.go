@@ -34,7 +34,9 @@ func (r *runner) finish() Result {
 	}
 	r.last = r.result(ended)
 	res := &r.last
-	r.record(reportEnded, res)
+	if !r.orphaned {
+		r.record(reportEnded, res)
+	}
 	until := time.Now().Add(recordLimit) // for all that is written, together
 	r.recorder.close(until)
 	r.eventLog.add(runEvent{Event: "ended", PID: res.PID, Cause: newReportCause(&res.Cause), ExitStatus: &res.ExitStatus})

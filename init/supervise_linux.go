@@ -76,7 +76,7 @@ func (r *runner) superviseFor(ctx context.Context, link *keeper.Link, own func(s
 		return result, err
 	}
 	defer cfg.lifeline.close()
-	if r.recorder, err = newRecorder(cfg); err != nil {
+	if r.recorder, err = newRecorder(cfg, facts.Command != 0); err != nil {
 		return result, err
 	}
 	begun := facts.Command != 0 || facts.Paused

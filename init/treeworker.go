@@ -19,6 +19,7 @@ type treeWorker struct {
 	pin      nsutil.Pinner
 	leaf     *nsutil.Cgroup
 	post     func(event)
+	helpless func()                  // tells who may have another way that the kill has failed; nil: nobody has
 	jobs     chan func(*nsutil.Tree) // nil until there is a job
 	idle     chan struct{}           // closed when the goroutine has ended
 	stopKill chan struct{}
@@ -77,7 +78,14 @@ func (w *treeWorker) signal(sigs ...unix.Signal) error {
 func (w *treeWorker) thaw(leaf *nsutil.Cgroup) { _ = w.do(func(*nsutil.Tree) { leaf.Thaw() }) }
 
 func (w *treeWorker) kill() {
-	job := func(t *nsutil.Tree) { t.Kill(w.stopKill, w.failed) }
+	job := func(t *nsutil.Tree) {
+		t.Kill(w.stopKill, func(err error) {
+			w.failed(err)
+			if w.helpless != nil {
+				w.helpless()
+			}
+		})
+	}
 	for w.do(job) != nil {
 		// The queue is full of signals that are waiting to be sent. The kill is never refused: it takes the place of one of them.
 		select {

@@ -56,14 +56,12 @@ func tellSupervisor(kind Kind) bool {
 	if !supervisor.spoke {
 		return false
 	}
-	if due.supervisor == 0 {
-		due.supervisor = now() + askPause // whether it has heard
-	}
+	due.supervisor = earlier(due.supervisor, now()+askPause) // whether it has heard
 	return send(supervisor.socket, kind, -1)
 }
 
 // isCalm reports whether the command runs, and nothing is being ended: a supervisor that has
-// answered is not asked again then, and nothing wakes up.
+// answered is not asked again then before the deadline, and nothing wakes up.
 //
 //go:nosplit
 func isCalm() bool {
@@ -107,7 +105,7 @@ func hearSupervisor() {
 		}
 		supervisor.silent = 0
 		if supervisor.asked {
-			supervisor.asked, due.supervisor = false, 0
+			supervisor.asked, due.supervisor = false, deadlineAhead()
 			if !isCalm() {
 				due.supervisor = now() + askPause
 			}
@@ -180,8 +178,9 @@ func checkSupervisor() bool {
 		supervisor.silent++
 		if supervisor.silent >= mostSilence {
 			kill(supervisor.pid, int32(unix.SIGKILL))
-			due.supervisor = now() + askPause
-			if supervisor.silent > 2*mostSilence { // not even that ends it
+			due.supervisor = now() + silencePause
+			if supervisor.silent > mostSilence+deathPauses { // not even that ends it
+				abandoned++
 				supervisorEnded()
 			}
 			return false
@@ -204,7 +203,7 @@ func setLatest(milliseconds, status, early int32) {
 	due.latest, facts.LateStatus, heart.asked = 0, status, false
 	if milliseconds > 0 {
 		due.latest = now() + int64(milliseconds)*millisecond
-		keepGoing(due.latest)
+		keepGoing(earlier(due.latest, deadlineAhead()))
 	}
 	if toFront >= 0 {
 		packet.message = Message{}

@@ -173,7 +173,7 @@ func noteStarted() {
 //
 //go:nosplit
 func hearChild() {
-	n := 0
+	var n int
 	for {
 		n = sys3(unix.SYS_READ, uintptr(command.begun[0]), addr(&command.failure), unsafe.Sizeof(command.failure))
 		if n == errAgain {

@@ -28,7 +28,8 @@ func overseeEnd() bool {
 		}
 		supervisor.quiet = false // another one sees to what is left, or to what this one has decided
 	}
-	if facts.Ended.Code != 0 && tree.empty && !supervisor.spoke {
+	records := !facts.Plain && !heart.calm && heart.since == 0 // there may be something to write about the end
+	if facts.Ended.Code != 0 && tree.empty && !supervisor.spoke && !records {
 		stopSupervisor()
 		if isOver() {
 			end(ownStatus())
@@ -152,6 +153,7 @@ func finish() {
 		returnTerminal(true)
 	}
 	awaitHelpers()
+	awaitAbandoned()
 	if toFront >= 0 {
 		packet.message = Message{}
 		by := int32(0)

@@ -23,6 +23,10 @@ func beLate() {
 			facts.DeadlineAt = now()
 		}
 		killNow()
+		if !facts.NoSubreaper {
+			killing = true
+			signalEverything(int32(unix.SIGKILL)) // what keeps the supervisor from it may be one of them
+		}
 	default:
 		goByHeart()
 	}

@@ -10,6 +10,7 @@ var (
 	helpers         int32
 	ordinaryHelpers bool
 	helperPause     int64 // from the last look whether they have ended to the next one
+	abandoned       int32 // supervisors that SIGKILL has not ended: who keeps them in the kernel may let them go
 )
 
 // nextHelper is when to look whether writers and closers have ended, since nothing tells: at ever
@@ -62,24 +63,42 @@ func isHelper(pid int32) bool {
 //
 //go:nosplit
 func reapHelpers() {
-	for helpers > 0 {
+	for helpers > 0 || abandoned > 0 {
 		pid := wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WCLONE)
 		switch {
 		case pid <= 0:
-			if pid == errNoChild && !ordinaryHelpers {
-				helpers = 0
+			if pid == errNoChild {
+				abandoned = 0
+				if !ordinaryHelpers {
+					helpers = 0
+				}
 			}
 			return
 		case pid == int(supervisor.pid):
 			supervisorEnded()
-		default:
-			isHelper(int32(pid))
+		case !isHelper(int32(pid)):
+			abandoned--
 		}
 	}
 }
 
+// awaitAbandoned waits for a moment for supervisors that were kept by something that is gone.
+//
+//go:nosplit
+func awaitAbandoned() {
+	for until := now() + goodbyeTime; abandoned > 0 && now() < until; {
+		if reapHelpers(); abandoned > 0 {
+			shortTime = [2]int64{0, millisecond / 4}
+			sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
+		}
+	}
+}
+
+const goodbyeTime = 100 * millisecond
+
 // awaitHelpers waits for what is being said and closed, a second at most. Children that are no
-// helpers end unseen.
+// helpers end unseen. A writer that has not come to its line by then reads a file of /proc that
+// somebody has mounted over: it would be there for good.
 //
 //go:nosplit
 func awaitHelpers() {
@@ -91,6 +110,24 @@ func awaitHelpers() {
 		shortTime = [2]int64{0, millisecond / 4}
 		sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
 	}
+	for until := now() + goodbyeTime; killReaders() && now() < until; {
+		reapHelpers()
+		shortTime = [2]int64{0, millisecond / 4}
+		sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
+	}
+}
+
+// killReaders kills the writers that do not write, and reports whether there are any.
+//
+//go:nosplit
+func killReaders() (found bool) {
+	for i := int32(0); i < writers; i++ {
+		if l := lineAt(i); l.writer != 0 && !l.writing {
+			kill(l.writer, int32(unix.SIGKILL))
+			found = true
+		}
+	}
+	return found
 }
 
 var shortTime [2]int64

@@ -75,8 +75,10 @@ func protect() { sys2(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0) }
 func launch(group bool) {
 	chooseGroup(group)
 	facts.Started = now()
-	if facts.Plain {
-		armDeadline() // before the command could stop this process
+	if facts.Plain { // before the command could stop this process
+		armDeadline()
+	} else if at := deadlineAhead(); at != 0 {
+		keepGoing(at)
 	}
 	pid := startCommand()
 	if pid < 0 {

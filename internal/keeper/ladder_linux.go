@@ -71,6 +71,20 @@ func armDeadline() {
 	}
 }
 
+// deadlineAhead is when a deadline that a supervisor keeps will come, 0 where there is none ahead.
+//
+//go:nosplit
+func deadlineAhead() int64 {
+	if facts.Timeout <= 0 || facts.Started == 0 {
+		return 0
+	}
+	at := after(facts.Started, facts.Timeout)
+	if at <= now() {
+		return 0
+	}
+	return at
+}
+
 // keepGoing has the kernel send this process SIGCONT at a time, and each second from then on.
 //
 //go:nosplit

@@ -82,7 +82,7 @@ func signalEverything(sig int32) bool {
 	return found
 }
 
-// killing says that a supervisor without /proc wants everybody killed by heart.
+// killing says that everybody is killed by heart: a supervisor cannot see them, or is late.
 var killing bool
 
 // childrenFD is the kernel's list of this process's children (proc_tid_children(5)); -1: there is

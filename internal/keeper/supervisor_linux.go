@@ -27,6 +27,7 @@ var supervisor struct {
 const (
 	silencePause = 100 * millisecond
 	mostSilence  = 20
+	deathPauses  = 2 // that SIGKILL may take then: a file system that does not answer keeps who waits for it
 	askPause     = second
 	mostFailures = 3
 	longLife     = 10 * second // a supervisor that lived so long has made progress

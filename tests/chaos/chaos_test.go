@@ -132,7 +132,7 @@ func TestRoundsThatFailedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := keepCanaries(t)
+	c := testkit.KeepCanaries(t)
 	for line := range strings.Lines(string(text)) {
 		var r round
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
@@ -154,7 +154,7 @@ func TestChaos(t *testing.T) {
 	fmt.Printf("chaos: %d rounds, seeds %d to %d\n", *roundsFlag, first, first+uint64(*roundsFlag)-1)
 	begin := time.Now()
 	seeds := make(chan uint64)
-	c := keepCanaries(t)
+	c := testkit.KeepCanaries(t)
 	var sum summary
 	var wg sync.WaitGroup
 	for range *atOnceFlag {
@@ -184,11 +184,11 @@ type evidence struct {
 }
 
 // play plays a round and checks it. One in which the machine stood still proves nothing, if it fails: it is played again.
-func play(t *testing.T, r *round, sum *summary, c *canaries) {
+func play(t *testing.T, r *round, sum *summary, c *testkit.Canaries) {
 	for again := range plays {
 		begin := time.Now()
 		e := playOnce(t, r)
-		if missed := c.missed(begin); e.violation != nil && missed > stall && again < plays-1 {
+		if missed := c.Missed(begin); e.violation != nil && missed > stall && again < plays-1 {
 			fmt.Printf("chaos: seed %d is played again, the machine stood still for %v: %.300s\n", r.Seed, missed.Round(time.Millisecond), e.violation)
 			sum.repeat()
 			continue

@@ -7,6 +7,6 @@
 //	go test ./tests/chaos -chaos.seed 4711 -chaos.rounds 1     # one round again
 //
 // A round is a function of its seed alone (type round). It runs in a cage: a PID namespace whose init is the observer, which starts finite, sends the signals,
-// and lists who is left. A round that fails while the machine stood still (type canaries) is played again; that one passed the second time proves nothing about
+// and lists who is left. A round that fails while the machine stood still (testkit.Canaries) is played again; that one passed the second time proves nothing about
 // the first, so how many were repeated is said at the end. Nothing of the machine's is filled: limits are those of cgroups that the round makes and removes.
 package chaos

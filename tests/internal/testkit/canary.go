@@ -1,4 +1,4 @@
-package chaos
+package testkit
 
 import (
 	"runtime"
@@ -9,9 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// canaries notice when a processor of this machine is not to be had: one on each, which sleeps for a moment, again and again. On a machine that is shared, or a
-// guest of another one, a processor may be away for many seconds, and with it everybody who waits for just that one.
-type canaries struct {
+// Canaries notice when a processor of this machine is not to be had: one on each, which sleeps for a
+// moment, again and again. On a machine that is shared, or a guest of another one, a processor may
+// be away for many seconds, and with it everybody who waits for just that one.
+type Canaries struct {
 	mu   sync.Mutex
 	gaps []gap
 	stop chan struct{}
@@ -21,9 +22,10 @@ type canaries struct {
 // gap is a time in which a canary did not get its processor.
 type gap struct{ from, to time.Time }
 
-func keepCanaries(t *testing.T) *canaries {
+// KeepCanaries keeps them until the test ends.
+func KeepCanaries(t *testing.T) *Canaries {
 	t.Helper()
-	c := &canaries{stop: make(chan struct{})}
+	c := &Canaries{stop: make(chan struct{})}
 	var set unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &set); err != nil {
 		t.Fatal(err)
@@ -40,7 +42,7 @@ func keepCanaries(t *testing.T) *canaries {
 	return c
 }
 
-func (c *canaries) watch(cpu int) {
+func (c *Canaries) watch(cpu int) {
 	runtime.LockOSThread() // and never unlocked: the thread, which has an affinity, ends with the goroutine
 	var only unix.CPUSet
 	only.Set(cpu)
@@ -66,8 +68,8 @@ func (c *canaries) watch(cpu int) {
 	}
 }
 
-// missed is how long processors were away since begin, all together.
-func (c *canaries) missed(begin time.Time) (sum time.Duration) {
+// Missed is how long processors were away since begin, all together.
+func (c *Canaries) Missed(begin time.Time) (sum time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := len(c.gaps) - 1; i >= 0 && c.gaps[i].to.After(begin); i-- {

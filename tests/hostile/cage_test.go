@@ -1,0 +1,211 @@
+package hostile
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/tests/hostile/plan"
+)
+
+// order is what the processes of a cage are told.
+type order struct {
+	Role     string
+	User     string
+	Pinned   bool     // to one processor
+	Args     []string // what is run
+	Plan     plan.Plan
+	Patience time.Duration // for those to go whom finite, which was killed, has left
+}
+
+// seen is what the observer tells.
+type seen struct {
+	Status int   // negative: the signal that killed finite
+	Began  int64 // ns of CLOCK_MONOTONIC
+	Ended  int64
+	Left   []process // when finite had ended
+	Ghosts []process // when everybody had had time to go
+	Gone   int64     // when nobody was left
+}
+
+// process is somebody who is left.
+type process struct {
+	PID   int
+	State string
+	Comm  string
+}
+
+func must(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cage:", err)
+		os.Exit(98)
+	}
+}
+
+// observer is PID 1 of a cage. No signal from the cage ends it: it catches all of them.
+func playObserver(o order) {
+	runtime.LockOSThread()
+	signal.Notify(make(chan os.Signal, 1))
+	must(unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	must(unix.Mount("proc", "/proc", "proc", 0, ""))
+	unix.CloseOnExec(3)
+	text, err := json.Marshal(o)
+	must(err)
+	self, err := os.Executable()
+	must(err)
+	role := roleNamed(o.Role)
+	attr := &syscall.ProcAttr{Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | role.flags}}
+	attr.Env = append(withoutOwn(os.Environ()), roleEnv+"=stage", orderEnv+"="+string(text))
+	if role.terminal {
+		_, tty, err := pty.Open()
+		must(err)
+		must(unix.IoctlSetInt(int(tty.Fd()), unix.TIOCSCTTY, 0)) // it leads its session
+		attr.Files[0] = tty.Fd()
+		attr.Sys.Foreground, attr.Sys.Ctty = true, int(tty.Fd())
+	}
+	s := seen{Began: plan.Now()}
+	pid, err := syscall.ForkExec(self, []string{self}, attr)
+	must(err)
+	var ws syscall.WaitStatus
+	for {
+		if _, err := syscall.Wait4(pid, &ws, 0, nil); err != syscall.EINTR {
+			must(err)
+			break
+		}
+	}
+	s.Ended = plan.Now()
+	if s.Status = ws.ExitStatus(); ws.Signaled() {
+		s.Status = -int(ws.Signal())
+	}
+	s.Left = everybody()
+	s.Ghosts = reapAll(o.Patience)
+	s.Gone = plan.Now()
+	text, err = json.Marshal(s)
+	must(err)
+	_, err = syscall.Write(3, text)
+	must(err)
+	os.Exit(0)
+}
+
+// reapAll waits until nobody is there, and returns who is after all.
+func reapAll(patience time.Duration) []process {
+	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
+		for {
+			if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); pid <= 0 || err != nil {
+				break
+			}
+		}
+		if all := everybody(); len(all) == 0 || time.Since(begin) > patience {
+			return all
+		}
+	}
+}
+
+func withoutOwn(environ []string) (env []string) {
+	for _, kv := range environ {
+		if !strings.HasPrefix(kv, "HOSTILE_") && !strings.HasPrefix(kv, "TEST_FINITE_") {
+			env = append(env, kv)
+		}
+	}
+	return env
+}
+
+// everybody lists who is in this PID namespace, and those below it, but its PID 1.
+func everybody() (all []process) {
+	entries, err := os.ReadDir("/proc")
+	must(err)
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == 1 {
+			continue
+		}
+		text, err := os.ReadFile("/proc/" + e.Name() + "/status")
+		if err != nil {
+			continue // it is gone
+		}
+		p := process{PID: pid}
+		for line := range strings.Lines(string(text)) {
+			key, value, _ := strings.Cut(line, ":")
+			f := strings.Fields(value)
+			switch {
+			case len(f) == 0:
+			case key == "Name":
+				p.Comm = f[0]
+			case key == "State":
+				p.State = f[0]
+			}
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// playStage becomes the user that the round is about, and then finite.
+func playStage(o order) {
+	runtime.LockOSThread() // what is set here belongs to a thread
+	must(unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	if roleNamed(o.Role).flags&unix.CLONE_NEWPID != 0 {
+		must(unix.Mount("proc", "/proc", "proc", 0, ""))
+	}
+	must(syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}))
+	if o.Pinned {
+		must(pin())
+	}
+	u := userNamed(o.User)
+	for c := range uintptr(64) {
+		if !hasCap(u.caps, c) {
+			_ = unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0) // EINVAL: the kernel has none of that number
+		}
+	}
+	if u.uid != 0 {
+		must(call(unix.SYS_SETGROUPS, 0, 0, 0))
+		must(call(unix.SYS_SETRESGID, uintptr(u.uid), uintptr(u.uid), uintptr(u.uid)))
+		must(call(unix.SYS_SETRESUID, uintptr(u.uid), uintptr(u.uid), uintptr(u.uid)))
+	}
+	must(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	must(unix.Chdir("/"))
+	text, err := json.Marshal(o.Plan)
+	must(err)
+	must(syscall.Exec(o.Args[0], o.Args, append(withoutOwn(os.Environ()), plan.Env+"="+string(text))))
+}
+
+// pin leaves this thread, and what it becomes, one of its processors.
+func pin() error {
+	var allowed, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
+		return err
+	}
+	for cpu := range 1024 {
+		if allowed.IsSet(cpu) {
+			one.Set(cpu)
+			break
+		}
+	}
+	return unix.SchedSetaffinity(0, &one)
+}
+
+func hasCap(caps []uintptr, c uintptr) bool {
+	for _, has := range caps {
+		if has == c {
+			return true
+		}
+	}
+	return false
+}
+
+// call is a system call for this thread alone.
+func call(number, a, b, c uintptr) error {
+	if _, _, e := unix.RawSyscall(number, a, b, c); e != 0 {
+		return e
+	}
+	return nil
+}
