@@ -8,14 +8,12 @@ import (
 
 	"github.com/finite-init/finite/init"
 	"github.com/finite-init/finite/internal/keeper"
-	"github.com/finite-init/finite/signals"
 )
 
 // supervise is main in a process that the keeper has forked. The signals of this process are
 // nobody's, and none ends it.
 func supervise(link *keeper.Link, args, env []string) {
 	stderrFD = link.Stderr
-	signals.Deafen()
 	if link.Plan != nil {
 		os.Exit(plan(link, args, env))
 	}

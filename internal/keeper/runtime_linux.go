@@ -7,6 +7,13 @@ import "golang.org/x/sys/unix"
 // What a process does before it goes on to the Go runtime. All signals are blocked by then, and the
 // runtime leaves most of them so on its threads.
 
+// init is as early as Go code can be.
+func init() {
+	if attached.socket > 0 {
+		deafen()
+	}
+}
+
 // runtimeStack is the room that the runtime takes for granted below the arguments, and more.
 const runtimeStack = 256 << 10
 
@@ -24,6 +31,7 @@ const auxEnd = 0 // AT_NULL
 //go:nosplit
 func prepareRuntime() uintptr {
 	openStandard()
+	deafen()
 	sys2(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, coarseSlack)
 	sys4(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, 0, addr(&fileLimit))
 	if fileLimit.Cur > 3 {
@@ -68,6 +76,23 @@ func prepareRuntime() uintptr {
 var fileLimit unix.Rlimit
 
 const coarseSlack = 2 * millisecond // of each thread's timers (PR_SET_TIMERSLACK)
+
+// deafSet is what the Go runtime unblocks on its threads, and what would end the process. Faults are
+// not among them, which are of use to the runtime.
+const deafSet = stopSet | 1<<(unix.SIGSTKFLT-1) | 1<<(unix.SIGABRT-1) | 1<<(unix.SIGTRAP-1) | 1<<(unix.SIGSYS-1) | 1<<(unix.SIGPROF-1)
+
+// deafen has these signals ignored, since nobody sends a supervisor anything by them. The runtime
+// respects that for SIGHUP and SIGINT; for the rest it is done again (see init).
+//
+//go:nosplit
+func deafen() {
+	scratchAction = action{handler: ignored}
+	for n := int32(1); n <= 64; n++ {
+		if inSet(deafSet, n) {
+			sys4(unix.SYS_RT_SIGACTION, uintptr(n), addr(&scratchAction), 0, 8)
+		}
+	}
+}
 
 // openStandard puts /dev/null where a standard descriptor is closed, as the runtime would. Where
 // there is none, and the runtime would abort, it is something that can neither be read nor written.
