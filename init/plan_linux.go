@@ -21,6 +21,9 @@ import (
 // namespaces then. Where finite or the keeper is not in the end, the cgroup that was made is killed
 // and removed. An error means that nothing was made.
 func Plan(ctx context.Context, link *keeper.Link, cfg Config) error {
+	if err := link.Listen(); err != nil {
+		return err
+	}
 	if cfg.Unshare == 0 && len(cfg.Join) == 0 {
 		return link.Tell(keeper.Message{Kind: keeper.KindPlanned}, -1)
 	}
@@ -40,6 +43,10 @@ func Plan(ctx context.Context, link *keeper.Link, cfg Config) error {
 	}
 	if err := makeLeaf(ctx, &cfg); err != nil {
 		return err
+	}
+	if cfg.leaf != nil { // it is removed when the command may have filled a limit of threads
+		reserveThreads(0)
+		settleThreads()
 	}
 	list := &planned{plan: link.Plan, box: b, join: cfg.Join}
 	if err = list.fill(&cfg); err == nil {

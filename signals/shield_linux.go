@@ -6,13 +6,20 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/internal/keeper"
 )
 
 // Shielded calls fn with SIGPIPE and SIGTTOU blocked in the calling thread and returns what fn returns. A write to a pipe that
 // nobody reads then fails with EPIPE and nothing else, and a process in the background may write to its terminal, or take it
 // back, without being stopped (termios(3), TOSTOP; tcsetpgrp(3)). Dispositions stay as they are, so nothing of this is
 // inherited by a child.
+//
+// In a process with all of this blocked on each thread nothing needs to be done. A thread that is locked costs another one.
 func Shielded(fn func() error) error {
+	if keeper.SignalsBlocked() {
+		return fn()
+	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var block, before unix.Sigset_t

@@ -37,6 +37,12 @@ type Link struct {
 // Entered reports whether the process began at this package's entry point.
 func Entered() bool { return entered }
 
+var signalsBlocked bool
+
+// SignalsBlocked reports whether this process is a supervisor or a planner. All of its threads have the
+// signals blocked that the Go runtime leaves so.
+func SignalsBlocked() bool { return signalsBlocked }
+
 // Environ returns the environment that the process was started with, in the kernel's order. Where the
 // process began at the entry point, os.Environ lacks the variables that begin with GO.
 func Environ() []string {
@@ -69,6 +75,7 @@ func Attach() *Link {
 		l.Plan = thePlan()
 	}
 	attached.socket = 0
+	signalsBlocked = true
 	return l
 }
 

@@ -10,6 +10,9 @@ type Link struct{}
 // Entered returns false: there is no entry point here.
 func Entered() bool { return false }
 
+// SignalsBlocked returns false: this process is no supervisor.
+func SignalsBlocked() bool { return false }
+
 // Environ returns the environment that the process was started with.
 func Environ() []string { return os.Environ() }
 
