@@ -101,6 +101,11 @@ func subordinate(file string, uid int) (start, count int) {
 
 // write has both programs write their map.
 func (r *idRanges) write(pid int) error {
+	// Else package syscall gives the programs the limit that it found: the keeper had lowered it.
+	var files syscall.Rlimit
+	if syscall.Getrlimit(unix.RLIMIT_NOFILE, &files) == nil {
+		_ = syscall.Setrlimit(unix.RLIMIT_NOFILE, &files)
+	}
 	for i, program := range r.programs {
 		args := append([]string{program, strconv.Itoa(pid)}, r.maps[i]...)
 		child, err := syscall.ForkExec(program, args, &syscall.ProcAttr{Files: []uintptr{0, 1, 2}, Env: keeper.Environ()})
