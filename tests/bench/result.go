@@ -120,6 +120,13 @@ func (r *result) ceilings() {
 	add("first byte with a deadline, times timeout", 0.7, times("start-deadline", "finite -t 60s", firstByte, "timeout 60"))
 	add("whole run with a deadline, times timeout", 0.7, times("start-deadline", "finite -t 60s", wholeRun, "timeout 60"))
 
+	for _, options := range []string{" --give-up 5s", " -v"} {
+		add("first byte with"+options+", times before", 1, times("start-go", current+options, firstByte, earlier+options))
+		add("whole run with"+options+", times before", 1, times("start-go", current+options, wholeRun, earlier+options))
+	}
+	add("whole run with --unshare pid,mount, times unshare and tini-static", 0.8, times("start-namespaces", current+" --unshare pid,mount", wholeRun, unsharedTini))
+	add("the same with a deadline, times unshare, tini-static and timeout", 0.6, times("start-namespaces", current+" -t 60s --unshare pid,mount", wholeRun, unsharedTimeout))
+
 	const dirty = "alone: private dirty, kB"
 	add("processes", 2, r.at("memory", current, "processes"))
 	add("private dirty, times tini-static", 1.4, times("memory", current, dirty, tini))

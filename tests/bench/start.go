@@ -37,7 +37,7 @@ func (b *bench) start(ctx context.Context) error {
 	for _, p := range b.finites() {
 		limited = append(limited, p.with("-t", "60s"))
 		deciding = append(deciding, p.with("--give-up", "5s"), p.with("-v"))
-		making = append(making, p.with("--unshare", "pid,mount"))
+		making = append(making, p.with("--unshare", "pid,mount"), p.with("-t", "60s", "--unshare", "pid,mount"), p.with("-v", "--unshare", "pid,mount"))
 	}
 	limit := " The command has a deadline that it does not reach."
 	if why := b.noCgroup(ctx); why != "" {
@@ -53,8 +53,13 @@ func (b *bench) start(ctx context.Context) error {
 		},
 	}
 	if !needsRoot("start with namespaces") {
-		unshare := installed([]peer{{name: unshared, args: []string{"unshare", "-pf", "--mount-proc"}}})
-		groups = append(groups, starts{"start-namespaces", "Start-up with namespaces", "", unshared, slices.Concat(unshare, making), false})
+		box := []string{"unshare", "-pf", "--mount-proc"}
+		unshare := installed([]peer{
+			{name: unshared, args: box},
+			{name: unsharedTini, args: slices.Concat(box, []string{"tini-static", "--"})},
+			{name: unsharedTimeout, args: slices.Concat(box, []string{"tini-static", "--", "timeout", "60"})},
+		})
+		groups = append(groups, starts{"start-namespaces", "Start-up with namespaces", "", unsharedTini, slices.Concat(unshare, making), false})
 	}
 	for _, g := range groups {
 		g.peers = b.usable(g.peers...)
@@ -72,6 +77,9 @@ func (b *bench) start(ctx context.Context) error {
 const (
 	bare     = "bare"
 	unshared = "unshare -pf --mount-proc"
+
+	unsharedTini    = unshared + " tini-static"
+	unsharedTimeout = unsharedTini + " timeout 60"
 )
 
 // timeouts is GNU timeout with a limit, and the same under tini, which is what a container has that
