@@ -18,6 +18,13 @@
 // The keeper is the command's parent and the subreaper of the tree. The supervisor is a fork of the
 // keeper that goes on to the Go runtime; [Attach] is how its main finds out.
 //
+// # Namespaces
+//
+// With --unshare and --join the front clones the keeper into the namespaces. What else is to be done
+// there first is a [Plan]: a list of system calls, which a child of the front carries out before it is
+// the keeper. A plan for a list of kinds is made by heart; any other is made by a planner, a fork of
+// the front that goes on to the Go runtime and shares the memory of the plan.
+//
 // # Ownership
 //
 // The keeper alone clones and waits. Each process owns its copy of this package's variables: a fork
@@ -31,11 +38,11 @@
 // entry is the ELF entry point (the linker's -E names it). It calls begin, which is compiled Go on
 // the process's own stack. From there on nothing allocates, panics or grows a stack: every function
 // is go:nosplit, mutable state holds no pointers (which would bring write barriers), and no index
-// has a bounds check. A test disassembles what entry reaches. Ordinary Go are attach_linux.go and
-// plain_linux.go alone.
+// has a bounds check. A test disassembles what entry reaches. Ordinary Go are attach_linux.go,
+// planbuild_linux.go and plain_linux.go alone.
 //
 // # What it does not do
 //
-// It reads no option but the timeout and the grace time, knows no policy, writes no report, makes
-// no namespaces and no cgroup.
+// It reads no option but the timeout, the grace time and a list of namespaces, knows no policy, writes
+// no report, and makes no cgroup.
 package keeper

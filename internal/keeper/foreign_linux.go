@@ -16,7 +16,9 @@ var outside struct {
 //
 //go:nosplit
 func beForeign() {
-	tell(supervisor.socket, KindPlanMade, caller.keeper, 0)
+	if supervisor.pid != 0 {
+		tell(supervisor.socket, KindPlanMade, caller.keeper, 0)
+	}
 	facts.Foreign = thePlan().Foreign
 	caller.isInit = facts.Front == 1
 	if !facts.Foreign {
