@@ -53,7 +53,7 @@ func (p *Proc) read(pid int, name string) ([]byte, error) {
 }
 
 func (p *Proc) readPath(path string) ([]byte, error) {
-	fd, err := sys.Open(path, unix.O_RDONLY)
+	fd, err := open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
@@ -79,6 +79,17 @@ func readToEnd(fd int, buf []byte) (text, longer []byte, err error) {
 			return buf[:total], buf, nil
 		}
 		total += n
+	}
+}
+
+// open is open(2) of a file in whose place somebody may have mounted something that does not answer. The
+// runtime is told, so that others go on, and it can collect garbage.
+func open(path string) (int, error) {
+	for {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != unix.EINTR {
+			return fd, err
+		}
 	}
 }
 
