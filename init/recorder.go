@@ -18,6 +18,7 @@ type recorder struct {
 	written int           // bytes of the snapshots
 	idle    chan struct{} // closed when the goroutine has ended
 	tree    *recordFile   // of the snapshots, beside the report; nil: there is none
+	noTree  error         // why there is none; nil: none was wanted
 	late    atomic.Bool   // it was not waited for, and is to write no more
 
 	mu     sync.Mutex
@@ -67,7 +68,7 @@ func newRecorder(cfg *Config, running bool) (*recorder, error) {
 	if f := r.files[0]; f.target == cfg.Report && f.dir >= 0 && cfg.dumps() {
 		var err error
 		if r.tree, err = f.openBeside(treeSuffix); err != nil {
-			r.fail(fmt.Errorf("cannot write %s%s: %w", f.target, treeSuffix, err)) // there is the log
+			r.noTree = fmt.Errorf("cannot write %s%s: %w", f.target, treeSuffix, err) // there is the log
 		}
 	}
 	if slices.ContainsFunc(r.files, func(f *recordFile) bool { return r.tree != nil && r.tree.isNamedAs(f) }) {
@@ -136,7 +137,13 @@ func (r *recorder) write(s *snapshot) {
 
 // writeTree writes the snapshots that were taken, if there is one more.
 func (r *recorder) writeTree(trees []byte) {
-	if r.tree == nil || len(trees) == r.written || r.late.Load() {
+	if len(trees) == r.written || r.late.Load() {
+		return
+	}
+	if r.tree == nil {
+		if r.noTree != nil {
+			r.fail(r.noTree)
+		}
 		return
 	}
 	r.written = len(trees)

@@ -61,7 +61,9 @@ func startCommand() int {
 	facts.Pidfd = -1
 	closeEnvironment()
 	if command.quiet {
-		watchExecution()
+		if r := watchExecution(); r < 0 {
+			return r
+		}
 	}
 	command.says, command.failure = command.begun[1], [2]int32{} // the parent forgets the other one
 	pid := cloneCommand(stack)
@@ -81,14 +83,23 @@ func startCommand() int {
 	return pid
 }
 
-// watchExecution makes a pipe of which the child has an end until it executes the command, or ends.
+// watchExecution makes a pipe of which the child has an end until it executes the command, or ends. It
+// returns a negative errno if it fails. Where there are too few descriptors, /proc can be done without.
 //
 //go:nosplit
-func watchExecution() {
+func watchExecution() int {
 	command.begun = [2]int32{-1, -1}
-	if sys2(unix.SYS_PIPE2, addr(&command.begun), unix.O_CLOEXEC|unix.O_NONBLOCK) >= 0 {
-		command.begun[0], command.begun[1] = high(int(command.begun[0])), high(int(command.begun[1]))
+	r := sys2(unix.SYS_PIPE2, addr(&command.begun), unix.O_CLOEXEC|unix.O_NONBLOCK)
+	if r < 0 && procFD >= 0 {
+		closeFD(procFD)
+		procFD = -1
+		r = sys2(unix.SYS_PIPE2, addr(&command.begun), unix.O_CLOEXEC|unix.O_NONBLOCK)
 	}
+	if r < 0 {
+		return r
+	}
+	command.begun[0], command.begun[1] = high(int(command.begun[0])), high(int(command.begun[1]))
+	return int(min(command.begun[0], command.begun[1], 0))
 }
 
 //go:nosplit
