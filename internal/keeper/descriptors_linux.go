@@ -110,6 +110,7 @@ const dropDelay = 5 * millisecond
 //
 //go:nosplit
 func dropInherited() {
+	openChildren() // while there are descriptors: the last resort reads it
 	chooseCloser()
 	if facts.Front != 0 {
 		dropStandard()

@@ -76,10 +76,29 @@ func awaitPlan() {
 		if gone {
 			plannerFailed()
 		}
-		endEarly()
 		poll.fds = [6]unix.PollFd{{Fd: supervisor.socket, Events: unix.POLLIN}, {Fd: early, Events: unix.POLLIN}}
-		awaitPoll(2, 0)
+		if awaitPoll(2, 0) && poll.fds[1].Revents != 0 {
+			leavePlanner()
+			endEarly()
+		}
 	}
+}
+
+// leavePlanner has a planner see that nobody waits for its plan. It removes what it has made, and ends.
+//
+//go:nosplit
+func leavePlanner() {
+	closeFD(supervisor.socket)
+	supervisor.socket = -1
+	for until := now() + plannerTime*second; now() < until; {
+		if wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WNOHANG|unix.WALL) != 0 {
+			supervisor.pid = 0
+			return
+		}
+		shortTime = [2]int64{0, millisecond}
+		sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
+	}
+	stopSupervisor()
 }
 
 // takePlanDescriptor puts a descriptor where a call of the plan needs it.
