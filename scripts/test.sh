@@ -119,7 +119,7 @@ part_unit() {
 }
 
 part_integration() {
-	local dir=. packages='./tests/internal/... ./tests/integration/... ./tests/chaos ./tests/hostile/...'
+	local dir=. packages='./tests/internal/... ./tests/integration/... ./tests/chaos'
 	if [ -e tests/integration/go.mod ]; then
 		dir=tests/integration packages=./...
 	fi

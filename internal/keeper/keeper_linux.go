@@ -45,7 +45,7 @@ func keep() {
 			reap()
 			stopFront()
 		}
-		if command.wanted {
+		if command.wanted && !ending.wanted {
 			command.wanted = false
 			launch(command.grouped)
 		}
