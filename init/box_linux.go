@@ -70,20 +70,12 @@ func (b *box) add(files []nsutil.NamespaceFile) {
 }
 
 func (b *box) close() {
-	if b == nil {
-		return
-	}
 	nsutil.CloseNamespaces(b.join)
 	b.join = nil
 }
 
-// calls returns how many calls enter adds, at most.
-func (b *box) calls() int {
-	if b == nil {
-		return 0
-	}
-	return 4*len(b.join) + 40
-}
+// calls returns how many calls a plan for it has, at most.
+func (b *box) calls() int { return 4*len(b.join) + 40 }
 
 // joins reports whether a namespace of this kind is joined.
 func (b *box) joins(kind nsutil.Namespaces) bool {
@@ -92,15 +84,15 @@ func (b *box) joins(kind nsutil.Namespaces) bool {
 
 // forks reports whether the child has a child.
 func (b *box) forks() bool {
-	return b != nil && (b.unshare.Has(nsutil.PIDNamespace) || b.joins(nsutil.PIDNamespace))
+	return b.unshare.Has(nsutil.PIDNamespace) || b.joins(nsutil.PIDNamespace)
 }
 
 // enter adds the calls that make the box and go into it.
-func (b *box) enter(p callList) {
-	if b == nil {
-		return
-	}
+func (b *box) enter(p *planned) {
 	p.begin(StepMapIDs)
+	if b.unshare.Has(nsutil.UserNamespace) { // the files of a process that is not dumpable are root's (proc(5))
+		p.add(keeper.MayCall, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1)
+	}
 	self := p.next()
 	if b.unshare.Has(nsutil.UserNamespace) && b.ranges == nil {
 		for range 3 { // before a /proc is joined that does not know this process; one for each file, since a result goes to one place
@@ -123,12 +115,11 @@ func (b *box) enter(p callList) {
 	if b.unshare.Has(nsutil.UserNamespace) {
 		p.begin(StepMapIDs)
 		b.mapIDs(p, self)
+		p.add(keeper.MayCall, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
 	}
 	if b.forks() {
-		// The namespace is that of children only. The new one is a child of this process, as its parent was, which is done.
+		// The namespace is that of children only. The new one is a child of this process's parent, and this process is done.
 		p.begin(StepClone)
-		// It shares this process's memory until it executes something, and whoever is root in a container that is joined may otherwise write to that.
-		p.add(keeper.MayCall, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 		p.fork()
 	}
 	p.begin(StepMount)
@@ -155,36 +146,36 @@ func (b *box) enter(p callList) {
 }
 
 // makeMountsPrivate keeps what is mounted from going out of the mount namespace, and what is mounted outside from coming in.
-func makeMountsPrivate(p callList) {
+func makeMountsPrivate(p *planned) {
 	p.add(keeper.MustCall, unix.SYS_MOUNT, p.text("none"), p.text("/"), 0, unix.MS_REC|unix.MS_PRIVATE, 0)
 }
 
-func mountProc(p callList, kind int64) {
+func mountProc(p *planned, kind int64) {
 	p.add(kind, unix.SYS_MOUNT, p.text("proc"), p.text("/proc"), p.text("proc"), unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, 0)
 }
 
 // raiseLoopback sets the flag IFF_UP of lo (netdevice(7)).
-func (b *box) raiseLoopback(p callList) {
+func (b *box) raiseLoopback(p *planned) {
 	request := make([]byte, 40) // struct ifreq
 	copy(request, "lo")
 	binary.NativeEndian.PutUint16(request[unix.IFNAMSIZ:], unix.IFF_UP|unix.IFF_RUNNING)
 	p.add(keeper.MustCall, unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	p.storeFrom(p.next()-1, p.next())
+	p.plan.StoreIn(p.next()-1, p.next())
 	p.add(keeper.MustCall, unix.SYS_IOCTL, 0, unix.SIOCSIFFLAGS, p.data(request))
 }
 
 // mapIDs maps the caller to root, or to itself, and, where there are ranges for that, others as well (user_namespaces(7)). self is the first of three calls
 // that have opened /proc/self.
-func (b *box) mapIDs(p callList, self int) {
+func (b *box) mapIDs(p *planned, self int) {
 	if b.ranges != nil {
-		p.awaitRanges(b.ranges)
+		p.awaitRanges()
 		return
 	}
 	write := func(file, text string) {
-		p.storeFrom(self, p.next())
+		p.plan.StoreIn(self, p.next())
 		self++
 		p.add(keeper.MustCall, unix.SYS_OPENAT, 0, p.text(file), unix.O_WRONLY|unix.O_CLOEXEC, 0)
-		p.storeFrom(p.next()-1, p.next())
+		p.plan.StoreIn(p.next()-1, p.next())
 		p.add(keeper.MustCall, unix.SYS_WRITE, 0, p.text(text), uintptr(len(text)))
 	}
 	write("setgroups", "deny") // without which an unprivileged process may map no group
@@ -219,17 +210,4 @@ func (b *box) words(step Step, join []string) string {
 		return "--hostname " + b.hostname
 	}
 	return ""
-}
-
-// callList takes the calls that make the namespaces. What they point to it keeps.
-type callList interface {
-	begin(step Step) // the step that the next calls are of
-	next() int       // the number of the next call
-	add(kind int64, nr uintptr, args ...uintptr)
-	storeFrom(from, to int) // the result of a call is the first argument of a later one
-	text(s string) uintptr
-	data(b []byte) uintptr
-	descriptor(fd int) uintptr // the first argument of the next call
-	fork()                     // whoever makes the calls goes on as a child of its parent's
-	awaitRanges(r *idRanges)
 }

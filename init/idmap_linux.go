@@ -20,8 +20,6 @@ import (
 type idRanges struct {
 	programs [2]string
 	maps     [2][]string // their arguments after the PID: inside, outside, count, ...
-
-	err error
 }
 
 // findRanges returns nil where there are no ranges, or no programs to map them. Root needs no grant, but also has no ranges of its own.

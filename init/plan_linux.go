@@ -62,7 +62,7 @@ func Plan(ctx context.Context, link *keeper.Link, cfg Config) error {
 	return nil
 }
 
-// planned is the callList of a plan.
+// planned is a plan that is being made.
 type planned struct {
 	plan  *keeper.Plan
 	box   *box
@@ -74,14 +74,19 @@ type planned struct {
 	own   []int // descriptors that this process needs no more once they are handed over
 	ready int   // says that the child can be mapped
 	done  int   // and is written when it is
+	err   error // what enter could not open
 }
 
-// planDescriptor is a descriptor that is the argument of a call.
-type planDescriptor struct{ fd, call, arg int }
+// planDescriptor is a descriptor that is the first argument of a call.
+type planDescriptor struct{ fd, call int }
 
+// begin says which step the next calls are of.
 func (p *planned) begin(step Step) { p.step = step }
-func (p *planned) next() int       { return int(p.plan.Count) }
 
+// next is the number of the next call.
+func (p *planned) next() int { return int(p.plan.Count) }
+
+// add adds a call. What its arguments point to is in the plan.
 func (p *planned) add(kind int64, nr uintptr, args ...uintptr) {
 	if p.words == nil {
 		p.words = map[Step]uint64{}
@@ -95,25 +100,26 @@ func (p *planned) add(kind int64, nr uintptr, args ...uintptr) {
 	p.steps = append(p.steps, p.step)
 }
 
-func (p *planned) storeFrom(from, to int) { p.plan.StoreIn(from, to, 0) }
-func (p *planned) text(s string) uintptr  { return p.plan.Text(s) }
-func (p *planned) data(b []byte) uintptr  { return p.plan.Bytes(b) }
+func (p *planned) text(s string) uintptr { return p.plan.Text(s) }
+func (p *planned) data(b []byte) uintptr { return p.plan.Bytes(b) }
 
+// descriptor is the first argument of the next call: the number that fd has in the front.
 func (p *planned) descriptor(fd int) uintptr {
-	p.fds = append(p.fds, planDescriptor{fd, p.next(), 0})
+	p.fds = append(p.fds, planDescriptor{fd, p.next()})
 	return 0
 }
 
+// fork has a child of the front's go on in the place of the one that makes the calls.
 func (p *planned) fork() {
 	p.plan.Forks = true
 	p.add(keeper.ForkCall, unix.SYS_CLONE, unix.CLONE_PARENT|uintptr(unix.SIGCHLD), 0, 0, 0, 0)
 }
 
 // awaitRanges has the child say when it can be mapped, and wait until it is.
-func (p *planned) awaitRanges(r *idRanges) {
+func (p *planned) awaitRanges() {
 	var ready, done [2]int
 	if err := errors.Join(unix.Pipe2(ready[:], unix.O_CLOEXEC), unix.Pipe2(done[:], unix.O_CLOEXEC)); err != nil {
-		r.err = fmt.Errorf("pipe: %w", err)
+		p.err = fmt.Errorf("pipe: %w", err)
 		return
 	}
 	p.ready, p.done = ready[0], done[1]
@@ -139,23 +145,14 @@ func (p *planned) fill(cfg *Config) error {
 		p.add(kind, unix.SYS_WRITE, p.descriptor(procs), p.text("0"), 1)
 	}
 	p.plan.Stays = cfg.leaf != nil || cfg.Report != "" || cfg.StateFile != ""
-	if p.box.unshare.Has(nsutil.UserNamespace) { // the files of a process that is not dumpable are root's (proc(5))
-		p.begin(StepMapIDs)
-		p.add(keeper.MayCall, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1)
-	}
 	p.box.enter(p)
-	p.begin(StepMount)
-	p.add(keeper.MayCall, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
-	if r := p.box.ranges; r != nil && r.err != nil {
-		return r.err
-	}
-	return nil
+	return p.err
 }
 
 // hand gives the descriptors to the front, which makes the keeper then.
 func (p *planned) hand(link *keeper.Link) error {
 	for _, d := range p.fds {
-		if err := link.Tell(keeper.Message{Kind: keeper.KindPlanDescriptor, Value: int32(d.call), Count: int32(d.arg)}, d.fd); err != nil {
+		if err := link.Tell(keeper.Message{Kind: keeper.KindPlanDescriptor, Value: int32(d.call)}, d.fd); err != nil {
 			return err
 		}
 	}

@@ -176,7 +176,7 @@ const (
 
 // From a planner to the front.
 const (
-	KindPlanDescriptor Kind = 96 + iota // the packet has the argument Count of the call Value of the plan
+	KindPlanDescriptor Kind = 96 + iota // the packet has the first argument of the call Value of the plan
 	KindPlanned                         // the plan is complete; Value is 0 where there is nothing to make
 )
 

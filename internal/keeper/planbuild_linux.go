@@ -17,10 +17,10 @@ func (p *Plan) Add(kind int64, words uint64, number uintptr, args ...uintptr) in
 	return n
 }
 
-// StoreIn has the result of one call put into an argument of another, which need not have been
-// added yet.
-func (p *Plan) StoreIn(from, to, arg int) {
-	p.Calls[from].Store = uint64(uintptr(unsafe.Pointer(&p.Calls[to].Args[arg])))
+// StoreIn has the result of one call put into the first argument of another, which need not have
+// been added yet.
+func (p *Plan) StoreIn(from, to int) {
+	p.Calls[from].Store = uint64(uintptr(unsafe.Pointer(&p.Calls[to].Args)))
 }
 
 // Text puts a C string into a plan and returns its address. A plan has room for 16 KiB; more panic.

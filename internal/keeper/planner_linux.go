@@ -61,7 +61,7 @@ func awaitPlan() {
 			case KindHello:
 				supervisor.spoke = true
 			case KindPlanDescriptor:
-				takePlanDescriptor(m.Value, m.Count, packet.passed.fd)
+				takePlanDescriptor(m.Value, packet.passed.fd)
 			case KindPlanned:
 				closeFD(early)
 				if m.Value == 0 { // there is nothing to make
@@ -104,11 +104,11 @@ func leavePlanner() {
 // takePlanDescriptor puts a descriptor where a call of the plan needs it.
 //
 //go:nosplit
-func takePlanDescriptor(call, arg, fd int32) {
-	if fd < 0 || call < 0 || call >= maxCalls || arg < 0 || arg > 4 {
+func takePlanDescriptor(call, fd int32) {
+	if fd < 0 || call < 0 || call >= maxCalls {
 		return
 	}
-	setWord(addr(&callAt(call).Args), int(arg), uintptr(high(int(fd))))
+	callAt(call).Args[0] = uint64(high(int(fd)))
 }
 
 // plannerFailed ends finite as the planner has ended.
