@@ -147,15 +147,10 @@ var ending struct {
 func finish() {
 	status := ending.status
 	stopSupervisor()
-	if facts.Ended.Code == codeExited {
-		returnTerminal(false)
-	} else {
-		returnTerminal(true)
-	}
+	returnTerminal(facts.Ended.Code != codeExited)
 	awaitHelpers()
 	awaitAbandoned()
 	if toFront >= 0 {
-		packet.message = Message{}
 		by := int32(0)
 		if facts.Ended.Code != 0 && facts.Ended.Code != codeExited && facts.DeadlineAt == 0 {
 			by = facts.Ended.Status

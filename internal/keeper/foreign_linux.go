@@ -7,10 +7,9 @@ import "golang.org/x/sys/unix"
 // The front of a keeper in namespaces. In another PID namespace that has no number for the front,
 // and for who sends it signals; and the front has none for the command.
 
-// outside is what the front of such a keeper knows.
-var outside struct {
-	foreground int32 // the process group of the front, where that had the terminal's foreground; 0: it had not
-}
+// hadForeground is the process group of the front, where that had the terminal's foreground before
+// the command; 0: it had not.
+var hadForeground int32
 
 // beForeign prepares the front for a keeper in namespaces.
 //
@@ -21,10 +20,9 @@ func beForeign() {
 	}
 	facts.Foreign = thePlan().Foreign
 	caller.isInit = facts.Front == 1
-	if !facts.Foreign {
-		return
+	if facts.Foreign {
+		awaitMessages()
 	}
-	awaitMessages()
 }
 
 // awaitMessages has each message to the front continue it, where it was stopped: the keeper has no
@@ -48,7 +46,7 @@ func isMessage(code int32) bool { return facts.Foreign && code > 0 && code < cod
 //
 //go:nosplit
 func nameSender(s *Signal) {
-	if s.PID > 0 && s.Code <= 0 {
+	if s.PID > 0 && s.Code <= 0 && isOwnProc() {
 		nameProcess(s, s.PID)
 	}
 }
@@ -77,7 +75,7 @@ func findForeground() {
 	terminal.fd = -1
 	findTerminal()
 	if own := int32(sys1(unix.SYS_GETPGID, 0)); terminal.fd >= 0 && foreground() == own {
-		outside.foreground = own
+		hadForeground = own
 	}
 	closeFD(terminal.fd)
 	terminal.fd = -1
@@ -88,14 +86,14 @@ func findForeground() {
 //
 //go:nosplit
 func takeForeground() {
-	if !facts.Foreign || outside.foreground == 0 {
+	if !facts.Foreign || hadForeground == 0 {
 		return
 	}
 	findTerminal()
 	if terminal.fd < 0 {
 		return
 	}
-	if now := foreground(); now > 0 && now != outside.foreground && kill(-now, 0) == errNoProcess {
-		setForeground(outside.foreground)
+	if now := foreground(); now > 0 && now != hadForeground && kill(-now, 0) == errNoProcess {
+		setForeground(hadForeground)
 	}
 }

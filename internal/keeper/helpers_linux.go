@@ -88,8 +88,7 @@ func reapHelpers() {
 func awaitAbandoned() {
 	for until := now() + goodbyeTime; abandoned > 0 && now() < until; {
 		if reapHelpers(); abandoned > 0 {
-			shortTime = [2]int64{0, millisecond / 4}
-			sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
+			pause(millisecond / 4)
 		}
 	}
 }
@@ -107,13 +106,11 @@ func awaitHelpers() {
 		if helpers <= 0 {
 			return
 		}
-		shortTime = [2]int64{0, millisecond / 4}
-		sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
+		pause(millisecond / 4)
 	}
 	for until := now() + goodbyeTime; killReaders() && now() < until; {
 		reapHelpers()
-		shortTime = [2]int64{0, millisecond / 4}
-		sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
+		pause(millisecond / 4)
 	}
 }
 
@@ -128,6 +125,14 @@ func killReaders() (found bool) {
 		}
 	}
 	return found
+}
+
+// pause waits for a time of less than a second.
+//
+//go:nosplit
+func pause(d int64) {
+	shortTime = [2]int64{0, d}
+	sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
 }
 
 var shortTime [2]int64

@@ -154,8 +154,7 @@ func endEverything() {
 			return // only the older ones are left
 		}
 		if childrenFD < 0 {
-			shortTime = [2]int64{0, millisecond}
-			sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
+			pause(millisecond)
 		}
 	}
 }

@@ -29,11 +29,7 @@ func makePlan() bool {
 	if r < 0 {
 		fail(r)
 	}
-	if r = fork(0); isRefused(r) {
-		facts.Ordinary = true
-		r = fork(uintptr(unix.SIGCHLD))
-	}
-	if r < 0 {
+	if r = forkUnseen(); r < 0 {
 		fail(r)
 	}
 	if r == 0 {
@@ -95,8 +91,7 @@ func leavePlanner() {
 			supervisor.pid = 0
 			return
 		}
-		shortTime = [2]int64{0, millisecond}
-		sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
+		pause(millisecond)
 	}
 	stopSupervisor()
 }
@@ -203,7 +198,6 @@ func enterPlan() {
 	supervisor.pid, supervisor.socket, supervisor.spoke = 0, -1, false
 	carryOut()
 	facts.Planned, facts.Foreign = true, thePlan().Foreign
-	facts.Ordinary = false
 	closeFD(procFD) // the front's
 	openProc()
 }

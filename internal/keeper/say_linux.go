@@ -93,8 +93,7 @@ func say() {
 func sayFirst() {
 	say()
 	for until := now() + writingTime; facts.Init && isSaying() && now() < until; {
-		shortTime = [2]int64{0, millisecond / 10}
-		sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
+		pause(millisecond / 10)
 	}
 }
 

@@ -11,13 +11,14 @@ import "golang.org/x/sys/unix"
 //
 //go:nosplit
 func sealSelf() {
-	const why = "cannot make a copy of this program in memory: "
 	own := sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc/self/exe\x00"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if file := executedFile(); own < 0 && file != 0 {
 		own = sys4(unix.SYS_OPENAT, atWorkingDirectory, file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	}
 	if own < 0 {
-		failFor("cannot find this program's own file: ", own)
+		startLine()
+		put("cannot find this program's own file: ")
+		failFor(own)
 	}
 	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
 	if r := sys2(unix.SYS_FCNTL, uintptr(own), unix.F_GET_SEALS); r >= 0 && r&seals == seals {
@@ -31,7 +32,7 @@ func sealSelf() {
 		fd = sys2(unix.SYS_MEMFD_CREATE, text("finite\x00"), flags)
 	}
 	if fd < 0 {
-		failFor(why, fd)
+		failToCopy(fd)
 	}
 	for {
 		n := sys4(unix.SYS_SENDFILE, uintptr(fd), uintptr(own), 0, 1<<30)
@@ -39,14 +40,14 @@ func sealSelf() {
 			break
 		}
 		if n < 0 && n != errInterrupted {
-			failFor(why, n)
+			failToCopy(n)
 		}
 	}
 	if r := sys3(unix.SYS_FCNTL, uintptr(fd), unix.F_ADD_SEALS, seals); r < 0 {
-		failFor(why, r)
+		failToCopy(r)
 	}
 	sys1(unix.SYS_CLOSE, uintptr(own))
-	failFor(why, sys5(unix.SYS_EXECVEAT, uintptr(fd), text("\x00"), plain.start, plain.envp, unix.AT_EMPTY_PATH))
+	failToCopy(sys5(unix.SYS_EXECVEAT, uintptr(fd), text("\x00"), plain.start, plain.envp, unix.AT_EMPTY_PATH))
 }
 
 // executedFile is the path that was executed (getauxval(3), AT_EXECFN); 0: it is not known.
@@ -67,14 +68,9 @@ func executedFile() uintptr {
 
 const auxExecutedFile = 31 // AT_EXECFN
 
-// failFor ends finite before there is a command.
-//
 //go:nosplit
-func failFor(why string, errno int) {
+func failToCopy(errno int) {
 	startLine()
-	put(why)
-	putError(errno)
-	say()
-	awaitHelpers()
-	exit(statusFailure)
+	put("cannot make a copy of this program in memory: ")
+	failFor(errno)
 }

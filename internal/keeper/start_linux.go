@@ -98,6 +98,13 @@ func fail(errno int) {
 		put("the command")
 	}
 	put(": ")
+	failFor(errno)
+}
+
+// failFor ends finite with the line that was begun, and the reason.
+//
+//go:nosplit
+func failFor(errno int) {
 	putError(errno)
 	say()
 	awaitHelpers()

@@ -54,12 +54,7 @@ func startSupervisor() bool {
 	r := makePair()
 	if r >= 0 {
 		facts.Starts++
-		facts.Ordinary = false
-		if r = fork(0); isRefused(r) {
-			facts.Ordinary = true
-			r = fork(uintptr(unix.SIGCHLD))
-		}
-		if r == 0 {
+		if r = forkUnseen(); r == 0 {
 			becomeSupervisor()
 			return true
 		}
@@ -78,6 +73,19 @@ func startSupervisor() bool {
 	supervisor.knows.ended, supervisor.knows.frontGone = facts.Ended.Code != 0, facts.FrontGone
 	due.supervisor = now() + silencePause
 	return false
+}
+
+// forkUnseen makes a process that a plain wait does not see, where that is not refused.
+//
+//go:nosplit
+func forkUnseen() int {
+	facts.Ordinary = false
+	r := fork(0)
+	if isRefused(r) {
+		facts.Ordinary = true
+		r = fork(uintptr(unix.SIGCHLD))
+	}
+	return r
 }
 
 // becomeSupervisor prepares a fork for the Go runtime. Its standard error is elsewhere until main:
@@ -150,8 +158,7 @@ func stopSupervisor() {
 			sys0(unix.SYS_SCHED_YIELD)
 			continue
 		}
-		shortTime = [2]int64{0, millisecond / 10}
-		sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
+		pause(millisecond / 10)
 	}
 	for {
 		ok, _ := receive(supervisor.socket)

@@ -36,7 +36,7 @@ func findTerminal() {
 func takeTerminal() {
 	command.tty = -1
 	terminal.group = int32(sys1(unix.SYS_GETPGID, 0))
-	if terminal.fd < 0 || foreground() != terminal.group || facts.Foreign && outside.foreground == 0 {
+	if terminal.fd < 0 || foreground() != terminal.group || facts.Foreign && hadForeground == 0 {
 		return
 	}
 	command.tty, terminal.given = terminal.fd, true
