@@ -414,12 +414,12 @@ func (e *evidence) checkLeft(v *violations, cgroups []string) {
 	}
 }
 
-func (e *evidence) isStuck(p process) bool {
+func (e *evidence) isStuck(p testkit.Process) bool {
 	return slices.Contains(e.Counts.StuckPID[:], uint32(p.Inner))
 }
 
 // names reports whether the report names a survivor: by the number that whoever wrote it knows it under.
-func (e *evidence) names(p process) bool {
+func (e *evidence) names(p testkit.Process) bool {
 	for _, s := range e.report.Survivors {
 		if s.PID == p.PID || s.PID == p.Inner {
 			return true
@@ -454,7 +454,7 @@ func (e *evidence) checkReport(v *violations) {
 	if !e.NoProc && slices.Contains(r.Without, "proc") {
 		v.add("it did without a /proc that is there")
 	}
-	if !r.GaveUp && slices.ContainsFunc(e.Left, func(p process) bool { return p.State == "D" }) {
+	if !r.GaveUp && slices.ContainsFunc(e.Left, func(p testkit.Process) bool { return p.State == "D" }) {
 		v.add("it does not say that it gave up")
 	}
 	if (r.Cause.Kind == "deadline") != (e.Status == 124) && e.Kind != "exit" {

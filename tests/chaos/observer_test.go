@@ -38,18 +38,10 @@ type seen struct {
 	Stuck  int // when who is stuck was let go, where that was before finite could end
 	Sent   int // signals
 	RTSent int
-	Left   []process // when finite had ended
-	Gone   int       // how much later those of them were gone who were not stuck; -1: never
-	Ghosts []process // who was there at the very end, when nobody was stuck any more
+	Left   []testkit.Process // when finite had ended
+	Gone   int               // how much later those of them were gone who were not stuck; -1: never
+	Ghosts []testkit.Process // who was there at the very end, when nobody was stuck any more
 	Counts counters
-}
-
-// process is somebody who is left.
-type process struct {
-	PID   int // as the observer sees it
-	Inner int // as it is in the innermost PID namespace
-	State string
-	Comm  string
 }
 
 // observer is PID 1 of a cage: what finite leaves falls to it, or is there to be seen in its /proc.
@@ -159,12 +151,12 @@ func (b *observer) watch() {
 
 // ghosts are those who are there besides the observer, and are not zombies that are the observer's to reap: in a round in which somebody was stuck, or finite
 // was killed, who ends after finite becomes one.
-func (b *observer) ghosts() []process {
+func (b *observer) ghosts() []testkit.Process {
 	all := everybody()
 	if !b.Round.has("D0(") && b.Round.Kind != "finite is killed" {
 		return all
 	}
-	return slices.DeleteFunc(all, func(p process) bool { return p.State == "Z" })
+	return slices.DeleteFunc(all, func(p testkit.Process) bool { return p.State == "Z" })
 }
 
 // sendEarly sends the signals that come while finite starts.
@@ -240,40 +232,14 @@ func (b *observer) inventory() {
 
 // restless reports whether somebody should be gone: not who is in the kernel's hands, not a zombie, which is the observer's to reap, and not a PID 1 that
 // cannot end before others.
-func (b *observer) restless(p process) bool {
+func (b *observer) restless(p testkit.Process) bool {
 	return p.State != "D" && p.State != "Z" && p.PID != b.pid && (p.Inner != 1 || b.Round.Role == asSubreaper)
 }
 
-// everybody lists who is in this PID namespace, and those below it, but its PID 1.
-func everybody() []process {
-	entries, err := os.ReadDir("/proc")
+// everybody is testkit.Everybody where a failure ends the cage.
+func everybody() []testkit.Process {
+	all, err := testkit.Everybody()
 	must(err)
-	var all []process
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil || pid == 1 {
-			continue
-		}
-		text, err := os.ReadFile("/proc/" + e.Name() + "/status")
-		if err != nil {
-			continue // it is gone
-		}
-		p := process{PID: pid}
-		for line := range strings.Lines(string(text)) {
-			key, value, _ := strings.Cut(line, ":")
-			f := strings.Fields(value)
-			switch {
-			case len(f) == 0:
-			case key == "Name":
-				p.Comm = f[0]
-			case key == "State":
-				p.State = f[0]
-			case key == "NSpid":
-				p.Inner, _ = strconv.Atoi(f[len(f)-1])
-			}
-		}
-		all = append(all, p)
-	}
 	return all
 }
 

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/tests/hostile/plan"
+	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
 // order is what the processes of a cage are told.
@@ -32,16 +32,9 @@ type seen struct {
 	Status int   // negative: the signal that killed finite
 	Began  int64 // ns of CLOCK_MONOTONIC
 	Ended  int64
-	Left   []process // when finite had ended
-	Ghosts []process // when everybody had had time to go
-	Gone   int64     // when nobody was left
-}
-
-// process is somebody who is left.
-type process struct {
-	PID   int
-	State string
-	Comm  string
+	Left   []testkit.Process // when finite had ended
+	Ghosts []testkit.Process // when everybody had had time to go
+	Gone   int64             // when nobody was left
 }
 
 func must(err error) {
@@ -97,7 +90,7 @@ func playObserver(o order) {
 }
 
 // reapAll waits until nobody is there, and returns who is after all.
-func reapAll(patience time.Duration) []process {
+func reapAll(patience time.Duration) []testkit.Process {
 	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
 		for {
 			if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); pid <= 0 || err != nil {
@@ -119,33 +112,10 @@ func withoutOwn(environ []string) (env []string) {
 	return env
 }
 
-// everybody lists who is in this PID namespace, and those below it, but its PID 1.
-func everybody() (all []process) {
-	entries, err := os.ReadDir("/proc")
+// everybody is testkit.Everybody where a failure ends the cage.
+func everybody() []testkit.Process {
+	all, err := testkit.Everybody()
 	must(err)
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil || pid == 1 {
-			continue
-		}
-		text, err := os.ReadFile("/proc/" + e.Name() + "/status")
-		if err != nil {
-			continue // it is gone
-		}
-		p := process{PID: pid}
-		for line := range strings.Lines(string(text)) {
-			key, value, _ := strings.Cut(line, ":")
-			f := strings.Fields(value)
-			switch {
-			case len(f) == 0:
-			case key == "Name":
-				p.Comm = f[0]
-			case key == "State":
-				p.State = f[0]
-			}
-		}
-		all = append(all, p)
-	}
 	return all
 }
 
