@@ -147,9 +147,11 @@ type Config struct {
 	// Log gets what happens; nil: nothing is logged. It is used from one goroutine and may block: supervision does not wait for it.
 	Log *logrus.Logger
 
-	// Unshare and Join are namespaces that are made for the command, and namespaces that it joins (see [nsutil.OpenNamespaces]), before others
-	// are made. With a PID namespace among those, the command itself is that one's init. A host name needs a UTS namespace. In a
-	// new user namespace the caller is mapped to itself or, with MapRoot, to root; others as well where subuid(5) grants them and newuidmap(1) is there.
+	// Unshare and Join are namespaces that are made for the command, and namespaces that it joins
+	// (see [nsutil.OpenNamespaces]), before others are made. Hostname needs a UTS namespace. In a new
+	// user namespace the caller is mapped to itself or, with MapRoot, to root, and others are mapped
+	// as well where subuid(5) grants them and newuidmap(1) is there. The keeper alone makes
+	// namespaces: [Run] refuses them in a process that has none.
 	Unshare  nsutil.Namespaces
 	Join     []string
 	Hostname string

@@ -25,19 +25,14 @@ func (c *Config) descriptors() int {
 // mostDescriptors are needed where there are a terminal and a timer, records and snapshots besides.
 const mostDescriptors = laterDescriptors + 4
 
-// reserveDescriptors makes sure that there is room for laterDescriptors, and before that for the two that the runtime opens for its timers (epoll and
-// eventfd), unless it has them: without, it aborts, and no recover helps.
-func reserveDescriptors(polls bool) error {
-	needed := laterDescriptors
-	if !polls {
-		needed += 2
-	}
+// reserveDescriptors makes sure that there is room for laterDescriptors, and for the two that the
+// runtime opens for its timers (epoll and eventfd): without, it aborts, and no recover helps.
+func reserveDescriptors() error {
+	const needed = laterDescriptors + 2
 	if err := haveDescriptors(needed); err != nil {
 		return fmt.Errorf("cannot reserve %d file descriptors: %w", needed, err)
 	}
-	if !polls {
-		time.AfterFunc(time.Hour, func() {}).Stop() // which the runtime has to wait for by a poll
-	}
+	time.AfterFunc(time.Hour, func() {}).Stop() // which the runtime has to wait for by a poll
 	return nil
 }
 

@@ -24,7 +24,6 @@ type host struct {
 	done   <-chan struct{} // closed when the run is over
 	events *eventLog       // nil: none are wanted
 
-	source   *signals.Source
 	reaper   reap.Loop
 	watcher  reapWatcher
 	trees    treeWorker
@@ -43,8 +42,7 @@ type host struct {
 	byNumber   atomic.Bool // the command is signalled by its PID, so the reaper must not free that before the owner knows
 }
 
-func (h *host) init(cfg *Config, role nsutil.Role, source *signals.Source, post func(event), done <-chan struct{}, events *eventLog) {
-	h.source = source
+func (h *host) init(cfg *Config, role nsutil.Role, post func(event), done <-chan struct{}, events *eventLog) {
 	h.cfg, h.role, h.post, h.done, h.events, h.leaf, h.pidfd = cfg, role, post, done, events, cfg.leaf, -1
 	h.held.post, h.held.spare, h.oom.spare = post, cfg.descriptors()+2, cfg.descriptors()+2
 	h.byNumber.Store(true) // until there is something better

@@ -47,7 +47,7 @@ func (r *runner) supervise(ctx context.Context) (Result, error) {
 		src = signals.Listen()
 		defer src.Close()
 	}
-	if err := reserveDescriptors(false); err != nil {
+	if err := reserveDescriptors(); err != nil {
 		return Result{ExitStatus: StatusFailure}, err
 	}
 	cfg.listenLate = src.Late
@@ -87,7 +87,7 @@ func (r *runner) supervise(ctx context.Context) (Result, error) {
 	}
 	started = true
 	r.eventLog.begin(false)
-	r.host.init(cfg, role, src, r.post, r.done, r.eventLog)
+	r.host.init(cfg, role, r.post, r.done, r.eventLog)
 	r.kernel = &r.host
 	return r.run(ctx), nil
 }

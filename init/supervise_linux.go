@@ -59,7 +59,7 @@ func (r *runner) superviseFor(ctx context.Context, link *keeper.Link, own func(s
 	if err := cfg.setDefaults(role); err != nil {
 		return result, err
 	}
-	if err := reserveDescriptors(false); err != nil {
+	if err := reserveDescriptors(); err != nil {
 		return result, err
 	}
 	if err := link.Listen(); err != nil {

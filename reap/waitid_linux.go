@@ -85,6 +85,3 @@ func Wait(pid int) (Change, error) {
 	c, _, err := w.wait(unix.P_PID, pid, unix.WEXITED)
 	return c, err
 }
-
-// Discard consumes the child pid, which is ending, and waits for that.
-func Discard(pid int) { _, _ = Wait(pid) }

@@ -119,8 +119,8 @@ func launch(group bool) {
 }
 
 // settleDown leaves what is the caller's, now that the command has it: the session, the working
-// directory, and a little later what is open there. As PID 1 the standard descriptors stay, which others use by
-// /proc/1/fd.
+// directory, and a little later what is open there. As PID 1 the standard descriptors stay, which
+// others use by /proc/1/fd.
 //
 //go:nosplit
 func settleDown() {
