@@ -379,6 +379,7 @@ func (k *linked) signal(target Forward, sig signals.Signal) error {
 
 // killLast has the command killed after everybody below it (see [host.killLast]).
 func (k *linked) killLast() {
+	k.tell(keeper.Message{Kind: keeper.KindFact, Value: keeper.FactKilled}) // before anybody is stopped
 	k.trees.kill()
 	k.lastKill = time.AfterFunc(lateKill, func() {
 		if k.pidfd >= 0 {

@@ -388,6 +388,8 @@ func TestMachine(t *testing.T) {
 				{continued, "", stateStopping},
 				{stopped(unix.SIGSTOP), "", stateStopping},
 				{timer(timerGrace), "send SIGKILL child; kill-tree; arm give-up 5s", stateKilling},
+				{stopped(unix.SIGSTOP), "", stateKilling},
+				{sig(unix.SIGTERM), "", stateKilling}, // no SIGCONT: the kill has stopped it
 				{killed(unix.SIGKILL), "", stateKilling},
 				{empty, "end", stateEnded},
 			},

@@ -5,11 +5,12 @@ package keeper
 import "golang.org/x/sys/unix"
 
 // continueCommand sends SIGCONT to a stopped command once, since it may stop itself again for ever.
-// Where the command leads a group, its children may have been stopped with it.
+// Where the command leads a group, its children may have been stopped with it. The kill stops the
+// tree first, so nothing is continued after it has begun.
 //
 //go:nosplit
 func continueCommand() {
-	if continued {
+	if continued || facts.KilledAt != 0 {
 		return
 	}
 	continued = true

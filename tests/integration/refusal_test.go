@@ -103,16 +103,45 @@ func TestDeadlineWithoutOrphans(t *testing.T) {
 			deny := &denial{What: []string{"subreaper"}, Errno: uint16(errno)}
 			var r result
 			complete(t, 500*time.Millisecond, func(deadline string) bool {
-				args := append(append([]string{finiteBin}, shortEnding()...), "--timeout", deadline, "--cgroup", "off", "--report", file, "--", "sh", "-c", family)
+				args := append(append([]string{finiteBin}, shortEnding()...), "--timeout", deadline, "--cgroup", "off", "--report", file, "--events", file+".events", "--", "sh", "-c", family)
 				r = startSpec(t, cageSpec{Mode: asSubreaper, Deny: deny, Args: args}, nil).wait()
 				return r.stdout != ""
 			})
 			r.left = wantOrphanAlone(t, slices.DeleteFunc(r.left, isZombie))
 			r.wantEnded(t)
 			ended(t, file, "deadline", 124)
+			wantNotContinued(t, file+".events")
 			if without := readWithout(t, file); !slices.Contains(without, "subreaper") {
 				t.Errorf("without %q", without)
 			}
 		})
+	}
+}
+
+// The kill of such a tree stops it first. Nothing continues the command then, whoever has asked for
+// the end: a shell would start others.
+func TestStopWithoutOrphans(t *testing.T) {
+	needRoot(t)
+	const family = `trap "" TERM; sleep 1000 & echo ready; while :; do sleep 1000; done`
+	for range 5 {
+		events := filepath.Join(inMemory(t), "events")
+		deny := &denial{What: []string{"subreaper"}, Errno: uint16(unix.EPERM)}
+		c := startSpec(t, cageSpec{Mode: asSubreaper, Deny: deny, Args: []string{
+			finiteBin, "--stop-grace", stretch("100ms"), "--cgroup", "off", "--events", events, "--", "sh", "-c", family,
+		}}, nil)
+		c.stdout.await(t, "ready")
+		c.signal(unix.SIGTERM)
+		r := c.wait()
+		r.left = slices.DeleteFunc(r.left, isZombie)
+		r.want(t, 137)
+		wantNotContinued(t, events)
+	}
+}
+
+func wantNotContinued(t *testing.T, file string) {
+	t.Helper()
+	events, err := os.ReadFile(file)
+	if err != nil || strings.Contains(string(events), `"event":"continued"`) {
+		t.Errorf("the command went on while it was killed (%v):\n%s", err, events)
 	}
 }
