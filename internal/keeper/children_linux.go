@@ -103,8 +103,8 @@ func commandChanged() {
 		stops.number++
 		stops.answered = false
 		if facts.Front != 0 && !facts.Group {
-			stops.signal, stops.again = childChange.status, 0
-			tell(toFront, kindStopped, 0, stops.number)
+			stops.again = 0
+			tell(toFront, kindStopped, childChange.status, stops.number)
 		}
 	case codeContinued:
 		facts.Stopped = false

@@ -109,8 +109,8 @@ type Kind int32
 // From the keeper to the front.
 const (
 	kindStarted   Kind = 1 + iota // the command exists: Value is its PID, Count has flags; the packet has its pidfd
-	kindStopped                   // the command was stopped; Count is the number of the stop
-	kindStop                      // it is stopped still: stop by the signal Value
+	kindStopped                   // the command was stopped by the signal Value; Count is the number of the stop
+	kindStop                      // it is stopped still
 	kindContinued                 // it was continued
 	kindUntil                     // the latest time is Count milliseconds from now; Value is the status then, and before, unless Killed is 1
 	kindRules                     // Table; Value is 1 where the keeper is to hear of every signal

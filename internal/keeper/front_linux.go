@@ -24,7 +24,9 @@ var caller struct {
 	heard      bool   // the keeper is to be told that a stop was heard of
 	stops      int32  // the number of the command's last stop that was heard of
 	confirmed  int32  // and of the last one that the keeper knows this of
-	stop       int32  // the command was stopped by this signal, and the front is to be
+	stoppedBy  int32  // the command was stopped by this signal, and the front is to be if it is stopped still
+	ready      bool   // a stop signal waits for this process (see prepareStop)
+	stop       bool   // the command is stopped still
 	told       bool   // the keeper has told how the run ends
 	status     int32
 	by         int32 // the signal that ended the command
@@ -61,9 +63,10 @@ func front(keeper int32) {
 		}
 		if caller.heard {
 			caller.heard, caller.confirmed = false, caller.stops // every signal that came before has been told of
+			prepareStop()
 			tell(toKeeper, kindHeard, 0, caller.stops)
 		}
-		if caller.stop != 0 {
+		if caller.stop {
 			stopSelf()
 		}
 		if caller.told {
@@ -109,11 +112,12 @@ func hearKeeper() {
 			caller.command, caller.pidfd = m.Value, packet.passed.fd
 			caller.grouped, caller.onTerminal = m.Count&StartedInGroup != 0, m.Count&startedOnTerminal != 0
 		case kindStopped:
-			caller.stops, caller.heard = m.Count, true
+			caller.stops, caller.stoppedBy, caller.heard = m.Count, m.Value, true
+			caller.ready, caller.stop = false, false
 		case kindStop:
-			caller.stop = m.Value
+			caller.stop = true
 		case kindContinued:
-			caller.stop = 0
+			caller.stoppedBy, caller.ready, caller.stop = 0, false, false
 			tell(toKeeper, kindRunning, 0, 0)
 		case kindUntil:
 			caller.latest, caller.lateAs, caller.early = 0, m.Value, m.Killed != 0
@@ -130,10 +134,11 @@ func hearKeeper() {
 }
 
 // mayPass reports whether it is known how signals are passed on. One that a supervisor has to be asked
-// about would be overtaken by one that is passed on at once.
+// about would be overtaken by one that is passed on at once. A stop signal that waits for this
+// process is not to be taken.
 //
 //go:nosplit
-func mayPass() bool { return caller.command != 0 && (facts.Plain || rules.given) }
+func mayPass() bool { return caller.command != 0 && (facts.Plain || rules.given) && !caller.ready }
 
 // passSignals passes on what has arrived, in order. Where the keeper has no room for one that is
 // left to it, the rest waits.
@@ -161,6 +166,8 @@ func passSignals() {
 func wayOf(s *Signal) int32 {
 	s.Name = [16]byte{}
 	switch {
+	case s.Code == codeUser && s.PID == int32(sys0(unix.SYS_GETPID)):
+		return 0 // a stop signal of prepareStop that was not needed
 	case s.Number == int32(unix.SIGCONT) && (s.Code == codeTimer || isMessage(s.Code) || s.PID == caller.keeper):
 		return 0
 	case s.Code == codeKernel && caller.grouped && inSet(terminalSet, s.Number) && !(callerLeads && inSet(hangupSet, s.Number)):
@@ -198,26 +205,55 @@ func passSignal(s *Signal, how int32) bool {
 	return true
 }
 
+// prepareStop has a stop signal wait for this process before the keeper looks whether the command
+// is stopped still. A SIGCONT discards a stop signal that waits (signal(7)): where a shell continues
+// the job between the look and the stop, this process does not stop. Where each message is a SIGCONT
+// (see beForeign) the signal comes after the answer, and the moment between is not covered.
+//
+//go:nosplit
+func prepareStop() {
+	if caller.stoppedBy != 0 && !facts.Foreign {
+		caller.ready = true
+		kill(int32(sys0(unix.SYS_GETPID)), waitingStop())
+	}
+}
+
+// waitingStop returns the stop signal that waits. SIGSTOP cannot be blocked: SIGTSTP stands for it.
+//
+//go:nosplit
+func waitingStop() int32 {
+	switch sig := caller.stoppedBy; sig {
+	case int32(unix.SIGTTIN), int32(unix.SIGTTOU):
+		return sig
+	}
+	return int32(unix.SIGTSTP)
+}
+
 // stopSelf stops this process as the command was stopped, by the same signal: the caller's shell
 // tells them apart, and the kernel stops no orphaned group for the terminal.
 //
 //go:nosplit
 func stopSelf() {
-	sig := caller.stop
-	caller.stop = 0
-	if sig == int32(unix.SIGTSTP) || sig == int32(unix.SIGTTIN) || sig == int32(unix.SIGTTOU) {
-		raise(sig)
-	} else {
+	caller.stop, caller.ready = false, false
+	sig := waitingStop()
+	if facts.Foreign {
+		kill(int32(sys0(unix.SYS_GETPID)), sig)
+	}
+	if sig == caller.stoppedBy {
+		letThrough(sig)
+	} else if sys2(unix.SYS_RT_SIGPENDING, addr(&waiting), 8); inSet(waiting, sig) {
 		kill(int32(sys0(unix.SYS_GETPID)), int32(unix.SIGSTOP))
 	}
 }
 
-// raise has this process receive a signal that is blocked otherwise.
+var waiting uint64
+
+// letThrough has this process receive a signal that waits; it may have been ignored.
 //
 //go:nosplit
-func raise(sig int32) {
+func letThrough(sig int32) {
+	sys4(unix.SYS_RT_SIGACTION, uintptr(sig), addr(&defaultAction), 0, 8)
 	unblocked = everySignal &^ (1 << (uint32(sig-1) & 63))
-	kill(int32(sys0(unix.SYS_GETPID)), sig)
 	sys4(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, addr(&unblocked), 0, 8)
 	sys4(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, addr(&allSignals), 0, 8)
 }
@@ -260,8 +296,8 @@ func leave() {
 	if (caller.by == int32(unix.SIGINT) || caller.by == int32(unix.SIGQUIT)) && caller.onTerminal && !inSet(caller.passed, caller.by) {
 		noCore = [2]uint64{}
 		sys4(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_CORE, addr(&noCore), 0)
-		sys4(unix.SYS_RT_SIGACTION, uintptr(caller.by), addr(&defaultAction), 0, 8)
-		raise(caller.by)
+		kill(int32(sys0(unix.SYS_GETPID)), caller.by)
+		letThrough(caller.by)
 	}
 	exit(caller.status)
 }

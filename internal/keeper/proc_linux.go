@@ -123,6 +123,30 @@ func startOf(pid int32) int64 {
 	return start
 }
 
+// showsRunning reports whether /proc shows that a process is not stopped (proc_pid_status(5)).
+//
+//go:nosplit
+func showsRunning(pid int32) bool {
+	if !isOwnProc() {
+		return false
+	}
+	field := text("\nState:\t\x00")
+	n := readProc(pid, "/status\x00")
+	at := field
+	for i := 0; i < n; i++ {
+		c := byteAt(addr(&entries) + uintptr(i))
+		switch byteAt(at) {
+		case 0:
+			return c != 'T' && c != 't'
+		case c:
+			at++
+		default:
+			at = field
+		}
+	}
+	return false
+}
+
 // tellChild tells a supervisor of the next child that is a zombie, before that is reaped, and returns
 // its PID; 0 where there is none. Of the command it tells later.
 //

@@ -7,7 +7,6 @@ import "golang.org/x/sys/unix"
 // stops are those of a command in the caller's process group, which the front follows.
 var stops struct {
 	number   int32 // of the last one
-	signal   int32 // that stopped the command
 	check    bool  // the front has heard of it, and is to be stopped if the command still is
 	answered bool  // a SIGCONT to the front was told of since
 	again    int64 // when the front is to be continued again, unless it says that it runs; 0: it does
@@ -36,12 +35,15 @@ func wakeFront() {
 	}
 }
 
-// stopFront has the front stop as the command has.
+// stopFront has the front stop as the command has, or tells it that the command runs again. Of a
+// command that was continued and is about to end waitid(2) tells neither.
 //
 //go:nosplit
 func stopFront() {
-	if facts.Stopped {
-		tell(toFront, kindStop, stops.signal, 0)
+	if facts.Stopped && !showsRunning(facts.Command) {
+		tell(toFront, kindStop, 0, 0)
+	} else {
+		tell(toFront, kindContinued, 0, 0)
 	}
 }
 

@@ -3,6 +3,7 @@ package integration
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,6 +38,19 @@ func (c *cage) harm(keeper int, sig unix.Signal, most int) (stop func() int) {
 	}
 }
 
+// startHeld starts finite with a standard input that stays open and empty until release is called.
+func startHeld(t *testing.T, m mode, args ...string) (c *cage, release func()) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	t.Cleanup(func() { w.Close() })
+	c = startSpec(t, cageSpec{Mode: m, Args: append([]string{finiteBin}, args...)}, func(cmd *exec.Cmd) { cmd.Stdin = r })
+	return c, func() { w.Close() }
+}
+
 // A supervisor that is killed, stopped or made to crash, once or each time, changes neither the end
 // nor the status.
 func TestSupervisorIsHarmed(t *testing.T) {
@@ -63,13 +77,14 @@ func TestSupervisorIsHarmed(t *testing.T) {
 					end     string
 					status  int
 				}{
-					"exited":   {[]string{"-k", "300ms"}, "exit 3", 3},
+					"exited":   {[]string{"-k", stretch("300ms")}, "exit 3", 3},
 					"killed":   {[]string{"-k", "0"}, "kill -KILL $$", 137},
-					"deadline": {[]string{"-t", "700ms", "-k", "300ms"}, "while :; do sleep 1000; done", 124},
+					"deadline": {[]string{"-t", stretch("700ms"), "-k", stretch("300ms")}, "while :; do sleep 1000; done", 124},
 				} {
 					args := append(append([]string{}, run.options...), "--", "sh", "-c", "echo started; "+fugitives+`read -r word 2>/dev/null; `+run.end)
-					c := start(t, m, args...)
+					c, release := startHeld(t, m, args...)
 					stop := c.harm(c.keeper(), tt.sig, tt.times)
+					release()
 					r := c.wait()
 					met := stop()
 					if r.want(t, run.status); r.status != run.status {
@@ -159,8 +174,9 @@ func TestSignalsBesideASupervisor(t *testing.T) {
 		t.Run(state, func(t *testing.T) {
 			forModes(t, allModes, func(t *testing.T, m mode) {
 				t.Parallel()
-				c := start(t, m, "-k", "2s", "--", "sh", "-c", fugitives+"echo started; exit 3")
+				c, release := startHeld(t, m, "-k", stretch("2s"), "--", "sh", "-c", fugitives+"echo started; read -r word; exit 3")
 				front, keeper := c.pid(), c.keeper()
+				release()
 				supervisor := 0
 				eventually(t, "there is a supervisor", func() bool {
 					supervisor = childNamed(keeper, supervisorName)
