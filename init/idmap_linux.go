@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -97,6 +98,9 @@ func subordinate(file string, uid int) (start, count int) {
 	return 0, 0
 }
 
+// rangesLimit is how long such a program may take.
+const rangesLimit = 10 * time.Second
+
 // write has both programs write their map.
 func (r *idRanges) write(pid int) error {
 	// Else package syscall gives the programs the limit that it found: the keeper had lowered it.
@@ -110,6 +114,9 @@ func (r *idRanges) write(pid int) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", program, err)
 		}
+		clock := time.AfterFunc(rangesLimit, func() { _ = unix.Kill(child, unix.SIGKILL) })
+		_, _ = ignoreEINTR(func() (int, error) { return 0, unix.Waitid(unix.P_PID, child, nil, unix.WEXITED|unix.WNOWAIT, nil) })
+		clock.Stop() // before its number is free
 		if c, err := reap.Wait(child); err != nil || c.Code != reap.CodeExited || c.Status != 0 {
 			return fmt.Errorf("%s: %v", program, c)
 		}

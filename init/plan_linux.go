@@ -130,7 +130,7 @@ func (p *planned) awaitRanges() {
 
 // fill writes the plan.
 func (p *planned) fill(cfg *Config) error {
-	p.plan.Foreign = p.box.forks()
+	p.plan.Foreign, p.plan.Joined = p.box.forks(), p.box.joins(nsutil.PIDNamespace)
 	if cfg.leaf != nil {
 		procs, err := unix.Openat(cfg.leaf.FD(), "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
@@ -143,6 +143,7 @@ func (p *planned) fill(cfg *Config) error {
 		}
 		p.begin(StepCgroup)
 		p.add(kind, unix.SYS_WRITE, p.descriptor(procs), p.text("0"), 1)
+		p.plan.Enters(p.next() - 1)
 	}
 	p.plan.Stays = cfg.leaf != nil || cfg.Report != "" || cfg.StateFile != ""
 	p.box.enter(p)
@@ -165,14 +166,14 @@ func (p *planned) hand(link *keeper.Link) error {
 
 // attend does what the child waits for, and what is to be done at the end.
 func (p *planned) attend(link *keeper.Link, cfg *Config) {
-	gone := false
+	gone, kill := false, false
 	for over := p.box.ranges == nil && !p.plan.Stays; !over; {
 		m, _, err := link.Hear()
 		switch {
 		case err != nil:
 			gone, over = true, true
 		case m.Kind == keeper.KindPlanOver:
-			over = true
+			over, kill = true, m.Value != 0
 		case m.Kind == keeper.KindPlanMade && p.box.ranges != nil:
 			p.mapRanges(link, int(m.Value))
 		case m.Kind == keeper.KindPlanBegun:
@@ -188,9 +189,10 @@ func (p *planned) attend(link *keeper.Link, cfg *Config) {
 	}
 	if gone { // the keeper ends everything, if it can
 		limit := cfg.ladders.ending.killAfter() + max(cfg.GiveUp, 0)
-		if !cfg.leaf.WaitEmpty(limit) {
-			_ = cfg.leaf.Kill()
-		}
+		kill = !cfg.leaf.WaitEmpty(limit)
+	}
+	if kill {
+		_ = cfg.leaf.Kill()
 	}
 	_ = cfg.leaf.Remove(removeLimit)
 }

@@ -377,6 +377,7 @@ var errorTexts = [...]errorText{
 	{unix.EINVAL, "invalid argument"},
 	{unix.ENFILE, "too many open files in system"},
 	{unix.EMFILE, "too many open files"},
+	{unix.EFBIG, "file too large"},
 	{unix.ENOSPC, "no space left on device"},
 	{unix.EUSERS, "too many users"},
 	{unix.ETXTBSY, "text file busy"},

@@ -151,7 +151,7 @@ const (
 const (
 	KindPlanMade  Kind = 48 + iota // the child Value makes the calls of the plan
 	KindPlanBegun                  // the keeper runs
-	KindPlanOver                   // everything is over
+	KindPlanOver                   // everything is over; where Value is 1, what is left in the cgroup is to be killed
 )
 
 // From a supervisor to the keeper.

@@ -2,7 +2,11 @@
 
 package keeper
 
-import "golang.org/x/sys/unix"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
 
 // The front of a keeper in namespaces. In another PID namespace that has no number for the front,
 // and for who sends it signals; and the front has none for the command.
@@ -21,26 +25,58 @@ func beForeign() {
 	facts.Foreign = thePlan().Foreign
 	caller.isInit = facts.Front == 1
 	if facts.Foreign {
-		awaitMessages()
+		sys3(unix.SYS_FCNTL, uintptr(wakeFD), unix.F_SETOWN, uintptr(facts.Front))
+		sys3(unix.SYS_FCNTL, uintptr(wakeFD), fSetSignal, uintptr(unix.SIGCONT))
+		sys3(unix.SYS_FCNTL, uintptr(wakeFD), unix.F_SETFL, unix.O_NONBLOCK|unix.O_ASYNC)
 	}
-}
-
-// awaitMessages has each message to the front continue it, where it was stopped: the keeper has no
-// number to send SIGCONT to (fcntl(2), F_SETSIG).
-//
-//go:nosplit
-func awaitMessages() {
-	sys3(unix.SYS_FCNTL, uintptr(toKeeper), unix.F_SETOWN, uintptr(facts.Front))
-	sys3(unix.SYS_FCNTL, uintptr(toKeeper), fSetSignal, uintptr(unix.SIGCONT))
-	sys3(unix.SYS_FCNTL, uintptr(toKeeper), unix.F_SETFL, unix.O_NONBLOCK|unix.O_ASYNC)
 }
 
 const fSetSignal = 10 // F_SETSIG
 
-// isMessage reports whether an si_code says that a message has come (F_SETSIG).
+// wakeFD is an end of a pair by which the keeper continues the front, which it has no number for:
+// what comes there is a SIGCONT to the front (fcntl(2), F_SETSIG). -1: there is none.
+var wakeFD int32
+
+var wakeEnds [2]int32 // the front's and the keeper's
+
+// makeWakes makes that pair.
 //
 //go:nosplit
-func isMessage(code int32) bool { return facts.Foreign && code > 0 && code < codeKernel }
+func makeWakes() {
+	r := sys4(unix.SYS_SOCKETPAIR, unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0, addr(&wakeEnds))
+	if r < 0 {
+		fail(r)
+	}
+	wakeEnds[0], wakeEnds[1] = high(int(wakeEnds[0])), high(int(wakeEnds[1]))
+	if r = int(min(wakeEnds[0], wakeEnds[1])); r < 0 {
+		fail(r)
+	}
+}
+
+// wakeFront continues the front.
+//
+//go:nosplit
+func wakeFront() {
+	if facts.Foreign {
+		sys3(unix.SYS_WRITE, uintptr(wakeFD), text("x\x00"), 1)
+	} else {
+		kill(facts.Front, int32(unix.SIGCONT))
+	}
+}
+
+// drainWakes makes room for more.
+//
+//go:nosplit
+func drainWakes() {
+	if facts.Foreign {
+		sys3(unix.SYS_READ, uintptr(wakeFD), addr(&arrival.sent), unsafe.Sizeof(arrival.sent))
+	}
+}
+
+// isWake reports whether an si_code says that the keeper has continued the front.
+//
+//go:nosplit
+func isWake(code int32) bool { return facts.Foreign && code > 0 && code < codeKernel }
 
 // nameSender looks up the name of who has sent a signal.
 //

@@ -20,17 +20,20 @@ var caller struct {
 	how        int32 // how the signal in arrival is passed on, where the keeper has no room for it; 0: there is none
 	command    int32 // 0: there is none yet
 	pidfd      int32
+	stopFD     int32  // a signalfd for what ends finite while its namespaces are made; -1: they are
 	passed     uint64 // signals that were passed on
 	heard      bool   // the keeper is to be told that a stop was heard of
 	stops      int32  // the number of the command's last stop that was heard of
 	confirmed  int32  // and of the last one that the keeper knows this of
 	stoppedBy  int32  // the command was stopped by this signal, and the front is to be if it is stopped still
 	ready      bool   // a stop signal waits for this process (see prepareStop)
+	spare      int32  // which may wait longer than it is needed
 	stop       bool   // the command is stopped still
 	told       bool   // the keeper has told how the run ends
 	status     int32
 	by         int32 // the signal that ended the command
 	latest     int64 // when the keeper should have ended at the latest
+	patience   int64 // when a keeper that has ended, or was killed, is waited for no longer
 	lateAs     int32 // and what the status is then
 	drop       int64 // when what the caller had open is left to the command
 	early      bool  // and only then: no deadline was reached
@@ -48,6 +51,7 @@ func front(keeper int32) {
 	caller.keeper, caller.lateAs = keeper, statusFailure
 	caller.drop = now() + dropDelay
 	if planAt != 0 {
+		caller.stopFD = signalDescriptor(&earlySet)
 		beForeign()
 	}
 	sys1(unix.SYS_CHDIR, text("/\x00"))
@@ -58,6 +62,7 @@ func front(keeper int32) {
 			reapStrays()
 		}
 		hearKeeper()
+		endBuilding()
 		if mayPass() {
 			passSignals()
 		}
@@ -93,11 +98,12 @@ func leaveCallers() {
 //
 //go:nosplit
 func hearKeeper() {
+	drainWakes()
 	for {
 		ok, gone := receive(toKeeper)
 		if gone {
 			closeFD(toKeeper)
-			toKeeper = -1
+			toKeeper, caller.patience = -1, now()+keeperPatience
 		}
 		if !ok {
 			return
@@ -166,9 +172,10 @@ func passSignals() {
 func wayOf(s *Signal) int32 {
 	s.Name = [16]byte{}
 	switch {
-	case s.Code == codeUser && s.PID == int32(sys0(unix.SYS_GETPID)):
-		return 0 // a stop signal of prepareStop that was not needed
-	case s.Number == int32(unix.SIGCONT) && (s.Code == codeTimer || isMessage(s.Code) || s.PID == caller.keeper):
+	case s.Number == caller.spare && s.Code == codeUser && s.PID == int32(sys0(unix.SYS_GETPID)):
+		caller.spare = 0
+		return 0
+	case s.Number == int32(unix.SIGCONT) && (s.Code == codeTimer || isWake(s.Code) || s.PID == caller.keeper):
 		return 0
 	case s.Code == codeKernel && caller.grouped && inSet(terminalSet, s.Number) && !(callerLeads && inSet(hangupSet, s.Number)):
 		return keptByTerminal
@@ -207,14 +214,13 @@ func passSignal(s *Signal, how int32) bool {
 
 // prepareStop has a stop signal wait for this process before the keeper looks whether the command
 // is stopped still. A SIGCONT discards a stop signal that waits (signal(7)): where a shell continues
-// the job between the look and the stop, this process does not stop. Where each message is a SIGCONT
-// (see beForeign) the signal comes after the answer, and the moment between is not covered.
+// the job between the look and the stop, this process does not stop.
 //
 //go:nosplit
 func prepareStop() {
-	if caller.stoppedBy != 0 && !facts.Foreign {
-		caller.ready = true
-		kill(int32(sys0(unix.SYS_GETPID)), waitingStop())
+	if caller.stoppedBy != 0 {
+		caller.ready, caller.spare = true, waitingStop()
+		kill(int32(sys0(unix.SYS_GETPID)), caller.spare)
 	}
 }
 
@@ -235,11 +241,7 @@ func waitingStop() int32 {
 //go:nosplit
 func stopSelf() {
 	caller.stop, caller.ready = false, false
-	sig := waitingStop()
-	if facts.Foreign {
-		kill(int32(sys0(unix.SYS_GETPID)), sig)
-	}
-	if sig == caller.stoppedBy {
+	if sig := waitingStop(); sig == caller.stoppedBy {
 		letThrough(sig)
 	} else if sys2(unix.SYS_RT_SIGPENDING, addr(&waiting), 8); inSet(waiting, sig) {
 		kill(int32(sys0(unix.SYS_GETPID)), int32(unix.SIGSTOP))
@@ -291,7 +293,7 @@ func leave() {
 		kill(caller.keeper, int32(unix.SIGKILL)) // it has nothing left to do, and may have been stopped
 		awaitKeeper()
 	}
-	endPlanner()
+	endPlanner(0)
 	takeForeground()
 	if (caller.by == int32(unix.SIGINT) || caller.by == int32(unix.SIGQUIT)) && caller.onTerminal && !inSet(caller.passed, caller.by) {
 		noCore = [2]uint64{}
@@ -317,15 +319,21 @@ func awaitKeeper() {
 	}
 }
 
-const keeperTime = second
+const (
+	keeperTime     = second
+	keeperPatience = 2 * second
+)
 
 // keeperDied reports whether the keeper has ended, or should have, without a word.
 //
 //go:nosplit
 func keeperDied() bool {
 	if isDue(caller.latest) {
-		caller.latest, caller.late = 0, true
+		caller.latest, caller.late, caller.patience = 0, true, now()+keeperPatience
 		kill(caller.keeper, int32(unix.SIGKILL))
+	}
+	if isDue(caller.patience) { // PID 1 of a namespace whose processes are not all this tree's
+		return true
 	}
 	if buildKeeper() {
 		return false
@@ -342,26 +350,34 @@ func keeperDied() bool {
 //
 //go:nosplit
 func takeOver() {
-	caller.keeper = 0 // it is reaped
-	hearKeeper()      // its last words
+	caller.keeper = 0
+	hearKeeper() // its last words
 	if caller.told {
 		leave()
 	}
 	if sayWhyNot() {
-		endPlanner()
+		endPlanner(1)
 		exit(statusFailure)
 	}
 	caller.drop = min(caller.drop, 1) // now, if that was still to come
 	leaveCallers()
 	startLine()
-	put("the keeper was killed: SIGKILL to everything that is left")
+	if planAt != 0 && thePlan().Joined && thePlan().Entered == 0 {
+		put("the keeper was killed: SIGKILL to the command; what else it left in the PID namespace that was joined is out of reach")
+	} else {
+		put("the keeper was killed: SIGKILL to everything that is left")
+	}
 	say()
 	if caller.pidfd >= 0 {
 		sendByPidfd(caller.pidfd, int32(unix.SIGKILL))
 	}
-	endEverything()
+	if !endEverything() {
+		startLine()
+		put("gave up: somebody cannot be ended, or is held by another process")
+		say()
+	}
 	awaitHelpers()
-	endPlanner()
+	endPlanner(1)
 	takeForeground()
 	if caller.early && !caller.late {
 		exit(statusFailure)
@@ -385,10 +401,12 @@ func awaitCaller() {
 		poll.fds[2].Events |= unix.POLLOUT
 	} else if mayPass() {
 		poll.fds[1].Fd = signalFD
+	} else {
+		poll.fds[1].Fd = caller.stopFD
 	}
 	limit := uintptr(0)
 	reapHelpers()
-	if at := earlier(earlier(caller.latest, caller.drop), nextHelper()); at != 0 {
+	if at := earlier(earlier(caller.latest, caller.patience), earlier(caller.drop, nextHelper())); at != 0 {
 		left := max(at-now(), 0)
 		poll.limit = [2]int64{left / second, left % second}
 		limit = addr(&poll.limit)

@@ -107,11 +107,7 @@ func launch(group bool) {
 		if command.onTerminal {
 			packet.message.Count |= startedOnTerminal
 		}
-		pidfd := facts.Pidfd
-		if facts.Foreign { // the front would have no number to fall back on
-			pidfd = -1
-		}
-		send(toFront, kindStarted, pidfd)
+		send(toFront, kindStarted, facts.Pidfd)
 	}
 	if facts.Plain {
 		settleDown()

@@ -149,9 +149,6 @@ func keepTime() bool {
 		dropInherited()
 	}
 	if isDue(stops.again) {
-		if facts.Foreign {
-			tell(toFront, kindContinued, 0, 0)
-		}
 		wakeFront()
 		stops.again = now() + 20*millisecond
 	}

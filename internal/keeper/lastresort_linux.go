@@ -138,23 +138,24 @@ func signalChildren(first, end int, sig int32) (found bool) {
 	return found
 }
 
-// endEverything kills what is left, until nobody is or it is given up, in the place of a keeper
-// that has died.
+// endEverything kills what is left, until nobody is, in the place of a keeper that has died. It
+// returns false where it gave up.
 //
 //go:nosplit
-func endEverything() {
+func endEverything() bool {
 	for until := now() + giveUpTime; now() < until; {
 		for wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG) > 0 {
 			isHelper(childChange.pid)
 		}
 		if wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) == errNoChild {
-			return
+			return true
 		}
 		if !signalEverything(int32(unix.SIGKILL)) && facts.OlderCount > 0 && farNumber == nearNumbers {
-			return // only the older ones are left
+			return true // only the older ones are left
 		}
 		if childrenFD < 0 {
 			pause(millisecond)
 		}
 	}
+	return false
 }

@@ -3,6 +3,7 @@
 package keeper
 
 import (
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +19,10 @@ type Plan struct {
 	Forks   bool   // one of the calls clones the keeper, and who makes it is done
 	Foreign bool   // the keeper is in another PID namespace than the front
 	Stays   bool   // the planner has something to do at the end, and is waited for
+	Joined  bool   // the keeper joins a PID namespace: whom it leaves its PID 1 gets, not the front
+	Entered uint64 // how many bytes have put the keeper into the command's cgroup; 0: there is none
 
+	Fate   int32 // planOpen, and then once planTaken or planDropped
 	Keeper int32 // the keeper's PID, where a call has cloned it
 	Failed int32 // the number of the call that failed, from 1; 0: none has
 	Errno  int32 // why; 0: it returned what it must not
@@ -28,6 +32,18 @@ type Plan struct {
 	used  uint32
 	text  [textSize]byte
 }
+
+// What has become of a plan.
+const (
+	planOpen    = 0
+	planTaken   = 1 // by the keeper, which starts the command
+	planDropped = 2 // by the front: there is to be no command
+)
+
+// decide reports whether a plan that was open has this fate now.
+//
+//go:nosplit
+func (p *Plan) decide(fate int32) bool { return atomic.CompareAndSwapInt32(&p.Fate, planOpen, fate) }
 
 // Call is one system call.
 type Call struct {

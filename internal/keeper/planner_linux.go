@@ -44,7 +44,7 @@ func makePlan() bool {
 }
 
 // awaitPlan waits until the plan is complete. A planner that ends before that has said why, and
-// its status is finite's.
+// its status is finite's. One that was stopped is continued.
 //
 //go:nosplit
 func awaitPlan() {
@@ -63,7 +63,7 @@ func awaitPlan() {
 				if m.Value == 0 { // there is nothing to make
 					sys2(unix.SYS_MUNMAP, planAt, unsafe.Sizeof(Plan{}))
 					planAt = 0
-					endPlanner()
+					endPlanner(0)
 				}
 				return
 			}
@@ -72,10 +72,14 @@ func awaitPlan() {
 		if gone {
 			plannerFailed()
 		}
-		poll.fds = [6]unix.PollFd{{Fd: supervisor.socket, Events: unix.POLLIN}, {Fd: early, Events: unix.POLLIN}}
-		if awaitPoll(2, 0) && poll.fds[1].Revents != 0 {
+		sys3(unix.SYS_READ, uintptr(childFD), addr(&arrival.info), 128)
+		if wait(unix.P_PID, uintptr(supervisor.pid), unix.WSTOPPED|unix.WNOHANG|unix.WALL) > 0 {
+			kill(supervisor.pid, int32(unix.SIGCONT))
+		}
+		poll.fds = [6]unix.PollFd{{Fd: supervisor.socket, Events: unix.POLLIN}, {Fd: early, Events: unix.POLLIN}, {Fd: childFD, Events: unix.POLLIN}}
+		if awaitPoll(3, 0) && poll.fds[1].Revents != 0 && takeEarly() {
 			leavePlanner()
-			endEarly()
+			exitEarly()
 		}
 	}
 }
@@ -111,28 +115,33 @@ func takePlanDescriptor(call, fd int32) {
 //go:nosplit
 func plannerFailed() {
 	status := int32(statusFailure)
-	if wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WALL) > 0 && childChange.code == codeExited {
-		status = childChange.status
-	}
-	if !supervisor.spoke {
+	exited := wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WALL) > 0 && childChange.code == codeExited
+	switch {
+	case !exited && supervisor.spoke:
+		startLine()
+		put("the planner was killed")
+		say()
+	case !supervisor.spoke:
 		startLine()
 		put("the planner cannot run")
 		say()
-		awaitHelpers()
-		status = statusFailure
+	default:
+		status = childChange.status
 	}
+	awaitHelpers()
 	exit(status)
 }
 
-// endPlanner has a planner end, and reaps it. One that has something to do gets a moment.
+// endPlanner has a planner end, and reaps it. One that has something to do gets a moment. It kills
+// what is left in the command's cgroup, if that is wanted.
 //
 //go:nosplit
-func endPlanner() {
+func endPlanner(killsCgroup int32) {
 	if supervisor.pid == 0 {
 		return
 	}
 	if planAt != 0 && thePlan().Stays {
-		tell(supervisor.socket, KindPlanOver, 0, 0)
+		tell(supervisor.socket, KindPlanOver, killsCgroup, 0)
 		poll.fds = [6]unix.PollFd{{Fd: supervisor.socket, Events: unix.POLLIN}} // it closes its end
 		poll.limit = [2]int64{plannerTime, 0}
 		awaitPoll(1, addr(&poll.limit))
@@ -142,6 +151,29 @@ func endPlanner() {
 
 const plannerTime = 2 // seconds
 
+// endBuilding ends finite where somebody asks for that while the keeper's namespaces are made: there
+// is no command yet. A planner that waits for another program does not end by itself.
+//
+//go:nosplit
+func endBuilding() {
+	if caller.stopFD < 0 {
+		return
+	}
+	if thePlan().Fate == planTaken {
+		closeFD(caller.stopFD)
+		caller.stopFD = -1
+		return
+	}
+	sys2(unix.SYS_RT_SIGPENDING, addr(&waiting), 8)
+	if waiting&earlySet == 0 || !thePlan().decide(planDropped) || !takeEarly() {
+		return
+	}
+	kill(caller.keeper, int32(unix.SIGKILL))
+	endPlanner(1)
+	endEverything()
+	exitEarly()
+}
+
 // buildKeeper follows a child that clones the keeper and ends, and reports whether it is one.
 //
 //go:nosplit
@@ -149,7 +181,11 @@ func buildKeeper() bool {
 	if planAt == 0 || !thePlan().Forks || caller.built {
 		return false
 	}
-	if wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED|unix.WNOHANG) != int(caller.keeper) {
+	if wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED|unix.WSTOPPED|unix.WNOHANG) != int(caller.keeper) {
+		return true
+	}
+	if childChange.code == codeStopped {
+		kill(caller.keeper, int32(unix.SIGCONT))
 		return true
 	}
 	if childChange.code != codeExited || childChange.status != 0 || thePlan().Keeper <= 0 {
@@ -197,6 +233,9 @@ func enterPlan() {
 	closeFD(supervisor.socket)
 	supervisor.pid, supervisor.socket, supervisor.spoke = 0, -1, false
 	carryOut()
+	if !thePlan().decide(planTaken) {
+		exit(statusFailure)
+	}
 	facts.Planned, facts.Foreign = true, thePlan().Foreign
 	closeFD(procFD) // the front's
 	openProc()

@@ -34,6 +34,7 @@ func sealSelf() {
 	if fd < 0 {
 		failToCopy(fd)
 	}
+	sys4(unix.SYS_RT_SIGPROCMASK, unix.SIG_BLOCK, addr(&tooLarge), addr(&scratchMask), 8) // of ulimit -f
 	for {
 		n := sys4(unix.SYS_SENDFILE, uintptr(fd), uintptr(own), 0, 1<<30)
 		if n == 0 {
@@ -43,12 +44,18 @@ func sealSelf() {
 			failToCopy(n)
 		}
 	}
+	sys4(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, addr(&scratchMask), 0, 8)
 	if r := sys3(unix.SYS_FCNTL, uintptr(fd), unix.F_ADD_SEALS, seals); r < 0 {
 		failToCopy(r)
 	}
 	sys1(unix.SYS_CLOSE, uintptr(own))
 	failToCopy(sys5(unix.SYS_EXECVEAT, uintptr(fd), text("\x00"), plain.start, plain.envp, unix.AT_EMPTY_PATH))
 }
+
+var (
+	tooLarge    = uint64(1) << (unix.SIGXFSZ - 1)
+	scratchMask uint64
+)
 
 // executedFile is the path that was executed (getauxval(3), AT_EXECFN); 0: it is not known.
 //

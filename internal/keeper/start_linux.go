@@ -27,6 +27,7 @@ var callersSignals = everythingButChild
 func begin(sp uintptr) uintptr {
 	entered = true
 	childFD, signalFD, childrenFD, procFD, toFront, toKeeper, supervisor.socket, caller.pidfd = -1, -1, -1, -1, -1, -1, -1, -1
+	caller.stopFD, wakeFD, wakeEnds = -1, -1, [2]int32{-1, -1}
 	what := parse(sp)
 	if what == needsOld {
 		return sp
@@ -116,22 +117,39 @@ func failFor(errno int) {
 //
 //go:nosplit
 func endEarly() {
+	if takeEarly() {
+		exitEarly()
+	}
+}
+
+// takeEarly takes a signal into arrival that asks for an end.
+//
+//go:nosplit
+func takeEarly() bool {
 	early := stopSet &^ facts.Ignored
 	earlySet, noTime = early, [2]int64{}
 	n := sys4(unix.SYS_RT_SIGTIMEDWAIT, addr(&earlySet), addr(&arrival.sent), addr(&noTime), 8)
 	if n <= 0 {
-		return
+		return false
 	}
 	s := &arrival.signal
 	s.Number, s.Code = int32(n), *(*int32)(pointer(addr(&arrival.sent) + 8))
 	s.PID, s.UID = *(*int32)(pointer(addr(&arrival.sent) + 16)), *(*uint32)(pointer(addr(&arrival.sent) + 20))
+	return true
+}
+
+// exitEarly ends this process by the signal that takeEarly has found.
+//
+//go:nosplit
+func exitEarly() {
+	s := &arrival.signal
 	startLine()
 	put("stop requested by ")
 	putSignal(s.Number)
 	putSender(s, true)
 	say()
 	awaitHelpers()
-	exit(128 + int32(n))
+	exit(128 + s.Number)
 }
 
 var earlySet uint64
@@ -148,6 +166,9 @@ func splitOff() {
 	}
 	namespaces := uintptr(0)
 	if planAt != 0 {
+		if thePlan().Foreign {
+			makeWakes()
+		}
 		namespaces = uintptr(thePlan().Flags)
 		findForeground()
 	}
@@ -162,10 +183,13 @@ func splitOff() {
 	if keeper > 0 {
 		toKeeper = ends[0]
 		closeFD(ends[1])
+		closeFD(wakeEnds[1])
+		wakeFD = wakeEnds[0]
 		frontFunc(int32(keeper)) // does not return
 	}
-	toFront = ends[1]
+	toFront, wakeFD = ends[1], wakeEnds[1]
 	closeFD(ends[0])
+	closeFD(wakeEnds[0])
 	facts.OlderCount = 0 // the front's
 	if planAt != 0 {
 		enterPlan()

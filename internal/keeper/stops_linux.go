@@ -25,16 +25,6 @@ func continueFront() {
 	stops.again = now() + 20*millisecond
 }
 
-// wakeFront continues the front, where that has a number here. In another PID namespace each
-// message continues it (see awaitMessages).
-//
-//go:nosplit
-func wakeFront() {
-	if !facts.Foreign {
-		kill(facts.Front, int32(unix.SIGCONT))
-	}
-}
-
 // stopFront has the front stop as the command has, or tells it that the command runs again. Of a
 // command that was continued and is about to end waitid(2) tells neither.
 //

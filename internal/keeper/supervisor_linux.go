@@ -99,6 +99,7 @@ func becomeSupervisor() {
 	closeFD(childFD)
 	closeFD(signalFD)
 	closeFD(toFront)
+	closeFD(wakeFD)
 	closeFD(procFD)
 	if facts.Directory >= 0 {
 		sys1(unix.SYS_FCHDIR, uintptr(facts.Directory))
