@@ -98,7 +98,7 @@ func subordinate(file string, uid int) (start, count int) {
 	return 0, 0
 }
 
-// rangesLimit is how long such a program may take.
+// rangesLimit is how long such a program may take, where the kernel has pidfds (Linux 5.2).
 const rangesLimit = 10 * time.Second
 
 // write has both programs write their map.
@@ -110,14 +110,19 @@ func (r *idRanges) write(pid int) error {
 	}
 	for i, program := range r.programs {
 		args := append([]string{program, strconv.Itoa(pid)}, r.maps[i]...)
-		child, err := syscall.ForkExec(program, args, &syscall.ProcAttr{Files: []uintptr{0, 1, 2}, Env: keeper.Environ()})
+		pidfd := -1
+		child, err := syscall.ForkExec(program, args, &syscall.ProcAttr{
+			Files: []uintptr{0, 1, 2}, Env: keeper.Environ(), Sys: &syscall.SysProcAttr{PidFD: &pidfd},
+		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", program, err)
 		}
-		clock := time.AfterFunc(rangesLimit, func() { _ = unix.Kill(child, unix.SIGKILL) })
-		_, _ = ignoreEINTR(func() (int, error) { return 0, unix.Waitid(unix.P_PID, child, nil, unix.WEXITED|unix.WNOWAIT, nil) })
-		clock.Stop() // before its number is free
-		if c, err := reap.Wait(child); err != nil || c.Code != reap.CodeExited || c.Status != 0 {
+		clock := time.AfterFunc(rangesLimit, func() { _ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0) })
+		c, err := reap.Wait(child)
+		if clock.Stop() {
+			_ = unix.Close(pidfd)
+		}
+		if err != nil || c.Code != reap.CodeExited || c.Status != 0 {
 			return fmt.Errorf("%s: %v", program, c)
 		}
 	}

@@ -276,17 +276,20 @@ func (k *linked) closeInherited() {
 			keep = append(keep, fd)
 		}
 	}
-	go func() {
-		for _, fd := range ownDescriptors() {
-			if slices.Contains(keep, fd) {
-				continue
-			}
-			// Its own ones are closed when something is executed, the caller's are not.
-			if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
-				_ = unix.Close(fd)
-			}
+	go closeCallers(keep)
+}
+
+// closeCallers closes what the caller had open. Own descriptors are closed when something is
+// executed, the caller's are not.
+func closeCallers(keep []int) {
+	for _, fd := range ownDescriptors() {
+		if slices.Contains(keep, fd) {
+			continue
 		}
-	}()
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			_ = unix.Close(fd)
+		}
+	}
 }
 
 // ownDescriptors lists the descriptors of this process. The command may have mounted something

@@ -178,7 +178,10 @@ func (p *planned) attend(link *keeper.Link, cfg *Config) {
 			p.mapRanges(link, int(m.Value))
 		case m.Kind == keeper.KindPlanBegun:
 			p.plan.Stays = cfg.leaf != nil
-			over = !p.plan.Stays
+			if over = !p.plan.Stays; !over { // nobody waits for the end of what this process writes
+				_ = unix.Dup3(unix.Stderr, link.Stderr, unix.O_CLOEXEC)
+				go closeCallers([]int{unix.Stderr})
+			}
 		}
 	}
 	if n := int(p.plan.Failed); n > 0 && n <= len(p.steps) {

@@ -46,6 +46,9 @@ func takeSignals() {
 		if arrival.signal.Number == int32(unix.SIGCONT) && arrival.signal.Code == codeTimer {
 			continue // the timer that keeps this process going
 		}
+		if facts.Foreign && arrival.signal.Number == int32(unix.SIGCONT) && arrival.signal.Code == codeUser && arrival.signal.PID == 0 {
+			continue // from outside this PID namespace: the front continues a keeper that was stopped
+		}
 		if facts.Front != 0 && arrival.signal.Code == codeKernel && inSet(terminalSet, arrival.signal.Number) {
 			continue // the front has it as well
 		}

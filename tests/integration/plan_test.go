@@ -124,3 +124,35 @@ perl -e '$| = 1; '"$2" $keeper >"$1/held" 2>&1 & h=$!; until grep -q . "$1/held"
 		t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)
 	}
 }
+
+// What the caller has open is the command's alone, also where a planner stays to remove a cgroup.
+func TestPlannerHoldsNothing(t *testing.T) {
+	needRoot(t)
+	cgroup := room(t)
+	const script = `mkfifo "$1/out"; "$0" --cgroup require --join /proc/self/ns/net -- sh -c 'echo word; exec sleep 1000 >/dev/null' >"$1/out" & f=$!
+cat <"$1/out"; kill $f; wait $f; echo $?`
+	r := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{"/bin/sh", "-c", script, finiteBin, t.TempDir()}}, within(t, cgroup)).wait()
+	if r.want(t, 0); r.stdout != "word\n143\n" {
+		t.Errorf("stdout %q", r.stdout)
+	}
+	wantNoLeaf(t, cgroup)
+}
+
+// A keeper that is PID 1 and was stopped is continued by the front. That is no signal for the command.
+func TestStoppedKeeperIsContinued(t *testing.T) {
+	needRoot(t)
+	needCommand(t, "perl")
+	c := inBox(t, asSubreaper, "--", "perl", "-e", `$| = 1; $SIG{CONT} = sub { print "continued\n" }; $SIG{USR1} = sub { print "USR1\n" }; $SIG{TERM} = sub { exit 3 }; print "ready\n"; sleep 1 while 1`)
+	c.stdout.await(t, "ready")
+	keeper := childNamed(c.pid(), keeperName)
+	c.kill(keeper, unix.SIGSTOP)
+	eventually(t, "the keeper was continued", func() bool { return stateOf(keeper) == 'S' })
+	c.signal(unix.SIGUSR1)
+	c.stdout.await(t, "USR1")
+	c.signal(unix.SIGCONT)
+	c.stdout.await(t, "continued")
+	c.signal(unix.SIGTERM)
+	if r := c.wait(); r.status != 3 || r.stdout != "ready\nUSR1\ncontinued\n" {
+		t.Errorf("status %d, stdout %q", r.status, r.stdout)
+	}
+}
