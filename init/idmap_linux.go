@@ -119,9 +119,10 @@ func (r *idRanges) write(pid int) error {
 		}
 		clock := time.AfterFunc(rangesLimit, func() { _ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0) })
 		c, err := reap.Wait(child)
-		if clock.Stop() {
-			_ = unix.Close(pidfd)
+		if !clock.Stop() {
+			return fmt.Errorf("%s: it did not end within %v", program, rangesLimit)
 		}
+		_ = unix.Close(pidfd)
 		if err != nil || c.Code != reap.CodeExited || c.Status != 0 {
 			return fmt.Errorf("%s: %v", program, c)
 		}
