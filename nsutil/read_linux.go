@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -53,7 +54,7 @@ func (p *Proc) read(pid int, name string) ([]byte, error) {
 }
 
 func (p *Proc) readPath(path string) ([]byte, error) {
-	fd, err := open(path)
+	fd, err := p.open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
@@ -82,25 +83,35 @@ func readToEnd(fd int, buf []byte) (text, longer []byte, err error) {
 	}
 }
 
-// open is open(2) of a file in whose place somebody may have mounted something that does not answer. The
-// runtime is told, so that others go on, and it can collect garbage.
-func open(path string) (int, error) {
+// open opens a file for reading. The runtime is told, so that others go on where the file system does
+// not answer. Of the procfs it opens nothing that somebody has mounted over a
+// file there (openat2(2), Linux 5.6, error EXDEV), unless the kernel cannot tell.
+func (p *Proc) open(path string) (int, error) {
+	if name, ok := strings.CutPrefix(path, p.root+"/"); ok {
+		if dir, err := unix.Open(p.root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
+			defer sys.Close(dir)
+			how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_XDEV}
+			fd, err := retry(func() (int, error) { return unix.Openat2(dir, name, &how) })
+			if err != unix.ENOSYS && err != unix.EPERM && err != unix.EINVAL {
+				return fd, err
+			}
+		}
+	}
+	return retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+}
+
+// retry calls again where a signal came first.
+func retry(call func() (int, error)) (int, error) {
 	for {
-		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err != unix.EINTR {
-			return fd, err
+		if n, err := call(); err != unix.EINTR {
+			return n, err
 		}
 	}
 }
 
 // read is read(2) of a file that may wait for the process that it is about. The runtime is told, so that others go on.
 func read(fd int, p []byte) (int, error) {
-	for {
-		n, err := unix.Read(fd, p)
-		if err != unix.EINTR {
-			return n, err
-		}
-	}
+	return retry(func() (int, error) { return unix.Read(fd, p) })
 }
 
 // Files that only who may trace a process may read (stat in part, wchan, stack) hang for as long as the process is stuck in execve(2) behind the point of no

@@ -12,12 +12,14 @@ const (
 	asInit      = "init"
 	asSubreaper = "subreaper"
 	asJob       = "job"
+	asNamespace = "namespace"
 )
 
 // role is how finite stands in its cage.
 type role struct {
 	name     string
 	terminal bool // the observer has a controlling terminal, as a shell has
+	unshares bool // finite makes namespaces: the command does not see the front
 	flags    uintptr
 }
 
@@ -25,6 +27,7 @@ var roles = []role{
 	{name: asInit, flags: unix.CLONE_NEWPID},
 	{name: asSubreaper},
 	{name: asJob, terminal: true},
+	{name: asNamespace, unshares: true},
 }
 
 func roleNamed(name string) *role {
