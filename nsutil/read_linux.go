@@ -85,9 +85,10 @@ func readToEnd(fd int, buf []byte) (text, longer []byte, err error) {
 
 // open opens a file for reading. The runtime is told, so that others go on where the file system does
 // not answer. Of the procfs it opens nothing that somebody has mounted over a
-// file there (openat2(2), Linux 5.6, error EXDEV), unless the kernel cannot tell.
+// file there (openat2(2), Linux 5.6, error EXDEV), unless the kernel cannot tell, or the file is one
+// that may hang by itself: who reads those has a limit of time.
 func (p *Proc) open(path string) (int, error) {
-	if name, ok := strings.CutPrefix(path, p.root+"/"); ok {
+	if name, ok := strings.CutPrefix(path, p.root+"/"); ok && !mayHang(name) {
 		if dir, err := unix.Open(p.root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
 			defer sys.Close(dir)
 			how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_XDEV}
@@ -98,6 +99,11 @@ func (p *Proc) open(path string) (int, error) {
 		}
 	}
 	return retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+}
+
+// mayHang reports whether a file of the procfs waits for a process that is stuck in execve(2).
+func mayHang(name string) bool {
+	return strings.HasSuffix(name, "/stat") || strings.HasSuffix(name, "/wchan") || strings.HasSuffix(name, "/stack")
 }
 
 // retry calls again where a signal came first.

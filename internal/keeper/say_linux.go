@@ -86,13 +86,13 @@ func say() {
 	helperPause = 0
 }
 
-// sayFirst is say before a SIGKILL to everybody, which as PID 1 means the writer too: it gets a
-// moment.
+// sayFirst is say before a SIGKILL to everybody. That may mean the writer too, as PID 1 and where a
+// supervisor kills the keeper's descendants: it gets a moment.
 //
 //go:nosplit
 func sayFirst() {
 	say()
-	for until := now() + writingTime; facts.Init && isSaying() && now() < until; {
+	for until := now() + writingTime; isSaying() && now() < until; {
 		pause(millisecond / 10)
 	}
 }
