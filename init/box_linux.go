@@ -197,11 +197,21 @@ func (b *box) describe(step Step, join []string, err error) error {
 	return err
 }
 
+// mostWords is how many bytes of an option's values an error names: a plan has little room for text.
+const mostWords = 1000
+
+func cut(values string) string {
+	if len(values) > mostWords {
+		return values[:mostWords] + "…"
+	}
+	return values
+}
+
 // words are what a step is about, in the words of the options.
 func (b *box) words(step Step, join []string) string {
 	switch step {
 	case StepJoin:
-		return "--join " + strings.Join(join, " ")
+		return "--join " + cut(strings.Join(join, " "))
 	case StepUnshare:
 		return "--unshare " + b.unshare.String()
 	case StepMapIDs, StepMount, StepLoopback:
