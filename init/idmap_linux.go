@@ -129,12 +129,3 @@ func (r *idRanges) write(pid int) error {
 	}
 	return nil
 }
-
-func ignoreEINTR(call func() (int, error)) (int, error) {
-	for {
-		n, err := call()
-		if err != unix.EINTR {
-			return n, err
-		}
-	}
-}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/internal/keeper"
+	"github.com/finite-init/finite/internal/sys"
 	"github.com/finite-init/finite/nsutil"
 )
 
@@ -204,7 +205,7 @@ func (p *planned) attend(link *keeper.Link, cfg *Config) {
 func (p *planned) mapRanges(link *keeper.Link, pid int) {
 	defer func() { _ = unix.Close(p.done) }() // the child goes on, or sees the end
 	var b [1]byte
-	if n, _ := ignoreEINTR(func() (int, error) { return unix.Read(p.ready, b[:]) }); n != 1 {
+	if n, _ := sys.Retry(func() (int, error) { return unix.Read(p.ready, b[:]) }); n != 1 {
 		return
 	}
 	if err := p.box.ranges.write(pid); err != nil {

@@ -83,22 +83,22 @@ func readToEnd(fd int, buf []byte) (text, longer []byte, err error) {
 	}
 }
 
-// open opens a file for reading. The runtime is told, so that others go on where the file system does
-// not answer. Of the procfs it opens nothing that somebody has mounted over a
-// file there (openat2(2), Linux 5.6, error EXDEV), unless the kernel cannot tell, or the file is one
-// that may hang by itself: who reads those has a limit of time.
+// open opens a file for reading. The runtime is told, so that others go on where the file system
+// does not answer. What somebody has mounted over a file of the procfs is EXDEV (openat2(2), Linux
+// 5.6; older kernels open it). A file that may hang by itself is opened as it is: its readers have a
+// limit of time.
 func (p *Proc) open(path string) (int, error) {
 	if name, ok := strings.CutPrefix(path, p.root+"/"); ok && !mayHang(name) {
 		if dir, err := unix.Open(p.root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
 			defer sys.Close(dir)
 			how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_XDEV}
-			fd, err := retry(func() (int, error) { return unix.Openat2(dir, name, &how) })
+			fd, err := sys.Retry(func() (int, error) { return unix.Openat2(dir, name, &how) })
 			if err != unix.ENOSYS && err != unix.EPERM && err != unix.EINVAL {
 				return fd, err
 			}
 		}
 	}
-	return retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+	return sys.Retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
 }
 
 // mayHang reports whether a file of the procfs waits for a process that is stuck in execve(2).
@@ -106,18 +106,9 @@ func mayHang(name string) bool {
 	return strings.HasSuffix(name, "/stat") || strings.HasSuffix(name, "/wchan") || strings.HasSuffix(name, "/stack")
 }
 
-// retry calls again where a signal came first.
-func retry(call func() (int, error)) (int, error) {
-	for {
-		if n, err := call(); err != unix.EINTR {
-			return n, err
-		}
-	}
-}
-
 // read is read(2) of a file that may wait for the process that it is about. The runtime is told, so that others go on.
 func read(fd int, p []byte) (int, error) {
-	return retry(func() (int, error) { return unix.Read(fd, p) })
+	return sys.Retry(func() (int, error) { return unix.Read(fd, p) })
 }
 
 // Files that only who may trace a process may read (stat in part, wchan, stack) hang for as long as the process is stuck in execve(2) behind the point of no

@@ -39,20 +39,6 @@ var wakeFD int32
 
 var wakeEnds [2]int32 // the front's and the keeper's
 
-// makeWakes makes that pair.
-//
-//go:nosplit
-func makeWakes() {
-	r := sys4(unix.SYS_SOCKETPAIR, unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0, addr(&wakeEnds))
-	if r < 0 {
-		fail(r)
-	}
-	wakeEnds[0], wakeEnds[1] = high(int(wakeEnds[0])), high(int(wakeEnds[1]))
-	if r = int(min(wakeEnds[0], wakeEnds[1])); r < 0 {
-		fail(r)
-	}
-}
-
 // wakeFront continues the front.
 //
 //go:nosplit

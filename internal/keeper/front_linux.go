@@ -14,7 +14,7 @@ const (
 // caller is what the front knows of the run.
 var caller struct {
 	keeper     int32
-	built      bool  // that is the one that a child has cloned (see buildKeeper)
+	built      bool  // that is the one that a child has cloned (see keeperBuilt)
 	begun      bool  // it has begun to say something
 	isInit     bool  // this process is PID 1: orphans come here
 	how        int32 // how the signal in arrival is passed on, where the keeper has no room for it; 0: there is none
@@ -172,7 +172,7 @@ func passSignals() {
 func wayOf(s *Signal) int32 {
 	s.Name = [16]byte{}
 	switch {
-	case s.Number == caller.spare && s.Code == codeUser && s.PID == int32(sys0(unix.SYS_GETPID)):
+	case s.Number == caller.spare && s.Code == codeUser && s.PID == facts.Front:
 		caller.spare = 0
 		return 0
 	case s.Number == int32(unix.SIGCONT) && (s.Code == codeTimer || isWake(s.Code) || s.PID == caller.keeper):
@@ -212,56 +212,6 @@ func passSignal(s *Signal, how int32) bool {
 	return true
 }
 
-// prepareStop has a stop signal wait for this process before the keeper looks whether the command
-// is stopped still. A SIGCONT discards a stop signal that waits (signal(7)): where a shell continues
-// the job between the look and the stop, this process does not stop.
-//
-//go:nosplit
-func prepareStop() {
-	if caller.stoppedBy != 0 {
-		caller.ready, caller.spare = true, waitingStop()
-		kill(int32(sys0(unix.SYS_GETPID)), caller.spare)
-	}
-}
-
-// waitingStop returns the stop signal that waits. SIGSTOP cannot be blocked: SIGTSTP stands for it.
-//
-//go:nosplit
-func waitingStop() int32 {
-	switch sig := caller.stoppedBy; sig {
-	case int32(unix.SIGTTIN), int32(unix.SIGTTOU):
-		return sig
-	}
-	return int32(unix.SIGTSTP)
-}
-
-// stopSelf stops this process as the command was stopped, by the same signal: the caller's shell
-// tells them apart, and the kernel stops no orphaned group for the terminal.
-//
-//go:nosplit
-func stopSelf() {
-	caller.stop, caller.ready = false, false
-	if sig := waitingStop(); sig == caller.stoppedBy {
-		letThrough(sig)
-	} else if sys2(unix.SYS_RT_SIGPENDING, addr(&waiting), 8); inSet(waiting, sig) {
-		kill(int32(sys0(unix.SYS_GETPID)), int32(unix.SIGSTOP))
-	}
-}
-
-var waiting uint64
-
-// letThrough has this process receive a signal that waits; it may have been ignored.
-//
-//go:nosplit
-func letThrough(sig int32) {
-	sys4(unix.SYS_RT_SIGACTION, uintptr(sig), addr(&defaultAction), 0, 8)
-	unblocked = everySignal &^ (1 << (uint32(sig-1) & 63))
-	sys4(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, addr(&unblocked), 0, 8)
-	sys4(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, addr(&allSignals), 0, 8)
-}
-
-var unblocked uint64
-
 // offerCommand gives the foreground to the command's process group, where a shell that continues
 // the job has put this process's there: a command that is a shell itself has made a group of its
 // own.
@@ -298,7 +248,7 @@ func leave() {
 	if (caller.by == int32(unix.SIGINT) || caller.by == int32(unix.SIGQUIT)) && caller.onTerminal && !inSet(caller.passed, caller.by) {
 		noCore = [2]uint64{}
 		sys4(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_CORE, addr(&noCore), 0)
-		kill(int32(sys0(unix.SYS_GETPID)), caller.by)
+		kill(facts.Front, caller.by)
 		letThrough(caller.by)
 	}
 	exit(caller.status)
@@ -335,15 +285,15 @@ func keeperDied() bool {
 	if isDue(caller.patience) { // PID 1 of a namespace whose processes are not all this tree's
 		return true
 	}
-	if buildKeeper() {
-		return false
-	}
 	r := wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED|unix.WSTOPPED|unix.WNOHANG)
-	if r == int(caller.keeper) && childChange.code == codeStopped { // by somebody: there is no reason for it to be
+	switch {
+	case r == int(caller.keeper) && childChange.code == codeStopped: // by somebody: there is no reason for it to be
 		kill(caller.keeper, int32(unix.SIGCONT))
 		return false
+	case r == int(caller.keeper):
+		return !keeperBuilt()
 	}
-	return r == int(caller.keeper) || r == errNoChild
+	return r == errNoChild
 }
 
 // takeOver ends what a keeper that has died left.

@@ -44,14 +44,20 @@ var (
 // errno if it fails.
 //
 //go:nosplit
-func makePair() int {
-	ends = [2]int32{-1, -1}
-	r := sys4(unix.SYS_SOCKETPAIR, unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0, addr(&ends))
+func makePair() int { return socketPair(unix.SOCK_SEQPACKET, &ends) }
+
+// socketPair is socketpair(2) of sockets at 3 or above that do not block. It returns a negative errno
+// if it fails.
+//
+//go:nosplit
+func socketPair(kind uintptr, pair *[2]int32) int {
+	*pair = [2]int32{-1, -1}
+	r := sys4(unix.SYS_SOCKETPAIR, unix.AF_UNIX, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0, addr(pair))
 	if r < 0 {
 		return r
 	}
-	ends[0], ends[1] = high(int(ends[0])), high(int(ends[1]))
-	return int(min(ends[0], ends[1], 0))
+	pair[0], pair[1] = high(int(pair[0])), high(int(pair[1]))
+	return int(min(pair[0], pair[1], 0))
 }
 
 // send sends packet.message, and a descriptor with it where that is not negative. Nobody waits: it

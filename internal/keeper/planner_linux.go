@@ -114,22 +114,19 @@ func takePlanDescriptor(call, fd int32) {
 //
 //go:nosplit
 func plannerFailed() {
-	status := int32(statusFailure)
 	exited := wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WALL) > 0 && childChange.code == codeExited
-	switch {
-	case !exited && supervisor.spoke:
-		startLine()
-		put("the planner was killed")
-		say()
-	case !supervisor.spoke:
-		startLine()
-		put("the planner cannot run")
-		say()
-	default:
-		status = childChange.status
+	if exited && supervisor.spoke {
+		exit(childChange.status)
 	}
+	startLine()
+	if supervisor.spoke {
+		put("the planner was killed")
+	} else {
+		put("the planner cannot run")
+	}
+	say()
 	awaitHelpers()
-	exit(status)
+	exit(statusFailure)
 }
 
 // endPlanner has a planner end, and reaps it. One that has something to do gets a moment. It kills
@@ -174,19 +171,12 @@ func endBuilding() {
 	exitEarly()
 }
 
-// buildKeeper follows a child that clones the keeper and ends, and reports whether it is one.
+// keeperBuilt reports whether the child that was reaped has cloned the keeper, as the plan has it.
 //
 //go:nosplit
-func buildKeeper() bool {
+func keeperBuilt() bool {
 	if planAt == 0 || !thePlan().Forks || caller.built {
 		return false
-	}
-	if wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED|unix.WSTOPPED|unix.WNOHANG) != int(caller.keeper) {
-		return true
-	}
-	if childChange.code == codeStopped {
-		kill(caller.keeper, int32(unix.SIGCONT))
-		return true
 	}
 	if childChange.code != codeExited || childChange.status != 0 || thePlan().Keeper <= 0 {
 		return false

@@ -167,7 +167,9 @@ func splitOff() {
 	namespaces := uintptr(0)
 	if planAt != 0 {
 		if thePlan().Foreign {
-			makeWakes()
+			if r := socketPair(unix.SOCK_STREAM, &wakeEnds); r < 0 {
+				fail(r)
+			}
 		}
 		namespaces = uintptr(thePlan().Flags)
 		findForeground()

@@ -60,3 +60,53 @@ func isContinued(heard int32) bool {
 	}
 	return first && !stopped
 }
+
+// prepareStop has a stop signal wait for this process before the keeper looks whether the command
+// is stopped still. A SIGCONT discards a stop signal that waits (signal(7)): where a shell continues
+// the job between the look and the stop, this process does not stop.
+//
+//go:nosplit
+func prepareStop() {
+	if caller.stoppedBy != 0 {
+		caller.ready, caller.spare = true, waitingStop()
+		kill(facts.Front, caller.spare)
+	}
+}
+
+// waitingStop returns the stop signal that waits. SIGSTOP cannot be blocked: SIGTSTP stands for it.
+//
+//go:nosplit
+func waitingStop() int32 {
+	switch sig := caller.stoppedBy; sig {
+	case int32(unix.SIGTTIN), int32(unix.SIGTTOU):
+		return sig
+	}
+	return int32(unix.SIGTSTP)
+}
+
+// stopSelf stops this process as the command was stopped, by the same signal: the caller's shell
+// tells them apart, and the kernel stops no orphaned group for the terminal.
+//
+//go:nosplit
+func stopSelf() {
+	caller.stop, caller.ready = false, false
+	if sig := waitingStop(); sig == caller.stoppedBy {
+		letThrough(sig)
+	} else if sys2(unix.SYS_RT_SIGPENDING, addr(&waiting), 8); inSet(waiting, sig) {
+		kill(facts.Front, int32(unix.SIGSTOP))
+	}
+}
+
+var waiting uint64
+
+// letThrough has this process receive a signal that waits; it may have been ignored.
+//
+//go:nosplit
+func letThrough(sig int32) {
+	sys4(unix.SYS_RT_SIGACTION, uintptr(sig), addr(&defaultAction), 0, 8)
+	unblocked = everySignal &^ (1 << (uint32(sig-1) & 63))
+	sys4(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, addr(&unblocked), 0, 8)
+	sys4(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, addr(&allSignals), 0, 8)
+}
+
+var unblocked uint64

@@ -48,6 +48,15 @@ func call(number, a1, a2, a3, a4, a5 uintptr) (int, error) {
 	}
 }
 
+// Retry makes a call again for as long as a signal interrupts it.
+func Retry(call func() (int, error)) (int, error) {
+	for {
+		if n, err := call(); err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
 // here is AT_FDCWD.
 var here = unix.AT_FDCWD
 
