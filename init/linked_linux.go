@@ -261,53 +261,6 @@ func (k *linked) adopt(pid, pidfd int, inLeaf bool) {
 	})
 }
 
-// leaveCaller closes what the caller had open, once: it is the command's. What the options name
-// stays, and standard error. A file system that does not answer keeps nobody but the goroutine that
-// closes. It may be called by any goroutine.
-//
-// It comes a little after the start: a command that has ended by then has nobody waiting for it.
-func (k *linked) leaveCaller() { k.left.Do(k.closeInherited) }
-
-func (k *linked) closeInherited() {
-	keep := append([]int{unix.Stderr}, k.cfg.Lifeline...)
-	for _, target := range []string{k.cfg.Report, k.cfg.StateFile, k.cfg.Events} {
-		var fd int
-		if _, err := fmt.Sscanf(target, "fd:%d", &fd); err == nil {
-			keep = append(keep, fd)
-		}
-	}
-	go closeCallers(keep)
-}
-
-// closeCallers closes what the caller had open. Own descriptors are closed when something is
-// executed, the caller's are not.
-func closeCallers(keep []int) {
-	for _, fd := range ownDescriptors() {
-		if slices.Contains(keep, fd) {
-			continue
-		}
-		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
-			_ = unix.Close(fd)
-		}
-	}
-}
-
-// ownDescriptors lists the descriptors of this process. The command may have mounted something
-// over /proc: then it lists what they may be.
-func ownDescriptors() (fds []int) {
-	entries, _ := os.ReadDir("/proc/self/fd")
-	for _, e := range entries {
-		if fd, err := strconv.Atoi(e.Name()); err == nil {
-			fds = append(fds, fd)
-		}
-	}
-	const few = 1024
-	for fd := 0; fd < few && len(entries) == 0; fd++ {
-		fds = append(fds, fd)
-	}
-	return fds
-}
-
 // watchParent waits for the end of the process that has started finite, by the pidfd that was
 // opened first thing.
 func (k *linked) watchParent(sig unix.Signal) (gone bool, err error) {
