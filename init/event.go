@@ -67,6 +67,7 @@ type event struct {
 	killed    int // of these by SIGKILL
 	empty     bool
 	gone      bool // of evOOM: it was noticed when the command ended
+	ever      bool // of evOOM: count is since the cgroup was made, and not since the start
 	job       bool // of evStarted: the command is in the caller's process group
 	inLeaf    bool // of evStarted: the command is in the cgroup that was made for it
 	timer     timerID

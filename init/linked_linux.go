@@ -176,16 +176,10 @@ func (k *linked) tryStart() {
 		m.Count |= keeper.StartQuiet
 	}
 	fd := -1
-	if k.cfg.leaf != nil {
-		switch k.tried {
-		case 0:
-			fd = k.cfg.leaf.FD()
-		case 1:
-			if procs, err := unix.Openat(k.cfg.leaf.FD(), "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0); err == nil {
-				defer func() { _ = unix.Close(procs) }()
-				m.Count |= keeper.StartMove
-				fd = procs
-			}
+	if k.cfg.leaf != nil && k.tried < 2 {
+		fd = k.cfg.leaf.FD()
+		if k.tried == 1 {
+			m.Count |= keeper.StartMove
 		}
 	}
 	k.tried++

@@ -105,9 +105,7 @@ func (m *machine) handle(ev event) []action {
 	case evDumped:
 		m.dumped()
 	case evOOM:
-		m.counts.OOMKills += ev.count
-		m.outOfMemory(ev.gone)
-		m.note(levelWarn, "out of memory: the kernel killed "+nsutil.Plural(ev.count, "process", "processes")+" of this memory cgroup")
+		m.outOfMemory(ev)
 	case evFrontGone:
 		m.frontGone()
 	case evListening:

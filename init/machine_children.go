@@ -66,9 +66,17 @@ func (m *machine) ended(c reap.Change) {
 }
 
 // outOfMemory tells a command that the kernel ended for want of memory from one that somebody killed.
-func (m *machine) outOfMemory(ofCommand bool) {
+// What the kernel did before the start may have been to others: it is said, and is no cause.
+func (m *machine) outOfMemory(ev event) {
+	said := "out of memory: the kernel killed " + nsutil.Plural(ev.count, "process", "processes") + " of this memory cgroup"
+	if ev.ever {
+		m.note(levelWarn, "the command was killed; "+said+" since that was made")
+		return
+	}
+	m.counts.OOMKills += ev.count
+	m.note(levelWarn, said)
 	switch {
-	case !ofCommand || m.cause.Signal != unix.SIGKILL:
+	case !ev.gone || m.cause.Signal != unix.SIGKILL:
 	case m.cause.Kind == KindSignaled:
 		m.cause.Kind = KindOOM
 	default:

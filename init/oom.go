@@ -15,23 +15,34 @@ type oomWatch struct {
 	spare   int // descriptors that others need more
 }
 
+// openOOMCounter returns a counter and what it says: how many there have been since the memory cgroup
+// of this process was made. It returns nil where nothing counts.
+func openOOMCounter() (*nsutil.OOMCounter, int) {
+	own, err := nsutil.FindCgroups()
+	if err != nil {
+		return nil, 0
+	}
+	counter := nsutil.NewOOMCounter(own)
+	if counter == nil {
+		return nil, 0
+	}
+	n, err := counter.Count()
+	if err != nil {
+		counter.Close()
+		return nil, 0
+	}
+	return counter, n
+}
+
 // begin reads the count that there is before.
 func (w *oomWatch) begin() {
 	if haveDescriptors(w.spare) != nil {
 		return // others need them more
 	}
-	own, err := nsutil.FindCgroups()
-	if err != nil {
-		return
-	}
-	counter := nsutil.NewOOMCounter(own)
-	if counter == nil {
-		return
-	}
-	seen, err := counter.Count()
+	counter, seen := openOOMCounter()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err != nil || w.closed {
+	if w.closed {
 		counter.Close()
 		return
 	}

@@ -76,6 +76,7 @@ type planned struct {
 	ready int   // says that the child can be mapped
 	done  int   // and is written when it is
 	err   error // what enter could not open
+	unmap error // why the child could not be mapped
 }
 
 // planDescriptor is a descriptor that is the first argument of a call.
@@ -186,7 +187,11 @@ func (p *planned) attend(link *keeper.Link, cfg *Config) {
 		}
 	}
 	if n := int(p.plan.Failed); n > 0 && n <= len(p.steps) {
-		recordRefusal(cfg, p.steps[n-1], p.box.describe(p.steps[n-1], p.join, unix.Errno(p.plan.Errno)))
+		err := p.unmap
+		if err == nil {
+			err = unix.Errno(p.plan.Errno)
+		}
+		recordRefusal(cfg, p.steps[n-1], p.box.describe(p.steps[n-1], p.join, err))
 	}
 	if cfg.leaf == nil {
 		return
@@ -208,9 +213,9 @@ func (p *planned) mapRanges(link *keeper.Link, pid int) {
 	if n, _ := sys.Retry(func() (int, error) { return unix.Read(p.ready, b[:]) }); n != 1 {
 		return
 	}
-	if err := p.box.ranges.write(pid); err != nil {
+	if p.unmap = p.box.ranges.write(pid); p.unmap != nil {
 		p.plan.Said = true
-		complainPlan(link, p.box.describe(StepMapIDs, p.join, err))
+		complainPlan(link, p.box.describe(StepMapIDs, p.join, p.unmap))
 		return
 	}
 	_, _ = unix.Write(p.done, b[:])

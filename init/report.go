@@ -199,10 +199,10 @@ func newReportBy(by *By) *reportBy {
 	case !s.Known:
 	case s.Kernel:
 		r.From = "kernel"
-	case s.PID == 0:
-		r.From = "outside"
 	case s.PID == startedPID:
 		r.From = "self"
+	case s.PID == 0 || foreign:
+		r.From = "outside"
 	default:
 		r.From = "inside"
 	}

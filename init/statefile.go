@@ -10,7 +10,12 @@ import (
 )
 
 // startedPID is the process that finite was started as: this one, unless this is a supervisor.
-var startedPID = unix.Getpid()
+// Where foreign is set, the number is that of another PID namespace, as the numbers of the senders
+// of signals are.
+var (
+	startedPID = unix.Getpid()
+	foreign    bool
+)
 
 // renderState renders a snapshot as the State of the OCI runtime-spec. Its status is running from the start to the end of the command's tree, and stopped
 // then; to create and to start are one step here.

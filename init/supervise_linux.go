@@ -24,11 +24,11 @@ func Supervise(ctx context.Context, link *keeper.Link, cfg Config, own func(stri
 	facts := &link.Facts
 	standardError = link.Stderr
 	front := int(facts.Front)
-	if facts.Foreign { // that is its number elsewhere
-		front = 0
-	}
-	if startedPID = int(facts.Keeper); front != 0 {
+	if startedPID, foreign = int(facts.Keeper), facts.Foreign; front != 0 {
 		startedPID = front
+	}
+	if foreign { // this namespace has no number for the front
+		front = 0
 	}
 	nsutil.WorkFor(int(facts.Keeper), front)
 	older := make([]int, 0, facts.OlderCount)
@@ -80,8 +80,12 @@ func (r *runner) superviseFor(ctx context.Context, link *keeper.Link, own func(s
 		return result, err
 	}
 	begun := facts.Command != 0 || facts.Paused
-	if r.eventLog, err = newEventLog(cfg, r.recorder); err == nil && !begun {
+	switch r.eventLog, err = newEventLog(cfg, r.recorder); {
+	case err != nil:
+	case !begun:
 		err = makeLeaf(ctx, cfg)
+	case facts.Cgroup >= 0:
+		cfg.leaf, cfg.noLeaf = nsutil.AdoptCgroup(int(facts.Cgroup))
 	}
 	if err != nil {
 		if !begun {
@@ -161,7 +165,7 @@ func (r *runner) relive(facts *keeper.Facts) {
 	r.eventLog.startAt(r.started)
 	past := []moment{{facts.Started, event{kind: evPaused}}}
 	if !facts.Paused {
-		r.kernel.adopt(pid, int(facts.Pidfd), false)
+		r.kernel.adopt(pid, int(facts.Pidfd), r.cfg.leaf != nil)
 		past = []moment{
 			{facts.Started, event{kind: evCloning}},
 			{facts.Started, event{kind: evStarted, pid: pid, pidfd: int(facts.Pidfd), job: !facts.Group}},
@@ -197,12 +201,25 @@ func (r *runner) relive(facts *keeper.Facts) {
 			r.reliveAction(&a, time.Since(wallTime(p.at)))
 		}
 	}
+	if wasKilled(facts) {
+		counter, n := openOOMCounter()
+		if counter.Close(); n > 0 {
+			r.post(event{kind: evOOM, count: n, ever: true})
+		}
+	}
 	counts := &r.m.counts
 	counts.Forwarded, counts.Undelivered, counts.Orphans = int(facts.Forwarded), int(facts.Undelivered), int(facts.Orphans)
 	counts.LeftoversTerminated, counts.LeftoversKilled = int(facts.Terminated+facts.Killed), 0
 	if facts.KilledAt != 0 {
 		counts.LeftoversTerminated, counts.LeftoversKilled = int(facts.Terminated), int(facts.Killed)
 	}
+}
+
+// wasKilled reports whether somebody has to say why a command is dead that the keeper has run by
+// itself as PID 1 of a container: it was killed, and not by finite.
+func wasKilled(facts *keeper.Facts) bool {
+	killed := change(facts.Ended).Code != reap.CodeExited && unix.Signal(facts.Ended.Status) == unix.SIGKILL
+	return facts.Plain && facts.Init && !facts.Planned && facts.Ended.Code != 0 && killed && facts.KilledAt == 0
 }
 
 // reliveAction is what is left of an action that was due some time ago.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -106,12 +108,17 @@ func (c *Cgroup) open() (err error) {
 		return errMountedOver
 	}
 	if err == nil {
-		c.events, err = openat(c.dir, "cgroup.events", unix.O_RDONLY)
+		err = c.openFiles()
 	}
 	if err == unix.ENOENT || err == unix.EWOULDBLOCK {
 		return errTaken
 	}
-	if err != nil {
+	return err
+}
+
+// openFiles opens the files of a directory that is open.
+func (c *Cgroup) openFiles() (err error) {
+	if c.events, err = openat(c.dir, "cgroup.events", unix.O_RDONLY); err != nil {
 		return err
 	}
 	c.kill, err = openat(c.dir, "cgroup.kill", unix.O_WRONLY)
@@ -119,6 +126,38 @@ func (c *Cgroup) open() (err error) {
 		return fmt.Errorf("no cgroup.kill, which is there since Linux 5.14: %w", err)
 	}
 	return err
+}
+
+// AdoptCgroup returns the Cgroup whose FD another process has left to this one, which goes on with it: see [Cgroup.FD]. The descriptor
+// is the Cgroup's then. It fails without /proc, and where the directory has been removed or moved; the descriptor is the caller's still.
+func AdoptCgroup(fd int) (*Cgroup, error) {
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	if err != nil {
+		return nil, err
+	}
+	c := &Cgroup{path: path, name: filepath.Base(path), parent: -1, dir: fd, kill: -1, events: -1}
+	if !isLeafName(c.name) {
+		return nil, fmt.Errorf("%s is no cgroup of finite's", path)
+	}
+	if c.parent, err = openat(fd, "..", unix.O_PATH|unix.O_DIRECTORY); err == nil {
+		err = c.openFiles()
+	}
+	if err == nil && !sameDirectory(c.parent, c.name, fd) {
+		err = errMountedOver
+	}
+	if err != nil {
+		c.dir = -1
+		c.close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// sameDirectory reports whether a name is that of a directory that is open.
+func sameDirectory(parent int, name string, dir int) bool {
+	first, mount1, err1 := identity(parent, name)
+	second, mount2, err2 := identity(dir, "")
+	return err1 == nil && err2 == nil && first == second && mount1 == mount2
 }
 
 // flock takes the lock that says that a directory has an owner. EWOULDBLOCK: it has one.
@@ -146,7 +185,8 @@ func isLeafName(name string) bool {
 		len(unique) == uniqueLength && strings.Trim(unique, "0123456789abcdefghijklmnopqrstuvwxyz") == ""
 }
 
-// FD returns a descriptor of its directory, for CLONE_INTO_CGROUP. It stays the Cgroup's.
+// FD returns a descriptor of its directory, for CLONE_INTO_CGROUP. It stays the Cgroup's. Where another process has a copy of it, the
+// directory stays locked for as long as that has it.
 func (c *Cgroup) FD() int { return c.dir }
 
 // Path returns its directory.

@@ -15,7 +15,7 @@ func catchUp() {
 	if command.told && !supervisor.knows.started {
 		packet.message = Message{}
 		packet.message.Value = facts.Command
-		if command.cgroup >= 0 {
+		if facts.Cgroup >= 0 {
 			packet.message.Count = StartedInCgroup
 		}
 		if !facts.Group {
@@ -221,8 +221,8 @@ func startFor(index, flags, cgroup int32) {
 		return
 	}
 	plain.argv = plain.start + uintptr(index)*8
-	closeFD(command.cgroup)
-	command.cgroup, command.moves = cgroup, flags&StartMove != 0
+	closeFD(facts.Cgroup)
+	facts.Cgroup, command.moves = cgroup, flags&StartMove != 0
 	command.quiet, command.ran, command.told, command.why = true, false, false, NotExecuted
 	if flags&StartEnforce != 0 {
 		protect()

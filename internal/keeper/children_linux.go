@@ -137,7 +137,7 @@ func commandNotStarted() bool {
 	if command.begun[0] >= 0 {
 		hearChild()
 	}
-	if !command.ran && command.cgroup >= 0 {
+	if !command.ran && facts.Cgroup >= 0 {
 		facts.StartError, command.why = int32(unix.ESRCH), NotInCgroup
 	}
 	if facts.StartError == 0 {
@@ -188,7 +188,7 @@ func hearChild() {
 	switch {
 	case n == int(unsafe.Sizeof(command.failure)):
 		facts.StartError, command.why = command.failure[0], command.failure[1]
-	case command.cgroup < 0 || command.ran:
+	case facts.Cgroup < 0 || command.ran:
 		noteStarted()
 	}
 }

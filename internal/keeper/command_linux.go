@@ -35,8 +35,7 @@ var command struct {
 	grouped bool // and for a process group of its own
 	settled bool // it runs, and what is the caller's can be left
 
-	cgroup  int32      // a descriptor of the cgroup that it is to be in; -1: this process's own
-	moves   bool       // it moves there by itself: the descriptor is that of cgroup.procs
+	moves   bool       // it moves into its cgroup by itself
 	ran     bool       // it has run at all
 	told    bool       // the supervisor knows that it runs
 	why     int32      // why it was not executed, a NotStarted
@@ -104,10 +103,10 @@ func watchExecution() int {
 
 //go:nosplit
 func cloneCommand(stack unsafe.Pointer) int {
-	if command.cgroup >= 0 && !command.moves {
+	if facts.Cgroup >= 0 && !command.moves {
 		command.cloned = [11]uint64{
 			0: unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_INTO_CGROUP, 1: uint64(addr(&facts.Pidfd)), 4: uint64(unix.SIGCHLD),
-			5: uint64(addr(&command.stack)), 6: commandStackSize - 16, 10: uint64(command.cgroup),
+			5: uint64(addr(&command.stack)), 6: commandStackSize - 16, 10: uint64(facts.Cgroup),
 		}
 		return int(spawnInto(addr(&command.cloned), unsafe.Sizeof(command.cloned), becomeCommand))
 	}
@@ -129,12 +128,16 @@ func cloneCommand(stack unsafe.Pointer) int {
 //go:nosplit
 func becomeCommand() {
 	command.ran = true
-	if command.quiet && command.cgroup >= 0 { // the memory may be a copy
+	if command.quiet && facts.Cgroup >= 0 { // the memory may be a copy
 		sys3(unix.SYS_WRITE, uintptr(command.says), addr(&command.failure), unsafe.Sizeof(command.failure))
 	}
 	command.pid = int32(sys0(unix.SYS_GETPID))
-	if command.cgroup >= 0 && command.moves {
-		if r := sys3(unix.SYS_WRITE, uintptr(command.cgroup), text("0"), 1); r < 0 {
+	if facts.Cgroup >= 0 && command.moves {
+		r := sys4(unix.SYS_OPENAT, uintptr(facts.Cgroup), text("cgroup.procs\x00"), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if r >= 0 {
+			r = sys3(unix.SYS_WRITE, uintptr(r), text("0"), 1)
+		}
+		if r < 0 {
 			command.why = NotInCgroup
 			giveUp(r)
 		}

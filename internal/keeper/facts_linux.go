@@ -19,6 +19,7 @@ type Facts struct {
 	Parent   int32 // the caller's PID; ParentFD is a pidfd of it, -1 where there is none
 	ParentFD int32
 
+	Cgroup    int32 // the directory of the cgroup that the command is in, or is to be; -1: it is in the keeper's
 	Directory int32 // the caller's working directory, where a supervisor has asked to keep it; -1: it has not
 
 	Mask    uint64 // the signal mask and the ignored signals of the start: bit n-1 is signal n
@@ -163,7 +164,7 @@ const (
 	KindHold                           // reap all who have ended, and then nobody; answered by KindHeld
 	KindRelease                        // go on reaping
 	KindByHeart                        // send everybody the signal Value by heart: there is no /proc
-	KindStart                          // start the command: Value is its index in argv, Count has flags; the packet may have a cgroup
+	KindStart                          // start the command: Value is its index in argv, Count has flags; the packet may have the directory of a cgroup
 	KindPause                          // there is no command; Count is 1 where each child is told
 	KindDrop                           // the variable with the index Value is not the command's
 	KindRules                          // Table; Count is 1 where the command's group is to get signals, Value 1 where every signal is told
@@ -192,7 +193,7 @@ const (
 const (
 	StartGroup        = 1 << iota // the command leads a process group of its own
 	StartEnforce                  // there is an ending to enforce
-	StartMove                     // the cgroup's descriptor is that of cgroup.procs
+	StartMove                     // the command moves into its cgroup by itself
 	StartTellChildren             // the supervisor wants to hear of each child
 	StartQuiet                    // there is nothing to say about a quiet end: see QuietTime
 )

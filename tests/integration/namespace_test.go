@@ -318,7 +318,13 @@ exec ` + nobody + `"$0" $2 -- sh -c 'echo $(id -u) $(id -g) $(cat /proc/self/uid
 		}
 	}
 	// A grant that cannot be carried out is an error, and nothing is started.
-	r := scripted(t, strings.Replace(script, "65534:200000:65536", "65534:65500:65536", 1), "--unshare user,pid")
+	refused := strings.Replace(script, "65534:200000:65536", "65534:65500:65536", 1)
+	r := scripted(t, refused, "--unshare user,pid --report fd:1")
+	r.want(t, 125)
+	if !strings.Contains(r.stdout, `"error":"--unshare user,pid: map-ids: newuidmap: `) {
+		t.Errorf("the report is %q", r.stdout)
+	}
+	r = scripted(t, refused, "--unshare user,pid")
 	r.want(t, 125)
 	if r.stdout != "" || !strings.Contains(r.stderr, "finite: cannot start the command: --unshare user,pid: map-ids: ") {
 		t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)

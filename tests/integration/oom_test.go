@@ -73,6 +73,30 @@ func TestOutOfMemory(t *testing.T) {
 	}
 }
 
+// Where no supervisor runs, what the kernel has counted since the cgroup was made is said of a command
+// of a container that was killed, and only then.
+func TestOutOfMemoryWithoutGo(t *testing.T) {
+	needCommand(t, "perl")
+	for _, tt := range []struct {
+		script string
+		status int
+		says   string
+	}{
+		{`exec ` + eater, 137, "finite: the command was killed; out of memory: the kernel killed 1 process of this memory cgroup since that was made\n"},
+		{eater + `; exit 4`, 4, ""},
+		{`kill -KILL $$`, 137, ""},
+		{`kill -TERM $$`, 143, ""},
+	} {
+		dir := limited(t, "memory", "memory.limit_in_bytes", "memory.max", fmt.Sprint(memoryLimit))
+		c := startSpec(t, cageSpec{Mode: asInit, Args: joins(dir, finiteBin, "--", "sh", "-c", "exec 2>/dev/null; "+tt.script)}, nil)
+		r := c.wait()
+		r.want(t, tt.status)
+		if r.stderr != tt.says {
+			t.Errorf("%s: stderr %q, want %q", tt.script, r.stderr, tt.says)
+		}
+	}
+}
+
 // What was killed in the cgroup before the start is nobody's business, and what a deadline kills is not called that.
 func TestNotOutOfMemory(t *testing.T) {
 	needCommand(t, "perl")

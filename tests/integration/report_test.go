@@ -235,6 +235,25 @@ func TestReportSaysWho(t *testing.T) {
 	})
 }
 
+// A signal that comes to the front is from outside the command's PID namespace, and its sender is
+// named as the caller sees it. The state bears the number that the caller knows.
+func TestReportSaysWhoOutside(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	c := startWithin(t, asSubreaper, dir, `"$0" --unshare pid,mount --report report.json --state-file state.json -- sh -c 'trap "exit 4" TERM; echo ready; sleep 1000 & wait' &
+		trap 'kill $!' USR1; echo "asker $$, finite $!."; wait $!; wait $!`, nil)
+	c.stdout.await(t, "ready")
+	running := readState(t, dir, specs.StateRunning)
+	c.stdout.await(t, strings.Replace(running.ID, "-", " ", 1)+".")
+	c.signal(unix.SIGUSR1)
+	c.wait().want(t, 4)
+	by := ended(t, filepath.Join(dir, "report.json"), "stop-requested", 4).Cause.By
+	if by.PID == nil || by.From != "outside" || by.Comm != "sh" {
+		t.Fatalf("%+v", by)
+	}
+	c.stdout.await(t, fmt.Sprintf("asker %d,", *by.PID))
+}
+
 // Whatever the command does with the place of the report: the run is what it is, the report is in the directory that it was opened in, or one line says why
 // not, and nothing else is written to.
 func TestReportOfAHostileCommand(t *testing.T) {
