@@ -131,6 +131,7 @@ func killReaders() (found bool) {
 //
 //go:nosplit
 func pause(d int64) {
+	beExact()
 	shortTime = [2]int64{0, d}
 	sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
 }

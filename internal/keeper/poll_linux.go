@@ -68,8 +68,12 @@ func sleep() {
 //
 //go:nosplit
 func awaitPoll(n, limit uintptr) bool {
+	if limit != 0 {
+		beExact()
+	}
 	r := sys5(unix.SYS_PPOLL, addr(&poll.fds), n, limit, 0, 0)
 	if r < 0 && r != errInterrupted {
+		beExact()
 		shortTime = [2]int64{0, millisecond}
 		sys2(unix.SYS_NANOSLEEP, addr(&shortTime), 0)
 		for i := uintptr(0); i < n; i++ {
@@ -77,6 +81,17 @@ func awaitPoll(n, limit uintptr) bool {
 		}
 	}
 	return r > 0
+}
+
+// beExact takes away what somebody may have given this process for timer slack: with CAP_SYS_NICE
+// over it a command can make that 4 s and more (proc_pid_timerslack_ns(5)). The slack of the start is
+// the command's to inherit.
+//
+//go:nosplit
+func beExact() {
+	if facts.Command != 0 || facts.Paused || caller.keeper != 0 {
+		sys2(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, 0) // back to that of the fork
+	}
 }
 
 var poll struct {

@@ -145,8 +145,8 @@ func stopSupervisor() {
 	until := now() + second
 	kill(supervisor.pid, int32(unix.SIGKILL))
 	poll.fds[0] = unix.PollFd{Fd: supervisor.socket}
-	shortTime = [2]int64{1, 0}
-	sys4(unix.SYS_PPOLL, addr(&poll.fds), 1, addr(&shortTime), 0) // it hangs up shortly before it can be waited for
+	poll.limit = [2]int64{1, 0}
+	awaitPoll(1, addr(&poll.limit)) // it hangs up shortly before it can be waited for
 	for soon := now() + millisecond/10; ; {
 		if wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WNOHANG|unix.WALL) != 0 {
 			break

@@ -321,7 +321,7 @@ exec ` + nobody + `"$0" $2 -- sh -c 'echo $(id -u) $(id -g) $(cat /proc/self/uid
 	refused := strings.Replace(script, "65534:200000:65536", "65534:65500:65536", 1)
 	r := scripted(t, refused, "--unshare user,pid --report fd:1")
 	r.want(t, 125)
-	if !strings.Contains(r.stdout, `"error":"--unshare user,pid: map-ids: newuidmap: `) {
+	if !strings.Contains(r.stdout, `"error":"--unshare user,pid: map-ids: /usr/bin/newuidmap: `) {
 		t.Errorf("the report is %q", r.stdout)
 	}
 	r = scripted(t, refused, "--unshare user,pid")

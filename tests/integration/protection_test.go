@@ -180,3 +180,14 @@ func TestMountedOverProc(t *testing.T) {
 		})
 	}
 }
+
+// Who has CAP_SYS_NICE over the keeper can have its timers come seconds late (timerslack_ns). The
+// keeper takes that back before it waits for one again.
+func TestTimerSlackOfTheKeeper(t *testing.T) {
+	needRoot(t)
+	const script = `f=/proc/$PPID/timerslack_ns; was=$(cat $f) && echo 4000000000 >$f && [ "$(cat $f)" = 4000000000 ] || exit 9
+until [ "$(cat $f)" = "$was" ]; do (true &); done; exit 5`
+	forModes(t, rootModes, func(t *testing.T, m mode) {
+		run(t, m, "-t", "1h", "--", "sh", "-c", script).want(t, 5)
+	})
+}
