@@ -119,6 +119,7 @@ func beDeaf() {
 func (a *attacker) beCommand() {
 	a.leave("deaf")
 	a.leave("deaf")
+	a.startServer()
 	if len(a.Leftover) > 0 {
 		a.leave("leftover")
 	}

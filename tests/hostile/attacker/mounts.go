@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/tests/hostile/plan"
 	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
@@ -81,16 +83,24 @@ func (a *attacker) beServer() {
 	}
 }
 
-// fuse mounts a file that never answers over the same.
-func (a *attacker) fuse() {
-	if !a.first("fuse") {
+// startServer leaves a server where there is to be one: before the files are covered that a program
+// reads when it starts.
+func (a *attacker) startServer() {
+	uses := func(s plan.Step) bool { return s.Attack == "fuse" }
+	if !slices.ContainsFunc(a.Command, uses) && !slices.ContainsFunc(a.Leftover, uses) {
 		return
 	}
 	if fd, err := unix.Open(a.stuckMark(), unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o666); err == nil {
 		unix.Close(fd)
 		a.leave("server")
 	}
-	a.tries++
+}
+
+// fuse mounts a file that never answers over the same.
+func (a *attacker) fuse() {
+	if !a.first("fuse") {
+		return
+	}
 	cmdline, status := fmt.Sprintf("/proc/%d/cmdline", a.prey.command), fmt.Sprintf("/proc/%d/status", os.Getpid())
 	others := []string{a.Finite, "/dev/null", cmdline, status, "/proc/self/fd", "/proc/stat"}
 	for _, to := range append(a.records(), others...) {
