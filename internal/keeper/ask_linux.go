@@ -30,10 +30,12 @@ func catchUp() {
 		packet.message = Message{}
 		packet.message.Change, packet.message.Signal.Name = facts.Ended, lastEnd.name
 		packet.message.Times[0] = lastEnd.born
+		askLater()
 		supervisor.knows.ended = send(supervisor.socket, KindExited, -1)
 	}
 	if facts.FrontGone && !supervisor.knows.frontGone {
 		packet.message = Message{}
+		askLater()
 		supervisor.knows.frontGone = send(supervisor.socket, KindFrontGone, -1)
 	}
 }
@@ -56,9 +58,14 @@ func tellSupervisor(kind Kind) bool {
 	if !supervisor.spoke {
 		return false
 	}
-	due.supervisor = earlier(due.supervisor, now()+askPause) // whether it has heard
+	askLater()
 	return send(supervisor.socket, kind, -1)
 }
+
+// askLater has a supervisor asked soon whether it has heard what it is told.
+//
+//go:nosplit
+func askLater() { due.supervisor = earlier(due.supervisor, now()+askPause) }
 
 // isCalm reports whether the command runs, and nothing is being ended: a supervisor that has
 // answered is not asked again then before the deadline, and nothing wakes up.
@@ -78,12 +85,14 @@ func tellWhatIsLeft() {
 	}
 	packet.message = Message{}
 	if tree.others && !supervisor.remain {
+		askLater()
 		supervisor.remain = send(supervisor.socket, KindRemaining, -1)
 		if facts.Front == 0 {
 			dropLater() // a reader that is left sees the end of its input
 		}
 	}
 	if tree.empty && !supervisor.empty {
+		askLater()
 		supervisor.empty = send(supervisor.socket, KindEmpty, -1)
 	}
 	if tree.others {
@@ -156,7 +165,21 @@ func hearSupervisor() {
 			supervisor.ended, supervisor.status, supervisor.left = true, m.Value, m.Count != 0
 		}
 	}
-	if !facts.Ordinary && wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WNOHANG|unix.WALL) != 0 {
+	if !facts.Ordinary {
+		supervisorChanged(wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WSTOPPED|unix.WNOHANG|unix.WALL))
+	}
+}
+
+// supervisorChanged deals with what waitid(2) has said of the supervisor, when it returned r. One that
+// was stopped is continued at once.
+//
+//go:nosplit
+func supervisorChanged(r int) {
+	switch {
+	case r == 0:
+	case r > 0 && childChange.code == codeStopped:
+		kill(supervisor.pid, int32(unix.SIGCONT))
+	case r < 0 || childChange.code <= codeDumped:
 		supervisorEnded()
 	}
 }

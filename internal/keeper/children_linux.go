@@ -37,9 +37,9 @@ func reap() {
 		case pid == int(facts.Command) && facts.Ended.Code == 0:
 			commandChanged()
 			died = died || lastEnd.change.Code != 0
-		case childChange.code > codeDumped: // another child was stopped or continued
 		case pid == int(supervisor.pid):
-			supervisorEnded()
+			supervisorChanged(pid)
+		case childChange.code > codeDumped: // another child was stopped or continued
 		case isHelper(int32(pid)):
 		default:
 			reaped++

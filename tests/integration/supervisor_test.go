@@ -108,6 +108,37 @@ func TestSupervisorIsHarmed(t *testing.T) {
 	}
 }
 
+// A supervisor that is stopped while nothing happens is continued, and hears of the end.
+func TestCalmSupervisorIsStopped(t *testing.T) {
+	forModes(t, allModes, func(t *testing.T, m mode) {
+		t.Parallel()
+		c, release := startHeld(t, m, "-t", "1h", "--give-up", "5s", "--", "sh", "-c", "echo started; read -r word; exit 3")
+		c.stdout.await(t, "started")
+		keeper := c.keeper()
+		awaitCalm(t, keeper)
+		supervisor := childNamed(keeper, supervisorName)
+		if err := unix.Kill(supervisor, unix.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		release()
+		c.wait().want(t, 3)
+	})
+}
+
+// awaitCalm waits until a process has not woken up for longer than a supervisor is waited for.
+func awaitCalm(t *testing.T, pid int) {
+	t.Helper()
+	const calm = 3 * time.Second
+	wakes := func() string { return statusField(pid, "voluntary_ctxt_switches") }
+	was, since := wakes(), time.Now()
+	eventually(t, "the keeper is calm", func() bool {
+		if is := wakes(); is != was {
+			was, since = is, time.Now()
+		}
+		return time.Since(since) > calm
+	})
+}
+
 // leavesDeaf has left processes that are deaf to SIGTERM when SIGUSR1 ends it. It forks nobody
 // after it is ready.
 const leavesDeaf = `trap "" TERM; sleep 1000 & setsid sleep 1000 & trap "exit 5" USR1; echo ready; wait`
@@ -207,10 +238,16 @@ func TestSignalsBesideASupervisor(t *testing.T) {
 }
 
 func threadsOf(pid int) int {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	_, rest, _ := strings.Cut(string(text), "\nThreads:\t")
-	n, _ := strconv.Atoi(strings.TrimSpace(rest[:min(len(rest), strings.IndexByte(rest+"\n", '\n'))]))
+	n, _ := strconv.Atoi(statusField(pid, "Threads"))
 	return n
+}
+
+// statusField is a field of proc_pid_status(5); empty where there is none.
+func statusField(pid int, name string) string {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	_, rest, _ := strings.Cut(string(text), "\n"+name+":\t")
+	value, _, _ := strings.Cut(rest, "\n")
+	return strings.TrimSpace(value)
 }
 
 // A command that soon exits by itself and leaves nobody ends the run without a word from its

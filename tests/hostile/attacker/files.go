@@ -56,7 +56,7 @@ func (a *attacker) wall() {
 			if _, err := os.Lstat(a.stuckMark()); err == nil {
 				continue // this process would wait itself
 			}
-			fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+			fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0) // it may be a FIFO by now
 			if a.try(err) {
 				_, err = unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_WRLCK)
 				a.try(err)
