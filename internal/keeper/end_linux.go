@@ -21,6 +21,11 @@ func overseeEnd() bool {
 		supervisor.failures++
 	}
 	if endedQuietly() {
+		if leavesSupervisor() && isOver() {
+			leaveSupervisor()
+			end(ownStatus())
+			return false
+		}
 		stopSupervisor()
 		if endedQuietly() && isOver() {
 			end(ownStatus())
@@ -147,6 +152,7 @@ func end(status int32) {
 var ending struct {
 	wanted bool
 	status int32
+	orphan int32 // a supervisor that was killed, and is left to the front; 0: there is none
 }
 
 // finish ends the keeper.
@@ -163,7 +169,8 @@ func finish() {
 		if facts.Ended.Code != 0 && facts.Ended.Code != codeExited && facts.DeadlineAt == 0 {
 			by = facts.Ended.Status
 		}
-		tell(toFront, kindStatus, status, by)
+		packet.message = Message{Value: status, Count: by, Killed: ending.orphan}
+		send(toFront, kindStatus, -1)
 		wakeFront()
 	}
 	exit(status)

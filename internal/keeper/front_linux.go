@@ -32,6 +32,7 @@ var caller struct {
 	told       bool   // the keeper has told how the run ends
 	status     int32
 	by         int32 // the signal that ended the command
+	orphan     int32 // a supervisor that was killed, and is this process's child when the keeper has ended
 	latest     int64 // when the keeper should have ended at the latest
 	patience   int64 // when a keeper that has ended, or was killed, is waited for no longer
 	lateAs     int32 // and what the status is then
@@ -134,7 +135,7 @@ func hearKeeper() {
 		case kindRules:
 			rules.given, rules.group, rules.tellAll, rules.table = true, m.Count != 0, m.Value != 0, m.Table
 		case kindStatus:
-			caller.told, caller.status, caller.by = true, m.Value, m.Count
+			caller.told, caller.status, caller.by, caller.orphan = true, m.Value, m.Count, m.Killed
 		}
 	}
 }
@@ -241,7 +242,10 @@ func leave() {
 	awaitHelpers()
 	if caller.keeper != 0 {
 		kill(caller.keeper, int32(unix.SIGKILL)) // it has nothing left to do, and may have been stopped
-		awaitKeeper()
+		awaitChild(caller.keeper)
+	}
+	if caller.orphan != 0 {
+		awaitChild(caller.orphan)
 	}
 	endPlanner(0)
 	takeForeground()
@@ -256,12 +260,12 @@ func leave() {
 
 var noCore [2]uint64
 
-// awaitKeeper reaps the keeper. As PID 1 of a namespace that ends when the kernel has killed
-// everybody in it, which can take for ever.
+// awaitChild reaps a child that was killed, or is about to end. As PID 1 of a namespace a keeper ends
+// when the kernel has killed everybody in it, which can take for ever.
 //
 //go:nosplit
-func awaitKeeper() {
-	for until := now() + keeperTime; wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED|unix.WNOHANG) == 0 && now() < until; {
+func awaitChild(pid int32) {
+	for until := now() + childTime; wait(unix.P_PID, uintptr(pid), unix.WEXITED|unix.WNOHANG|unix.WALL) == 0 && now() < until; {
 		poll.fds = [6]unix.PollFd{{Fd: childFD, Events: unix.POLLIN}}
 		poll.limit = [2]int64{0, 100 * millisecond}
 		awaitPoll(1, addr(&poll.limit))
@@ -270,7 +274,7 @@ func awaitKeeper() {
 }
 
 const (
-	keeperTime     = second
+	childTime      = second
 	keeperPatience = 2 * second
 )
 

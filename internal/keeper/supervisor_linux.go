@@ -134,6 +134,27 @@ func supervisorEnded() {
 	}
 }
 
+// leavesSupervisor reports whether a supervisor may be left to the front, which is its parent when
+// the keeper has ended: where it is the front's to wait for, and where it has had nothing to decide,
+// so that nobody has to hear its last words.
+//
+//go:nosplit
+func leavesSupervisor() bool {
+	return supervisor.pid != 0 && facts.Front != 0 && !facts.Planned && !facts.Ordinary &&
+		(facts.Timeout == 0 || facts.Timeout > 2*QuietTime)
+}
+
+// leaveSupervisor kills a supervisor, and leaves it to the front.
+//
+//go:nosplit
+func leaveSupervisor() {
+	ending.orphan = supervisor.pid
+	kill(supervisor.pid, int32(unix.SIGKILL))
+	closeFD(supervisor.socket)
+	supervisor.pid, supervisor.socket, supervisor.spoke = 0, -1, false
+	due.supervisor = 0
+}
+
 // stopSupervisor ends a supervisor that is not needed any more. One that cannot be killed at once
 // is left to itself.
 //
