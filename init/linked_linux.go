@@ -176,20 +176,33 @@ func (k *linked) tryStart() {
 		m.Count |= keeper.StartQuiet
 	}
 	fd := -1
-	if k.cfg.leaf != nil && k.tried < 2 {
+	switch ways := k.cgroupWays(); {
+	case k.tried == ways-1:
+		m.Count |= keeper.StartMove
+	case k.tried < ways:
 		fd = k.cfg.leaf.FD()
-		if k.tried == 1 {
-			m.Count |= keeper.StartMove
-		}
 	}
 	k.tried++
 	_ = k.link.Tell(m, fd)
 }
 
+// cgroupWays is in how many ways the command may get into its cgroup. The last one is to move there,
+// and the only one into a cgroup that a planner has made, since it has opened what that needs.
+func (k *linked) cgroupWays() int {
+	switch {
+	case k.link.Facts.Planned && k.link.Facts.Cgroup >= 0:
+		return 1
+	case k.cfg.leaf != nil:
+		return 2
+	}
+	return 0
+}
+
 // notStarted is called by listen.
 func (k *linked) notStarted(err unix.Errno, why int32) {
 	cloneFailed := why == keeper.NotCloned && !isExhausted(err)
-	if (why == keeper.NotInCgroup || cloneFailed) && k.cfg.leaf != nil && k.tried < 3 && (k.tried < 2 || k.cfg.Cgroup != CgroupRequire) {
+	ways, required := k.cgroupWays(), k.cfg.Cgroup == CgroupRequire
+	if (why == keeper.NotInCgroup || cloneFailed) && (k.tried < ways || k.tried == ways && ways > 0 && !required) {
 		k.tryStart()
 		return
 	}
@@ -200,7 +213,7 @@ func (k *linked) notStarted(err unix.Errno, why int32) {
 	case keeper.NotFound:
 		step = StepLookup
 	}
-	if k.cfg.leaf != nil && k.cfg.Cgroup == CgroupRequire && (why == keeper.NotInCgroup || cloneFailed) {
+	if ways > 0 && required && (why == keeper.NotInCgroup || cloneFailed) {
 		step, failure = StepCgroup, fmt.Errorf("--cgroup require: %w", err)
 	}
 	k.post(event{kind: evStartFailed, step: step, err: failure})
@@ -419,7 +432,7 @@ func (k *linked) close(nobodyLeft bool) error {
 		}
 	}
 	k.oom.close()
-	if k.cfg.leaf == nil {
+	if k.cfg.leaf == nil || k.link.Facts.Planned {
 		return nil
 	}
 	limit := time.Duration(0)

@@ -65,18 +65,19 @@ func Plan(ctx context.Context, link *keeper.Link, cfg Config) error {
 
 // planned is a plan that is being made.
 type planned struct {
-	plan  *keeper.Plan
-	box   *box
-	join  []string
-	words map[Step]uint64
-	step  Step
-	steps []Step // of each call
-	fds   []planDescriptor
-	own   []int // descriptors that this process needs no more once they are handed over
-	ready int   // says that the child can be mapped
-	done  int   // and is written when it is
-	err   error // what enter could not open
-	unmap error // why the child could not be mapped
+	plan   *keeper.Plan
+	box    *box
+	join   []string
+	words  map[Step]uint64
+	step   Step
+	steps  []Step // of each call
+	fds    []planDescriptor
+	own    []int // descriptors that this process needs no more once they are handed over
+	cgroup []int // the directory of the command's cgroup, and its cgroup.procs
+	ready  int   // says that the child can be mapped
+	done   int   // and is written when it is
+	err    error // what enter could not open
+	unmap  error // why the child could not be mapped
 }
 
 // planDescriptor is a descriptor that is the first argument of a call.
@@ -134,18 +135,24 @@ func (p *planned) awaitRanges() {
 func (p *planned) fill(cfg *Config) error {
 	p.plan.Foreign, p.plan.Joined = p.box.forks(), p.box.joins(nsutil.PIDNamespace)
 	if cfg.leaf != nil {
-		procs, err := unix.Openat(cfg.leaf.FD(), "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		inside, outside, err := cfg.leaf.Doors()
 		if err != nil {
-			return fmt.Errorf("cgroup.procs: %w", err)
+			return err
 		}
-		p.own = append(p.own, procs)
-		kind := int64(keeper.MayCall)
-		if cfg.Cgroup == CgroupRequire {
-			kind = keeper.MustCall
+		p.own = append(p.own, inside, outside)
+		p.cgroup = []int{cfg.leaf.FD(), inside}
+		if cfg.Unshare.Has(nsutil.CgroupNamespace) { // its root is where it is made
+			kind := int64(keeper.MayCall)
+			if cfg.Cgroup == CgroupRequire {
+				kind = keeper.MustCall
+			}
+			p.begin(StepCgroup)
+			p.add(kind, unix.SYS_WRITE, p.descriptor(inside), p.text("0"), 1)
+			defer func() { // out of the command's reach, which could freeze it there
+				p.begin(StepCgroup)
+				p.add(kind, unix.SYS_WRITE, p.descriptor(outside), p.text("0"), 1)
+			}()
 		}
-		p.begin(StepCgroup)
-		p.add(kind, unix.SYS_WRITE, p.descriptor(procs), p.text("0"), 1)
-		p.plan.Enters(p.next() - 1)
 	}
 	p.plan.Stays = cfg.leaf != nil || cfg.Report != "" || cfg.StateFile != ""
 	p.box.enter(p)
@@ -156,6 +163,11 @@ func (p *planned) fill(cfg *Config) error {
 func (p *planned) hand(link *keeper.Link) error {
 	for _, d := range p.fds {
 		if err := link.Tell(keeper.Message{Kind: keeper.KindPlanDescriptor, Value: int32(d.call)}, d.fd); err != nil {
+			return err
+		}
+	}
+	for i, fd := range p.cgroup {
+		if err := link.Tell(keeper.Message{Kind: keeper.KindPlanCgroup, Value: int32(i)}, fd); err != nil {
 			return err
 		}
 	}

@@ -44,7 +44,6 @@ func Supervise(ctx context.Context, link *keeper.Link, cfg Config, own func(stri
 	}
 	if facts.Planned {
 		cfg.Unshare, cfg.Join, cfg.Hostname, cfg.MapRoot, cfg.planned = 0, nil, "", false, true
-		cfg.Cgroup = CgroupOff // it is in the one that the planner has made
 	}
 	r := &runner{config: cfg}
 	r.cfg = &r.config
@@ -82,10 +81,12 @@ func (r *runner) superviseFor(ctx context.Context, link *keeper.Link, own func(s
 	begun := facts.Command != 0 || facts.Paused
 	switch r.eventLog, err = newEventLog(cfg, r.recorder); {
 	case err != nil:
-	case !begun:
-		err = makeLeaf(ctx, cfg)
 	case facts.Cgroup >= 0:
-		cfg.leaf, cfg.noLeaf = nsutil.AdoptCgroup(int(facts.Cgroup))
+		if cfg.leaf, cfg.noLeaf = nsutil.AdoptCgroup(int(facts.Cgroup)); facts.Planned {
+			cfg.noLeaf = nil // another user namespace may not reach it; the planner does
+		}
+	case !begun && !facts.Planned: // else the planner would have made it
+		err = makeLeaf(ctx, cfg)
 	}
 	if err != nil {
 		if !begun {

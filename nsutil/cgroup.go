@@ -189,6 +189,18 @@ func isLeafName(name string) bool {
 // directory stays locked for as long as that has it.
 func (c *Cgroup) FD() int { return c.dir }
 
+// Doors opens its cgroup.procs, and that of the cgroup above, for writing. A process that writes there goes in and out with the rights of this one.
+func (c *Cgroup) Doors() (inside, outside int, err error) {
+	if inside, err = openat(c.dir, "cgroup.procs", unix.O_WRONLY); err != nil {
+		return -1, -1, fmt.Errorf("%s/cgroup.procs: %w", c.path, err)
+	}
+	if outside, err = openat(c.parent, "cgroup.procs", unix.O_WRONLY); err != nil {
+		sys.Close(inside)
+		return -1, -1, fmt.Errorf("%s/../cgroup.procs: %w", c.path, err)
+	}
+	return inside, outside, nil
+}
+
 // Path returns its directory.
 func (c *Cgroup) Path() string { return c.path }
 

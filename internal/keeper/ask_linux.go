@@ -244,8 +244,10 @@ func startFor(index, flags, cgroup int32) {
 		return
 	}
 	plain.argv = plain.start + uintptr(index)*8
-	closeFD(facts.Cgroup)
-	facts.Cgroup, command.moves = cgroup, flags&StartMove != 0
+	if command.moves = flags&StartMove != 0; !command.moves {
+		closeFD(facts.Cgroup)
+		facts.Cgroup = cgroup
+	}
 	command.quiet, command.ran, command.told, command.why = true, false, false, NotExecuted
 	if flags&StartEnforce != 0 {
 		protect()

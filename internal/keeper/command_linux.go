@@ -133,7 +133,10 @@ func becomeCommand() {
 	}
 	command.pid = int32(sys0(unix.SYS_GETPID))
 	if facts.Cgroup >= 0 && command.moves {
-		r := sys4(unix.SYS_OPENAT, uintptr(facts.Cgroup), text("cgroup.procs\x00"), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		r := int(facts.Procs)
+		if r < 0 {
+			r = sys4(unix.SYS_OPENAT, uintptr(facts.Cgroup), text("cgroup.procs\x00"), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		}
 		if r >= 0 {
 			r = sys3(unix.SYS_WRITE, uintptr(r), text("0"), 1)
 		}

@@ -201,7 +201,7 @@ func isOwn(fd int32) bool {
 			return true
 		}
 	}
-	return fd == procFD || fd == caller.pidfd || fd == caller.stopFD || fd == wakeFD || fd == childrenFD || fd == facts.Directory || fd == supervisor.socket || fd == facts.ParentFD || fd == command.begun[0] || fd == facts.Cgroup || fd == signalFD || fd == childFD || fd == toFront || fd == toKeeper || fd == facts.Pidfd || fd == terminal.fd
+	return fd == procFD || fd == caller.pidfd || fd == caller.stopFD || fd == wakeFD || fd == childrenFD || fd == facts.Directory || fd == supervisor.socket || fd == facts.ParentFD || fd == command.begun[0] || fd == facts.Cgroup || fd == facts.Procs || fd == signalFD || fd == childFD || fd == toFront || fd == toKeeper || fd == facts.Pidfd || fd == terminal.fd
 }
 
 // dropUnseen is dropInherited without /proc. The child closes by number, and later than this: only

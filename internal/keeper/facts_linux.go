@@ -20,6 +20,7 @@ type Facts struct {
 	ParentFD int32
 
 	Cgroup    int32 // the directory of the cgroup that the command is in, or is to be; -1: it is in the keeper's
+	Procs     int32 // cgroup.procs there, which a planner has opened; -1: it is to be opened
 	Directory int32 // the caller's working directory, where a supervisor has asked to keep it; -1: it has not
 
 	Mask    uint64 // the signal mask and the ignored signals of the start: bit n-1 is signal n
@@ -178,6 +179,7 @@ const (
 // From a planner to the front.
 const (
 	KindPlanDescriptor Kind = 96 + iota // the packet has the first argument of the call Value of the plan
+	KindPlanCgroup                      // the packet has the directory of the command's cgroup, or its cgroup.procs where Value is 1
 	KindPlanned                         // the plan is complete; Value is 0 where there is nothing to make
 )
 
@@ -193,7 +195,7 @@ const (
 const (
 	StartGroup        = 1 << iota // the command leads a process group of its own
 	StartEnforce                  // there is an ending to enforce
-	StartMove                     // the command moves into its cgroup by itself
+	StartMove                     // the command moves by itself into its cgroup, which is the last one that was told of
 	StartTellChildren             // the supervisor wants to hear of each child
 	StartQuiet                    // there is nothing to say about a quiet end: see QuietTime
 )

@@ -41,6 +41,7 @@ var caller struct {
 	late       bool  // the latest time has come
 	grouped    bool  // the command stays in this process's group
 	onTerminal bool
+	inCgroup   bool // the command has one
 }
 
 var callerLeads bool // the caller's process, which is the front, leads its session
@@ -118,6 +119,7 @@ func hearKeeper() {
 			closeFD(caller.pidfd)
 			caller.command, caller.pidfd = m.Value, packet.passed.fd
 			caller.grouped, caller.onTerminal = m.Count&StartedInGroup != 0, m.Count&startedOnTerminal != 0
+			caller.inCgroup = m.Count&StartedInCgroup != 0
 		case kindStopped:
 			caller.stops, caller.stoppedBy, caller.heard = m.Count, m.Value, true
 			caller.ready, caller.stop = false, false
@@ -316,7 +318,7 @@ func takeOver() {
 	caller.drop = min(caller.drop, 1) // now, if that was still to come
 	leaveCallers()
 	startLine()
-	if planAt != 0 && thePlan().Joined && thePlan().Entered == 0 {
+	if planAt != 0 && thePlan().Joined && !caller.inCgroup {
 		put("the keeper was killed: SIGKILL to the command; what else it left in the PID namespace that was joined is out of reach")
 	} else {
 		put("the keeper was killed: SIGKILL to everything that is left")

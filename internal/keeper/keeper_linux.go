@@ -107,6 +107,9 @@ func launch(group bool) {
 		if command.onTerminal {
 			packet.message.Count |= startedOnTerminal
 		}
+		if facts.Cgroup >= 0 {
+			packet.message.Count |= StartedInCgroup
+		}
 		send(toFront, kindStarted, facts.Pidfd)
 	}
 	if facts.Plain {

@@ -20,7 +20,6 @@ type Plan struct {
 	Foreign bool   // the keeper is in another PID namespace than the front
 	Stays   bool   // the planner has something to do at the end, and is waited for
 	Joined  bool   // the keeper joins a PID namespace: whom it leaves its PID 1 gets, not the front
-	Entered uint64 // how many bytes have put the keeper into the command's cgroup; 0: there is none
 
 	Fate   int32 // planOpen, and then once planTaken or planDropped
 	Keeper int32 // the keeper's PID, where a call has cloned it

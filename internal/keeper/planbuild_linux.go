@@ -23,9 +23,6 @@ func (p *Plan) StoreIn(from, to int) {
 	p.Calls[from].Store = uint64(uintptr(unsafe.Pointer(&p.Calls[to].Args)))
 }
 
-// Enters says that a call puts the keeper into the command's cgroup.
-func (p *Plan) Enters(call int) { p.Calls[call].Store = uint64(uintptr(unsafe.Pointer(&p.Entered))) }
-
 // Text puts a C string into a plan and returns its address. A plan has room for 16 KiB; more panic.
 func (p *Plan) Text(s string) uintptr { return p.Bytes(append([]byte(s), 0)) }
 

@@ -58,6 +58,12 @@ func awaitPlan() {
 				supervisor.spoke = true
 			case KindPlanDescriptor:
 				takePlanDescriptor(m.Value, packet.passed.fd)
+			case KindPlanCgroup:
+				if m.Value == 0 {
+					facts.Cgroup = packet.passed.fd
+				} else {
+					facts.Procs = packet.passed.fd
+				}
 			case KindPlanned:
 				closeFD(early)
 				if m.Value == 0 { // there is nothing to make

@@ -130,15 +130,20 @@ func write() {
 //
 //go:nosplit
 func canWrite() bool {
-	outPoll = unix.PollFd{Fd: 2, Events: unix.POLLOUT}
 	noTime = [2]int64{}
-	return sys4(unix.SYS_PPOLL, addr(&outPoll), 1, addr(&noTime), 0) > 0
+	return awaitStderr(addr(&noTime))
 }
 
-var (
-	outPoll unix.PollFd
-	noTime  [2]int64
-)
+var noTime [2]int64
+
+// awaitStderr waits until stderr takes something, for a time at most; 0: for any time. ppoll(2) asks
+// for more than a limit of open files may allow, pselect6(2) does not.
+//
+//go:nosplit
+func awaitStderr(limit uintptr) bool {
+	set := uint64(1 << 2) // an fd_set
+	return int(rawSyscall(unix.SYS_PSELECT6, 3, 0, addr(&set), 0, limit, 0)) > 0
+}
 
 // writeLine writes a line to stderr. Who reads it slowly, or not at all, keeps the writer.
 //
@@ -150,8 +155,7 @@ func writeLine(l *line) {
 		case n > 0:
 			at += uint32(n)
 		case n == errAgain: // somebody has made it non-blocking, for everybody
-			p := unix.PollFd{Fd: 2, Events: unix.POLLOUT}
-			sys4(unix.SYS_PPOLL, addr(&p), 1, 0, 0)
+			awaitStderr(0)
 		case n != errInterrupted:
 			return
 		}

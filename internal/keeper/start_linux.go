@@ -38,7 +38,7 @@ func begin(sp uintptr) uintptr {
 	blockSignals(what != isPlain)
 	openSignals()
 	facts.Directory = -1
-	facts.Pidfd, facts.ParentFD, terminal.fd, facts.Cgroup, command.begun = -1, -1, -1, -1, [2]int32{-1, -1}
+	facts.Pidfd, facts.ParentFD, terminal.fd, facts.Cgroup, facts.Procs, command.begun = -1, -1, -1, -1, -1, [2]int32{-1, -1}
 	facts.Plain, facts.Grace = what == isPlain, defaultGrace
 	plain.commandEnv = plain.envp
 	if facts.Plain {

@@ -606,3 +606,28 @@ close $down; 1 while sysread $up, my $c, 100; syswrite STDOUT, "ready\n"; sleep 
 		})
 	}
 }
+
+// A command that freezes its cgroup freezes no process of finite, in namespaces neither.
+func TestFrozenInNamespaces(t *testing.T) {
+	needRoot(t)
+	for _, kinds := range []string{"pid,mount", "pid,mount,cgroup"} {
+		dir := room(t)
+		const freeze = `for f in "$1"/finite-*/cgroup.freeze; do echo 1 >"$f"; done; sleep 1000`
+		r := startIn(t, dir, asSubreaper, "--unshare", kinds, "--cgroup", "require", "-t", stretch("1s"), "-k", stretch("100ms"), "--", "sh", "-c", freeze, "sh", dir).wait()
+		if r.want(t, 124); strings.Contains(r.stderr, "keeper") {
+			t.Errorf("%s: stderr %q", kinds, r.stderr)
+		}
+		wantNoLeaf(t, dir)
+	}
+}
+
+// The root of a cgroup namespace is the command's own cgroup.
+func TestCgroupNamespace(t *testing.T) {
+	needRoot(t)
+	dir := room(t)
+	r := startIn(t, dir, asSubreaper, "--unshare", "pid,mount,cgroup", "--cgroup", "require", "--", "sed", "-n", "s/^0:://p", "/proc/self/cgroup").wait()
+	if r.want(t, 0); r.stdout != "/\n" {
+		t.Errorf("stdout %q", r.stdout)
+	}
+	wantNoLeaf(t, dir)
+}

@@ -98,3 +98,12 @@ func TestEnvironmentIsConsumed(t *testing.T) {
 		}
 	})
 }
+
+// A line is written where the limits leave room for no process and no descriptor.
+func TestLineWithinNoLimits(t *testing.T) {
+	needCommand(t, "prlimit")
+	r := run(t, asNobody, "-t", stretch("1s"), "-k", "0", "--", "sh", "-c", `prlimit --pid $PPID --nproc=0:0 --nofile=0:0; exec sleep 1000`)
+	if r.want(t, 124); r.stderr != "finite: the deadline was reached: SIGKILL to everything\n" {
+		t.Errorf("stderr %q", r.stderr)
+	}
+}
