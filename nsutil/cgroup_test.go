@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -588,6 +589,7 @@ func TestCgroupRole(t *testing.T) {
 			found(t, "")
 		},
 		"namespace": func(t *testing.T) {
+			runtime.LockOSThread() // which goes to the namespace alone
 			if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 				t.Fatal(err)
 			}

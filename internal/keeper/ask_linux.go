@@ -75,6 +75,13 @@ func isCalm() bool {
 	return (facts.Command != 0 || facts.Paused) && facts.Ended.Code == 0 && facts.KilledAt == 0 && facts.DeadlineAt == 0 && facts.LifelineAt == 0 && facts.Dead == 0
 }
 
+// isEnding reports whether something is being ended.
+//
+//go:nosplit
+func isEnding() bool {
+	return facts.Ended.Code != 0 || facts.Stop.Number != 0 || facts.KilledAt != 0 || facts.DeadlineAt != 0 || facts.LifelineAt != 0
+}
+
 // tellWhatIsLeft tells a supervisor once that others are left, and that nobody is.
 //
 //go:nosplit
@@ -226,7 +233,11 @@ func setLatest(milliseconds, status, early int32) {
 	due.latest, facts.LateStatus, heart.asked = 0, status, false
 	if milliseconds > 0 {
 		due.latest = now() + int64(milliseconds)*millisecond
-		keepGoing(earlier(due.latest, deadlineAhead()))
+		at := earlier(due.latest, deadlineAhead())
+		if isEnding() { // the steps before that are the supervisor's, which this process continues
+			at = now()
+		}
+		keepGoing(at)
 	}
 	if toFront >= 0 {
 		packet.message = Message{}

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"unsafe"
 )
 
 // allowed is what code without a runtime may call besides its own functions. These touch no g and
@@ -109,4 +110,21 @@ func disassemble(t *testing.T, binary string) map[string][]string {
 		}
 	}
 	return calls
+}
+
+// The stacks of children begin at multiples of 16: an arm64 processor insists on it, and emulators
+// do not.
+func TestStacksAreAligned(t *testing.T) {
+	tops := []unsafe.Pointer{topOf(addr(&command.stack), commandStackSize)}
+	for i := range int32(writers) {
+		tops = append(tops, topOf(addr(&lineAt(i).stack), writerStackSize))
+	}
+	for i := range int32(2) {
+		tops = append(tops, topOf(addr(&closerAt(i).stack), unsafe.Sizeof(closer{}.stack)))
+	}
+	for i, top := range tops {
+		if uintptr(top)%16 != 0 {
+			t.Errorf("stack %d begins at %p", i, top)
+		}
+	}
 }

@@ -56,7 +56,7 @@ var command struct {
 //
 //go:nosplit
 func startCommand() int {
-	stack := unsafe.Add(unsafe.Pointer(&command.stack), commandStackSize-16)
+	stack := topOf(addr(&command.stack), commandStackSize)
 	facts.Pidfd = -1
 	closeEnvironment()
 	if command.quiet {
@@ -106,7 +106,7 @@ func cloneCommand(stack unsafe.Pointer) int {
 	if facts.Cgroup >= 0 && !command.moves {
 		command.cloned = [11]uint64{
 			0: unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_INTO_CGROUP, 1: uint64(addr(&facts.Pidfd)), 4: uint64(unix.SIGCHLD),
-			5: uint64(addr(&command.stack)), 6: commandStackSize - 16, 10: uint64(facts.Cgroup),
+			5: uint64(addr(&command.stack)), 6: uint64(uintptr(stack) - addr(&command.stack)), 10: uint64(facts.Cgroup),
 		}
 		return int(spawnInto(addr(&command.cloned), unsafe.Sizeof(command.cloned), becomeCommand))
 	}

@@ -258,7 +258,7 @@ func startCloser() {
 		return
 	}
 	c := closerAt(usedCloser)
-	stack := unsafe.Add(unsafe.Pointer(&c.stack), unsafe.Sizeof(c.stack)-16)
+	stack := topOf(addr(&c.stack), unsafe.Sizeof(c.stack))
 	pid := int(spawn(unix.CLONE_VM|unix.CLONE_FILES, stack, nil, closeThem))
 	if isRefused(pid) {
 		pid = int(spawn(unix.CLONE_VM|unix.CLONE_FILES|uintptr(unix.SIGCHLD), stack, nil, closeThem))

@@ -93,6 +93,7 @@ func leaveCallers() {
 	if isDue(caller.drop) {
 		caller.drop = 0
 		dropInherited()
+		holdMemory()
 	}
 }
 

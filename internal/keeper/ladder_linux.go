@@ -147,6 +147,7 @@ func keepTime() bool {
 	if isDue(due.drop) {
 		due.drop = 0
 		dropInherited()
+		holdMemory()
 	}
 	if isDue(stops.again) {
 		wakeFront()
@@ -198,7 +199,7 @@ func killNow() {
 	due.kill = 0
 	due.stuck = now() + 200*millisecond
 	due.latest = now() + giveUpTime + latestMargin
-	keepGoing(due.latest)
+	keepGoing(now())
 	if facts.NoSubreaper && heart.since == 0 {
 		due.stuck = facts.KilledAt // a supervisor kills the command last: its orphans would go elsewhere
 		return

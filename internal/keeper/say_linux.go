@@ -65,7 +65,7 @@ func say() {
 		return
 	}
 	l := lineAt(current)
-	stack := unsafe.Add(unsafe.Pointer(&l.stack), writerStackSize-16)
+	stack := topOf(addr(&l.stack), writerStackSize)
 	pid := int(spawn(unix.CLONE_VM|unix.CLONE_FILES, stack, nil, write))
 	if isRefused(pid) {
 		ordinaryHelpers = true

@@ -12,7 +12,7 @@ import "golang.org/x/sys/unix"
 //go:nosplit
 func sealSelf() {
 	own := sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc/self/exe\x00"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if file := executedFile(); own < 0 && file != 0 {
+	if file := auxiliary(auxExecutedFile); own < 0 && file != 0 {
 		own = sys4(unix.SYS_OPENAT, atWorkingDirectory, file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	}
 	if own < 0 {
@@ -56,24 +56,6 @@ var (
 	tooLarge    = uint64(1) << (unix.SIGXFSZ - 1)
 	scratchMask uint64
 )
-
-// executedFile is the path that was executed (getauxval(3), AT_EXECFN); 0: it is not known.
-//
-//go:nosplit
-func executedFile() uintptr {
-	i := 0
-	for wordAt(plain.envp, i) != 0 {
-		i++
-	}
-	for i++; wordAt(plain.envp, i) != 0; i += 2 {
-		if wordAt(plain.envp, i) == auxExecutedFile {
-			return wordAt(plain.envp, i+1)
-		}
-	}
-	return 0
-}
-
-const auxExecutedFile = 31 // AT_EXECFN
 
 //go:nosplit
 func failToCopy(errno int) {

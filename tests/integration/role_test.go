@@ -20,6 +20,9 @@ func playRole(role string) {
 		var spec cageSpec
 		must(json.Unmarshal([]byte(os.Getenv(cageEnv)), &spec))
 		playCage(spec)
+	case "served":
+		op, _ := strconv.Atoi(os.Args[1])
+		playServed(op, os.Args[2], os.Args[3:]...)
 	case "stuck":
 		playStuck(os.Args[1], os.Args[2:]...)
 	case "storm":

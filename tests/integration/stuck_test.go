@@ -3,11 +3,13 @@ package integration
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,14 +28,38 @@ func playStuck(path string, args ...string) {
 	must(unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
 	must(unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 	must(testkit.MountStuck(path))
+	runBeside(path, args, func() {})
+}
+
+// playServed is playStuck where the file answers at first, and an operation (0: all) of it no more
+// when a line comes by standard input.
+func playServed(op int, path string, args ...string) {
+	runtime.LockOSThread()
+	must(unix.Unshare(unix.CLONE_NEWNS))
+	must(unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	must(unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+	served, err := testkit.ServeFile(path)
+	must(err)
+	runBeside(path, args, func() { served.Mute(op) })
+}
+
+// runBeside runs a command beside a file system, which lets everybody go at the end of standard
+// input. A line there calls mute.
+func runBeside(path string, args []string, mute func()) {
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Stderr = os.Stderr
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	must(cmd.Start())
 	go func() {
 		_ = cmd.Wait()
 		fmt.Printf("ended with %d\n", cmd.ProcessState.ExitCode())
 	}()
-	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+	for in := bufio.NewReader(os.Stdin); ; {
+		if _, err := in.ReadString('\n'); err != nil {
+			break
+		}
+		mute()
+		fmt.Println("mute")
+	}
 	testkit.AbortStuck(path) // on this thread, which is in the namespace
 	for {
 		if _, err := syscall.Wait4(-1, nil, 0, nil); err == syscall.ECHILD {
@@ -47,23 +73,31 @@ func playStuck(path string, args ...string) {
 // stuckRun is a run beside a file that does not answer.
 type stuckRun struct {
 	*exec.Cmd
+	in  io.Writer
 	out *lines
 	err *lines
 }
 
 func startStuck(t *testing.T, dir string, args ...string) *stuckRun {
 	t.Helper()
+	return startBeside(t, "stuck", append([]string{filepath.Join(dir, "stuck")}, args...)...)
+}
+
+// startBeside plays a role that runs a command beside a file system.
+func startBeside(t *testing.T, role string, args ...string) *stuckRun {
+	t.Helper()
 	needRoot(t)
 	if _, err := os.Stat("/dev/fuse"); err != nil {
 		missing(t, "no FUSE: %v", err)
 	}
-	r := &stuckRun{exec.Command(testBinary(t), append([]string{filepath.Join(dir, "stuck")}, args...)...), newLines(), newLines()}
-	r.Env = append(os.Environ(), roleEnv+"=stuck")
+	r := &stuckRun{Cmd: exec.Command(testBinary(t), args...), out: newLines(), err: newLines()}
+	r.Env = append(os.Environ(), roleEnv+"="+role)
 	r.Stdout, r.Stderr = r.out, r.err
 	in, err := r.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.in = in
 	r.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := startLocked(r.Cmd); err != nil {
 		t.Fatal(err)
@@ -116,6 +150,80 @@ func TestSeedRow2UninterruptibleSleep(t *testing.T) {
 			}
 			if strings.Contains(r.out.String(), "nobody is left") {
 				t.Error("nobody was left: the command was not stuck")
+			}
+		})
+	}
+}
+
+// The file system of finite's binary does not answer any more: the deadline ends the tree.
+func TestBinaryThatCannotBeRead(t *testing.T) {
+	for name, prefix := range map[string][]string{"subreaper": nil, "init": {"unshare", "-pf", "--mount-proc", "--kill-child"}} {
+		for _, options := range [][]string{{}, {"--give-up", "5s"}} {
+			t.Run(fmt.Sprintf("%s %v", name, options), func(t *testing.T) {
+				t.Parallel()
+				binary := filepath.Join(t.TempDir(), "finite")
+				if err := copyFile(binary, finiteBin); err != nil {
+					t.Fatal(err)
+				}
+				args := append(append([]string{"0", binary}, prefix...), binary, "-t", stretch("2s"), "-k", stretch("200ms"))
+				args = append(append(args, options...), "--", "sh", "-c", `trap "" TERM; setsid sleep 1000 & echo "ready"; while :; do sleep 1000; done`)
+				r := startBeside(t, "served", args...)
+				r.out.await(t, "ready")
+				of := children(r.Process.Pid)
+				for i := 0; i < len(of); i++ {
+					of = append(of, children(of[i])...)
+				}
+				eventually(t, "finite holds its memory", func() bool {
+					for _, pid := range of {
+						text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+						if comm := strings.TrimSpace(string(text)); (comm == "finite" || comm == keeperName) && statusField(pid, "VmLck") == "0 kB" {
+							return false
+						}
+					}
+					return true
+				})
+				_, _ = io.WriteString(r.in, "\n")
+				r.out.await(t, "mute\n")
+				r.out.await(t, "ended with 124\n")
+				if left := withComm("sleep", of); len(left) > 0 {
+					t.Errorf("left: %v", left)
+				}
+			})
+		}
+	}
+}
+
+// withComm returns those of some processes, and whoever descends from them, that have a name.
+func withComm(name string, pids []int) (found []int) {
+	for _, pid := range pids {
+		if text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); strings.TrimSpace(string(text)) == name {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// Standard output is on a file system that does not answer when it is closed. The command hangs in
+// its end, and so does whoever closes it for finite: the run ends all the same, and says so.
+func TestOutputThatCannotBeClosed(t *testing.T) {
+	for name, prefix := range map[string]string{"subreaper": "", "namespace": "--unshare pid,mount "} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "out")
+			if err := os.WriteFile(file, nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			const script = `exec "$0" $1-t $2 -k 100ms --give-up 1s -- sh -c 'echo ready >&2; until [ -e "$0" ]; do :; done; exit 3' "$3.go" >"$3"`
+			r := startBeside(t, "served", strconv.Itoa(testkit.FuseFlush), file, "sh", "-c", script, finiteBin, prefix, stretch("2s"), file)
+			r.err.await(t, "ready")
+			_, _ = io.WriteString(r.in, "\n")
+			r.out.await(t, "mute\n")
+			if err := os.WriteFile(file+".go", nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			r.out.await(t, "ended with 124\n")
+			if said := r.err.String(); !strings.Contains(said, "gave up: pid ") {
+				t.Errorf("stderr %q", said)
 			}
 		})
 	}

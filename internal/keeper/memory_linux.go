@@ -1,0 +1,70 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// programHeader is Elf64_Phdr (elf(5)).
+type programHeader struct {
+	Type, Flags                                         uint32
+	Offset, Address, Physical, FileSize, Size, Boundary uint64
+}
+
+const (
+	loadable = 1 // PT_LOAD
+	writable = 2 // PF_W
+)
+
+// holdMemory has in memory what may be needed, where there is an ending to enforce. The file system
+// of the program may not answer later, so every page of the program is mapped now
+// (MADV_POPULATE_READ, Linux 5.14). What is written stays out of the swap space, where the limit of
+// locked memory allows that (mlock2(2)). That takes as long as a tenth of a start, so it is done when
+// the command has run for a moment.
+//
+//go:nosplit
+func holdMemory() {
+	if facts.Plain && facts.Timeout == 0 {
+		return
+	}
+	first, size, count := auxiliary(auxHeaders), auxiliary(auxHeaderSize), auxiliary(auxHeaderCount)
+	if first == 0 || size < unsafe.Sizeof(programHeader{}) {
+		return
+	}
+	for i := uintptr(0); i < count; i++ {
+		h := (*programHeader)(pointer(first + i*size))
+		if h.Type != loadable {
+			continue
+		}
+		sys3(unix.SYS_MADVISE, uintptr(h.Address), uintptr(h.FileSize), unix.MADV_POPULATE_READ)
+		if h.Flags&writable != 0 {
+			sys3(unix.SYS_MLOCK2, uintptr(h.Address), uintptr(h.Size), unix.MLOCK_ONFAULT)
+		}
+	}
+}
+
+// auxiliary returns what the kernel has said of the program by this key (getauxval(3)); 0: nothing.
+//
+//go:nosplit
+func auxiliary(key uintptr) uintptr {
+	i := 0
+	for wordAt(plain.envp, i) != 0 {
+		i++
+	}
+	for i++; wordAt(plain.envp, i) != 0; i += 2 {
+		if wordAt(plain.envp, i) == key {
+			return wordAt(plain.envp, i+1)
+		}
+	}
+	return 0
+}
+
+const (
+	auxHeaders      = 3  // AT_PHDR
+	auxHeaderSize   = 4  // AT_PHENT
+	auxHeaderCount  = 5  // AT_PHNUM
+	auxExecutedFile = 31 // AT_EXECFN
+)
