@@ -91,14 +91,17 @@ func dropLater() {
 //
 //go:nosplit
 func silence() {
-	null := sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/dev/null\x00"), unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if null < 0 { // something that cannot be written to
-		null = sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/\x00"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if nothing := openNothing(); nothing >= 0 && nothing != 2 {
+		sys3(unix.SYS_DUP3, uintptr(nothing), 2, 0)
+		sys1(unix.SYS_CLOSE, uintptr(nothing))
 	}
-	if null >= 0 && null != 2 {
-		sys3(unix.SYS_DUP3, uintptr(null), 2, 0)
-		sys1(unix.SYS_CLOSE, uintptr(null))
-	}
+}
+
+// openNothing opens something that can neither be read nor written, and that no file system keeps.
+//
+//go:nosplit
+func openNothing() int {
+	return sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/\x00"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 }
 
 // dropDelay is how long after the command's start the rest is left to it. A command that has ended

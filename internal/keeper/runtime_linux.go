@@ -94,8 +94,9 @@ func deafen() {
 	}
 }
 
-// openStandard puts /dev/null where a standard descriptor is closed, as the runtime would. Where
-// there is none, and the runtime would abort, it is something that can neither be read nor written.
+// openStandard puts something that can neither be read nor written where a standard descriptor is
+// closed. The runtime would open /dev/null, over which the command may have mounted a file that does
+// not answer, and abort where there is none.
 //
 //go:nosplit
 func openStandard() {
@@ -103,8 +104,6 @@ func openStandard() {
 		if sys2(unix.SYS_FCNTL, fd, unix.F_GETFD) >= 0 {
 			continue
 		}
-		if sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/dev/null\x00"), unix.O_RDWR, 0) < 0 {
-			sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/\x00"), unix.O_PATH|unix.O_CLOEXEC, 0)
-		}
+		openNothing()
 	}
 }
