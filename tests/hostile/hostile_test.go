@@ -22,7 +22,7 @@ const (
 	roleEnv  = "HOSTILE_ROLE"
 	orderEnv = "HOSTILE_ORDER"
 
-	shortForm = 40 // rounds, where nobody says how many
+	shortForm = 100 // rounds, where nobody says how many
 
 	stall = 500 * time.Millisecond // without a processor, from which on a round that fails is played again
 	plays = 4                      // times, at most
