@@ -11,15 +11,54 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A build without the entry point, as go install makes it, works through os/signal: it says so, and what it can catch it forwards.
-func TestWithoutTheEntryPoint(t *testing.T) {
-	needCommand(t, "perl")
-	portable := filepath.Join(filepath.Dir(finiteBin), "portable")
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", portable, "../..")
+// buildPortable builds finite without the entry point.
+func buildPortable(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "finite")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", path, "../..")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
+	for d := filepath.Dir(path); d != os.TempDir() && len(d) > 1; d = filepath.Dir(d) {
+		_ = os.Chmod(d, 0o755)
+	}
+	return path
+}
+
+// shared are the tests of what both builds promise: that with a keeper, and that of one process.
+const shared = `
+TestAnotherUsersProcess TestCgroupManyAtOnce TestCgroupOfAHostileCommand TestCgroupOfWhatIsLeft TestDeadlineInAnEmptyRoot
+TestDeadlineInLittleMemory TestDeadlineThatCannotBeTold TestDeadlineWithoutOrphans TestDeepTreeIsGone TestEnvironmentIsConsumed
+TestEscalate TestEscalateErrors TestEscalateRequestedStop TestEscapeesAreGone TestEventsErrors TestEventsNobodyReads TestEventsTrace
+TestExitStatus TestFastForkersAreGone TestFastForkersThatWereLeft TestFatalSignals TestForwardTargets TestFrozenByAnother TestFrozenItself
+TestLeftoversGetTheirGrace TestLeftoversPolicies TestLifeline TestLifelineErrors TestLifelineOfTheParent TestLogFormats
+TestLogIsPrintable TestManyEscapees TestNoArgument TestParentDeath TestPause TestPauseReapsLateOrphans
+TestRefusedSystemCalls TestReportErrors TestReportOfADeadline TestReportOfAHostileCommand TestReportOnAPipe TestReportStartFailed
+TestRewriteAndDrop TestSeedRow1StoppedChildEndsInTime TestSeedRow3TracerHoldsTheZombie TestSeedRow4MovedAwayByNsenter
+TestSeedRow7WithoutPidfd TestSignalsToEverybody TestSnapshot TestStartFailures TestStateFile TestStopDelay
+TestStopGraceAndExpect TestStopWithoutOrphans TestStrangerInTheCgroup TestTimeline TestTracerOutOfReach TestUsageErrorThatNobodyReads`
+
+// The build without the entry point passes the tests of what it promises as the other one does.
+func TestSharedWithOneProcess(t *testing.T) {
+	names := strings.Fields(shared)
+	cmd := exec.Command(testBinary(t), "-test.v", "-test.count=1", "-test.parallel=4", "-test.run", "^("+strings.Join(names, "|")+")$")
+	cmd.Env = append(os.Environ(), "FINITE_BIN="+buildPortable(t))
+	out, err := cmd.CombinedOutput()
+	for _, name := range names {
+		if !strings.Contains(string(out), "--- PASS: "+name+" ") {
+			t.Errorf("%s did not pass", name)
+		}
+	}
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// A build without the entry point, as go install makes it, works through os/signal: it says so, and what it can catch it forwards.
+func TestWithoutTheEntryPoint(t *testing.T) {
+	needCommand(t, "perl")
+	portable := buildPortable(t)
 	out, err := exec.Command(portable, "--version", "-v").Output()
 	if err != nil || !strings.Contains(string(out), "signals: os/signal\n") {
 		t.Errorf("%q, %v", out, err)
