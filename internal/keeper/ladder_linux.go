@@ -130,9 +130,11 @@ func keepTime() bool {
 	}
 	if isDue(due.kill) {
 		due.kill = 0
-		startLine()
-		put("the grace time is over: SIGKILL to everything that is left")
-		sayFirst()
+		if !supervisor.spoke { // it says so itself
+			startLine()
+			put("the grace time is over: SIGKILL to everything that is left")
+			sayFirst()
+		}
 		killNow()
 	}
 	if isDue(due.held) {

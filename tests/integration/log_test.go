@@ -107,3 +107,15 @@ func TestLineWithinNoLimits(t *testing.T) {
 		t.Errorf("stderr %q", r.stderr)
 	}
 }
+
+// What keeper and supervisor both see is said once.
+func TestGraceIsOverOnce(t *testing.T) {
+	forModes(t, allModes, func(t *testing.T, m mode) {
+		t.Parallel()
+		const script = `(trap "" TERM; exec setsid sleep 1000) & while :; do sleep 1000; done`
+		r := run(t, m, "-t", stretch("500ms"), "-k", stretch("300ms"), "--", "sh", "-c", script)
+		if r.want(t, 124); strings.Count(r.stderr, "the grace time is over") != 1 {
+			t.Errorf("stderr %q", r.stderr)
+		}
+	})
+}
