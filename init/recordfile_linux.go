@@ -55,7 +55,7 @@ func openRecord(target string) (*recordFile, error) {
 		if f.fd = int(n); f.fd == unix.Stderr {
 			f.fd = standardError
 		}
-		flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFL, 0)
+		flags, err := unix.FcntlInt(uintptr(f.fd), unix.F_GETFL, 0)
 		if err != nil {
 			return nil, err
 		}
