@@ -96,8 +96,8 @@ func awaitAbandoned() {
 const goodbyeTime = 100 * millisecond
 
 // awaitHelpers waits for what is being said and closed, a second at most. Children that are no
-// helpers end unseen. A writer that has not come to its line by then reads a file of /proc that
-// somebody has mounted over: it would be there for good.
+// helpers end unseen. Whoever is still at work then is killed: a line that nobody reads would keep its
+// writer for good.
 //
 //go:nosplit
 func awaitHelpers() {
@@ -108,19 +108,25 @@ func awaitHelpers() {
 		}
 		pause(millisecond / 4)
 	}
-	for until := now() + goodbyeTime; killReaders() && now() < until; {
+	for until := now() + goodbyeTime; killHelpers() && now() < until; {
 		reapHelpers()
 		pause(millisecond / 4)
 	}
 }
 
-// killReaders kills the writers that do not write, and reports whether there are any.
+// killHelpers kills writers and closers, and reports whether there are any.
 //
 //go:nosplit
-func killReaders() (found bool) {
+func killHelpers() (found bool) {
 	for i := int32(0); i < writers; i++ {
-		if l := lineAt(i); l.writer != 0 && !l.writing {
+		if l := lineAt(i); l.writer != 0 {
 			kill(l.writer, int32(unix.SIGKILL))
+			found = true
+		}
+	}
+	for i := int32(0); i < 2; i++ {
+		if c := closerAt(i); c.pid != 0 {
+			kill(c.pid, int32(unix.SIGKILL))
 			found = true
 		}
 	}

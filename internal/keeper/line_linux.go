@@ -10,7 +10,7 @@ import (
 
 //go:nosplit
 func beginLine(l *line) {
-	l.length, l.sender, l.early, l.writing = 0, false, false, false
+	l.length, l.sender, l.early = 0, false, false
 	appendTo(l, "finite: ")
 }
 

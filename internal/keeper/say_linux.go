@@ -23,15 +23,14 @@ const (
 // line is one line on stderr. Who sent the signal that it is about, the writer puts in front of the
 // tail.
 type line struct {
-	writer  int32 // the PID of the child that writes it; 0: the line is free
-	length  uint32
-	sender  bool
-	early   bool // the tail is that there is no command yet
-	writing bool // what there is to read was read
-	signal  Signal
-	text    [lineSize]byte
-	path    [32]byte // of a file in /proc, and what it says
-	stack   [writerStackSize]byte
+	writer int32 // the PID of the child that writes it; 0: the line is free
+	length uint32
+	sender bool
+	early  bool // the tail is that there is no command yet
+	signal Signal
+	text   [lineSize]byte
+	path   [32]byte // of a file in /proc, and what it says
+	stack  [writerStackSize]byte
 }
 
 var (
@@ -119,7 +118,6 @@ func write() {
 	var here byte
 	l := lineAt(int32((addr(&here) - addr(&lines)) / unsafe.Sizeof(line{})))
 	finishLine(l)
-	l.writing = true
 	writeLine(l)
 	for {
 		sys1(unix.SYS_EXIT, 0)

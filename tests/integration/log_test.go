@@ -119,3 +119,14 @@ func TestGraceIsOverOnce(t *testing.T) {
 		}
 	})
 }
+
+// A line that nobody reads leaves no writer.
+func TestLineThatNobodyReads(t *testing.T) {
+	forModes(t, allModes, func(t *testing.T, m mode) {
+		t.Parallel()
+		c := startSpec(t, cageSpec{Mode: m, Args: []string{finiteBin, "-t", stretch("300ms"), "-k", "0", "--", "sleep", "1000"}}, func(cmd *exec.Cmd) { cmd.Stderr = testkit.FullPipe(t) })
+		r := c.wait()
+		r.want(t, 124)
+		wantCalm(t, r)
+	})
+}
