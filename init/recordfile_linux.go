@@ -24,6 +24,7 @@ type recordFile struct {
 	dir      int // of its directory; -1: there is none
 	name     string
 	made     bool // it was not there before
+	replaced bool // a file of this process has taken its place
 	stale    bool // a stream that is to be emptied first
 	fd       int
 	mode     uint32
@@ -205,6 +206,9 @@ func (f *recordFile) write(text []byte) error {
 	if err == nil {
 		return nil
 	}
+	if err == unix.EBUSY && f.replaced {
+		return err // somebody has mounted over it since, and this process's own file is elsewhere
+	}
 	if err == unix.EBUSY { // a mount point, for which the limit is another
 		f.kind, f.limit = inPlace, inPlaceLimit
 		return nil
@@ -262,7 +266,7 @@ func (f *recordFile) replace(text []byte) error {
 		_ = unix.Unlinkat(f.dir, temporary, 0)
 		return err
 	}
-	f.size = len(text)
+	f.size, f.replaced = len(text), true
 	if f.fd < 0 { // and it stays closed: nobody has counted on one more descriptor
 		_ = unix.Close(fd)
 		return nil
