@@ -15,8 +15,8 @@ type oomWatch struct {
 	spare   int // descriptors that others need more
 }
 
-// openOOMCounter returns a counter and what it says: how many there have been since the memory cgroup
-// of this process was made. It returns nil where nothing counts.
+// openOOMCounter returns a counter, and how many kills there have been since the memory cgroup of
+// this process was made. It returns nil where nothing counts.
 func openOOMCounter() (*nsutil.OOMCounter, int) {
 	own, err := nsutil.FindCgroups()
 	if err != nil {

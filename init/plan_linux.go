@@ -134,29 +134,36 @@ func (p *planned) awaitRanges() {
 // fill writes the plan.
 func (p *planned) fill(cfg *Config) error {
 	p.plan.Foreign, p.plan.Joined = p.box.forks(), p.box.joins(nsutil.PIDNamespace)
-	if cfg.leaf != nil {
-		inside, outside, err := cfg.leaf.Doors()
-		if err != nil {
-			return err
-		}
-		p.own = append(p.own, inside, outside)
-		p.cgroup = []int{cfg.leaf.FD(), inside}
-		if cfg.Unshare.Has(nsutil.CgroupNamespace) { // its root is where it is made
-			kind := int64(keeper.MayCall)
-			if cfg.Cgroup == CgroupRequire {
-				kind = keeper.MustCall
-			}
-			p.begin(StepCgroup)
-			p.add(kind, unix.SYS_WRITE, p.descriptor(inside), p.text("0"), 1)
-			defer func() { // out of the command's reach, which could freeze it there
-				p.begin(StepCgroup)
-				p.add(kind, unix.SYS_WRITE, p.descriptor(outside), p.text("0"), 1)
-			}()
-		}
-	}
 	p.plan.Stays = cfg.leaf != nil || cfg.Report != "" || cfg.StateFile != ""
+	if cfg.leaf == nil {
+		p.box.enter(p)
+		return p.err
+	}
+	inside, outside, err := cfg.leaf.Doors()
+	if err != nil {
+		return err
+	}
+	p.own = append(p.own, inside, outside)
+	p.cgroup = []int{cfg.leaf.FD(), inside}
+	visits := cfg.Unshare.Has(nsutil.CgroupNamespace) // its root is where it is made
+	if visits {
+		p.move(inside, cfg.Cgroup)
+	}
 	p.box.enter(p)
+	if visits { // out of the command's reach, which could freeze it there
+		p.move(outside, cfg.Cgroup)
+	}
 	return p.err
+}
+
+// move moves the process that is to be the keeper into the cgroup whose cgroup.procs is given.
+func (p *planned) move(procs int, mode CgroupMode) {
+	kind := int64(keeper.MayCall)
+	if mode == CgroupRequire {
+		kind = keeper.MustCall
+	}
+	p.begin(StepCgroup)
+	p.add(kind, unix.SYS_WRITE, p.descriptor(procs), p.text("0"), 1)
 }
 
 // hand gives the descriptors to the front, which makes the keeper then.

@@ -202,7 +202,7 @@ func (r *runner) relive(facts *keeper.Facts) {
 			r.reliveAction(&a, time.Since(wallTime(p.at)))
 		}
 	}
-	if wasKilled(facts) {
+	if facts.WasKilled() {
 		counter, n := openOOMCounter()
 		if counter.Close(); n > 0 {
 			r.post(event{kind: evOOM, count: n, ever: true})
@@ -214,13 +214,6 @@ func (r *runner) relive(facts *keeper.Facts) {
 	if facts.KilledAt != 0 {
 		counts.LeftoversTerminated, counts.LeftoversKilled = int(facts.Terminated), int(facts.Killed)
 	}
-}
-
-// wasKilled reports whether somebody has to say why a command is dead that the keeper has run by
-// itself as PID 1 of a container: it was killed, and not by finite.
-func wasKilled(facts *keeper.Facts) bool {
-	killed := change(facts.Ended).Code != reap.CodeExited && unix.Signal(facts.Ended.Status) == unix.SIGKILL
-	return facts.Plain && facts.Init && !facts.Planned && facts.Ended.Code != 0 && killed && facts.KilledAt == 0
 }
 
 // reliveAction is what is left of an action that was due some time ago.

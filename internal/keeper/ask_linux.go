@@ -30,13 +30,11 @@ func catchUp() {
 		packet.message = Message{}
 		packet.message.Change, packet.message.Signal.Name = facts.Ended, lastEnd.name
 		packet.message.Times[0] = lastEnd.born
-		askLater()
-		supervisor.knows.ended = send(supervisor.socket, KindExited, -1)
+		supervisor.knows.ended = tellSupervisor(KindExited)
 	}
 	if facts.FrontGone && !supervisor.knows.frontGone {
 		packet.message = Message{}
-		askLater()
-		supervisor.knows.frontGone = send(supervisor.socket, KindFrontGone, -1)
+		supervisor.knows.frontGone = tellSupervisor(KindFrontGone)
 	}
 }
 
@@ -58,28 +56,23 @@ func tellSupervisor(kind Kind) bool {
 	if !supervisor.spoke {
 		return false
 	}
-	askLater()
+	due.supervisor = earlier(due.supervisor, now()+askPause) // whether it has heard
 	return send(supervisor.socket, kind, -1)
 }
-
-// askLater has a supervisor asked soon whether it has heard what it is told.
-//
-//go:nosplit
-func askLater() { due.supervisor = earlier(due.supervisor, now()+askPause) }
 
 // isCalm reports whether the command runs, and nothing is being ended: a supervisor that has
 // answered is not asked again then before the deadline, and nothing wakes up.
 //
 //go:nosplit
 func isCalm() bool {
-	return (facts.Command != 0 || facts.Paused) && facts.Ended.Code == 0 && facts.KilledAt == 0 && facts.DeadlineAt == 0 && facts.LifelineAt == 0 && facts.Dead == 0
+	return (facts.Command != 0 || facts.Paused) && !isEnding() && facts.Dead == 0
 }
 
-// isEnding reports whether something is being ended.
+// isEnding reports whether something is being ended, other than by a signal that was passed on.
 //
 //go:nosplit
 func isEnding() bool {
-	return facts.Ended.Code != 0 || facts.Stop.Number != 0 || facts.KilledAt != 0 || facts.DeadlineAt != 0 || facts.LifelineAt != 0
+	return facts.Ended.Code != 0 || facts.KilledAt != 0 || facts.DeadlineAt != 0 || facts.LifelineAt != 0
 }
 
 // tellWhatIsLeft tells a supervisor once that others are left, and that nobody is.
@@ -92,15 +85,13 @@ func tellWhatIsLeft() {
 	}
 	packet.message = Message{}
 	if tree.others && !supervisor.remain {
-		askLater()
-		supervisor.remain = send(supervisor.socket, KindRemaining, -1)
+		supervisor.remain = tellSupervisor(KindRemaining)
 		if facts.Front == 0 {
 			dropLater() // a reader that is left sees the end of its input
 		}
 	}
 	if tree.empty && !supervisor.empty {
-		askLater()
-		supervisor.empty = send(supervisor.socket, KindEmpty, -1)
+		supervisor.empty = tellSupervisor(KindEmpty)
 	}
 	if tree.others {
 		supervisor.empty = false
@@ -177,8 +168,8 @@ func hearSupervisor() {
 	}
 }
 
-// supervisorChanged deals with what waitid(2) has said of the supervisor, when it returned r. One that
-// was stopped is continued at once.
+// supervisorChanged deals with what waitid(2) has said of the supervisor, when it returned r. A
+// stopped supervisor is continued at once.
 //
 //go:nosplit
 func supervisorChanged(r int) {
@@ -234,7 +225,7 @@ func setLatest(milliseconds, status, early int32) {
 	if milliseconds > 0 {
 		due.latest = now() + int64(milliseconds)*millisecond
 		at := earlier(due.latest, deadlineAhead())
-		if isEnding() { // the steps before that are the supervisor's, which this process continues
+		if isEnding() || facts.Stop.Number != 0 { // the steps before that are the supervisor's, which this process continues
 			at = now()
 		}
 		keepGoing(at)

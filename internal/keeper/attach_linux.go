@@ -18,8 +18,8 @@ import (
 type Link struct {
 	Facts Facts // as they were when the supervisor was forked
 
-	// Stderr is the descriptor of standard error. Descriptor 2 cannot be written to: what the Go runtime
-	// says when it ends the process is for nobody, since another supervisor goes on.
+	// Stderr is the descriptor of standard error. Descriptor 2 cannot be written to: what the Go
+	// runtime says when it ends the process is for nobody, since another supervisor goes on.
 	Stderr int
 
 	// Plan is what a planner completes; nil: the process is a supervisor.

@@ -33,7 +33,7 @@ func overseeEnd() bool {
 		}
 		supervisor.quiet = false // another one sees to what is left, or to what this one has decided
 	}
-	says := (!facts.Plain || wasKilled()) && !heart.calm && heart.since == 0 // there may be something to say of the end
+	says := (!facts.Plain || facts.WasKilled()) && !heart.calm && heart.since == 0 // there may be something to say of the end
 	if facts.Ended.Code != 0 && tree.empty && !supervisor.spoke && !says {
 		stopSupervisor()
 		if isOver() {
@@ -70,14 +70,6 @@ func overseeEnd() bool {
 		return startSupervisor()
 	}
 	return false
-}
-
-// wasKilled reports whether the command was killed, and not by finite, in a container: the kernel may
-// have done that for want of memory, which a supervisor sees.
-//
-//go:nosplit
-func wasKilled() bool {
-	return facts.Init && !facts.Planned && facts.Ended.Code != codeExited && facts.Ended.Status == int32(unix.SIGKILL) && facts.KilledAt == 0
 }
 
 // QuietTime is how long after its start an end of the command can be quiet: until then a supervisor

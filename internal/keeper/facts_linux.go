@@ -2,6 +2,8 @@
 
 package keeper
 
+import "golang.org/x/sys/unix"
+
 // Facts is what the keeper knows of the run. A supervisor is a fork of the keeper, and so starts
 // with a copy. What is about to be done is written before it is done. Times are nanoseconds of
 // CLOCK_MONOTONIC; 0 is never.
@@ -64,6 +66,16 @@ type Facts struct {
 	NoSubreaper bool  // PR_SET_CHILD_SUBREAPER was refused
 }
 
+// WasKilled reports whether somebody has to say why a command is dead that the keeper has run by
+// itself as PID 1 of a container: it was killed, and not by finite. The kernel may have done that
+// for want of memory.
+//
+//go:nosplit
+func (f *Facts) WasKilled() bool {
+	killed := f.Ended.Code != 0 && f.Ended.Code != codeExited && f.Ended.Status == int32(unix.SIGKILL)
+	return f.Plain && f.Init && !f.Planned && killed && f.KilledAt == 0
+}
+
 // Signal is a signal as it arrived (sigaction(2), signalfd(2)).
 type Signal struct {
 	Number, Code int32
@@ -116,7 +128,7 @@ const (
 	kindContinued                 // it was continued
 	kindUntil                     // the latest time is Count milliseconds from now; Value is the status then, and before, unless Killed is 1
 	kindRules                     // Table; Value is 1 where the keeper is to hear of every signal
-	kindStatus                    // the end: Value is the status, Count the terminal's signal that ended the command, Killed a supervisor that was killed
+	kindStatus                    // the end: Value is the status, Count the terminal's signal that ended the command, Killed the killed supervisor
 )
 
 // Flags of kindStarted and KindStarted.

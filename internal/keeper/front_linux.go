@@ -263,8 +263,8 @@ func leave() {
 
 var noCore [2]uint64
 
-// awaitChild reaps a child that was killed, or is about to end. As PID 1 of a namespace a keeper ends
-// when the kernel has killed everybody in it, which can take for ever.
+// awaitChild reaps a child that was killed, or is about to end. As PID 1 of a namespace a keeper
+// ends when the kernel has killed everybody in it, which can take for ever.
 //
 //go:nosplit
 func awaitChild(pid int32) {

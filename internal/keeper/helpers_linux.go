@@ -96,8 +96,8 @@ func awaitAbandoned() {
 const goodbyeTime = 100 * millisecond
 
 // awaitHelpers waits for what is being said and closed, a second at most. Children that are no
-// helpers end unseen. Whoever is still at work then is killed: a line that nobody reads would keep its
-// writer for good.
+// helpers end unseen. Whoever is still at work then is killed: a line that nobody reads would keep
+// its writer for good.
 //
 //go:nosplit
 func awaitHelpers() {

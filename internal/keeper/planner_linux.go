@@ -226,8 +226,7 @@ func sayWhyNot() bool {
 //
 //go:nosplit
 func enterPlan() {
-	closeFD(supervisor.socket)
-	supervisor.pid, supervisor.socket, supervisor.spoke = 0, -1, false
+	forgetSupervisor()
 	carryOut()
 	if !thePlan().decide(planTaken) {
 		exit(statusFailure)

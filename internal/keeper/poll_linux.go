@@ -84,8 +84,8 @@ func awaitPoll(n, limit uintptr) bool {
 }
 
 // beExact takes away what somebody may have given this process for timer slack: with CAP_SYS_NICE
-// over it a command can make that 4 s and more (proc_pid_timerslack_ns(5)). The slack of the start is
-// the command's to inherit.
+// over it a command can make that 4 s and more (proc_pid_timerslack_ns(5)). The slack of the start
+// is the command's to inherit.
 //
 //go:nosplit
 func beExact() {

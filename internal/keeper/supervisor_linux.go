@@ -123,15 +123,23 @@ func supervisorEnded() {
 			supervisor.ended, supervisor.status, supervisor.left = true, packet.message.Value, packet.message.Count != 0
 		}
 	}
-	closeFD(supervisor.socket)
-	supervisor.pid, supervisor.socket, supervisor.spoke = 0, -1, false
-	due.supervisor, hold.until, hold.wanted = 0, 0, false
+	forgetSupervisor()
+	hold.until, hold.wanted = 0, false
 	if !supervisor.ended {
 		if now()-supervisor.since > longLife {
 			supervisor.failures = 0
 		}
 		supervisor.failures++
 	}
+}
+
+// forgetSupervisor is for one that has ended, or was killed.
+//
+//go:nosplit
+func forgetSupervisor() {
+	closeFD(supervisor.socket)
+	supervisor.pid, supervisor.socket, supervisor.spoke = 0, -1, false
+	due.supervisor = 0
 }
 
 // leavesSupervisor reports whether a supervisor may be left to the front, which is its parent when
@@ -150,9 +158,7 @@ func leavesSupervisor() bool {
 func leaveSupervisor() {
 	ending.orphan = supervisor.pid
 	kill(supervisor.pid, int32(unix.SIGKILL))
-	closeFD(supervisor.socket)
-	supervisor.pid, supervisor.socket, supervisor.spoke = 0, -1, false
-	due.supervisor = 0
+	forgetSupervisor()
 }
 
 // stopSupervisor ends a supervisor that is not needed any more. One that cannot be killed at once
@@ -189,7 +195,5 @@ func stopSupervisor() {
 		}
 		noteDecision()
 	}
-	closeFD(supervisor.socket)
-	supervisor.pid, supervisor.socket, supervisor.spoke = 0, -1, false
-	due.supervisor = 0
+	forgetSupervisor()
 }
