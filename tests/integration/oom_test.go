@@ -73,8 +73,8 @@ func TestOutOfMemory(t *testing.T) {
 	}
 }
 
-// Where no supervisor runs, what the kernel has counted since the cgroup was made is said of a command
-// of a container that was killed, and only then.
+// Where no supervisor runs, what the kernel has counted since the cgroup was made is said of a
+// command of a container that was killed, and only then.
 func TestOutOfMemoryWithoutGo(t *testing.T) {
 	needCommand(t, "perl")
 	for _, tt := range []struct {

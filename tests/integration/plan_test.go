@@ -55,7 +55,7 @@ func TestPlannerIsHarmed(t *testing.T) {
 		met := 0
 		for range 20 {
 			c := start(t, asSubreaper, "--join", "/proc/self/ns/net", "--unshare", "uts", "--hostname", "box", "--", "sh", "-c", "exit 7")
-			stop := c.harm(c.pid(), sig, 1)
+			stop := c.harm(c.pid(), sig, 1, 0)
 			r := c.wait()
 			met += stop()
 			if !slices.Contains(statuses, r.status) || r.status != 7 && strings.Count(r.stderr, "finite: ") != 1 {

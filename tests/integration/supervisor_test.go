@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// harm sends a signal to the next supervisors of a keeper, one after the other, as soon as each is
-// there. It stops when the test has what it wants, and returns how many it has met.
-func (c *cage) harm(keeper int, sig unix.Signal, most int) (stop func() int) {
+// harm sends a signal to the next supervisors of a keeper, one after the other, when each has been
+// there for a time. It stops when the test has what it wants, and returns how many it has met.
+func (c *cage) harm(keeper int, sig unix.Signal, most int, delay time.Duration) (stop func() int) {
 	met := map[int]bool{}
 	over := make(chan struct{})
 	var done sync.WaitGroup
@@ -26,7 +27,14 @@ func (c *cage) harm(keeper int, sig unix.Signal, most int) (stop func() int) {
 				return
 			default:
 			}
-			if pid := childNamed(keeper, supervisorName); pid != 0 && !met[pid] && unix.Kill(pid, sig) == nil {
+			pid := childNamed(keeper, supervisorName)
+			if pid == 0 || met[pid] {
+				continue
+			}
+			if delay > 0 {
+				time.Sleep(delay)
+			}
+			if unix.Kill(pid, sig) == nil {
 				met[pid] = true
 			}
 		}
@@ -83,7 +91,7 @@ func TestSupervisorIsHarmed(t *testing.T) {
 				} {
 					args := append(append([]string{}, run.options...), "--", "sh", "-c", "echo started; "+fugitives+`read -r word 2>/dev/null; `+run.end)
 					c, release := startHeld(t, m, args...)
-					stop := c.harm(c.keeper(), tt.sig, tt.times)
+					stop := c.harm(c.keeper(), tt.sig, tt.times, 0)
 					release()
 					r := c.wait()
 					met := stop()
@@ -106,6 +114,41 @@ func TestSupervisorIsHarmed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A supervisor that is killed at any moment, between its first message and its last one, changes
+// neither the end nor the status, and the report is complete.
+func TestSupervisorIsKilledAtAnyMoment(t *testing.T) {
+	const step, most = 40 * time.Microsecond, 3 * time.Millisecond // a run without a grace time takes 2 ms
+	forModes(t, rootModes, func(t *testing.T, m mode) {
+		t.Parallel()
+		for _, reports := range []bool{false, true} {
+			met := 0
+			for delay := time.Duration(0); delay < most; delay += step {
+				report := filepath.Join(t.TempDir(), "report.json")
+				args := []string{"-t", "1h", "-k", "0"}
+				if reports {
+					args = append(args, "--report", report)
+				}
+				c, release := startHeld(t, m, append(args, "--", "sh", "-c", "echo started; "+fugitives+`read -r word; exit 3`)...)
+				c.stdout.await(t, "started\n")
+				keeper := c.keeper()
+				release()
+				stop := c.harm(keeper, unix.SIGKILL, 1, delay)
+				r := c.wait()
+				met += stop()
+				if r.want(t, 3); r.stdout != "started\n" || strings.Contains(r.stderr, "cannot") {
+					t.Errorf("after %v: stdout %q, stderr %q", delay, r.stdout, r.stderr)
+				}
+				if reports {
+					ended(t, report, "exited", 3)
+				}
+			}
+			if met < 5 {
+				t.Errorf("%d supervisors were met", met)
+			}
+		}
+	})
 }
 
 // A supervisor that is stopped while nothing happens is continued, and hears of the end.

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Served is a file of a FUSE file system that answers for as long as it is told to (fuse(4), linux/fuse.h).
+// Served is a file of a FUSE file system that answers for as long as it is told to (fuse(4),
+// linux/fuse.h).
 type Served struct {
 	fd      int
 	content []byte
@@ -40,22 +41,42 @@ func ServeFile(path string) (*Served, error) {
 		return nil, err
 	}
 	s := &Served{content: content}
-	if s.fd, err = unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0); err != nil {
-		return nil, fmt.Errorf("/dev/fuse: %w", err)
-	}
-	if err := unix.Mount("served", path, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=100755,user_id=0,group_id=0,allow_other", s.fd)); err != nil {
-		return nil, fmt.Errorf("mount of a FUSE file: %w", err)
-	}
-	for range 4 { // one that waits for its own answer is not enough
-		go s.serve()
-	}
-	return s, nil
+	return s, s.mount(path, 4, "rootmode=100755,allow_other") // one that waits for its own answer is not enough
 }
 
-// Mute leaves an operation without an answer from now on, and every one where it is 0.
+// MountStuck makes path a file that answers nothing but the first request (INIT), in this mount
+// namespace: whoever opens it sleeps in the kernel, SIGKILL or not, until the connection is aborted.
+func MountStuck(path string) error {
+	if err := os.WriteFile(path, nil, 0o644); err != nil {
+		return err
+	}
+	s := &Served{}
+	s.Mute(0)
+	return s.mount(path, 1, "rootmode=100644")
+}
+
+// AbortStuck lets everybody go.
+func AbortStuck(path string) { _ = unix.Unmount(path, unix.MNT_FORCE|unix.MNT_DETACH) }
+
+// mount mounts the file, and has so many goroutines answer.
+func (s *Served) mount(path string, servers int, options string) (err error) {
+	if s.fd, err = unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("/dev/fuse: %w", err)
+	}
+	options = fmt.Sprintf("fd=%d,user_id=0,group_id=0,%s", s.fd, options)
+	if err := unix.Mount("served", path, "fuse", 0, options); err != nil {
+		return fmt.Errorf("mount of a FUSE file: %w", err)
+	}
+	for range servers {
+		go s.serve()
+	}
+	return nil
+}
+
+// Mute leaves an operation without an answer from now on, and every one but INIT where it is 0.
 func (s *Served) Mute(op int) {
 	for i := range s.mute {
-		if op == 0 || i == op {
+		if i != fuseInit && (op == 0 || i == op) {
 			s.mute[i].Store(true)
 		}
 	}
@@ -78,7 +99,7 @@ func (s *Served) serve() {
 		}
 		switch op {
 		case fuseInit:
-			answerInit(s.fd, unique)
+			s.answer(unique, 0, version())
 		case fuseGetattr, fuseSetattr:
 			s.answer(unique, 0, s.attributes())
 		case fuseOpen:
@@ -95,6 +116,16 @@ func (s *Served) serve() {
 			s.answer(unique, -int32(unix.ENOSYS), nil)
 		}
 	}
+}
+
+// version is a fuse_init_out.
+func version() []byte {
+	out := make([]byte, 64)
+	e := binary.NativeEndian
+	e.PutUint32(out, 7)         // major
+	e.PutUint32(out[4:], 31)    // minor
+	e.PutUint32(out[20:], 4096) // max_write
+	return out
 }
 
 // attributes is a fuse_attr_out.
