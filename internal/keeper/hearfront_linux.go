@@ -65,6 +65,6 @@ func frontGone() {
 	}
 	killNow()
 	signalEverything(int32(unix.SIGKILL)) // most trees are gone by that
-	due.settle = now() + 50*millisecond
+	due.settle = now() + dyingTime
 	catchUp()
 }

@@ -209,5 +209,9 @@ func killNow() {
 	signalCommand(int32(unix.SIGKILL))
 	if facts.Init && facts.OlderCount == 0 && supervisor.pid == 0 {
 		kill(-1, int32(unix.SIGKILL))
+		due.settle = now() + dyingTime
 	}
 }
+
+// dyingTime is how long processes may take to end after SIGKILL. Until then nobody counts as left.
+const dyingTime = 50 * millisecond
