@@ -22,13 +22,7 @@ func reap() {
 	reapHelpers()
 	reaped, killed, died := int32(0), int32(0), false
 	for range childrenAtOnce {
-		which, id := uintptr(unix.P_ALL), uintptr(0)
-		if rules.eachChild {
-			if zombie := tellChild(); zombie > 0 {
-				which, id = unix.P_PID, uintptr(zombie)
-			}
-		}
-		pid := wait(which, id, unix.WEXITED|unix.WSTOPPED|unix.WCONTINUED|unix.WNOHANG)
+		pid := takeChange()
 		if pid <= 0 {
 			tree.empty, tree.others = pid == errNoChild, pid == 0
 			break
@@ -61,6 +55,27 @@ func reap() {
 		packet.message.Count, packet.message.Killed = reaped, killed
 		tellSupervisor(KindReaped)
 	}
+}
+
+// takeChange waits for what has happened to a child, as wait does. Where a supervisor wants to hear
+// of each child, it is looked at first, told of, and only then taken, by its number: whoever ends
+// between the look and that is the next one.
+//
+//go:nosplit
+func takeChange() int {
+	const changes = unix.WEXITED | unix.WSTOPPED | unix.WCONTINUED
+	if !rules.eachChild {
+		return wait(unix.P_ALL, 0, changes|unix.WNOHANG)
+	}
+	pid := wait(unix.P_ALL, 0, changes|unix.WNOHANG|unix.WNOWAIT)
+	switch {
+	case pid <= 0:
+		return pid
+	case childChange.code <= codeDumped:
+		tellChild(int32(pid))
+		return wait(unix.P_PID, uintptr(pid), unix.WEXITED|unix.WNOHANG)
+	}
+	return max(wait(unix.P_PID, uintptr(pid), unix.WSTOPPED|unix.WCONTINUED|unix.WNOHANG), 0) // it may have ended since
 }
 
 // hold keeps children from being reaped, so that a supervisor can signal them by number.

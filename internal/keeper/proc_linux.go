@@ -147,14 +147,13 @@ func showsRunning(pid int32) bool {
 	return false
 }
 
-// tellChild tells a supervisor of the next child that is a zombie, before that is reaped, and returns
-// its PID; 0 where there is none. Of the command it tells later.
+// tellChild tells a supervisor of a child that is a zombie, before that is reaped. Of the command it
+// tells later.
 //
 //go:nosplit
-func tellChild() (pid int32) {
-	pid = int32(max(wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT), 0))
-	if pid == 0 || pid == supervisor.pid || isBusyHelper(pid) {
-		return pid
+func tellChild(pid int32) {
+	if pid == supervisor.pid || isBusyHelper(pid) {
+		return
 	}
 	told = Message{}
 	told.Change = lastChange()
@@ -164,11 +163,10 @@ func tellChild() (pid int32) {
 	}
 	if pid == facts.Command {
 		lastEnd.name, lastEnd.born = told.Signal.Name, told.Times[0]
-		return pid
+		return
 	}
 	packet.message = told
 	tellSupervisor(KindChild)
-	return pid
 }
 
 var told Message
