@@ -3,9 +3,12 @@ package hostile
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -51,13 +54,14 @@ func playObserver(o order) {
 	must(unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
 	must(unix.Mount("proc", "/proc", "proc", 0, ""))
 	unix.CloseOnExec(3)
-	text, err := json.Marshal(o)
-	must(err)
-	self, err := os.Executable()
-	must(err)
 	role := roleNamed(o.Role)
-	attr := &syscall.ProcAttr{Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | role.flags}}
-	attr.Env = append(withoutOwn(os.Environ()), roleEnv+"=stage", orderEnv+"="+string(text))
+	var h host
+	if role.name == asGuest {
+		h = startHost(o)
+		o.Args = slices.Insert(o.Args, 1, "--join", strconv.Itoa(h.init))
+	}
+	attr := stageOf(o)
+	attr.Sys = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | role.flags}
 	if role.terminal {
 		_, tty, err := pty.Open()
 		must(err)
@@ -66,8 +70,7 @@ func playObserver(o order) {
 		attr.Sys.Foreground, attr.Sys.Ctty = true, int(tty.Fd())
 	}
 	s := seen{Began: plan.Now()}
-	pid, err := syscall.ForkExec(self, []string{self}, attr)
-	must(err)
+	pid := fork(attr)
 	var ws syscall.WaitStatus
 	for {
 		if _, err := syscall.Wait4(pid, &ws, 0, nil); err != syscall.EINTR {
@@ -79,25 +82,90 @@ func playObserver(o order) {
 	if s.Status = ws.ExitStatus(); ws.Signaled() {
 		s.Status = -int(ws.Signal())
 	}
-	s.Left = everybody()
-	s.Ghosts = reapAll(o.Patience)
+	s.Left = h.guests()
+	s.Ghosts = h.reapAll(o.Patience)
 	s.Gone = plan.Now()
-	text, err = json.Marshal(s)
+	h.end()
+	text, err := json.Marshal(s)
 	must(err)
 	_, err = syscall.Write(3, text)
 	must(err)
 	os.Exit(0)
 }
 
+// stageOf describes a process that becomes what is ordered (playStage).
+func stageOf(o order) *syscall.ProcAttr {
+	text, err := json.Marshal(o)
+	must(err)
+	env := append(withoutOwn(os.Environ()), roleEnv+"=stage", orderEnv+"="+string(text))
+	return &syscall.ProcAttr{Files: []uintptr{0, 1, 2}, Env: env}
+}
+
+// fork starts this program once more.
+func fork(attr *syscall.ProcAttr) (pid int) {
+	self, err := os.Executable()
+	must(err)
+	pid, err = syscall.ForkExec(self, []string{self}, attr)
+	must(err)
+	return pid
+}
+
+// host owns the namespaces that finite joins. It belongs to the cage: the command cannot end it.
+type host struct {
+	unshare int // 0: there is no host
+	init    int // PID 1 of the PID namespace
+}
+
+// startHost makes namespaces as the user of the order.
+func startHost(o order) (h host) {
+	u := userNamed(o.User)
+	o.Args = []string{"/usr/bin/unshare", "--pid", "--mount", "--mount-proc", "--fork", "--kill-child"}
+	if strings.Contains(u.namespaces(), "user") {
+		o.Args = append(o.Args, "--user", "--map-current-user")
+	}
+	o.Args = append(o.Args, "/bin/sh", "-c", "echo ready; exec sleep infinity")
+	r, w, err := os.Pipe()
+	must(err)
+	attr := stageOf(o)
+	attr.Files[1] = w.Fd()
+	attr.Sys = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS, Setsid: true}
+	h.unshare = fork(attr)
+	w.Close()
+	_, err = io.ReadFull(r, make([]byte, len("ready")))
+	must(err)
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", h.unshare, h.unshare))
+	must(err)
+	h.init, err = strconv.Atoi(strings.TrimSpace(string(children)))
+	must(err)
+	return h
+}
+
+// end ends the host, and waits for it. The init dies with its parent, and is the observer's then.
+func (h host) end() {
+	if h.unshare == 0 {
+		return
+	}
+	must(unix.Kill(h.unshare, unix.SIGKILL))
+	for _, pid := range []int{h.unshare, h.init} {
+		_, err := syscall.Wait4(pid, nil, 0, nil)
+		must(err)
+	}
+}
+
+// guests is everybody but the host.
+func (h host) guests() []testkit.Process {
+	return slices.DeleteFunc(everybody(), func(p testkit.Process) bool { return p.PID == h.unshare || p.PID == h.init })
+}
+
 // reapAll waits until nobody is there, and returns who is after all.
-func reapAll(patience time.Duration) []testkit.Process {
+func (h host) reapAll(patience time.Duration) []testkit.Process {
 	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
 		for {
 			if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); pid <= 0 || err != nil {
 				break
 			}
 		}
-		if all := everybody(); len(all) == 0 || time.Since(begin) > patience {
+		if all := h.guests(); len(all) == 0 || time.Since(begin) > patience {
 			return all
 		}
 	}
@@ -132,8 +200,9 @@ func playStage(o order) {
 	}
 	u := userNamed(o.User)
 	for c := range uintptr(64) {
-		maps := c == unix.CAP_SETFCAP && roleNamed(o.Role).unshares // root may map itself with it alone (user_namespaces(7))
-		if !maps && !hasCap(u.caps, c) {
+		maps := c == unix.CAP_SETFCAP && roleNamed(o.Role).apart // root may map itself with it alone (user_namespaces(7))
+		joins := c == unix.CAP_SYS_CHROOT && o.Role == asGuest   // who joins a mount namespace (setns(2))
+		if !maps && !joins && !hasCap(u.caps, c) {
 			_ = unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0) // EINVAL: the kernel has none of that number
 		}
 	}

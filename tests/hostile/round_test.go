@@ -84,7 +84,7 @@ func newRound(seed uint64) *round {
 	} else {
 		r.End, r.Timeout, r.Exit = "exit", pick(d, 0, longDeadline), d.between(1, 99)
 	}
-	if r.Role != asInit && r.Role != asNamespace && d.one(5) {
+	if r.Role != asInit && !roleNamed(r.Role).apart && d.one(5) {
 		r.Kills, r.End = pick(d, "front", "keeper"), "sleep"
 	}
 	for range d.between(1, 4) {
@@ -121,12 +121,8 @@ func (r *round) options(records string) []string {
 		return testkit.Stretch(fmt.Sprintf("%dms", n))
 	}
 	args := []string{"-k", ms(r.Grace)}
-	if roleNamed(r.Role).unshares {
-		kinds := "user,pid,mount"
-		if r.User == mounter {
-			kinds = "pid,mount"
-		}
-		args = append(args, "--unshare", kinds)
+	if r.Role == asNamespace {
+		args = append(args, "--unshare", userNamed(r.User).namespaces())
 	}
 	if r.Timeout > 0 {
 		args = append(args, "-t", ms(r.Timeout))

@@ -13,13 +13,14 @@ const (
 	asSubreaper = "subreaper"
 	asJob       = "job"
 	asNamespace = "namespace"
+	asGuest     = "guest"
 )
 
 // role is how finite stands in its cage.
 type role struct {
 	name     string
 	terminal bool // the observer has a controlling terminal, as a shell has
-	unshares bool // finite makes namespaces: the command does not see the front
+	apart    bool // in namespaces that finite makes or joins: the command does not see the front
 	flags    uintptr
 }
 
@@ -27,7 +28,8 @@ var roles = []role{
 	{name: asInit, flags: unix.CLONE_NEWPID},
 	{name: asSubreaper},
 	{name: asJob, terminal: true},
-	{name: asNamespace, unshares: true},
+	{name: asNamespace, apart: true},
+	{name: asGuest, apart: true},
 }
 
 func roleNamed(name string) *role {
@@ -47,6 +49,14 @@ var users = []user{
 	{name: "root", caps: nil},
 	{name: "nobody", uid: 65534},
 	{name: mounter, caps: []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER, unix.CAP_CHOWN}},
+}
+
+// namespaces are those that the user may make.
+func (u *user) namespaces() string {
+	if u.name == mounter {
+		return "pid,mount"
+	}
+	return "user,pid,mount"
 }
 
 func userNamed(name string) *user {

@@ -35,6 +35,9 @@ type runReport struct {
 		Orphans         int `json:"orphans"`
 		LeftoversKilled int `json:"leftovers_killed"`
 	} `json:"reaped"`
+	Supervisor struct {
+		Starts int `json:"starts"`
+	} `json:"supervisor"`
 	Cause struct {
 		Kind  string   `json:"kind"`
 		Step  string   `json:"step"`
