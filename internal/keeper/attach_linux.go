@@ -82,6 +82,7 @@ func Attach() *Link {
 // Listen has the runtime wait for what comes, by the two descriptors that it needs for that. It is
 // called once, before Hear. If it fails, the keeper hears no more of this process.
 func (l *Link) Listen() (err error) {
+	unpin()
 	l.file, err = sys.NewFile(l.socket, "keeper")
 	return err
 }

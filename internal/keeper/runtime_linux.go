@@ -30,6 +30,7 @@ const auxEnd = 0 // AT_NULL
 //
 //go:nosplit
 func prepareRuntime() uintptr {
+	pin()
 	openStandard()
 	deafen()
 	sys2(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, coarseSlack)

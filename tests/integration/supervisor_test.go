@@ -325,3 +325,32 @@ func TestQuietEnd(t *testing.T) {
 		})
 	}
 }
+
+// A supervisor and its runtime start on one processor. When it is there, each of its threads may use
+// those that finite was given, as the command may.
+func TestSupervisorIsNotPinned(t *testing.T) {
+	forModes(t, rootModes, func(t *testing.T, m mode) {
+		t.Parallel()
+		for _, options := range [][]string{{"-v"}, {"--unshare", "pid,mount"}} {
+			args := append(append([]string{finiteBin}, options...), "--", "sh", "-c", "echo ready; sleep 1000")
+			c := startSpec(t, cageSpec{Mode: m, Args: args}, nil)
+			c.stdout.await(t, "ready\n")
+			keeper := c.keeper()
+			want := statusField(os.Getpid(), "Cpus_allowed")
+			for _, child := range children(keeper) {
+				threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", child))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, thread := range threads {
+					tid, _ := strconv.Atoi(thread.Name())
+					if got := statusField(tid, "Cpus_allowed"); got != want {
+						t.Errorf("%v: thread %d of %d may use %s, want %s", options, tid, child, got, want)
+					}
+				}
+			}
+			c.signal(unix.SIGTERM)
+			c.wait()
+		}
+	})
+}
