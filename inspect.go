@@ -10,8 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/finite-init/finite/init"
-	"github.com/finite-init/finite/nsutil"
+	pid1 "github.com/finite-init/finite/init"
+	"github.com/finite-init/finite/internal/text"
+	"github.com/finite-init/finite/nsutil/inspect"
 	"github.com/finite-init/finite/signals"
 )
 
@@ -66,11 +67,11 @@ func (o *options) finishInspect(operands []string, seen func(int) bool) error {
 	return nil
 }
 
-// inspect says what it is asked, and returns the exit status. A signal that asks for a stop ends it.
-func inspect(o *options, env []string, source *signals.Source) int {
+// inspectProcesses says what it is asked, and returns the exit status. A signal that asks for a stop ends it.
+func inspectProcesses(o *options, env []string, source *signals.Source) int {
 	endOnStop(source)
 	pid1.Reserved()
-	result, err := nsutil.Inspect(o.inspect.pid)
+	result, err := inspect.Inspect(o.inspect.pid)
 	if err != nil {
 		value := ""
 		if o.inspect.pid != 0 {
@@ -102,8 +103,8 @@ func endOnStop(source *signals.Source) {
 }
 
 // outputStyle is what standard output can show.
-func outputStyle(env []string) nsutil.Style {
-	return nsutil.StyleFor(unix.Stdout, func(name string) string {
+func outputStyle(env []string) text.Style {
+	return text.StyleFor(unix.Stdout, func(name string) string {
 		value, _ := lookupEnv(env, name)
 		return value
 	})

@@ -10,8 +10,9 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
-	"github.com/finite-init/finite/init"
-	"github.com/finite-init/finite/nsutil"
+	pid1 "github.com/finite-init/finite/init"
+	"github.com/finite-init/finite/internal/text"
+	"github.com/finite-init/finite/nsutil/inspect"
 )
 
 var logLevels = map[string]logrus.Level{
@@ -46,7 +47,7 @@ func (lineFormatter) Format(e *logrus.Entry) ([]byte, error) {
 		b.WriteString(e.Level.String())
 		b.WriteString(": ")
 	}
-	b.WriteString(nsutil.Printable(e.Message))
+	b.WriteString(text.Printable(e.Message))
 	keys := make([]string, 0, len(e.Data))
 	for k := range e.Data {
 		if k != pid1.TreeField {
@@ -58,7 +59,7 @@ func (lineFormatter) Format(e *logrus.Entry) ([]byte, error) {
 		fmt.Fprintf(&b, " %s=%q", k, fmt.Sprint(e.Data[k]))
 	}
 	b.WriteByte('\n')
-	if tree, ok := e.Data[pid1.TreeField].(*nsutil.Snapshot); ok {
+	if tree, ok := e.Data[pid1.TreeField].(*inspect.Snapshot); ok {
 		b.WriteString(tree.Table())
 	}
 	return b.Bytes(), nil

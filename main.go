@@ -11,9 +11,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/finite-init/finite/init"
+	pid1 "github.com/finite-init/finite/init"
 	"github.com/finite-init/finite/internal/keeper"
-	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/internal/text"
 	"github.com/finite-init/finite/signals"
 )
 
@@ -45,7 +45,7 @@ func run(args, env []string) int {
 	case opts.version:
 		return printOut(versionText(opts.verbosity > 0, keeper.Entered()))
 	case opts.inspect.on:
-		return inspect(opts, env, source)
+		return inspectProcesses(opts, env, source)
 	}
 	if opts.timeline != "" {
 		return printTimeline(opts.timeline, env, source)
@@ -64,7 +64,7 @@ func run(args, env []string) int {
 
 // fail prints one line on stderr and returns the status for finite's own failure.
 func fail(err error) int {
-	_ = writeSoon(stderrFD, []byte("finite: "+nsutil.Printable(err.Error())+"\n"))
+	_ = writeSoon(stderrFD, []byte("finite: "+text.Printable(err.Error())+"\n"))
 	return pid1.StatusFailure
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/pborman/getopt/v2"
 	"golang.org/x/sys/unix"
 
-	"github.com/finite-init/finite/init"
+	pid1 "github.com/finite-init/finite/init"
 	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/signals"
 )

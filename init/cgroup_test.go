@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/nsutil/cgroup"
 	"github.com/finite-init/finite/reap"
 	"github.com/finite-init/finite/signals"
 )
@@ -24,13 +25,13 @@ import (
 // needCgroup skips a test where no cgroup can be made, and returns the directory in which they are.
 func needCgroup(t *testing.T) string {
 	t.Helper()
-	own, err := nsutil.FindCgroups()
+	own, err := cgroup.Find()
 	if err == nil && own.Unified == "" {
 		err = errors.New("no cgroup v2 that this process is in")
 	}
-	var c *nsutil.Cgroup
+	var c *cgroup.Cgroup
 	if err == nil {
-		c, err = nsutil.NewCgroup(own.Unified)
+		c, err = cgroup.New(own.Unified)
 	}
 	if err == nil {
 		err = c.Remove(time.Second)
@@ -216,7 +217,7 @@ func TestRunInItsOwnCgroup(t *testing.T) {
 // leafConfig is that of a command with a cgroup of its own, of which the machine only knows that it is there.
 func leafConfig(change func(*Config)) *Config {
 	cfg := testConfig(change)
-	cfg.leaf = &nsutil.Cgroup{}
+	cfg.leaf = &cgroup.Cgroup{}
 	return cfg
 }
 

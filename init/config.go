@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/nsutil/cgroup"
 	"github.com/finite-init/finite/signals"
 )
 
@@ -178,7 +179,7 @@ type Config struct {
 	lifeline      *lifeline         // of Lifeline; nil: none
 	planned       bool              // the namespaces have been made already
 	noLeaf        error             // why the command has no cgroup of its own
-	leaf          *nsutil.Cgroup    // the cgroup that the command is to be started in; nil: it has none of its own
+	leaf          *cgroup.Cgroup    // the cgroup that the command is to be started in; nil: it has none of its own
 }
 
 // ErrBusy says that another Run is under way in this process.

@@ -69,5 +69,5 @@ func (r *runner) dumped(ev event) {
 	r.recorded = ""                                                              // have it written
 }
 
-// TreeField is the name of the field that a snapshot is logged in, as a [nsutil.Snapshot].
+// TreeField is the name of the field that a snapshot is logged in, as a [inspect.Snapshot].
 const TreeField = "tree"

@@ -5,7 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/nsutil/inspect"
 	"github.com/finite-init/finite/reap"
 	"github.com/finite-init/finite/signals"
 )
@@ -71,8 +71,8 @@ type event struct {
 	job       bool // of evStarted: the command is in the caller's process group
 	inLeaf    bool // of evStarted: the command is in the cgroup that was made for it
 	timer     timerID
-	survivors []nsutil.Survivor
-	snapshot  nsutil.Snapshot
+	survivors []inspect.Survivor
+	snapshot  inspect.Snapshot
 	handled   chan<- struct{} // where not nil, whoever sent the event waits for a word here that it was handled
 }
 

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/internal/procfs"
 	"github.com/finite-init/finite/reap"
 	"github.com/finite-init/finite/signals"
 )
@@ -64,7 +64,7 @@ type runEvent struct {
 type eventLog struct {
 	file   *recordFile
 	tracer *tracer      // nil: the form is EventsJSON
-	proc   *nsutil.Proc // nil: there is none that can be believed
+	proc   *procfs.Proc // nil: there is none that can be believed
 
 	wake chan struct{}
 	idle chan struct{} // closed when the goroutine has ended
@@ -101,7 +101,7 @@ func newEventLog(cfg *Config, reports *recorder) (*eventLog, error) {
 		return nil, &UsageError{"Events", cfg.Events, err.Error()}
 	}
 	l := &eventLog{file: f, wake: make(chan struct{}, 1), idle: make(chan struct{})}
-	if proc := nsutil.NewProc(); proc.Mounted() {
+	if proc := procfs.NewProc(); proc.Mounted() {
 		l.proc = proc // else its numbers are strangers'
 	}
 	if cfg.EventsFormat == EventsTrace {
@@ -301,7 +301,7 @@ func (l *eventLog) ended(event string, c *reap.Change, name string, start int64)
 	}
 	e := endEvent(event, c)
 	if start != 0 {
-		st := nsutil.Stat{StartTime: uint64(start)}
+		st := procfs.Stat{StartTime: uint64(start)}
 		lived, cpu := milliseconds(st.Age()), milliseconds(c.Rusage.User+c.Rusage.System)
 		e.Comm, e.LivedMS, e.CPUMS = name, &lived, &cpu
 	}

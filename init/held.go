@@ -7,8 +7,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/internal/procfs"
 	"github.com/finite-init/finite/internal/sys"
-	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/reap"
 )
 
@@ -53,7 +53,7 @@ func (w *heldWatch) watch(pid, pidfd int) {
 	w.file = file
 	go func() {
 		if file.Wait() == nil {
-			w.ended(heldTime, func() event { return heldEvent(nsutil.NewProc(), pid) })
+			w.ended(heldTime, func() event { return heldEvent(procfs.NewProc(), pid) })
 		}
 	}()
 }
@@ -80,7 +80,7 @@ func (w *heldWatch) close() {
 }
 
 // heldEvent says what there is to know of a zombie that cannot be had. Where its status is hidden from this process, the change has no code.
-func heldEvent(proc *nsutil.Proc, pid int) event {
+func heldEvent(proc *procfs.Proc, pid int) event {
 	ev := event{kind: evHeld, change: reap.Change{PID: pid}, why: "it cannot be reaped"}
 	if !proc.Mounted() {
 		return ev

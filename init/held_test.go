@@ -10,7 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/internal/procfs"
 	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/nsutil/inspect"
 	"github.com/finite-init/finite/reap"
 )
 
@@ -43,7 +45,7 @@ func TestMachineHeld(t *testing.T) {
 				{held(reap.CodeKilled, 11), "arm settle 1s; disarm settle; terminate SIGTERM; arm grace 5s", stateLeftovers},
 				{timer(timerGrace), "kill-tree; arm give-up 5s", stateKilling},
 				{timer(timerGiveUp), "survey; arm survey 1s", stateSurvey},
-				{event{kind: evSurvivors, survivors: []nsutil.Survivor{{PID: testPID}}}, "end", stateEnded},
+				{event{kind: evSurvivors, survivors: []inspect.Survivor{{PID: testPID}}}, "end", stateEnded},
 			},
 			kind: KindSignaled, status: 128 + 11,
 		},
@@ -74,7 +76,7 @@ func TestMachineHeld(t *testing.T) {
 				{timer(timerGrace), "send SIGKILL child; kill-tree; arm give-up 5s", stateKilling},
 				{held(reap.CodeKilled, 9), "", stateKilling},
 				{timer(timerGiveUp), "survey; arm survey 1s", stateSurvey},
-				{event{kind: evSurvivors, survivors: []nsutil.Survivor{{PID: testPID}}}, "end", stateEnded},
+				{event{kind: evSurvivors, survivors: []inspect.Survivor{{PID: testPID}}}, "end", stateEnded},
 			},
 			kind: KindDeadline, status: 124,
 		},
@@ -117,11 +119,11 @@ func TestHeldEvent(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		want.PID, want.UID = pid, unix.Getuid()
-		if ev := heldEvent(nsutil.NewProc(), pid); ev.kind != evHeld || ev.change != want || !strings.Contains(ev.why, "cannot be reaped") {
+		if ev := heldEvent(procfs.NewProc(), pid); ev.kind != evHeld || ev.change != want || !strings.Contains(ev.why, "cannot be reaped") {
 			t.Errorf("%s: got %+v, want %+v", script, ev, want)
 		}
 		_ = cmd.Wait()
-		if ev := heldEvent(nsutil.NewProc(), pid); ev.kind != evNone {
+		if ev := heldEvent(procfs.NewProc(), pid); ev.kind != evNone {
 			t.Errorf("%s, reaped: got %+v", script, ev)
 		}
 	}

@@ -9,9 +9,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/internal/procfs"
 	"github.com/finite-init/finite/internal/stack"
 	"github.com/finite-init/finite/internal/sys"
 	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/nsutil/cgroup"
+	"github.com/finite-init/finite/nsutil/inspect"
 	"github.com/finite-init/finite/reap"
 	"github.com/finite-init/finite/signals"
 )
@@ -27,7 +30,7 @@ type host struct {
 	reaper   reap.Loop
 	watcher  reapWatcher
 	trees    treeWorker
-	leaf     *nsutil.Cgroup // the command's cgroup; nil: it has none of its own
+	leaf     *cgroup.Cgroup // the command's cgroup; nil: it has none of its own
 	oom      oomWatch
 	held     heldWatch
 	late     *time.Timer // for what is done a little later
@@ -35,7 +38,7 @@ type host struct {
 	missing  []string    // what finite has to do without
 	lastKill *time.Timer // of the command, where it is to be killed last
 
-	proc        *nsutil.Proc // nil until it is needed
+	proc        *procfs.Proc // nil until it is needed
 	procMounted bool
 
 	pid, pidfd int         // the command, once adopted; pidfd is -1 where there is none
@@ -216,7 +219,7 @@ func (h *host) identify(pid int) string {
 		return ""
 	}
 	if h.proc == nil {
-		h.proc = nsutil.NewProc()
+		h.proc = procfs.NewProc()
 		h.procMounted = h.proc.Mounted()
 	}
 	if !h.procMounted {
@@ -249,7 +252,7 @@ func (h *host) look()                     { h.reaper.Again() }
 
 func (h *host) dump() {
 	go func() {
-		s, err := nsutil.TakeSnapshot(h.role, h.leaf, dumpLimit)
+		s, err := inspect.TakeSnapshot(h.role, h.leaf, dumpLimit)
 		h.post(event{kind: evDumped, snapshot: s, err: err})
 	}()
 }
@@ -263,7 +266,7 @@ func (h *host) empty() bool {
 
 // leafIsEmpty reports whether nobody is in a cgroup. A process that was reaped leaves its cgroup by itself, on its last processor; and the owner does not wait
 // for what may take longer.
-func leafIsEmpty(leaf *nsutil.Cgroup) bool {
+func leafIsEmpty(leaf *cgroup.Cgroup) bool {
 	for begin := time.Now(); ; sys.Yield() {
 		populated, err := leaf.Populated()
 		if err != nil || !populated {

@@ -11,8 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/internal/keeper"
+	"github.com/finite-init/finite/internal/procfs"
 	"github.com/finite-init/finite/internal/sys"
 	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/nsutil/inspect"
 	"github.com/finite-init/finite/signals"
 )
 
@@ -31,7 +33,7 @@ type linked struct {
 	oom      oomWatch
 	late     *time.Timer
 	lastKill *time.Timer // of the command, where it is to be killed last
-	proc     *nsutil.Proc
+	proc     *procfs.Proc
 	left     sync.Once
 	tried    int         // how often the start was tried
 	isQuiet  func() bool // see [runner.isQuiet]
@@ -49,7 +51,7 @@ func (k *linked) tellChild(name string, m *keeper.Message) {
 }
 
 func (k *linked) init(cfg *Config, role nsutil.Role, post func(event), done <-chan struct{}) {
-	k.cfg, k.role, k.post, k.done, k.pidfd, k.proc = cfg, role, post, done, -1, nsutil.NewProc()
+	k.cfg, k.role, k.post, k.done, k.pidfd, k.proc = cfg, role, post, done, -1, procfs.NewProc()
 	k.held.post, k.held.spare, k.oom.spare = post, cfg.descriptors(), cfg.descriptors()
 	k.pin = remotePin{link: k.link, held: make(chan struct{}, 1), over: done}
 	k.trees = treeWorker{role: role, pin: &k.pin, leaf: cfg.leaf, post: post, stopKill: make(chan struct{})}
@@ -313,7 +315,7 @@ func (k *linked) thaw() { k.trees.thaw(k.cfg.leaf) }
 
 func (k *linked) dump() {
 	go func() {
-		s, err := nsutil.TakeSnapshot(k.role, k.cfg.leaf, dumpLimit)
+		s, err := inspect.TakeSnapshot(k.role, k.cfg.leaf, dumpLimit)
 		k.post(event{kind: evDumped, snapshot: s, err: err})
 	}()
 }

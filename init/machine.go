@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/finite-init/finite/internal/text"
 	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/nsutil/inspect"
 	"github.com/finite-init/finite/reap"
 	"github.com/finite-init/finite/signals"
 )
@@ -33,7 +35,7 @@ type machine struct {
 
 	cause      Cause
 	change     reap.Change // how the command ended, where cause.Known
-	survivors  []nsutil.Survivor
+	survivors  []inspect.Survivor
 	gaveUp     bool
 	leftovers  bool // what is left has been dealt with once, by policy
 	graceArmed bool // the grace time runs for the leftovers alone: it is the deadline's own
@@ -150,7 +152,7 @@ func (m *machine) end(why string) {
 		if m.cfg.Pause {
 			whose = "had been there"
 		}
-		m.note(levelWarn, "killed "+nsutil.Plural(m.counts.LeftoversKilled, "process", "processes")+" that "+whose)
+		m.note(levelWarn, "killed "+text.Plural(m.counts.LeftoversKilled, "process", "processes")+" that "+whose)
 	}
 	m.transition(stateEnded, why)
 	m.do(action{kind: actEnd})

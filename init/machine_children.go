@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/internal/text"
 	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/reap"
 	"github.com/finite-init/finite/signals"
@@ -68,7 +69,7 @@ func (m *machine) ended(c reap.Change) {
 // outOfMemory tells a command that the kernel ended for want of memory from one that somebody killed.
 // What the kernel did before the start may have been to others: it is said, and is no cause.
 func (m *machine) outOfMemory(ev event) {
-	said := "out of memory: the kernel killed " + nsutil.Plural(ev.count, "process", "processes") + " of this memory cgroup"
+	said := "out of memory: the kernel killed " + text.Plural(ev.count, "process", "processes") + " of this memory cgroup"
 	if ev.ever {
 		m.note(levelWarn, "the command was killed; "+said+" since that was made")
 		return

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/nsutil/inspect"
 	"github.com/finite-init/finite/reap"
 	"github.com/finite-init/finite/signals"
 )
@@ -611,7 +612,7 @@ func TestMachine(t *testing.T) {
 				{deadline, "send SIGTERM child; arm grace 5s", stateStopping},
 				{timer(timerGrace), "send SIGKILL child; kill-tree; arm give-up 5s", stateKilling},
 				{timer(timerGiveUp), "survey; arm survey 1s", stateSurvey},
-				{event{kind: evSurvivors, survivors: []nsutil.Survivor{{PID: testPID, State: 'D'}}}, "end", stateEnded},
+				{event{kind: evSurvivors, survivors: []inspect.Survivor{{PID: testPID, State: 'D'}}}, "end", stateEnded},
 			},
 			kind: KindDeadline, status: 124,
 			check: func(t *testing.T, m *machine) {

@@ -3,13 +3,13 @@ package pid1
 import (
 	"sync"
 
-	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/nsutil/cgroup"
 )
 
 // oomWatch counts what the kernel ends for want of memory, in the memory cgroup of this process and below, which others may share.
 type oomWatch struct {
 	mu      sync.Mutex
-	counter *nsutil.OOMCounter // nil: nothing counts, or not yet
+	counter *cgroup.OOMCounter // nil: nothing counts, or not yet
 	seen    int
 	closed  bool
 	spare   int // descriptors that others need more
@@ -17,12 +17,12 @@ type oomWatch struct {
 
 // openOOMCounter returns a counter, and how many kills there have been since the memory cgroup of
 // this process was made. It returns nil where nothing counts.
-func openOOMCounter() (*nsutil.OOMCounter, int) {
-	own, err := nsutil.FindCgroups()
+func openOOMCounter() (*cgroup.OOMCounter, int) {
+	own, err := cgroup.Find()
 	if err != nil {
 		return nil, 0
 	}
-	counter := nsutil.NewOOMCounter(own)
+	counter := cgroup.NewOOMCounter(own)
 	if counter == nil {
 		return nil, 0
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/finite-init/finite/internal/keeper"
 	"github.com/finite-init/finite/internal/sys"
+	"github.com/finite-init/finite/internal/text"
 	"github.com/finite-init/finite/nsutil"
 )
 
@@ -256,5 +257,5 @@ func recordRefusal(cfg *Config, step Step, err error) {
 
 // complainPlan says why no keeper can be made.
 func complainPlan(link *keeper.Link, err error) {
-	_, _ = unix.Write(link.Stderr, []byte("finite: cannot start the command: "+nsutil.Printable(err.Error())+"\n"))
+	_, _ = unix.Write(link.Stderr, []byte("finite: cannot start the command: "+text.Printable(err.Error())+"\n"))
 }

@@ -18,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/nsutil/inspect"
 	"github.com/finite-init/finite/reap"
 	"github.com/finite-init/finite/signals"
 )
@@ -44,7 +45,7 @@ func fullSnapshot() *snapshot {
 			},
 			Ladder:    []Rung{{"SIGTERM", 30 * time.Second, "child", "sent"}, {"tree", 35 * time.Second, "all", "sent"}},
 			Counts:    Counts{Forwarded: 3, Undelivered: 1, Orphans: 12, LeftoversTerminated: 3, LeftoversKilled: 1, OOMKills: 1, LogDropped: 2},
-			Survivors: []nsutil.Survivor{{PID: 9, Comm: "cat", State: 'D', WChan: "request_wait_answer", Stack: []string{"a", "b"}, Tracer: 3, Why: "stuck"}},
+			Survivors: []inspect.Survivor{{PID: 9, Comm: "cat", State: 'D', WChan: "request_wait_answer", Stack: []string{"a", "b"}, Tracer: 3, Why: "stuck"}},
 			GaveUp:    true, Rusage: reap.Rusage{User: 1200 * time.Microsecond, System: 3400 * time.Microsecond, MaxRSS: 5120}, Without: []string{"cgroup"},
 		},
 	}
@@ -108,7 +109,7 @@ func TestReportFitsTheSchema(t *testing.T) {
 		}
 		why := text.Draw(t, "why")
 		for i := range rapid.SampledFrom([]int{0, 3, 50}).Draw(t, "survivors") {
-			res.Survivors = append(res.Survivors, nsutil.Survivor{PID: i + 1, Comm: "c", State: 'D', Stack: strings.Split(strings.Repeat("function ", 10), " "), Why: why})
+			res.Survivors = append(res.Survivors, inspect.Survivor{PID: i + 1, Comm: "c", State: 'D', Stack: strings.Split(strings.Repeat("function ", 10), " "), Why: why})
 		}
 		for range rapid.SampledFrom([]int{0, 5, 60}).Draw(t, "rungs") {
 			res.Ladder = append(res.Ladder, Rung{"SIGTERM", time.Second, "child", why})

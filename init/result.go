@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/nsutil/inspect"
 	"github.com/finite-init/finite/reap"
 	"github.com/finite-init/finite/signals"
 )
@@ -109,7 +110,7 @@ type Result struct {
 	Ladder     []Rung
 	States     []StateChange
 	Counts     Counts
-	Survivors  []nsutil.Survivor
+	Survivors  []inspect.Survivor
 	GaveUp     bool // the tree is not known to be empty; Survivors lists who is left, as far as that could be read
 	Rusage     reap.Rusage
 	// SupervisorStarts is how often a supervisor was started ([Supervise]): more than once where one died. 0: there was none.

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/nsutil/cgroup"
 	"github.com/finite-init/finite/signals"
 )
 
@@ -123,12 +124,12 @@ func makeLeaf(ctx context.Context, cfg *Config) error {
 			return nil // it would cost more than it can be worth
 		}
 	}
-	parent, err := nsutil.FindUnified()
+	parent, err := cgroup.FindUnified()
 	if err == nil && parent == "" {
 		err = errors.New("no cgroup v2 is mounted here that this process is in")
 	}
 	if err == nil {
-		cfg.leaf, err = nsutil.NewCgroup(parent)
+		cfg.leaf, err = cgroup.New(parent)
 	}
 	if err == nil {
 		needed := cfg.descriptors()

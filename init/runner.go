@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/internal/procfs"
 	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/signals"
 )
@@ -210,7 +211,7 @@ func (r *runner) step(ev event) {
 			r.log.add(levelDebug, "no cgroup of its own for the command: "+ev.err.Error(), nil)
 		}
 	case evTrouble, evSurvivors:
-		r.noProc = r.noProc || errors.Is(ev.err, nsutil.ErrNoProc)
+		r.noProc = r.noProc || errors.Is(ev.err, procfs.ErrNoProc)
 	case evTimer:
 		r.kernel.noteFact(ev)
 	case evDeadline, evCancel, evLifeline:

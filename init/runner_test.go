@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/nsutil/inspect"
 	"github.com/finite-init/finite/reap"
 	"github.com/finite-init/finite/signals"
 )
@@ -91,13 +92,13 @@ func (k *fakeKernel) dump() {
 	}
 	go func() {
 		time.Sleep(k.dumps())
-		k.post(event{kind: evDumped, snapshot: nsutil.Snapshot{Processes: []nsutil.Process{{PID: testPID, Comm: "job"}}}})
+		k.post(event{kind: evDumped, snapshot: inspect.Snapshot{Processes: []inspect.Process{{PID: testPID, Comm: "job"}}}})
 	}()
 }
 
 func (k *fakeKernel) survey() {
 	k.note("survey")
-	go k.post(event{kind: evSurvivors, survivors: []nsutil.Survivor{{PID: testPID, State: 'D'}}})
+	go k.post(event{kind: evSurvivors, survivors: []inspect.Survivor{{PID: testPID, State: 'D'}}})
 }
 
 func newRunner(cfg *Config, source *signals.Source) *runner {

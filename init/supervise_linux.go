@@ -12,6 +12,7 @@ import (
 
 	"github.com/finite-init/finite/internal/keeper"
 	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/nsutil/cgroup"
 	"github.com/finite-init/finite/reap"
 	"github.com/finite-init/finite/signals"
 )
@@ -82,7 +83,7 @@ func (r *runner) superviseFor(ctx context.Context, link *keeper.Link, own func(s
 	switch r.eventLog, err = newEventLog(cfg, r.recorder); {
 	case err != nil:
 	case facts.Cgroup >= 0:
-		if cfg.leaf, cfg.noLeaf = nsutil.AdoptCgroup(int(facts.Cgroup)); facts.Planned {
+		if cfg.leaf, cfg.noLeaf = cgroup.Adopt(int(facts.Cgroup)); facts.Planned {
 			cfg.noLeaf = nil // another user namespace may not reach it; the planner does
 		}
 	case !begun && !facts.Planned: // else the planner would have made it

@@ -3,8 +3,8 @@ package pid1
 import (
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/internal/procfs"
 	"github.com/finite-init/finite/internal/sys"
-	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/signals"
 )
 
@@ -71,14 +71,14 @@ func (t *terminal) give() {
 // suspend stops finite's process group because the command was stopped by the terminal: the shell that waits for finite then takes the
 // terminal back and offers to resume the job. It does nothing where no such shell is there, since nobody could ever resume finite.
 func (t *terminal) suspend() {
-	if hasJobControlParent(nsutil.NewProc(), t.group) {
+	if hasJobControlParent(procfs.NewProc(), t.group) {
 		_ = unix.Kill(0, unix.SIGSTOP)
 	}
 }
 
 // hasJobControlParent reports whether finite's process group is not orphaned: whether an ancestor in the same session is in another
 // group. Ancestors within the group (a script) are passed over.
-func hasJobControlParent(proc *nsutil.Proc, group int) bool {
+func hasJobControlParent(proc *procfs.Proc, group int) bool {
 	session, err := unix.Getsid(0)
 	if err != nil {
 		return false
@@ -86,7 +86,7 @@ func hasJobControlParent(proc *nsutil.Proc, group int) bool {
 	for pid := unix.Getppid(); pid > 1; {
 		parent, err := proc.Status(pid) // stat may hang
 		if err == nil && parent.PGRP == 0 {
-			var stat nsutil.Stat
+			var stat procfs.Stat
 			stat, err = proc.Stat(pid)
 			parent.PGRP, parent.Session = stat.PGRP, stat.Session
 		}

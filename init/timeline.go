@@ -8,14 +8,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/internal/text"
 )
 
 const minTimelineWidth = 8
 
 // Timeline draws a report as text: a line for each thing that happened, with its time and a bar over the time of the run, in which the states are told apart.
 // The error says why the text is not a report.
-func Timeline(text []byte, style nsutil.Style) (string, error) {
+func Timeline(text []byte, style text.Style) (string, error) {
 	var r report
 	if err := json.Unmarshal(text, &r); err != nil {
 		return "", fmt.Errorf("not a report: %w", err)
@@ -38,7 +38,7 @@ func Timeline(text []byte, style nsutil.Style) (string, error) {
 // plot is a timeline that is being drawn.
 type plot struct {
 	text  strings.Builder
-	style nsutil.Style
+	style text.Style
 	total float64 // ms
 }
 
@@ -123,7 +123,7 @@ const (
 
 func (p *plot) row(r plotRow) {
 	room := p.style.Width - timeColumns - whatColumns - 2
-	label := fmt.Sprintf("%*s  %s", timeColumns, plotTime(r.from), nsutil.Printable(r.what))
+	label := fmt.Sprintf("%*s  %s", timeColumns, plotTime(r.from), text.Printable(r.what))
 	if room < 10 { // the bar goes first
 		p.line(label)
 		return
@@ -176,21 +176,21 @@ func (p *plot) paint(text, state string) string {
 	return "\x1b[" + color + "m" + text + "\x1b[0m"
 }
 
-// line writes a line of text, cut to the width.
-func (p *plot) line(text string) {
-	text = nsutil.Printable(text)
-	if nsutil.TextWidth(text) > p.style.Width {
-		text = nsutil.CutText(text, p.style.Width-3) + "..."
+// line writes a line, cut to the width.
+func (p *plot) line(words string) {
+	words = text.Printable(words)
+	if text.Width(words) > p.style.Width {
+		words = text.Cut(words, p.style.Width-3) + "..."
 	}
-	p.text.WriteString(text + "\n")
+	p.text.WriteString(words + "\n")
 }
 
-// padTo makes text exactly so many columns.
-func padTo(text string, columns int) string {
-	if nsutil.TextWidth(text) > columns-1 {
-		text = nsutil.CutText(text, columns-2) + "~"
+// padTo makes words exactly so many columns.
+func padTo(words string, columns int) string {
+	if text.Width(words) > columns-1 {
+		words = text.Cut(words, columns-2) + "~"
 	}
-	return text + strings.Repeat(" ", columns-nsutil.TextWidth(text))
+	return text.Pad(words, columns)
 }
 
 func plotTime(ms float64) string {

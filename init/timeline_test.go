@@ -6,7 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/internal/text"
 )
 
 func timelineReport() []byte {
@@ -34,11 +34,11 @@ init, pid 7, started 2026-11-20T10:00:00.123Z
   35.000 s  ended                                                              |
 left: pid 9 (cat, state D, uid 0): stuck
 `
-	got, err := Timeline(timelineReport(), nsutil.Style{Width: 80})
+	got, err := Timeline(timelineReport(), text.Style{Width: 80})
 	if err != nil || got != want {
 		t.Errorf("got %v\n%s\nwant\n%s", err, got, want)
 	}
-	got, err = Timeline(timelineReport(), nsutil.Style{Width: 80, Colour: true, Unicode: true})
+	got, err = Timeline(timelineReport(), text.Style{Width: 80, Colour: true, Unicode: true})
 	if err != nil || !strings.Contains(got, "\x1b[32m░░") || !strings.Contains(got, "\x1b[33m█\x1b[0m\n") || !strings.Contains(got, "\x1b[31m█\x1b[0m\n") {
 		t.Errorf("got %v\n%s", err, got)
 	}
@@ -46,7 +46,7 @@ left: pid 9 (cat, state D, uid 0): stuck
 
 func TestTimelineFits(t *testing.T) {
 	for width := range 200 {
-		got, err := Timeline(timelineReport(), nsutil.Style{Width: width, Unicode: width%2 == 0})
+		got, err := Timeline(timelineReport(), text.Style{Width: width, Unicode: width%2 == 0})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,15 +61,15 @@ func TestTimelineFits(t *testing.T) {
 func FuzzTimeline(f *testing.F) {
 	f.Add(timelineReport(), 80)
 	f.Add([]byte(`{"schema":"finite.report/v1","elapsed_ms":-1,"states":[{"state":"running","at_ms":1e300}]}`), 40)
-	f.Fuzz(func(_ *testing.T, text []byte, width int) {
-		_, _ = Timeline(text, nsutil.Style{Width: width % 1000})
+	f.Fuzz(func(_ *testing.T, report []byte, width int) {
+		_, _ = Timeline(report, text.Style{Width: width % 1000})
 	})
 }
 
 func TestTimelineOfSomethingElse(t *testing.T) {
-	for _, text := range []string{"", "{}", "[]", `{"schema":"finite.report/v2"}`} {
-		if got, err := Timeline([]byte(text), nsutil.Style{}); err == nil || !strings.HasPrefix(err.Error(), "not a report: ") {
-			t.Errorf("%q: got %q, %v", text, got, err)
+	for _, report := range []string{"", "{}", "[]", `{"schema":"finite.report/v2"}`} {
+		if got, err := Timeline([]byte(report), text.Style{}); err == nil || !strings.HasPrefix(err.Error(), "not a report: ") {
+			t.Errorf("%q: got %q, %v", report, got, err)
 		}
 	}
 }

@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/nsutil/cgroup"
+	"github.com/finite-init/finite/nsutil/inspect"
+	"github.com/finite-init/finite/nsutil/tree"
 )
 
 // treeWorker signals trees away from the owner, because a walk over thousands of processes takes tens of milliseconds. Jobs are done in
@@ -16,12 +19,12 @@ import (
 // are the owner's.
 type treeWorker struct {
 	role     nsutil.Role
-	pin      nsutil.Pinner
-	leaf     *nsutil.Cgroup
+	pin      tree.Pinner
+	leaf     *cgroup.Cgroup
 	post     func(event)
-	helpless func()                  // tells who may have another way that the kill has failed; nil: nobody has
-	jobs     chan func(*nsutil.Tree) // nil until there is a job
-	idle     chan struct{}           // closed when the goroutine has ended
+	helpless func()                // tells who may have another way that the kill has failed; nil: nobody has
+	jobs     chan func(*tree.Tree) // nil until there is a job
+	idle     chan struct{}         // closed when the goroutine has ended
 	stopKill chan struct{}
 	stopOnce sync.Once
 }
@@ -31,10 +34,10 @@ const treeJobs = 64 // jobs that may wait; more are refused
 var errTreeBusy = errors.New("too many signals to the whole tree are waiting")
 
 func (w *treeWorker) start() {
-	w.jobs, w.idle = make(chan func(*nsutil.Tree), treeJobs), make(chan struct{})
+	w.jobs, w.idle = make(chan func(*tree.Tree), treeJobs), make(chan struct{})
 	go func() {
 		defer close(w.idle)
-		tree := nsutil.NewTree(w.role, w.pin, w.leaf)
+		tree := tree.New(w.role, w.pin, w.leaf)
 		for job := range w.jobs {
 			w.run(job, tree)
 		}
@@ -42,7 +45,7 @@ func (w *treeWorker) start() {
 }
 
 // run does one job. It reads what others write to /proc, so a mistake in that must not end the process.
-func (w *treeWorker) run(job func(*nsutil.Tree), tree *nsutil.Tree) {
+func (w *treeWorker) run(job func(*tree.Tree), tree *tree.Tree) {
 	defer func() {
 		if v := recover(); v != nil {
 			w.failed(fmt.Errorf("internal error: %v", v))
@@ -55,7 +58,7 @@ func (w *treeWorker) failed(err error) {
 	w.post(event{kind: evTrouble, err: fmt.Errorf("cannot signal the whole tree: %w", err)})
 }
 
-func (w *treeWorker) do(job func(*nsutil.Tree)) error {
+func (w *treeWorker) do(job func(*tree.Tree)) error {
 	if w.jobs == nil {
 		w.start()
 	}
@@ -68,17 +71,17 @@ func (w *treeWorker) do(job func(*nsutil.Tree)) error {
 }
 
 func (w *treeWorker) signal(sigs ...unix.Signal) error {
-	return w.do(func(t *nsutil.Tree) {
+	return w.do(func(t *tree.Tree) {
 		if err := t.Signal(sigs...); err != nil {
 			w.failed(err)
 		}
 	})
 }
 
-func (w *treeWorker) thaw(leaf *nsutil.Cgroup) { _ = w.do(func(*nsutil.Tree) { leaf.Thaw() }) }
+func (w *treeWorker) thaw(leaf *cgroup.Cgroup) { _ = w.do(func(*tree.Tree) { leaf.Thaw() }) }
 
 func (w *treeWorker) kill() {
-	job := func(t *nsutil.Tree) {
+	job := func(t *tree.Tree) {
 		t.Kill(w.stopKill, func(err error) {
 			w.failed(err)
 			if w.helpless != nil {
@@ -98,7 +101,7 @@ func (w *treeWorker) kill() {
 func (w *treeWorker) survey() {
 	w.stop()
 	go func() { // not by the worker, which may be held by one of them
-		survivors, err := nsutil.FindSurvivors(w.role, w.leaf, surveyLimit/2)
+		survivors, err := inspect.FindSurvivors(w.role, w.leaf, surveyLimit/2)
 		w.post(event{kind: evSurvivors, survivors: survivors, err: err})
 	}()
 }

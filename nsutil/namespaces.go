@@ -6,8 +6,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/internal/procfs"
 )
 
 // Namespaces is a set of kinds of namespaces (namespaces(7)), as the CLONE_NEW flags of clone(2).
@@ -123,8 +125,8 @@ func OpenNamespaces(target string) ([]NamespaceFile, error) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	proc, err := unix.Open(dir, unix.O_DIRECTORY|unix.O_PATH|unix.O_CLOEXEC, 0) // the number can be another's by the time of the next open; this cannot
 	switch {
-	case err == unix.ENOENT && !NewProc().Mounted():
-		return nil, ErrNoProc
+	case err == unix.ENOENT && !procfs.NewProc().Mounted():
+		return nil, procfs.ErrNoProc
 	case err == unix.ENOENT:
 		return nil, unix.ESRCH
 	case err != nil:

@@ -43,6 +43,15 @@ func WorkFor(keeper, front int) {
 // spared are children of the root that are no part of the tree: they were there before it.
 var spared []int
 
+// Root is the process that the tree descends from: this one, unless [WorkFor] names another one.
+func Root() int { return root }
+
+// Family are the processes of finite in this PID namespace, this one among them.
+func Family() []int { return family }
+
+// Spared are the children of the root that [Spare] names.
+func Spared() []int { return spared }
+
 // Spare leaves children of the root alone, and what descends from them, until SIGKILL goes to
 // everybody in the PID namespace. It is called where [WorkFor] is.
 func Spare(pids []int) { spared = pids }

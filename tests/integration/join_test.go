@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/nsutil/cgroup"
 )
 
 // container is a shell function that makes a container, as an engine would, and sets c to the PID of its init, which reaps nothing; and others that look
@@ -217,7 +217,7 @@ while grep -q '^State:.Z' /proc/[0-9]*/status 2>/dev/null; do :; done; sh -c 'ec
 func needCgroup(t *testing.T) string {
 	t.Helper()
 	needRoot(t)
-	own, err := nsutil.FindCgroups()
+	own, err := cgroup.Find()
 	if err != nil || own.Unified == "" {
 		missing(t, "no cgroup v2: %v", err)
 	}

@@ -1,0 +1,238 @@
+package procfs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/internal/sys"
+)
+
+// ErrNoProc is why a subreaper can find no descendants but its children.
+var ErrNoProc = errors.New("/proc is not mounted, or not this PID namespace's")
+
+// Proc reads a mounted procfs. It holds a buffer that is used again for every read, so one Proc
+// belongs to one goroutine.
+type Proc struct {
+	Root string // "/proc" unless a test says otherwise
+	buf  []byte
+	path []byte
+	dir  []byte
+	seen bool // it was mounted when it was asked last
+}
+
+// NewProc returns a reader of /proc. Nothing is opened before it is asked for.
+func NewProc() *Proc {
+	return &Proc{Root: "/proc", buf: make([]byte, 16<<10), dir: make([]byte, 8<<10)}
+}
+
+// Another returns a reader of short files of the same procfs, for another goroutine.
+func (p *Proc) Another() *Proc { return &Proc{Root: p.Root, buf: make([]byte, 1<<10)} }
+
+// Mounted reports whether this is the procfs of the reader's own PID namespace. A container without /proc and one that sees its host's
+// are both "no"; the numbers in the latter are other processes'. What the procfs calls self must be this process, and this process
+// must have no further number in a namespace below the procfs's (NSpid, Linux 4.1).
+func (p *Proc) Mounted() bool {
+	var target [16]byte
+	n, err := sys.Readlink(p.Root+"/self", target[:])
+	if err != nil || string(target[:n]) != strconv.Itoa(unix.Getpid()) {
+		return false
+	}
+	status, err := p.Status(unix.Getpid())
+	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+		return p.seen // there is no descriptor to ask with
+	}
+	p.seen = err == nil && len(status.NSpid) <= 1
+	return p.seen
+}
+
+// Read returns the content of the file name of a process. The bytes are valid until the next call.
+func (p *Proc) Read(pid int, name string) ([]byte, error) {
+	p.path = append(p.path[:0], p.Root...)
+	p.path = append(p.path, '/')
+	p.path = strconv.AppendInt(p.path, int64(pid), 10)
+	p.path = append(p.path, '/')
+	p.path = append(p.path, name...)
+	return p.ReadPath(string(p.path))
+}
+
+// ReadPath returns the content of a file. The bytes are valid until the next call.
+func (p *Proc) ReadPath(path string) ([]byte, error) {
+	fd, err := p.open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	defer sys.Close(fd)
+	var text []byte
+	if text, p.buf, err = readToEnd(fd, p.buf); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return text, nil
+}
+
+// readToEnd reads a file to its end into buf, or into a longer one, which it returns to be used again.
+func readToEnd(fd int, buf []byte) (text, longer []byte, err error) {
+	for total := 0; ; {
+		if total == len(buf) {
+			buf = append(buf, make([]byte, len(buf))...)
+		}
+		n, err := read(fd, buf[total:])
+		if err != nil {
+			return nil, buf, err
+		}
+		if n <= 0 {
+			return buf[:total], buf, nil
+		}
+		total += n
+	}
+}
+
+// open opens a file for reading. The runtime is told, so that others go on where the file system
+// does not answer. What somebody has mounted over a file of the procfs is EXDEV (openat2(2), Linux
+// 5.6; older kernels open it). A file that may hang by itself is opened as it is: its readers have a
+// limit of time.
+func (p *Proc) open(path string) (int, error) {
+	if name, ok := strings.CutPrefix(path, p.Root+"/"); ok && !mayHang(name) {
+		if dir, err := unix.Open(p.Root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
+			defer sys.Close(dir)
+			how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_XDEV}
+			fd, err := sys.Retry(func() (int, error) { return unix.Openat2(dir, name, &how) })
+			if err != unix.ENOSYS && err != unix.EPERM && err != unix.EINVAL {
+				return fd, err
+			}
+		}
+	}
+	return sys.Retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+}
+
+// mayHang reports whether a file of the procfs waits for a process that is stuck in execve(2).
+func mayHang(name string) bool {
+	return strings.HasSuffix(name, "/stat") || strings.HasSuffix(name, "/wchan") || strings.HasSuffix(name, "/stack")
+}
+
+// read is read(2) of a file that may wait for the process that it is about. The runtime is told, so that others go on.
+func read(fd int, p []byte) (int, error) {
+	return sys.Retry(func() (int, error) { return unix.Read(fd, p) })
+}
+
+// Files that only who may trace a process may read (stat in part, wchan, stack) hang for as long as the process is stuck in execve(2) behind the point of no
+// return, where that closes its files. The others never do.
+
+// Comm reads /proc/PID/comm.
+func (p *Proc) Comm(pid int) (string, error) {
+	b, err := p.Read(pid, "comm")
+	return string(bytes.TrimSuffix(b, []byte("\n"))), err
+}
+
+// Stat reads /proc/PID/stat, which may hang.
+func (p *Proc) Stat(pid int) (Stat, error) {
+	b, err := p.Read(pid, "stat")
+	if err != nil {
+		return Stat{}, err
+	}
+	return ParseStat(b)
+}
+
+// Status reads /proc/PID/status.
+func (p *Proc) Status(pid int) (Status, error) {
+	b, err := p.Read(pid, "status")
+	if err != nil {
+		return Status{}, err
+	}
+	return ParseStatus(b)
+}
+
+// WChan reads the name of the kernel function that a process sleeps in from /proc/PID/wchan, which may hang; it is empty if the kernel does not tell.
+func (p *Proc) WChan(pid int) string { return ParseWChan(p.Read(pid, "wchan")) }
+
+// ParseWChan returns what a wchan file says, "" if that is nothing.
+func ParseWChan(b []byte, err error) string {
+	name := string(bytes.TrimSpace(b))
+	if err != nil || name == "0" {
+		return ""
+	}
+	return name
+}
+
+// Children appends the children of pid, those of all its threads, zombies included. It needs a kernel with
+// CONFIG_PROC_CHILDREN; without it the error is ENOENT while the process exists.
+func (p *Proc) Children(pids []int, pid int) ([]int, error) {
+	task := p.Root + "/" + strconv.Itoa(pid) + "/task"
+	// Most processes have one thread, and then there is no need to list them: the directory has a link for each, besides its two.
+	if n, err := sys.Links(task); err == nil && n == 3 {
+		if b, err := p.Read(pid, "task/"+strconv.Itoa(pid)+"/children"); err == nil {
+			return AppendChildren(pids, b), nil
+		}
+	}
+	tids, err := p.Numbers(task)
+	if err != nil {
+		return pids, err
+	}
+	read := false
+	for _, tid := range tids {
+		b, threadErr := p.Read(pid, "task/"+strconv.Itoa(tid)+"/children")
+		if threadErr != nil {
+			err = threadErr
+			continue // that thread has ended, if it is not all of them
+		}
+		read = true
+		pids = AppendChildren(pids, b)
+	}
+	if read {
+		return pids, nil
+	}
+	return pids, err
+}
+
+// PIDs lists every process that this procfs shows.
+func (p *Proc) PIDs() ([]int, error) { return p.Numbers(p.Root) }
+
+// Numbers lists the entries of a directory whose names are numbers.
+func (p *Proc) Numbers(path string) ([]int, error) {
+	fd, err := sys.Open(path, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	defer sys.Close(fd)
+	var found []int
+	var names []string
+	for {
+		n, err := sys.ReadDirent(fd, p.dir)
+		if err != nil {
+			return nil, fmt.Errorf("getdents %s: %w", path, err)
+		}
+		if n <= 0 {
+			return found, nil
+		}
+		_, _, names = unix.ParseDirent(p.dir[:n], -1, names[:0])
+		for _, name := range names {
+			if pid, err := strconv.Atoi(name); err == nil {
+				found = append(found, pid)
+			}
+		}
+	}
+}
+
+// ReadAll reads a whole file of a procfs into buf, or into a longer one. The runtime is told: lists of
+// mounts and cgroups wait for whoever changes them. It is an error if the file is not a procfs's, and
+// a FIFO in its place is not waited for.
+func ReadAll(path string, buf []byte) ([]byte, error) {
+	fd, err := sys.Open(path, unix.O_RDONLY|unix.O_NONBLOCK) // which may be somebody's FIFO
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	defer sys.Close(fd)
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil || fs.Type != unix.PROC_SUPER_MAGIC {
+		return nil, fmt.Errorf("%s is not of a procfs", path)
+	}
+	text, _, err := readToEnd(fd, buf)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return text, nil
+}

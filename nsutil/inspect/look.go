@@ -1,0 +1,448 @@
+package inspect
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/internal/mounts"
+	"github.com/finite-init/finite/internal/procfs"
+	"github.com/finite-init/finite/signals"
+)
+
+const (
+	maxInspected = 16384                 // processes
+	maxThreads   = 16384                 // of all processes
+	secondLook   = 20 * time.Millisecond // after which who is in uninterruptible sleep is read again: most have left it
+)
+
+// Errors of [Inspect].
+var (
+	errSelf   = errors.New("this is finite itself")
+	errHidden = errors.New("it may not be read from here (hidepid)")
+	errSilent = errors.New("/proc does not answer")
+)
+
+// Inspect looks at the process pid and its descendants or, if that is 0, at everybody that /proc shows; this process itself is left out. It needs no
+// privilege; what may not be read is left out. It never hangs: every read has a time limit, and all of them together.
+func Inspect(pid int) (*Inspection, error) {
+	in := &inspector{reader: newLimitedReader(procfs.NewProc, readLimit, inspectLimit), self: os.Getpid()}
+	return in.inspect(pid)
+}
+
+type inspector struct {
+	reader  *limitedReader
+	self    int
+	asked   int
+	threads int                  // read so far
+	cgroups *cgroupReader        // nil: not made yet
+	limits  map[string]*PIDLimit // by directory
+	result  Inspection
+}
+
+func (in *inspector) inspect(pid int) (*Inspection, error) {
+	defer in.reader.close()
+	in.asked, in.limits = pid, make(map[string]*PIDLimit)
+	in.result = Inspection{Schema: Schema, At: time.Now().UTC().Truncate(time.Millisecond), PID: pid}
+	pids, err := in.list()
+	if err != nil {
+		return nil, err
+	}
+	if err := in.lookFor(pids); err != nil {
+		return nil, err
+	}
+	everybody := in.describeAll(pids)
+	at := make(map[int]*Inspected, len(everybody))
+	for i := range everybody {
+		at[everybody[i].PID] = &everybody[i]
+	}
+	if pid != 0 && at[pid] == nil {
+		return nil, in.whyNot()
+	}
+	tree := in.choose(everybody, at)
+	in.lookTwice(tree)
+	for _, p := range tree {
+		in.readThreads(p)
+	}
+	in.lookTwiceAtThreads(tree)
+	for _, p := range tree {
+		in.readCgroup(p)
+	}
+	in.reader.lost = 0
+	for _, read := range []func(*Inspected){in.readWChan, in.readTimes, in.readStack} {
+		for _, p := range tree {
+			read(p)
+		}
+	}
+	in.reader.lost = 0
+	in.relate(tree, at)
+	in.judge(tree)
+	in.result.Incomplete = in.result.Incomplete || in.reader.late()
+	return &in.result, nil
+}
+
+// list lists the processes but this one.
+func (in *inspector) list() ([]int, error) {
+	type list struct {
+		pids []int
+		err  error
+	}
+	l, ok := readWithin(in.reader, func(p *procfs.Proc) list {
+		if !p.Mounted() {
+			return list{nil, procfs.ErrNoProc}
+		}
+		pids, err := p.PIDs()
+		return list{pids, err}
+	})
+	if !ok {
+		return nil, errSilent
+	}
+	pids := without(l.pids, in.self)
+	slices.Sort(pids)
+	in.result.HidePID, _ = readWithin(in.reader, hidePID)
+	return pids, l.err
+}
+
+// lookFor says why the process that is asked for cannot be inspected.
+func (in *inspector) lookFor(pids []int) error {
+	switch {
+	case in.asked == 0 || slices.Contains(pids, in.asked):
+		return nil
+	case in.asked == in.self:
+		return errSelf
+	}
+	if of := in.processOf(in.asked); of != in.asked {
+		return fmt.Errorf("it is a thread of process %d", of)
+	}
+	return in.whyNot()
+}
+
+// processOf returns the PID of the process that a thread is of: threads are not listed, but they are there. A tracer is one.
+func (in *inspector) processOf(tid int) int {
+	of, _ := readWithin(in.reader, func(p *procfs.Proc) int {
+		status, _ := p.Status(tid)
+		return status.TGID
+	})
+	if of == 0 {
+		return tid
+	}
+	return of
+}
+
+// whyNot says why nothing can be read of the process that is asked for.
+func (in *inspector) whyNot() error {
+	switch {
+	case unix.Kill(in.asked, 0) == unix.ESRCH:
+		return unix.ESRCH
+	case in.result.Incomplete:
+		return errSilent
+	}
+	return errHidden
+}
+
+// describeAll reads of each process what never hangs.
+func (in *inspector) describeAll(pids []int) []Inspected {
+	if len(pids) > maxInspected {
+		at := slices.Index(pids, in.asked)
+		in.result.Left = len(pids) - maxInspected
+		if pids = pids[:maxInspected]; at >= maxInspected {
+			pids[maxInspected-1] = in.asked
+		}
+	}
+	all := make([]Inspected, 0, len(pids))
+	for _, pid := range pids {
+		p, ok := in.describe(pid)
+		switch {
+		case !ok:
+			in.result.Incomplete = true
+		case p.PID != 0:
+			all = append(all, p)
+		case unix.Kill(pid, 0) != unix.ESRCH:
+			in.result.Unreadable++
+		}
+	}
+	return all
+}
+
+// describe returns what is there to be read; PID is 0 if nothing is. It returns false if that takes too long.
+func (in *inspector) describe(pid int) (Inspected, bool) {
+	return readWithin(in.reader, func(proc *procfs.Proc) (p Inspected) {
+		status, err := proc.Status(pid)
+		if err != nil {
+			return p
+		}
+		p.Process = newProcess(pid, &status)
+		p.NSpid, p.CoreDumping, p.kernel, p.hasMemory = status.NSpid, status.CoreDumping, status.KernelThread, status.HasMemory
+		p.Pending, p.Blocked = SignalNames(status.SigPnd|status.ShdPnd), SignalNames(status.SigBlk)
+		p.Ignored, p.Caught = SignalNames(status.SigIgn), SignalNames(status.SigCgt)
+		p.refused = unix.Kill(pid, 0) == unix.EPERM
+		return p
+	})
+}
+
+// choose returns who is to be shown, in order.
+func (in *inspector) choose(everybody []Inspected, at map[int]*Inspected) []*Inspected {
+	wanted := func(*Inspected) bool { return true }
+	if in.asked != 0 {
+		children := make(map[int][]int)
+		for i := range everybody {
+			children[everybody[i].PPID] = append(children[everybody[i].PPID], everybody[i].PID)
+		}
+		inside := map[int]bool{in.asked: true}
+		for next := []int{in.asked}; len(next) > 0; next = next[1:] {
+			for _, child := range children[next[0]] {
+				if !inside[child] { // what was read at different moments may go in a circle
+					inside[child] = true
+					next = append(next, child)
+				}
+			}
+		}
+		wanted = func(p *Inspected) bool { return inside[p.PID] }
+	}
+	var chosen []Process
+	for i := range everybody {
+		p := &everybody[i]
+		switch {
+		case !wanted(p):
+		case p.kernel && p.State != "D" && p.PID != in.asked:
+			in.result.KernelThreads++
+		default:
+			chosen = append(chosen, p.Process)
+		}
+	}
+	var tree []*Inspected
+	for _, p := range inOrder(chosen) {
+		at[p.PID].Depth = p.Depth
+		tree = append(tree, at[p.PID])
+	}
+	return tree
+}
+
+// lookTwice reads those who are in uninterruptible sleep again, a moment later.
+func (in *inspector) lookTwice(tree []*Inspected) {
+	waited := false
+	for _, p := range tree {
+		if p.State != "D" {
+			continue
+		}
+		if !waited {
+			time.Sleep(secondLook)
+			waited = true
+		}
+		if again, ok := in.describe(p.PID); ok && again.PID != 0 && again.PPID == p.PPID {
+			again.Depth = p.Depth
+			*p = again
+		}
+	}
+}
+
+// readThreads looks for threads that keep a process.
+func (in *inspector) readThreads(p *Inspected) {
+	if p.Threads > 1 {
+		p.StuckThreads = in.stuckThreads(p)
+	}
+}
+
+// lookTwiceAtThreads keeps those that still are where they were a moment before.
+func (in *inspector) lookTwiceAtThreads(tree []*Inspected) {
+	waited := false
+	for _, p := range tree {
+		if len(p.StuckThreads) == 0 {
+			continue
+		}
+		if !waited {
+			time.Sleep(secondLook)
+			waited = true
+		}
+		again := in.stuckThreads(p)
+		p.StuckThreads = slices.DeleteFunc(p.StuckThreads, func(t StuckThread) bool { return !slices.Contains(again, t) })
+	}
+}
+
+func (in *inspector) stuckThreads(p *Inspected) []StuckThread {
+	pid, dead, room := p.PID, p.State == "Z", maxThreads-in.threads
+	in.threads += p.Threads
+	type found struct {
+		threads []StuckThread
+		tracer  int
+	}
+	f, ok := readWithin(in.reader, func(proc *procfs.Proc) (f found) {
+		tids, _ := proc.Numbers(proc.Root + "/" + strconv.Itoa(pid) + "/task")
+		for i, tid := range tids {
+			if tid == pid || i >= room {
+				continue
+			}
+			b, err := proc.Read(pid, "task/"+strconv.Itoa(tid)+"/status")
+			if err != nil {
+				continue
+			}
+			status, err := procfs.ParseStatus(b)
+			held := status.State == 'D' || status.State == 't' || dead && !status.HasMemory && status.State != 'Z'
+			if err == nil && held {
+				f.threads = append(f.threads, StuckThread{TID: tid, Comm: status.Name, State: string(rune(status.State))})
+				f.tracer = max(f.tracer, status.TracerPID)
+			}
+		}
+		return f
+	})
+	in.result.Incomplete = in.result.Incomplete || !ok
+	if p.Tracer == 0 {
+		p.Tracer = f.tracer
+	}
+	return f.threads
+}
+
+// readOrHang reads a file that hangs while the process is stuck in execve(2), unless another one of the process's has hung already.
+func readOrHang[T any](in *inspector, p *Inspected, file string, f func(*procfs.Proc) T) (value T, ok bool) {
+	if len(p.Hangs) > 0 {
+		return value, false
+	}
+	lost := in.reader.lost
+	if value, ok = readWithin(in.reader, f); ok {
+		return value, true
+	}
+	in.result.Incomplete = true
+	if in.reader.lost > lost && !in.reader.late() {
+		p.Hangs = append(p.Hangs, file)
+	}
+	return value, false
+}
+
+func (in *inspector) readWChan(p *Inspected) {
+	pid := p.PID
+	p.WChan, _ = readOrHang(in, p, "wchan", func(proc *procfs.Proc) string { return proc.WChan(pid) })
+	for i := range p.StuckThreads {
+		t := &p.StuckThreads[i]
+		path := "task/" + strconv.Itoa(t.TID) + "/wchan"
+		t.WChan, _ = readOrHang(in, p, "wchan", func(proc *procfs.Proc) string { return procfs.ParseWChan(proc.Read(pid, path)) })
+	}
+}
+
+func (in *inspector) readTimes(p *Inspected) {
+	pid := p.PID
+	st, ok := readOrHang(in, p, "stat", func(proc *procfs.Proc) (st procfs.Stat) {
+		st, _ = proc.Stat(pid)
+		return st
+	})
+	if !ok || st.PID != pid {
+		return
+	}
+	p.time(&st)
+	if p.State == "Z" {
+		p.Ended = endedHow(unix.WaitStatus(st.ExitCode))
+	}
+}
+
+// endedHow returns nothing for status 0, which is also what the kernel says to who may not know.
+func endedHow(ws unix.WaitStatus) string {
+	switch {
+	case ws == 0:
+		return ""
+	case ws.Signaled():
+		return signals.Name(ws.Signal())
+	}
+	return "exit status " + strconv.Itoa(ws.ExitStatus())
+}
+
+// readStack reads the kernel stack of those who may be stuck in the kernel, and of who was asked for.
+func (in *inspector) readStack(p *Inspected) {
+	if p.State != "D" && !p.isEnding() && !p.Pending.Has(unix.SIGKILL) && p.PID != in.asked {
+		return
+	}
+	pid := p.PID
+	p.Stack, _ = readOrHang(in, p, "stack", func(proc *procfs.Proc) []string {
+		b, err := proc.Read(pid, "stack")
+		if err != nil {
+			return nil
+		}
+		return parseStack(b)
+	})
+}
+
+// relate sets what one process says of another.
+func (in *inspector) relate(tree []*Inspected, at map[int]*Inspected) {
+	for _, p := range tree {
+		if parent := at[p.PPID]; parent != nil {
+			p.ParentComm, p.parentState = parent.Comm, parent.State[0]
+			if parent.waitsFor == "" && p.State != "Z" {
+				parent.waitsFor = fmt.Sprintf("%s (pid %d)", p.Comm, p.PID)
+			}
+		}
+		if p.Tracer != 0 && at[p.Tracer] == nil {
+			p.Tracer = in.processOf(p.Tracer)
+		}
+		if tracer := at[p.Tracer]; tracer != nil {
+			p.TracerComm = tracer.Comm
+		}
+	}
+}
+
+// judge says what everything means.
+func (in *inspector) judge(tree []*Inspected) {
+	r := &in.result
+	r.Processes = make([]Inspected, 0, len(tree))
+	unreaped := make(map[int]int) // index by parent
+	for _, p := range tree {
+		p.level, p.Verdict = p.verdict()
+		p.Stuck = p.level == stuck
+		r.Processes = append(r.Processes, *p)
+		if p.State != "Z" || p.Threads > 1 {
+			continue
+		}
+		i, ok := unreaped[p.PPID]
+		if !ok {
+			i = len(r.Zombies)
+			unreaped[p.PPID] = i
+			r.Zombies = append(r.Zombies, Unreaped{Parent: p.PPID, Comm: p.ParentComm})
+		}
+		r.Zombies[i].PIDs = append(r.Zombies[i].PIDs, p.PID)
+		for _, limit := range p.limits {
+			limit.Zombies++
+		}
+	}
+	r.PIDLimits = in.pidLimits()
+}
+
+// hidePID returns the option hidepid of /proc if it may keep this user from seeing others.
+func hidePID(p *procfs.Proc) string {
+	text, err := p.ReadPath(p.Root + "/self/mountinfo")
+	if err != nil {
+		return ""
+	}
+	value, group := "", -1
+	for _, m := range mounts.Parse(text) {
+		if m.Kind != "proc" || m.Point != p.Root {
+			continue
+		}
+		value, group = "", -1 // of several, the last one counts
+		for option := range strings.SplitSeq(m.Options+","+m.SuperOptions, ",") {
+			if v, ok := strings.CutPrefix(option, "hidepid="); ok && v != "0" && v != "off" {
+				value = v
+			}
+			if v, ok := strings.CutPrefix(option, "gid="); ok {
+				group, _ = strconv.Atoi(v)
+			}
+		}
+	}
+	if value == "" {
+		return ""
+	}
+	groups, _ := unix.Getgroups()
+	if group >= 0 && (slices.Contains(groups, group) || unix.Getegid() == group) || mayTrace() {
+		return ""
+	}
+	return value
+}
+
+// mayTrace reports whether this process has CAP_SYS_PTRACE, and so sees everybody.
+func mayTrace() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	return unix.Capget(&header, &data[0]) == nil && data[0].Effective&(1<<unix.CAP_SYS_PTRACE) != 0
+}

@@ -1,0 +1,245 @@
+package tree
+
+import (
+	"errors"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/internal/procfs"
+	"github.com/finite-init/finite/internal/sys"
+	"github.com/finite-init/finite/nsutil"
+)
+
+// The kill of a tree as a subreaper. A process that forks and exits hands its place to a new direct child within 0.1 ms. While the loop
+// that stops them has a processor, only what runs on another one can get away from it. The bounds are for what cannot be stopped
+// (another user's processes): beyond them, what is known is killed, and the next round begins.
+const (
+	quietFreeze = 500 * time.Microsecond // without anybody new, everybody counts as stopped
+	maxFreeze   = 100 * time.Millisecond // for that, at most; the reaper waits meanwhile
+	maxDrain    = 20 * time.Millisecond  // for the reaper to take the zombies away
+	maxSweeps   = 10                     // attempts at freezing, at most, before what is known is killed
+	firstPause  = time.Millisecond       // between rounds, and then twice as long each time
+	maxPause    = 100 * time.Millisecond
+)
+
+// Kill sends SIGKILL to every process of the tree, round after round, until done is closed, which is for the reaper to decide:
+// only ECHILD says that a tree is empty. As PID 1 each round is kill(-1, SIGKILL). As a subreaper, descendants are stopped first,
+// until nothing new appears, so that none of them can fork any more, and then killed. It reports the first error of a round
+// through failed, each text once. Where the tree has a cgroup, each round begins with cgroup.kill (cgroups(7), Linux 5.14).
+func (t *Tree) Kill(done <-chan struct{}, failed func(error)) {
+	reported := make(map[string]bool)
+	pause := firstPause
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-timer.C:
+		}
+		err := t.killRound(done)
+		if err != nil && !reported[err.Error()] {
+			reported[err.Error()] = true
+			failed(err)
+		}
+		if errors.Is(err, procfs.ErrNoProc) {
+			t.killChildren(done)
+		}
+		timer.Reset(pause)
+		pause = min(2*pause, maxPause)
+	}
+}
+
+func (t *Tree) killRound(done <-chan struct{}) error {
+	killed := t.leaf != nil && t.leaf.Kill() == nil
+	if t.role == nsutil.RoleInit {
+		return t.Signal(unix.SIGKILL)
+	}
+	// Who is in the cgroup dies by one write. Who is not, is looked for when the others are gone: that is quicker than to walk over all.
+	for begin := time.Now(); killed && time.Since(begin) < maxFreeze && !isClosed(done); {
+		if t.leaf.WaitEmpty(maxDrain) {
+			break
+		}
+	}
+	for range maxSweeps {
+		if isClosed(done) {
+			return nil
+		}
+		t.freeze(done)
+		t.drain(done)
+		// Somebody may have come to a place that was looked at before: below a subreaper that is itself part of the tree.
+		err := t.sweep(func(m member) { _ = t.send(m, unix.SIGSTOP) }, nil)
+		if err != nil {
+			return err
+		}
+		if !t.grew() {
+			break
+		}
+	}
+	// Children first: with a parent killed first, its children change parents while they are walked, and a deep tree would take a
+	// round for each level.
+	return t.sweep(nil, func() {
+		if isClosed(done) {
+			return
+		}
+		for i := len(t.members) - 1; i >= 0; i-- {
+			_ = t.send(t.members[i], unix.SIGKILL)
+		}
+	})
+}
+
+// The numbers that processes can have, counted from this process's own on (PID_MAX_LIMIT, proc_sys_kernel(5)), and the nearest of them, where most
+// of its children are.
+const (
+	allNumbers  = 1 << 22
+	nearNumbers = 1 << 15
+)
+
+// farRounds is how often the far numbers have their turn while children are found among the near ones: who cannot be killed stays there.
+const farRounds = 8
+
+// killChildren is a round of the kill where there is no /proc to read who descends from this process. Its children are killed; who descends from them
+// is its child then, and has a turn in the next round.
+func (t *Tree) killChildren(done <-chan struct{}) {
+	t.rounds++
+	if t.signalChildren(done, 1, nearNumbers, unix.SIGKILL) == 0 || t.rounds%farRounds == 0 {
+		t.signalChildren(done, nearNumbers, allNumbers, unix.SIGKILL)
+	}
+}
+
+// signalChildren signals the children with numbers of a range, and returns how many there are. The kernel says of each number whether it is a child's,
+// which takes a second or two for all of them.
+func (t *Tree) signalChildren(done <-chan struct{}, first, end int, sigs ...unix.Signal) (found int) {
+	if t.root != t.self {
+		return 0 // the kernel tells a process of its own children alone
+	}
+	const few = 1 << 10 // are asked for at a time
+	for i := first; i < end; i++ {
+		if i%few == 0 {
+			if isClosed(done) {
+				return found
+			}
+			time.Sleep(time.Microsecond) // others go on, and the runtime polls, which it does not while somebody can run
+		}
+		pid := (t.root + i) % allNumbers
+		if !sys.IsChild(pid) {
+			continue
+		}
+		found++
+		t.pin.Lock()
+		if sys.IsChild(pid) { // and stays one until Unlock
+			for _, sig := range sigs {
+				_ = unix.Kill(pid, sig)
+			}
+		}
+		t.pin.Unlock()
+	}
+	return found
+}
+
+// freeze stops everybody whom it can find, until nobody new appears. It does not let the reaper in before that: to wait for it to get a
+// processor, on a machine that is busy with forking, is to lose the race. And since nobody is reaped meanwhile, the kernel's lists of
+// direct children only grow, at their ends: reading on where the last read stopped returns whoever is new, however many zombies stand
+// before. A new one is stopped at once, and then so is the child that it may have forked before that.
+func (t *Tree) freeze(done <-chan struct{}) {
+	t.pin.Lock()
+	defer t.pin.Unlock()
+	if t.scan || !t.proc.Mounted() {
+		return // no lists; the sweep that follows does what can be done
+	}
+	stop := func(m member) { _ = t.send(m, unix.SIGSTOP) }
+	t.begin()
+	lists := t.openLists(stop)
+	defer func() {
+		for _, fd := range lists {
+			sys.Close(fd)
+		}
+	}()
+	walked := t.walk(0, stop)
+	begin := time.Now()
+	for last, now := begin, begin; now.Sub(last) < quietFreeze && now.Sub(begin) < maxFreeze; now = time.Now() {
+		if isClosed(done) {
+			return
+		}
+		for _, fd := range lists {
+			t.addListed(fd, stop)
+		}
+		if walked < len(t.members) {
+			walked = t.walk(walked, stop)
+			last = time.Now()
+		}
+	}
+}
+
+// openLists opens the lists of children of this process's threads, as far as there are descriptors, and adds who is on them. Orphans go
+// to the first thread.
+func (t *Tree) openLists(visit func(member)) []int {
+	tasks := "/proc/" + strconv.Itoa(t.root) + "/task"
+	threads, err := t.proc.Numbers(tasks)
+	if err != nil {
+		return nil // the sweep that follows says what is wrong
+	}
+	var fds []int
+	for _, tid := range threads {
+		path := tasks + "/" + strconv.Itoa(tid) + "/children"
+		fd, err := sys.Open(path, unix.O_RDONLY)
+		if err != nil {
+			continue
+		}
+		before := len(t.members)
+		t.addListed(fd, visit)
+		if tid != t.root && before == len(t.members) {
+			sys.Close(fd) // this thread has no children, and gets none
+			continue
+		}
+		fds = append(fds, fd)
+	}
+	return fds
+}
+
+// addListed adds everybody whom reads of fd return until its end. The kernel writes whole numbers, each with a blank behind it.
+func (t *Tree) addListed(fd int, visit func(member)) {
+	for {
+		n, err := sys.Read(fd, t.buf)
+		if err != nil || n == 0 {
+			return
+		}
+		t.listed = procfs.AppendChildren(t.listed[:0], t.buf[:n])
+		for _, pid := range t.listed {
+			t.add(member{pid: pid, direct: true}, visit)
+		}
+	}
+}
+
+// drain gives the reaper time to take the zombies away, which would make what follows slow.
+func (t *Tree) drain(done <-chan struct{}) {
+	begin := time.Now()
+	for !t.pin.Drained() && time.Since(begin) < maxDrain {
+		select {
+		case <-done:
+			return
+		case <-time.After(200 * time.Microsecond):
+		}
+	}
+}
+
+func isClosed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
+
+// grew reports whether the last sweep found somebody whom the one before had not.
+func (t *Tree) grew() bool {
+	for pid := range t.found {
+		if _, ok := t.seen[pid]; !ok {
+			return true
+		}
+	}
+	return false
+}
