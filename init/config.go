@@ -175,6 +175,7 @@ type Config struct {
 	until         time.Time         // the context's deadline, if it has one
 	listenLate    func()            // called, in a goroutine, once the command has been started
 	ignored       signals.Set       // what was ignored when finite was started, as far as that is known
+	records       recordMemory      // which files the records are, for a supervisor that goes on; nil: nobody goes on
 	parentFD      int               // a pidfd of the parent, for LifelineParent; 0 or less: it is opened when it is needed
 	lifeline      *lifeline         // of Lifeline; nil: none
 	planned       bool              // the namespaces have been made already

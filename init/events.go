@@ -82,8 +82,9 @@ type eventLog struct {
 // maxEvents bounds the text that waits to be written, in bytes.
 const maxEvents = 4 << 20
 
-// newEventLog opens the file of the events. It returns nil if none are wanted.
-func newEventLog(cfg *Config, reports *recorder) (*eventLog, error) {
+// newEventLog opens the file of the events. It returns nil if none are wanted. What cannot be opened
+// is an error before the command is started. For a command that runs already, it is said at the end.
+func newEventLog(cfg *Config, reports *recorder, running bool) (*eventLog, error) {
 	if cfg.Events == "" {
 		return nil, nil
 	}
@@ -93,9 +94,18 @@ func newEventLog(cfg *Config, reports *recorder) (*eventLog, error) {
 		err = errors.New("is where another record goes")
 	}
 	if err == nil {
-		if err = f.beStream(); err != nil {
+		f.follow(cfg.records, recordEvents)
+		if err = f.beStream(); f.foreign {
+			err = errForeign
+		}
+		if err != nil {
 			f.close()
 		}
+	}
+	if err != nil && running {
+		idle := make(chan struct{})
+		close(idle)
+		return &eventLog{failed: err, over: true, wake: make(chan struct{}, 1), idle: idle}, nil
 	}
 	if err != nil {
 		return nil, &UsageError{"Events", cfg.Events, err.Error()}
@@ -113,7 +123,7 @@ func newEventLog(cfg *Config, reports *recorder) (*eventLog, error) {
 // begin begins to write: in the place of what the file has, or behind what another supervisor has
 // written.
 func (l *eventLog) begin(behind bool) {
-	if l == nil {
+	if l == nil || l.over {
 		return
 	}
 	if l.tracer != nil && behind {

@@ -19,7 +19,7 @@ import (
 
 func openEvents(t *testing.T, target string, format EventsFormat) *eventLog {
 	t.Helper()
-	l, err := newEventLog(&Config{Events: target, EventsFormat: format}, nil)
+	l, err := newEventLog(&Config{Events: target, EventsFormat: format}, nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestEventsWithoutReader(t *testing.T) {
 	if err := unix.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newEventLog(&Config{Events: path}, nil); err == nil {
+	if _, err := newEventLog(&Config{Events: path}, nil, false); err == nil {
 		t.Error("a FIFO that nobody has open")
 	}
 	r, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -212,10 +212,10 @@ func TestEventsAreWhereNothingElseIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.discard()
-	if _, err := newEventLog(&Config{Events: path}, r); err == nil || !strings.Contains(err.Error(), "is where another record goes") {
+	if _, err := newEventLog(&Config{Events: path}, r, false); err == nil || !strings.Contains(err.Error(), "is where another record goes") {
 		t.Errorf("got %v", err)
 	}
-	if l, err := newEventLog(&Config{}, nil); l != nil || err != nil {
+	if l, err := newEventLog(&Config{}, nil, false); l != nil || err != nil {
 		t.Errorf("got %v, %v", l, err)
 	}
 }

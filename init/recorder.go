@@ -38,10 +38,11 @@ func newRecorder(cfg *Config, running bool) (*recorder, error) {
 	r := &recorder{said: make(map[string]bool)}
 	for _, want := range []struct {
 		field, target string
+		record        int
 		render        func(*snapshot, int) []byte
 	}{
-		{"Report", cfg.Report, func(s *snapshot, limit int) []byte { return newReport(s).encode(limit) }},
-		{"StateFile", cfg.StateFile, func(s *snapshot, _ int) []byte { return renderState(s) }},
+		{"Report", cfg.Report, recordReport, func(s *snapshot, limit int) []byte { return newReport(s).encode(limit) }},
+		{"StateFile", cfg.StateFile, recordState, func(s *snapshot, _ int) []byte { return renderState(s) }},
 	} {
 		if want.target == "" {
 			continue
@@ -60,6 +61,7 @@ func newRecorder(cfg *Config, running bool) (*recorder, error) {
 			return nil, &UsageError{want.field, want.target, err.Error()}
 		}
 		f.render = want.render
+		f.follow(cfg.records, want.record)
 		r.files = append(r.files, f)
 	}
 	if len(r.files) == 0 {
@@ -69,6 +71,8 @@ func newRecorder(cfg *Config, running bool) (*recorder, error) {
 		var err error
 		if r.tree, err = f.openBeside(treeSuffix); err != nil {
 			r.noTree = fmt.Errorf("cannot write %s%s: %w", f.target, treeSuffix, err) // there is the log
+		} else {
+			r.tree.follow(cfg.records, recordSnapshots)
 		}
 	}
 	if slices.ContainsFunc(r.files, func(f *recordFile) bool { return r.tree != nil && r.tree.isNamedAs(f) }) {

@@ -26,10 +26,53 @@ type recordFile struct {
 	made     bool // it was not there before
 	replaced bool // a file of this process has taken its place
 	stale    bool // a stream that is to be emptied first
+	foreign  bool // it is not what the supervisor before this one has written, and nothing is written into it
+	remember func(fileID)
 	fd       int
 	mode     uint32
 	uid, gid int
 	size     int // of what is in it
+}
+
+// fileID says which file it is (stat(2)).
+type fileID struct{ device, inode uint64 }
+
+// The numbers of the records for a recordMemory.
+const (
+	recordReport = iota
+	recordState
+	recordSnapshots
+	recordEvents
+)
+
+// recordMemory knows which files the records are, beyond the end of a supervisor.
+type recordMemory interface {
+	remember(record int, id fileID)
+	known(record int) (id fileID, again bool) // again: another supervisor has opened them before
+}
+
+// follow has the memory know which file a record is. A file that is not the one that the memory knows
+// was put there by somebody else since. It may be another name of a file that is none of finite's
+// business: it is replaced, but not written into.
+func (f *recordFile) follow(memory recordMemory, record int) {
+	if memory == nil || f.dir < 0 {
+		return
+	}
+	f.remember = func(id fileID) { memory.remember(record, id) }
+	id, again := memory.known(record)
+	if own := f.id(); !again {
+		f.remember(own)
+	} else if f.fd >= 0 && own != id {
+		f.foreign, f.kind, f.limit = true, byRename, 0
+	}
+}
+
+func (f *recordFile) id() fileID {
+	var st unix.Stat_t
+	if f.fd < 0 || unix.Fstat(f.fd, &st) != nil {
+		return fileID{}
+	}
+	return fileID{st.Dev, st.Ino}
 }
 
 // recordKind is how a state takes the place of the last one.
@@ -121,6 +164,8 @@ func (f *recordFile) classify(stream bool) error {
 
 var errNobodyReads = errors.New("nobody reads it")
 
+var errForeign = errors.New("another file was put in its place")
+
 var errRemoved = errors.New("the file was removed, and something else is mounted in its place")
 
 var errSymlink = errors.New("a symbolic link, which is not followed")
@@ -206,8 +251,8 @@ func (f *recordFile) write(text []byte) error {
 	if err == nil {
 		return nil
 	}
-	if err == unix.EBUSY && f.replaced {
-		return err // somebody has mounted over it since, and this process's own file is elsewhere
+	if f.foreign || err == unix.EBUSY && f.replaced {
+		return err // somebody has mounted over it since, or put another file there
 	}
 	if err == unix.EBUSY { // a mount point, for which the limit is another
 		f.kind, f.limit = inPlace, inPlaceLimit
@@ -266,7 +311,12 @@ func (f *recordFile) replace(text []byte) error {
 		_ = unix.Unlinkat(f.dir, temporary, 0)
 		return err
 	}
-	f.size, f.replaced = len(text), true
+	f.size, f.replaced, f.foreign = len(text), true, false
+	if f.remember != nil {
+		var st unix.Stat_t
+		_ = unix.Fstat(fd, &st)
+		f.remember(fileID{st.Dev, st.Ino})
+	}
 	if f.fd < 0 { // and it stays closed: nobody has counted on one more descriptor
 		_ = unix.Close(fd)
 		return nil

@@ -331,3 +331,84 @@ func TestRecorder(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// memory is a recordMemory.
+type memory struct {
+	ids   map[int]fileID
+	again bool
+}
+
+func (m *memory) remember(record int, id fileID)  { m.ids[record] = id }
+func (m *memory) known(record int) (fileID, bool) { return m.ids[record], m.again }
+
+// A supervisor that goes on writes over the file that the one before had, where nothing can be made
+// beside it. It does not write over another file that has that name since: a link to a file that is
+// none of finite's business.
+func TestRecordOfAnotherSupervisor(t *testing.T) {
+	for name, tt := range map[string]struct {
+		swap func(t *testing.T, path, victim string)
+		over bool
+	}{
+		"the same file": {func(*testing.T, string, string) {}, true},
+		"a link": {func(t *testing.T, path, victim string) {
+			t.Helper()
+			if err := errors.Join(os.Remove(path), os.Link(victim, path)); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+	} {
+		dir := t.TempDir()
+		path, victim := filepath.Join(dir, "report"), filepath.Join(dir, "victim")
+		if err := os.WriteFile(victim, []byte("untouched"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		known := &memory{ids: map[int]fileID{}}
+		first, err := openRecord(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.follow(known, recordReport)
+		if err := first.write([]byte("first")); err != nil {
+			t.Fatal(err)
+		}
+		first.close()
+		tt.swap(t, path, victim)
+		known.again = true
+		second, err := openRecord(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second.follow(known, recordReport)
+		nowhere, err := unix.Open("/proc", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // no file can be made there
+		if err != nil {
+			t.Fatal(err)
+		}
+		dirFD := second.dir
+		second.dir = nowhere
+		if err := second.write([]byte("second")); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		second.dir = dirFD
+		unix.Close(nowhere)
+		wrote := readFile(t, path) == "second"
+		if text := readFile(t, victim); text != "untouched" || wrote != tt.over {
+			t.Errorf("%s: the victim is %q, written over: %v", name, text, wrote)
+		}
+		if err := second.write([]byte("third")); err != nil || readFile(t, path) != "third" || readFile(t, victim) != "untouched" {
+			t.Errorf("%s: %v, %q, the victim is %q", name, err, readFile(t, path), readFile(t, victim))
+		}
+		if known.ids[recordReport] != second.id() {
+			t.Errorf("%s: the new file is not known", name)
+		}
+		second.close()
+	}
+}

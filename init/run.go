@@ -71,7 +71,7 @@ func (r *runner) supervise(ctx context.Context) (Result, error) {
 			r.eventLog.discard()
 		}
 	}()
-	if r.eventLog, err = newEventLog(cfg, r.recorder); err != nil {
+	if r.eventLog, err = newEventLog(cfg, r.recorder, false); err != nil {
 		return Result{ExitStatus: StatusFailure}, err
 	}
 	if err := makeLeaf(ctx, cfg); err != nil {

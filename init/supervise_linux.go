@@ -76,11 +76,12 @@ func (r *runner) superviseFor(ctx context.Context, link *keeper.Link, own func(s
 		return result, err
 	}
 	defer cfg.lifeline.close()
-	if r.recorder, err = newRecorder(cfg, facts.Command != 0); err != nil {
+	begun := facts.Command != 0 || facts.Paused
+	cfg.records = &linkedRecords{link, begun}
+	if r.recorder, err = newRecorder(cfg, begun); err != nil {
 		return result, err
 	}
-	begun := facts.Command != 0 || facts.Paused
-	switch r.eventLog, err = newEventLog(cfg, r.recorder); {
+	switch r.eventLog, err = newEventLog(cfg, r.recorder, begun); {
 	case err != nil:
 	case facts.Cgroup >= 0:
 		if cfg.leaf, cfg.noLeaf = cgroup.Adopt(int(facts.Cgroup)); facts.Planned {
@@ -259,4 +260,20 @@ func change(c keeper.Change) reap.Change {
 		PID: int(c.PID), UID: int(c.UID), Code: reap.Code(c.Code), Status: int(c.Status),
 		Rusage: reap.Rusage{User: time.Duration(c.User), System: time.Duration(c.System), MaxRSS: c.MaxRSS},
 	}
+}
+
+// linkedRecords has the keeper remember which files the records are.
+type linkedRecords struct {
+	link  *keeper.Link
+	again bool
+}
+
+func (l *linkedRecords) remember(record int, id fileID) {
+	file := keeper.File{Device: id.device, Inode: id.inode}
+	_ = l.link.Tell(keeper.Message{Kind: keeper.KindRecord, Value: int32(record), File: file}, -1)
+}
+
+func (l *linkedRecords) known(record int) (fileID, bool) {
+	f := l.link.Facts.Records[record]
+	return fileID{f.Device, f.Inode}, l.again
 }

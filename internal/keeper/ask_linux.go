@@ -2,7 +2,11 @@
 
 package keeper
 
-import "golang.org/x/sys/unix"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
 
 // catchUp tells a supervisor that listens what has happened since its fork, in order. What there
 // was no room for is told in the next turn.
@@ -139,6 +143,10 @@ func hearSupervisor() {
 			keepDirectory()
 		case KindFact:
 			noteFact(m.Value)
+		case KindRecord:
+			if m.Value >= 0 && m.Value < MaxRecords {
+				*(*File)(pointer(addr(&facts.Records) + uintptr(m.Value)*unsafe.Sizeof(File{}))) = m.File
+			}
 		case KindHello:
 			supervisor.spoke = true
 			catchUp()

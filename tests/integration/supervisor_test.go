@@ -354,3 +354,56 @@ func TestSupervisorIsNotPinned(t *testing.T) {
 		}
 	})
 }
+
+// A supervisor that goes on does not write its events behind another file, which was put in the place
+// of the first one's by a link. It says so, and the end is the same.
+func TestSupervisorDoesNotWriteIntoALink(t *testing.T) {
+	forModes(t, rootModes, func(t *testing.T, m mode) {
+		t.Parallel()
+		dir := t.TempDir()
+		events, report := filepath.Join(dir, "events"), filepath.Join(dir, "report")
+		for _, path := range []string{events, report} {
+			if err := os.WriteFile(path+".victim", []byte("untouched"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, release := startHeld(t, m, "--events", events, "--report", report, "-k", "0", "--", "sh", "-c", "echo started; read -r word; exit 3")
+		c.stdout.await(t, "started\n")
+		keeper := c.keeper()
+		eventually(t, "there is a report", func() bool { return fileSize(report) > 0 && fileSize(events) > 0 })
+		for _, path := range []string{events, report} {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Link(path+".victim", path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first := childNamed(keeper, supervisorName)
+		c.kill(first, unix.SIGKILL)
+		eventually(t, "there is another supervisor", func() bool {
+			pid := childNamed(keeper, supervisorName)
+			return pid != 0 && pid != first
+		})
+		release()
+		r := c.wait()
+		r.want(t, 3)
+		for _, path := range []string{events, report} {
+			if text, _ := os.ReadFile(path + ".victim"); string(text) != "untouched" {
+				t.Errorf("%s.victim is %q", path, text)
+			}
+		}
+		if !strings.Contains(r.stderr, "another file was put in its place") {
+			t.Errorf("stderr: %q", r.stderr)
+		}
+		ended(t, report, "exited", 3)
+	})
+}
+
+func fileSize(path string) int64 {
+	st, err := os.Stat(path)
+	if err != nil {
+		return -1
+	}
+	return st.Size()
+}
