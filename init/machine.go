@@ -30,7 +30,7 @@ type machine struct {
 
 	job       bool // the command is in the process group of finite's caller, which is a shell that controls jobs
 	stopped   bool // the command is stopped by a signal
-	continued bool // it was sent SIGCONT for the stop signal that is under way
+	continues int  // how often it was sent SIGCONT for the stop signal that is under way
 	armed     [timerCount]bool
 
 	cause      Cause

@@ -104,13 +104,17 @@ func (m *machine) endPause(why string) {
 
 func (m *machine) announce() string { return ": " + m.cfg.ladders.ending.announce() }
 
-// resume sends SIGCONT to a stopped command, and to its process group, so that it can act on the stop signal it was sent; once, since a
-// command may stop itself again for ever.
+// maxContinues is how often a stopped command is continued so that it can act on a stop signal. A
+// SIGTSTP, SIGTTIN or SIGTTOU that was pending may have its handler stop the command again, each once.
+// A command that stops itself again and again is killed when the grace time is over.
+const maxContinues = 4
+
+// resume sends SIGCONT to a stopped command, and to its process group.
 func (m *machine) resume() {
-	if m.continued {
+	if m.continues >= maxContinues {
 		return
 	}
-	m.continued = true
+	m.continues++
 	m.do(action{kind: actSend, sig: unix.SIGCONT, target: max(m.cfg.Forward, ForwardGroup)})
 }
 

@@ -71,7 +71,7 @@ func (m *machine) send(sig unix.Signal) {
 	switch {
 	case m.state == stateStopping:
 		m.do(action{kind: actSend, sig: sig, target: m.cfg.Forward})
-		m.continued = false
+		m.continues = 0
 		if m.stopped {
 			m.resume()
 		}

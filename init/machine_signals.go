@@ -234,7 +234,7 @@ func (m *machine) forwardFailed() {
 
 // stopRequested begins an ending that a signal asked for. The command has it, and is to act on it even if it was stopped.
 func (m *machine) stopRequested(arrived, number unix.Signal, sender signals.Sender) {
-	m.continued = false
+	m.continues = 0
 	if m.stopped {
 		m.resume()
 	}

@@ -380,14 +380,14 @@ func TestMachine(t *testing.T) {
 			kind: KindLifeline, status: 143,
 		},
 		{
-			name: "a stopped command is continued after the stop signal, once",
+			name: "a stopped command is continued after the stop signal",
 			steps: []step{
 				{cloning, "", stateStarting},
 				{started, "", stateRunning},
 				{stopped(unix.SIGSTOP), "", stateRunning},
 				{deadline, "send SIGTERM child; send SIGCONT group; arm grace 5s", stateStopping},
 				{continued, "", stateStopping},
-				{stopped(unix.SIGSTOP), "", stateStopping},
+				{stopped(unix.SIGSTOP), "send SIGCONT group", stateStopping},
 				{timer(timerGrace), "send SIGKILL child; kill-tree; arm give-up 5s", stateKilling},
 				{stopped(unix.SIGSTOP), "", stateKilling},
 				{sig(unix.SIGTERM), "", stateKilling}, // no SIGCONT: the kill has stopped it
@@ -397,11 +397,14 @@ func TestMachine(t *testing.T) {
 			kind: KindDeadline, status: 124,
 		},
 		{
-			name: "a command that stops itself after the stop signal is continued, once",
+			name: "a command that stops itself after the stop signal is continued, four times",
 			steps: []step{
 				{cloning, "", stateStarting},
 				{started, "", stateRunning},
 				{sig(unix.SIGTERM), "forward SIGTERM child", stateStopping},
+				{stopped(unix.SIGSTOP), "send SIGCONT group", stateStopping},
+				{stopped(unix.SIGSTOP), "send SIGCONT group", stateStopping},
+				{stopped(unix.SIGSTOP), "send SIGCONT group", stateStopping},
 				{stopped(unix.SIGSTOP), "send SIGCONT group", stateStopping},
 				{stopped(unix.SIGSTOP), "", stateStopping},
 				{sig(unix.SIGTERM), "forward SIGTERM child; send SIGCONT group", stateStopping},

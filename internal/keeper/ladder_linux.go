@@ -182,7 +182,7 @@ func deadline() {
 	putDuration(facts.Grace)
 	say()
 	signalCommand(int32(unix.SIGTERM))
-	continued = false
+	continues = 0
 	if facts.Stopped {
 		continueCommand()
 	}

@@ -4,23 +4,27 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// continueCommand sends SIGCONT to a stopped command once, since it may stop itself again for ever.
-// Where the command leads a group, its children may have been stopped with it. The kill stops the
+// continueCommand sends SIGCONT to a stopped command, maxContinues times for one stop signal. Where the command leads a group, its children may have been stopped with it. The kill stops the
 // tree first, so nothing is continued after it has begun.
 //
 //go:nosplit
 func continueCommand() {
-	if continued || facts.KilledAt != 0 {
+	if continues >= maxContinues || facts.KilledAt != 0 {
 		return
 	}
-	continued = true
+	continues++
 	if facts.Group && int32(sys1(unix.SYS_GETPGID, uintptr(facts.Command))) == facts.Command {
 		kill(-facts.Command, int32(unix.SIGCONT))
 	}
 	signalCommand(int32(unix.SIGCONT))
 }
 
-var continued bool // the command was sent SIGCONT for the stop signal that is under way
+// maxContinues is how often a stopped command is continued so that it can act on a stop signal. A
+// SIGTSTP, SIGTTIN or SIGTTOU that was pending may have its handler stop the command again, each once.
+// A command that stops itself again and again is killed when the grace time is over.
+const maxContinues = 4
+
+var continues int32 // how often the command was sent SIGCONT for the stop signal that is under way
 
 // signalCommand sends the command a signal of the keeper's own.
 //
@@ -87,7 +91,7 @@ func noteSignal(s *Signal, tell bool) {
 		return
 	}
 	facts.Stop, facts.StopAt = *s, now()
-	continued = false
+	continues = 0
 	if !tell || !facts.Plain || !facts.Group { // a job's caller knows
 		return
 	}
@@ -109,7 +113,7 @@ func signalPassed(s *Signal, passed bool) {
 	}
 	if facts.Ended.Code == 0 && facts.Command != 0 {
 		if facts.Stopped && inSet(stopSet, s.Number) {
-			continued = false
+			continues = 0
 			continueCommand()
 		}
 		if s.Number == int32(unix.SIGCONT) {
