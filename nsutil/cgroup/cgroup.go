@@ -19,14 +19,16 @@ import (
 	"github.com/finite-init/finite/nsutil"
 )
 
-// Cgroup is a v2 cgroup that this process has made, for the command and nobody else. Only such a one is ever killed or removed.
+// Cgroup is a v2 cgroup that this process has made, for the command and nobody else. Only such a
+// one is ever killed or removed.
 //
-// Its name is "finite-PID-" and something unique, and while its owner lives, the directory is locked (flock(2)). The kernel lets go of
-// the lock when the owner ends, in whatever way: a directory with such a name that can be locked is nobody's any more, and whoever makes
-// the next one beside it removes it if nobody is in it.
+// Its name is "finite-PID-" and something unique, and while its owner lives, the directory is
+// locked (flock(2)). The kernel lets go of the lock when the owner ends, in whatever way: a
+// directory with such a name that can be locked is nobody's any more, and whoever makes the next
+// one beside it removes it if nobody is in it.
 //
-// One goroutine at a time uses a Cgroup, but for Populated, which any may call. Another one may go on with it when that is known to have ended; there is no
-// lock.
+// One goroutine at a time uses a Cgroup, but for Populated, which any may call. Another one may go
+// on with it when that is known to have ended; there is no lock.
 type Cgroup struct {
 	path   string
 	name   string
@@ -48,7 +50,8 @@ const (
 	maxNamed     = 8                     // processes that an error names
 )
 
-// errTaken is for a directory that somebody else took for a stale one, between its making and its locking.
+// errTaken is for a directory that somebody else took for a stale one, between its making and its
+// locking.
 var errTaken = errors.New("taken away while it was made")
 
 // FD returns a descriptor of its directory, for CLONE_INTO_CGROUP. It stays the Cgroup's. The
@@ -71,7 +74,8 @@ func (c *Cgroup) Doors() (inside, outside int, err error) {
 // Path returns its directory.
 func (c *Cgroup) Path() string { return c.path }
 
-// Kill sends SIGKILL to everybody in it and in those below it, also to who is being forked at that moment. It does not wait for their end.
+// Kill sends SIGKILL to everybody in it and in those below it, also to who is being forked at that
+// moment. It does not wait for their end.
 func (c *Cgroup) Kill() error {
 	for _, pid := range nsutil.Family() {
 		if c.holds(pid) && !c.moveOut(pid) {
@@ -95,15 +99,16 @@ func (c *Cgroup) moveOut(pid int) bool {
 	return writeStart(procs, []byte(strconv.Itoa(pid))) == nil
 }
 
-// holds reports whether a process of finite is in the cgroup, or below it: the command may have moved it there. PID 1 of a PID namespace is safe from its own
-// cgroup.kill; a subreaper is not.
+// holds reports whether a process of finite is in the cgroup, or below it: the command may have
+// moved it there. PID 1 of a PID namespace is safe from its own cgroup.kill; a subreaper is not.
 func (c *Cgroup) holds(pid int) bool {
 	text, err := procfs.ReadAll("/proc/"+strconv.Itoa(pid)+"/cgroup", make([]byte, firstRead))
 	return err == nil && slices.Contains(strings.Split(mounts.ParseCgroups(text).Unified, "/"), c.name)
 }
 
-// Thaw thaws the cgroup and those below it, which somebody in them has frozen (cgroup.freeze, Linux 5.2), so that who is in it can act on a signal. It does what
-// it can within a tenth of a second: SIGKILL takes the frozen as well.
+// Thaw thaws the cgroup and those below it, which somebody in them has frozen (cgroup.freeze, Linux
+// 5.2), so that who is in it can act on a signal. It does what it can within a tenth of a second:
+// SIGKILL takes the frozen as well.
 func (c *Cgroup) Thaw() {
 	const limit = 100 * time.Millisecond
 	_ = walkCgroups(c.dir, time.Now().Add(limit), cgroupVisitor{
@@ -142,9 +147,9 @@ func populated(events int) (bool, error) {
 	return value != 0, nil
 }
 
-// WaitEmpty waits until nobody is in it and in those below it, limit at most, and reports whether that is so. The kernel says when
-// cgroup.events changes (POLLPRI), but holds that back for 10 to 20 ms after it last did; so this also looks by itself, first soon and
-// then less and less often.
+// WaitEmpty waits until nobody is in it and in those below it, limit at most, and reports whether
+// that is so. The kernel says when cgroup.events changes (POLLPRI), but holds that back for 10 to
+// 20 ms after it last did; so this also looks by itself, first soon and then less and less often.
 func (c *Cgroup) WaitEmpty(limit time.Duration) bool {
 	begin := time.Now()
 	for wait := firstWait; ; {
@@ -165,8 +170,9 @@ func (c *Cgroup) WaitEmpty(limit time.Duration) bool {
 	}
 }
 
-// PIDs appends everybody in it and in those below it, as PIDs of this process's namespace; who has none there is left out. Zombies are
-// not in a cgroup any more. Who comes or moves meanwhile may be missed or be there twice.
+// PIDs appends everybody in it and in those below it, as PIDs of this process's namespace; who has
+// none there is left out. Zombies are not in a cgroup any more. Who comes or moves meanwhile may be
+// missed or be there twice.
 func (c *Cgroup) PIDs(pids []int) ([]int, error) { return c.pids(pids, time.Time{}) }
 
 func (c *Cgroup) pids(pids []int, until time.Time) ([]int, error) {
@@ -176,8 +182,9 @@ func (c *Cgroup) pids(pids []int, until time.Time) ([]int, error) {
 	err := walkCgroups(c.dir, until, cgroupVisitor{
 		visit: func(dir int) {
 			var err error
-			pids, err = appendProcs(pids, dir, buf)
-			// A threaded cgroup has no list: who is in it is on the list of the one above, unless this is the first.
+			pids, err = appendProcs(pids, dir, "cgroup.procs", buf)
+			// A threaded cgroup has no list: who is in it is on the list of the one above, unless
+			// this is the first.
 			if err != nil && failed == nil && (first || err != unix.EOPNOTSUPP) {
 				failed = err
 			}
@@ -193,9 +200,9 @@ func (c *Cgroup) pids(pids []int, until time.Time) ([]int, error) {
 	return pids, nil
 }
 
-// appendProcs appends who is in one cgroup.
-func appendProcs(pids []int, dir int, buf []byte) ([]int, error) {
-	fd, err := openat(dir, "cgroup.procs", unix.O_RDONLY)
+// appendProcs appends the numbers in a list of a cgroup.
+func appendProcs(pids []int, dir int, list string, buf []byte) ([]int, error) {
+	fd, err := openat(dir, list, unix.O_RDONLY)
 	if err != nil {
 		return pids, gone(err)
 	}
@@ -225,7 +232,8 @@ func gone(err error) error {
 	return err
 }
 
-// parseProcs appends the PIDs in the text of cgroup.procs, a line each. 0 stands for a process that has no PID here.
+// parseProcs appends the PIDs in the text of cgroup.procs, a line each. 0 stands for a process that
+// has no PID here.
 func parseProcs(pids []int, b []byte) []int {
 	for line := range bytes.Lines(b) {
 		if pid, err := strconv.Atoi(string(bytes.TrimSuffix(line, []byte("\n")))); err == nil && pid > 0 {
@@ -235,8 +243,9 @@ func parseProcs(pids []int, b []byte) []int {
 	return pids
 }
 
-// Remove removes it, and everything below it. If somebody is in it, it waits for their end, limit at most; the time that it takes in all is hardly
-// more. The descriptors are closed in any case. An error says what is left.
+// Remove removes it, and everything below it. If somebody is in it, it waits for their end, limit
+// at most; the time that it takes in all is hardly more. The descriptors are closed in any case. An
+// error says what is left.
 func (c *Cgroup) Remove(limit time.Duration) error {
 	defer c.close()
 	err := unix.Unlinkat(c.parent, c.name, unix.AT_REMOVEDIR)

@@ -338,7 +338,8 @@ func TestCgroupStale(t *testing.T) {
 	newCgroupClears(t, parent, left)
 }
 
-// newCgroupClears makes one more, which removes the stale ones: in staleLimit what it can, on a machine that is busy, so a few more may be needed.
+// newCgroupClears makes one more, which removes the stale ones: in staleLimit what it can, on a
+// machine that is busy, so a few more may be needed.
 func newCgroupClears(t *testing.T, parent string, stale ...string) *Cgroup {
 	t.Helper()
 	for range 100 {

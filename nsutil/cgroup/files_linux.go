@@ -5,12 +5,10 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/finite-init/finite/internal/sys"
 )
 
-// openat is openat(2) with O_CLOEXEC and without following a symbolic link at the end. A signal does not interrupt it: no file of a cgroup
-// waits for anybody when it is opened.
+// openat is openat(2) with O_CLOEXEC and without following a symbolic link at the end. A signal
+// does not interrupt it: no file of a cgroup waits for anybody when it is opened.
 func openat(dir int, name string, flags int) (int, error) {
 	p, err := unix.BytePtrFromString(name)
 	if err != nil {
@@ -24,7 +22,8 @@ func openat(dir int, name string, flags int) (int, error) {
 	return int(fd), nil
 }
 
-// readStart is pread(2) from the start of a file: what a file of the kernel's says now, without opening it again.
+// readStart is pread(2) from the start of a file: what a file of the kernel's says now, without
+// opening it again.
 func readStart(fd int, p []byte) (int, error) {
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0)
@@ -38,8 +37,8 @@ func readStart(fd int, p []byte) (int, error) {
 	}
 }
 
-// identity returns a file's inode number and the number of the mount that it is reached through (statx(2), Linux 5.8; 0 before).
-// An empty name means dir itself.
+// identity returns a file's inode number and the number of the mount that it is reached through
+// (statx(2), Linux 5.8; 0 before). An empty name means dir itself.
 func identity(dir int, name string) (inode, mount uint64, err error) {
 	p, err := unix.BytePtrFromString(name)
 	if err != nil {
@@ -57,7 +56,8 @@ func identity(dir int, name string) (inode, mount uint64, err error) {
 	return st.Ino, mount, nil
 }
 
-// sameMount reports whether two directories are reached through the same mount, as far as the kernel tells.
+// sameMount reports whether two directories are reached through the same mount, as far as the
+// kernel tells.
 func sameMount(a, b int) bool {
 	_, first, err1 := identity(a, "")
 	_, second, err2 := identity(b, "")
@@ -78,28 +78,6 @@ func writeStart(fd int, p []byte) error {
 	}
 }
 
-// What pidfd_info of linux/pidfd.h needs.
-const (
-	pidfdGetInfo      = 0xC040FF0B // PIDFD_GET_INFO with the structure's first size, 64 bytes
-	pidfdInfoCgroupID = 1 << 2     // PIDFD_INFO_CGROUPID
-)
-
-// ownCgroupID returns the number of the v2 cgroup that this process is in, which is the inode number of its directory. It needs
-// Linux 6.13.
-func ownCgroupID() (uint64, bool) {
-	fd, err := sys.PidfdOpen(unix.Getpid())
-	if err != nil {
-		return 0, false
-	}
-	defer sys.Close(fd)
-	info := [8]uint64{pidfdInfoCgroupID} // the mask, asked for and answered; the cgroup's number; and more
-	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), pidfdGetInfo, uintptr(unsafe.Pointer(&info)))
-	if errno != 0 || info[0]&pidfdInfoCgroupID == 0 {
-		return 0, false
-	}
-	return info[1], true
-}
-
 // Offsets in a struct linux_dirent64.
 const (
 	direntLength = 16 // uint16, of the whole record
@@ -107,7 +85,8 @@ const (
 	direntName   = 19 // up to a zero byte
 )
 
-// nextDirent takes one entry off what getdents64(2) wrote. At the end, and where there is no whole entry, rest is nil.
+// nextDirent takes one entry off what getdents64(2) wrote. At the end, and where there is no whole
+// entry, rest is nil.
 func nextDirent(b []byte) (name string, isDir bool, rest []byte) {
 	if len(b) <= direntName {
 		return "", false, nil

@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -10,8 +11,8 @@ import (
 	"github.com/finite-init/finite/internal/sys"
 )
 
-// Own is where this process stands in the hierarchies of cgroups(7). A directory is "" where there is none that can be reached
-// from here.
+// Own is where this process stands in the hierarchies of cgroups(7). A directory is "" where there
+// is none that can be reached from here.
 type Own struct {
 	Unified  string // the directory of its v2 cgroup
 	Memory   string // the directory whose memory.events (v2) or memory.oom_control (v1) counts for it
@@ -22,8 +23,6 @@ const (
 	cgroupMount   = "/sys/fs/cgroup"         // where everybody mounts cgroup2, or v1 hierarchies below it
 	hybridMount   = cgroupMount + "/unified" // where systemd mounts cgroup2 beside v1 hierarchies
 	memoryV1Mount = cgroupMount + "/memory"  // where v1's memory controller is by custom
-	initialNS     = "cgroup:[4026531835]"    // PROC_CGROUP_INIT_INO: the cgroup namespace that the machine started with
-	kernfsRoot    = 1                        // the inode number of the root of every hierarchy
 	oomFileV1     = "memory.oom_control"     // in every v1 memory cgroup
 	oomFileV2     = "memory.events"          // in every v2 cgroup but the root, where the memory controller is enabled
 	mountinfo     = "/proc/self/mountinfo"   // proc_pid_mountinfo(5)
@@ -31,11 +30,13 @@ const (
 	firstRead     = 4 << 10                  // bytes; the file is far shorter
 )
 
-// Find finds the cgroups that this process is in. It is an error if /proc does not tell; a machine without cgroups is none.
+// Find finds the cgroups that this process is in. It is an error if /proc does not tell; a machine
+// without cgroups is none.
 //
-// Where cgroup2 is mounted at the usual place, the list of mounts is not read, which costs more than all the rest. A directory there
-// is believed only if it is proven to be the right one: what is mounted may be any part of the hierarchy, and the path that the kernel
-// tells is relative to the cgroup namespace, which need not be the one of whoever mounted it.
+// Where cgroup2 is mounted at the usual place, the list of mounts is not read, which costs more than
+// all the rest. No directory is believed that does not list this process: what is mounted may be any
+// part of the hierarchy, and the path that the kernel tells is relative to the cgroup namespace,
+// which need not be the one of whoever mounted it.
 func Find() (Own, error) { return find(true) }
 
 // FindUnified is Find for the v2 cgroup alone, which takes less time.
@@ -56,10 +57,13 @@ func find(memory bool) (Own, error) {
 	own := Own{MemoryV1: paths.MemoryV1}
 	mount := ""
 	if paths.Unified != "" {
-		mount, own.Unified = usualUnified(paths.Unified)
+		mount, own.Unified = prove(paths.Unified, unix.CGROUP2_SUPER_MAGIC, cgroupMount, hybridMount)
 	}
 	if paths.Memory != "" {
-		own.Memory = usualMemoryV1(paths.Memory)
+		_, own.Memory = prove(paths.Memory, unix.CGROUP_SUPER_MAGIC, memoryV1Mount)
+		if unix.Faccessat(unix.AT_FDCWD, mounts.Join(own.Memory, "/"+oomFileV1), unix.R_OK, 0) != nil {
+			own.Memory = "" // another controller's
+		}
 	}
 	if (paths.Unified != "" && own.Unified == "") || (paths.Memory != "" && own.Memory == "") {
 		text, err := procfs.ReadAll(mountinfo, make([]byte, 4*firstRead))
@@ -69,13 +73,13 @@ func find(memory bool) (Own, error) {
 		all := mounts.Parse(text)
 		if paths.Unified != "" && own.Unified == "" {
 			point, dir := mounts.Locate(all, mounts.Mount.IsUnified, paths.Unified)
-			if isFileSystem(dir, unix.CGROUP2_SUPER_MAGIC) {
+			if holdsThis(dir, unix.CGROUP2_SUPER_MAGIC) {
 				mount, own.Unified = point, dir
 			}
 		}
 		if paths.Memory != "" && own.Memory == "" {
 			isMemory := func(m mounts.Mount) bool { return m.IsV1("memory") }
-			if _, dir := mounts.Locate(all, isMemory, paths.Memory); isFileSystem(dir, unix.CGROUP_SUPER_MAGIC) {
+			if _, dir := mounts.Locate(all, isMemory, paths.Memory); holdsThis(dir, unix.CGROUP_SUPER_MAGIC) {
 				own.Memory = dir
 			}
 		}
@@ -83,7 +87,8 @@ func find(memory bool) (Own, error) {
 	return own.settled(mount), nil
 }
 
-// settled returns own with Memory found, where that is in v2: the nearest of the own directory and those above it that counts.
+// settled returns own with Memory found, where that is in v2: the nearest of the own directory and
+// those above it that counts.
 func (own Own) settled(mount string) Own {
 	if own.MemoryV1 || own.Unified == "" {
 		own.MemoryV1 = own.Memory != ""
@@ -98,50 +103,33 @@ func (own Own) settled(mount string) Own {
 	return own
 }
 
-// usualUnified returns the v2 mount and this process's directory in it, if both are where they are on most machines. The proof is the
-// kernel's word for which cgroup this process is in.
-func usualUnified(path string) (mount, dir string) {
-	mount = cgroupMount
-	dir = mounts.Join(mount, path)
-	if !isFileSystem(dir, unix.CGROUP2_SUPER_MAGIC) {
-		mount = hybridMount
-		dir = mounts.Join(mount, path)
-		if !isFileSystem(dir, unix.CGROUP2_SUPER_MAGIC) {
-			return "", ""
+// prove returns the first of these mount points below which this process's cgroup is, and its
+// directory there. The list of the processes in it is the proof: it has this one.
+func prove(path string, magic uint32, points ...string) (point, dir string) {
+	for _, point := range points {
+		if dir := mounts.Join(point, path); holdsThis(dir, magic) {
+			return point, dir
 		}
 	}
-	id, ok := ownCgroupID()
-	if !ok {
-		return "", ""
-	}
-	if inode, _, err := identity(unix.AT_FDCWD, dir); err != nil || inode != id {
-		return "", ""
-	}
-	return mount, dir
+	return "", ""
 }
 
-// usualMemoryV1 is the same for v1's memory controller. For v1 the kernel has no such word. But in the initial cgroup namespace paths begin at the root of
-// the hierarchy, so if that is what is mounted there, and nothing is mounted over the directory, it is the right one.
-func usualMemoryV1(path string) string {
-	dir := mounts.Join(memoryV1Mount, path)
-	inode, mount, err := identity(unix.AT_FDCWD, memoryV1Mount)
-	if err != nil || inode != kernfsRoot || mount == 0 {
-		return ""
+// holdsThis reports whether dir is the cgroup that this process is in, of a hierarchy of the given
+// version.
+func holdsThis(dir string, magic uint32) bool {
+	fd, err := openat(unix.AT_FDCWD, dir, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return false
 	}
-	if _, same, err := identity(unix.AT_FDCWD, dir); err != nil || same != mount {
-		return ""
+	defer sys.Close(fd)
+	var fs unix.Statfs_t
+	if unix.Fstatfs(fd, &fs) != nil || uint32(fs.Type) != magic {
+		return false
 	}
-	var ns [len(initialNS) + 1]byte
-	if n, err := sys.Readlink("/proc/self/ns/cgroup", ns[:]); err != nil || string(ns[:n]) != initialNS {
-		return ""
+	buf := make([]byte, firstRead)
+	pids, err := appendProcs(nil, fd, "cgroup.procs", buf)
+	if err == unix.EOPNOTSUPP { // a threaded cgroup
+		pids, err = appendProcs(nil, fd, "cgroup.threads", buf)
 	}
-	if unix.Faccessat(unix.AT_FDCWD, mounts.Join(dir, "/"+oomFileV1), unix.R_OK, 0) != nil {
-		return "" // another controller's
-	}
-	return dir
-}
-
-func isFileSystem(path string, magic uint32) bool {
-	var st unix.Statfs_t
-	return path != "" && unix.Statfs(path, &st) == nil && uint32(st.Type) == magic
+	return err == nil && slices.Contains(pids, unix.Getpid())
 }

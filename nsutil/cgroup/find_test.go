@@ -16,7 +16,8 @@ import (
 	"github.com/finite-init/finite/internal/mounts"
 )
 
-// The rest finds cgroups, in namespaces of a process of its own. A role is a subtest, and a process that is this test binary.
+// The rest finds cgroups, in namespaces of a process of its own. A role is a subtest, and a process
+// that is this test binary.
 
 // helper returns a command that runs one subtest of this test binary as a role.
 func helper(t *testing.T, name string, env ...string) *exec.Cmd {

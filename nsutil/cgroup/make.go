@@ -16,8 +16,9 @@ import (
 
 // How a Cgroup comes about: it is made, or another process has left it.
 
-// New makes a cgroup below parent, a directory of cgroup2, and removes stale ones beside it. It fails where cgroups may not be made
-// (a read-only mount, no permission, a limit on their number) and before Linux 5.14, which has no cgroup.kill; nothing is left then.
+// New makes a cgroup below parent, a directory of cgroup2, and removes stale ones beside it. It
+// fails where cgroups may not be made (a read-only mount, no permission, a limit on their number)
+// and before Linux 5.14, which has no cgroup.kill; nothing is left then.
 func New(parent string) (*Cgroup, error) {
 	up, err := sys.Open(parent, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
@@ -44,8 +45,8 @@ func New(parent string) (*Cgroup, error) {
 	return nil, fmt.Errorf("cannot make a cgroup in %s: %w", parent, err)
 }
 
-// makeLeaf makes one. Whatever fails with ENOENT has been removed by somebody else, but for cgroup.kill: it is opened last, when the lock
-// is held and another file was there.
+// makeLeaf makes one. Whatever fails with ENOENT has been removed by somebody else, but for
+// cgroup.kill: it is opened last, when the lock is held and another file was there.
 func makeLeaf(up int, parent string) (*Cgroup, error) {
 	name := leafName()
 	if err := unix.Mkdirat(up, name, 0o755); err != nil {
@@ -137,7 +138,8 @@ func flock(fd int) error {
 	}
 }
 
-// leafName returns a name that nobody has: PIDs are given again, and the same in many PID namespaces, but not in the same nanosecond.
+// leafName returns a name that nobody has: PIDs are given again, and the same in many PID
+// namespaces, but not in the same nanosecond.
 func leafName() string {
 	var now unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)

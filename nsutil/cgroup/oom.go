@@ -10,9 +10,10 @@ import (
 	"github.com/finite-init/finite/internal/sys"
 )
 
-// OOMCounter counts the processes that the kernel has killed for want of memory in a cgroup: oom_kill in memory.events (v2, Linux 4.13),
-// where cgroups below count too, or in memory.oom_control (v1, Linux 4.13), where they do not. The kernel counts from the making of the cgroup, and other
-// processes may be in it, so it is a difference that tells something.
+// OOMCounter counts the processes that the kernel has killed for want of memory in a cgroup:
+// oom_kill in memory.events (v2, Linux 4.13), where cgroups below count too, or in
+// memory.oom_control (v1, Linux 4.13), where they do not. The kernel counts from the making of the
+// cgroup, and other processes may be in it, so it is a difference that tells something.
 //
 // One goroutine at a time uses it.
 type OOMCounter struct {
@@ -20,7 +21,8 @@ type OOMCounter struct {
 	path string
 }
 
-// NewOOMCounter returns a counter for the cgroup that own.Memory names, or nil where nothing counts. The file is opened once.
+// NewOOMCounter returns a counter for the cgroup that own.Memory names, or nil where nothing
+// counts. The file is opened once.
 func NewOOMCounter(own Own) *OOMCounter {
 	if own.Memory == "" {
 		return nil

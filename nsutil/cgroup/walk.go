@@ -10,8 +10,9 @@ import (
 	"github.com/finite-init/finite/internal/sys"
 )
 
-// removeStale removes those of the cgroups in a directory that were made by a process that is gone and hold nobody. One that somebody is still in is
-// left as it is. What fails is left for the next one to try.
+// removeStale removes those of the cgroups in a directory that were made by a process that is gone
+// and hold nobody. One that somebody is still in is left as it is. What fails is left for the next
+// one to try.
 func removeStale(up int, until time.Time) {
 	list, err := openat(up, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -51,7 +52,8 @@ func removeIfStale(up int, name string, until time.Time) {
 	}
 }
 
-// removeBelow removes every cgroup below dir that can be removed, the lowest first, and returns the first error of one that cannot.
+// removeBelow removes every cgroup below dir that can be removed, the lowest first, and returns the
+// first error of one that cannot.
 func removeBelow(dir int, until time.Time) error {
 	var failed error
 	err := walkCgroups(dir, until, cgroupVisitor{
@@ -76,13 +78,15 @@ type cgroupVisitor struct {
 	leave func(dir int, name string)      // when all below it has been visited
 }
 
-// errMountedOver is for a directory that leads to something else than the cgroup that was made there.
+// errMountedOver is for a directory that leads to something else than the cgroup that was made
+// there.
 var errMountedOver = errors.New("something is mounted over it")
 
-// walkCgroups walks over a cgroup and those below it. How deep they are, and how many, was the command's to choose: this is no
-// recursion, holds two descriptors, and ends at a point in time, if that is not zero. Names that vanish are passed over. It does not go into what
-// has been mounted over a directory, which may be anything, a cgroup of others' included. Directories of cgroup2 cannot be moved, so ".."
-// is where it came from.
+// walkCgroups walks over a cgroup and those below it. How deep they are, and how many, was the
+// command's to choose: this is no recursion, holds two descriptors, and ends at a point in time, if
+// that is not zero. Names that vanish are passed over. It does not go into what has been mounted
+// over a directory, which may be anything, a cgroup of others' included. Directories of cgroup2
+// cannot be moved, so ".." is where it came from.
 func walkCgroups(top int, until time.Time, v cgroupVisitor) error {
 	_, mount, err := identity(top, "")
 	if err != nil {
