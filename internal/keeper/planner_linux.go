@@ -90,7 +90,8 @@ func awaitPlan() {
 	}
 }
 
-// leavePlanner has a planner see that nobody waits for its plan. It removes what it has made, and ends.
+// leavePlanner has a planner see that nobody waits for its plan. It removes what it has made, and
+// ends.
 //
 //go:nosplit
 func leavePlanner() {
@@ -116,16 +117,19 @@ func takePlanDescriptor(call, fd int32) {
 	callAt(call).Args[0] = uint64(high(int(fd)))
 }
 
+// abortStatus is the exit status of a Go runtime that cannot go on.
+const abortStatus = 2
+
 // plannerFailed ends finite as the planner has ended.
 //
 //go:nosplit
 func plannerFailed() {
 	exited := wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WALL) > 0 && childChange.code == codeExited
-	if exited && supervisor.spoke {
+	if exited && supervisor.spoke && childChange.status != abortStatus {
 		exit(childChange.status)
 	}
 	startLine()
-	if supervisor.spoke {
+	if supervisor.spoke && !exited {
 		put("the planner was killed")
 	} else {
 		put("the planner cannot run")
@@ -154,8 +158,8 @@ func endPlanner(killsCgroup int32) {
 
 const plannerTime = 2 // seconds
 
-// endBuilding ends finite where somebody asks for that while the keeper's namespaces are made: there
-// is no command yet. A planner that waits for another program does not end by itself.
+// endBuilding ends finite where somebody asks for that while the keeper's namespaces are made:
+// there is no command yet. A planner that waits for another program does not end by itself.
 //
 //go:nosplit
 func endBuilding() {
