@@ -36,7 +36,8 @@ func (i *inspection) setPID(s string) error {
 	return nil
 }
 
-// refuseBeside refuses options that say how to run a command beside one with which none is run, but for some.
+// refuseBeside refuses options that say how to run a command beside one with which none is run, but
+// for some.
 func (o *options) refuseBeside(name string, seen func(int) bool, some ...string) error {
 	for i := range optionTable {
 		if long := optionTable[i].long; seen(i) && long != name && !slices.Contains(some, long) {
@@ -46,7 +47,8 @@ func (o *options) refuseBeside(name string, seen func(int) bool, some ...string)
 	return nil
 }
 
-// finishInspect reads what follows the first word that is no option, and checks that there is no option that says how to run a command.
+// finishInspect reads what follows the first word that is no option, and checks that there is no
+// option that says how to run a command.
 func (o *options) finishInspect(operands []string, seen func(int) bool) error {
 	if err := o.refuseBeside("inspect", seen, "json", "verbose"); err != nil {
 		return err
@@ -67,7 +69,8 @@ func (o *options) finishInspect(operands []string, seen func(int) bool) error {
 	return nil
 }
 
-// inspectProcesses says what it is asked, and returns the exit status. A signal that asks for a stop ends it.
+// inspectProcesses says what it is asked, and returns the exit status. A signal that asks for a
+// stop ends it.
 func inspectProcesses(o *options, env []string, source *signals.Source) int {
 	endOnStop(source)
 	pid1.Reserved()

@@ -19,8 +19,8 @@ var logLevels = map[string]logrus.Level{
 	"error": logrus.ErrorLevel, "warn": logrus.WarnLevel, "info": logrus.InfoLevel, "debug": logrus.DebugLevel,
 }
 
-// newLogger makes the logger that the options ask for: warnings only, by default. It is used from one goroutine, away from supervision,
-// so that its output may block.
+// newLogger makes the logger that the options ask for: warnings only, by default. It is used from
+// one goroutine, away from supervision, so that its output may block.
 func newLogger(o *options, out stderr) *logrus.Logger {
 	level := logrus.WarnLevel + logrus.Level(min(o.verbosity, 2))
 	if o.logLevel != "" {
@@ -37,7 +37,8 @@ func newLogger(o *options, out stderr) *logrus.Logger {
 	return logger
 }
 
-// lineFormatter writes "finite: text key=value", with the level in front of what is not shown by default.
+// lineFormatter writes "finite: text key=value", with the level in front of what is not shown by
+// default.
 type lineFormatter struct{}
 
 func (lineFormatter) Format(e *logrus.Entry) ([]byte, error) {
@@ -73,8 +74,9 @@ func (f severityFormatter) Format(e *logrus.Entry) ([]byte, error) {
 	return f.JSONFormatter.Format(e)
 }
 
-// stderr writes to descriptor 2 and never fails: a reader that is gone, or a descriptor that is closed, must not end an init. Only the log's
-// own goroutine writes, or finite where there is no command.
+// stderr writes to descriptor 2 and never fails: a reader that is gone, or a descriptor that is
+// closed, must not end an init. Only the log's own goroutine writes, or finite where there is no
+// command.
 type stderr struct{}
 
 // stderrFD is the descriptor of standard error.
@@ -85,6 +87,6 @@ func (stderr) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// writeSoon is writeAll for a few lines that finite says without supervising anything: it has caught the signals that would end it, and a
-// reader that does not read must not keep it.
+// writeSoon is writeAll for a few lines that finite says without supervising anything: it has
+// caught the signals that would end it, and a reader that does not read must not keep it.
 func writeSoon(fd int, p []byte) error { return pid1.WriteAll(fd, p, time.Now().Add(time.Second)) }

@@ -1,6 +1,8 @@
-// Command finite runs a command and makes it end: an init for containers, and a subreaper everywhere else.
+// Command finite runs a command and makes it end: an init for containers, and a subreaper
+// everywhere else.
 //
-// This package is the command line alone: it parses, builds a [pid1.Config], calls [pid1.Run] and exits.
+// This package is the command line alone: it parses, builds a [pid1.Config], calls [pid1.Run] and
+// exits.
 package main
 
 import (
@@ -17,12 +19,14 @@ import (
 	"github.com/finite-init/finite/signals"
 )
 
-// parentPID is read as early as Go allows, so that --parent-death can tell that the parent has ended since.
+// parentPID is read as early as Go allows, so that --parent-death can tell that the parent has
+// ended since.
 var parentPID = unix.Getppid()
 
 func main() {
-	// An init spends its time in the kernel: one goroutine that runs Go code at a time is enough, whatever the machine has. It bounds the number of
-	// threads, and keeps the runtime from reading cgroup files to follow a CPU limit. (Package keeper has seen to it already in a supervisor.)
+	// An init spends its time in the kernel: one goroutine that runs Go code at a time is enough,
+	// whatever the machine has. It bounds the number of threads, and keeps the runtime from reading
+	// cgroup files to follow a CPU limit. (Package keeper has seen to it already in a supervisor.)
 	runtime.GOMAXPROCS(1)
 	if link := keeper.Attach(); link != nil {
 		supervise(link, os.Args, keeper.Environ())

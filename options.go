@@ -30,8 +30,8 @@ type options struct {
 	logFormat string
 }
 
-// option is one row of the table of options. Each has an environment variable, FINITE_ and the long name in capitals, unless it
-// makes no sense there.
+// option is one row of the table of options. Each has an environment variable, FINITE_ and the long
+// name in capitals, unless it makes no sense there.
 type option struct {
 	long   string
 	short  rune
@@ -282,7 +282,8 @@ var optionTable = []option{
 	{long: "help", short: 'h', noEnv: true, help: "print this text and exit", set: setBool(func(o *options, b bool) { o.help = b })},
 }
 
-// isIn reports whether an argument may be this option, or a group of short ones with it. What may be a value or the command's counts as well.
+// isIn reports whether an argument may be this option, or a group of short ones with it. What may
+// be a value or the command's counts as well.
 func (o *option) isIn(args []string) bool {
 	return slices.ContainsFunc(args, func(arg string) bool {
 		if name, ok := strings.CutPrefix(arg, "--"); ok {
@@ -333,8 +334,8 @@ func optionError(name string, value any, why string) error {
 	return fmt.Errorf("%s %v: %s", name, value, why)
 }
 
-// parseOptions reads the arguments, up to the first that is no option or to "--", and then the environment for what they do not say. An
-// error names the option and the value.
+// parseOptions reads the arguments, up to the first that is no option or to "--", and then the
+// environment for what they do not say. An error names the option and the value.
 func parseOptions(args, env []string) (*options, error) {
 	o := &options{logFormat: "text"}
 	seen, operands, err := o.parseArgs(args)
@@ -391,7 +392,8 @@ func (o *options) finish(operands []string) (*options, error) {
 	return o, nil
 }
 
-// parseArgs sets the options that the arguments name. It returns which rows of the table those are, and the rest.
+// parseArgs sets the options that the arguments name. It returns which rows of the table those are,
+// and the rest.
 func (o *options) parseArgs(args []string) (seen func(int) bool, operands []string, err error) {
 	none := func(int) bool { return false }
 	switch { // most runs have no options, and then there is no need to build a parser for them, which takes 0.2 ms
@@ -406,7 +408,8 @@ func (o *options) parseArgs(args []string) (seen func(int) bool, operands []stri
 	given := make([]getopt.Option, len(optionTable))
 	var bad error
 	for i := range optionTable {
-		// To tell the parser of all of them takes 0.2 ms. Without any long one, it would take a long one for a short one.
+		// To tell the parser of all of them takes 0.2 ms. Without any long one, it would take a
+		// long one for a short one.
 		if row := &optionTable[i]; row.long == "help" || row.isIn(args) {
 			given[i] = set.FlagLong(optionValue{row, o, &bad}, row.long, row.short)
 			if row.arg == "" {
@@ -444,7 +447,8 @@ func (o *options) fromEnv(row *option, env []string) error {
 	return nil
 }
 
-// lookupEnv returns the value of the last entry for name, which is the one that counts for most programs.
+// lookupEnv returns the value of the last entry for name, which is the one that counts for most
+// programs.
 func lookupEnv(env []string, name string) (value string, ok bool) {
 	for _, kv := range env {
 		if v, found := strings.CutPrefix(kv, name+"="); found {
@@ -457,7 +461,8 @@ func lookupEnv(env []string, name string) (value string, ok bool) {
 // isOption reports whether an entry of the environment looks like an option.
 func isOption(kv string) bool { return strings.HasPrefix(kv, "FINITE_") }
 
-// withoutOptions returns env without the variables that are options, so that a finite further down does not inherit a deadline.
+// withoutOptions returns env without the variables that are options, so that a finite further down
+// does not inherit a deadline.
 func withoutOptions(env []string) []string {
 	if !slices.ContainsFunc(env, isOption) {
 		return env

@@ -202,7 +202,8 @@ func FuzzParseDuration(f *testing.F) {
 	})
 }
 
-// The binary's import graph stays lean: what every image inherits is size, start-up, and other people's advisories.
+// The binary's import graph stays lean: what every image inherits is size, start-up, and other
+// people's advisories.
 func TestImportGraph(t *testing.T) {
 	goCommand, err := exec.LookPath("go")
 	if err != nil {

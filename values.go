@@ -13,8 +13,9 @@ import (
 	"github.com/finite-init/finite/init"
 )
 
-// parseDuration reads 1h30m, 1.5s, 300ms (as Go does), 2d, or a plain number of seconds (as GNU timeout does). It must be at least low,
-// which is 0 or more. The word off, if given, stands for [pid1.Off].
+// parseDuration reads 1h30m, 1.5s, 300ms (as Go does), 2d, or a plain number of seconds (as GNU
+// timeout does). It must be at least low, which is 0 or more. The word off, if given, stands for
+// [pid1.Off].
 func parseDuration(s string, low time.Duration, off string) (time.Duration, error) {
 	if off != "" && s == off {
 		return pid1.Off, nil
@@ -69,7 +70,8 @@ func parseLifeline(s string) (int, error) {
 	return fd, err
 }
 
-// parseDescriptor reads stdin or fd:N, a descriptor that finite was started with. Its own are closed when it executes something, those are not.
+// parseDescriptor reads stdin or fd:N, a descriptor that finite was started with. Its own are
+// closed when it executes something, those are not.
 func parseDescriptor(s string) (int, error) {
 	if s == "stdin" {
 		return unix.Stdin, nil

@@ -9,8 +9,9 @@ import (
 	"github.com/finite-init/finite/internal/sys"
 )
 
-// alarm fires at a deadline. It is a timerfd (timerfd_create(2), Linux 2.6.25): that follows the wall clock when it is stepped, and it is on time to the
-// microsecond, while the runtime's own timers wait in epoll_wait(2), which counts in milliseconds.
+// alarm fires at a deadline. It is a timerfd (timerfd_create(2), Linux 2.6.25): that follows the
+// wall clock when it is stepped, and it is on time to the microsecond, while the runtime's own
+// timers wait in epoll_wait(2), which counts in milliseconds.
 type alarm struct {
 	fd       int
 	file     *sys.File
@@ -76,7 +77,8 @@ func (a *alarm) ring() {
 	}
 }
 
-// close stops the alarm, and reports whether it had not fired. If it had, fire may still be under way.
+// close stops the alarm, and reports whether it had not fired. If it had, fire may still be under
+// way.
 func (a *alarm) close() bool {
 	pending := !a.over.Swap(true)
 	if a.fallback != nil {

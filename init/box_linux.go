@@ -14,8 +14,9 @@ import (
 	"github.com/finite-init/finite/nsutil"
 )
 
-// box is the namespaces that the command is started in. The child makes and furnishes them between clone(2) and execve(2): a process with one
-// thread may enter a user namespace, which this one may not, and whatever is refused is known before anything has been executed. nil is no box.
+// box is the namespaces that the command is started in. The child makes and furnishes them between
+// clone(2) and execve(2): a process with one thread may enter a user namespace, which this one may
+// not, and whatever is refused is known before anything has been executed. nil is no box.
 type box struct {
 	join     []nsutil.NamespaceFile
 	ids      [][2]uint64 // of those, device and inode
@@ -118,13 +119,15 @@ func (b *box) enter(p *planned) {
 		p.add(keeper.MayCall, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
 	}
 	if b.forks() {
-		// The namespace is that of children only. The new one is a child of this process's parent, and this process is done.
+		// The namespace is that of children only. The new one is a child of this process's parent,
+		// and this process is done.
 		p.begin(StepClone)
 		p.fork()
 	}
 	p.begin(StepMount)
 	if b.joins(nsutil.PIDNamespace) && !b.joins(nsutil.MountNamespace) && !b.unshare.Has(nsutil.MountNamespace) && b.proc {
-		// The /proc here is another namespace's: nobody could be found by it. Where a fresh one may not be mounted, it has to do.
+		// The /proc here is another namespace's: nobody could be found by it. Where a fresh one may
+		// not be mounted, it has to do.
 		p.add(keeper.MustCall, unix.SYS_UNSHARE, unix.CLONE_NEWNS)
 		makeMountsPrivate(p)
 		mountProc(p, keeper.MayCall)
@@ -145,7 +148,8 @@ func (b *box) enter(p *planned) {
 	}
 }
 
-// makeMountsPrivate keeps what is mounted from going out of the mount namespace, and what is mounted outside from coming in.
+// makeMountsPrivate keeps what is mounted from going out of the mount namespace, and what is
+// mounted outside from coming in.
 func makeMountsPrivate(p *planned) {
 	p.add(keeper.MustCall, unix.SYS_MOUNT, p.text("none"), p.text("/"), 0, unix.MS_REC|unix.MS_PRIVATE, 0)
 }
@@ -164,8 +168,8 @@ func (b *box) raiseLoopback(p *planned) {
 	p.add(keeper.MustCall, unix.SYS_IOCTL, 0, unix.SIOCSIFFLAGS, p.data(request))
 }
 
-// mapIDs maps the caller to root, or to itself, and, where there are ranges for that, others as well (user_namespaces(7)). self is the first of three calls
-// that have opened /proc/self.
+// mapIDs maps the caller to root, or to itself, and, where there are ranges for that, others as
+// well (user_namespaces(7)). self is the first of three calls that have opened /proc/self.
 func (b *box) mapIDs(p *planned, self int) {
 	if b.ranges != nil {
 		p.awaitRanges()
@@ -197,7 +201,8 @@ func (b *box) describe(step Step, join []string, err error) error {
 	return err
 }
 
-// mostWords is how many bytes of an option's values an error names: a plan has little room for text.
+// mostWords is how many bytes of an option's values an error names: a plan has little room for
+// text.
 const mostWords = 1000
 
 func cut(values string) string {

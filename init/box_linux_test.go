@@ -13,7 +13,8 @@ import (
 	"github.com/finite-init/finite/nsutil"
 )
 
-// Everybody has a place: the caller, and as many others as there are in the range; each outside ID is used once.
+// Everybody has a place: the caller, and as many others as there are in the range; each outside ID
+// is used once.
 func TestIDMap(t *testing.T) {
 	for name, tt := range map[string]struct {
 		root             bool
@@ -74,7 +75,8 @@ func TestSingleMap(t *testing.T) {
 	}
 }
 
-// No box where none is asked for; one that cannot be had names what was asked for, and leaves nothing open.
+// No box where none is asked for; one that cannot be had names what was asked for, and leaves
+// nothing open.
 func TestNewBox(t *testing.T) {
 	before := openFiles(t)
 	if b, err := newBox(&Config{Args: []string{"true"}}); b != nil || err != nil {

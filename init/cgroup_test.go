@@ -214,7 +214,8 @@ func TestRunInItsOwnCgroup(t *testing.T) {
 	}
 }
 
-// leafConfig is that of a command with a cgroup of its own, of which the machine only knows that it is there.
+// leafConfig is that of a command with a cgroup of its own, of which the machine only knows that it
+// is there.
 func leafConfig(change func(*Config)) *Config {
 	cfg := testConfig(change)
 	cfg.leaf = &cgroup.Cgroup{}
@@ -377,7 +378,8 @@ func runLeaf(t *testing.T, cfg *Config, k *leafKernel) (Result, string) {
 	return res, log.String()
 }
 
-// The kernel is asked for OOM kills when the command has ended, and when somebody was killed by SIGKILL, and not for everybody who ends.
+// The kernel is asked for OOM kills when the command has ended, and when somebody was killed by
+// SIGKILL, and not for everybody who ends.
 func TestRunnerAsksForOOMKills(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &leafKernel{kills: []int{1, 0, 2}}

@@ -103,32 +103,36 @@ type Config struct {
 	Env  []string // its environment; nil: this process's own
 	Dir  string   // its working directory; empty: this process's own
 
-	// Pause has nothing run: what comes to this process from elsewhere is reaped, until a stop signal or the deadline comes. Then whatever else is in the PID
-	// namespace, or descends from this process, is ended as leftovers are.
+	// Pause has nothing run: what comes to this process from elsewhere is reaped, until a stop
+	// signal or the deadline comes. Then whatever else is in the PID namespace, or descends from
+	// this process, is ended as leftovers are.
 	Pause bool
 
-	// Timeout is a deadline relative to the command's start: from just before clone(2), as GNU timeout counts; 0 means none. Deadline is
-	// one by the wall clock, which is followed when
-	// it is stepped; zero means none. Each takes effect besides the context's own.
+	// Timeout is a deadline relative to the command's start: from just before clone(2), as GNU
+	// timeout counts; 0 means none. Deadline is one by the wall clock, which is followed when it is
+	// stepped; zero means none. Each takes effect besides the context's own.
 	Timeout  time.Duration
 	Deadline time.Time
 
 	StopSignal unix.Signal   // the first signal when an ending begins here; 0: SIGTERM
 	Grace      time.Duration // from that signal to SIGKILL; 0: DefaultGrace; less than 0 ([Off]): SIGKILL at once
 	StopGrace  time.Duration // the same clock for a stop that was requested by a signal; 0 or Off: none, as with other inits; 1: at once
-	// Escalate is the general form of those three, which must be zero with it. Rungs before the deadline need one. After a stop that was requested by a signal, the
-	// rungs that are due at once are left out: that signal takes their place.
+	// Escalate is the general form of those three, which must be zero with it. Rungs before the
+	// deadline need one. After a stop that was requested by a signal, the rungs that are due at
+	// once are left out: that signal takes their place.
 	Escalate Ladder
-	// Snapshot has a snapshot of the tree taken first when finite itself begins to end something, as a rung of Escalate with the Signal 0 does. It goes to the
-	// log and, where Report is a path, to the file of that name with .tree behind it.
+	// Snapshot has a snapshot of the tree taken first when finite itself begins to end something,
+	// as a rung of Escalate with the Signal 0 does. It goes to the log and, where Report is a path,
+	// to the file of that name with .tree behind it.
 	Snapshot bool
 
 	StopDelay time.Duration // how long the first signal that requests a stop is held back; another one ends the wait; 0: not at all
 	GiveUp    time.Duration // from the last SIGKILL to the report of survivors; 0: DefaultGiveUp; Off: wait for ever
 
-	// Lifeline are descriptors of pipes, sockets or terminals, such as 0. That one of them hangs up is a stop: the one at the other end, the client of a
-	// docker exec for example, has gone away. They are neither read from nor closed. Of a pipe, it hangs up when the last writer closes it, read or not.
-	// LifelineParent stands for the parent process: that it ends is a stop as well.
+	// Lifeline are descriptors of pipes, sockets or terminals, such as 0. That one of them hangs up
+	// is a stop: the one at the other end, the client of a docker exec for example, has gone away.
+	// They are neither read from nor closed. Of a pipe, it hangs up when the last writer closes it,
+	// read or not. LifelineParent stands for the parent process: that it ends is a stop as well.
 	Lifeline []int
 
 	Leftovers Leftovers
@@ -145,29 +149,33 @@ type Config struct {
 
 	// Source delivers signals. nil: Run listens itself, and stops listening before it returns.
 	Source *signals.Source
-	// Log gets what happens; nil: nothing is logged. It is used from one goroutine and may block: supervision does not wait for it.
+	// Log gets what happens; nil: nothing is logged. It is used from one goroutine and may block:
+	// supervision does not wait for it.
 	Log *logrus.Logger
 
 	// Unshare and Join are namespaces that are made for the command, and namespaces that it joins
-	// (see [nsutil.OpenNamespaces]), before others are made. Hostname needs a UTS namespace. In a new
-	// user namespace the caller is mapped to itself or, with MapRoot, to root, and others are mapped
-	// as well where subuid(5) grants them and newuidmap(1) is there. The keeper alone makes
+	// (see [nsutil.OpenNamespaces]), before others are made. Hostname needs a UTS namespace. In a
+	// new user namespace the caller is mapped to itself or, with MapRoot, to root, and others are
+	// mapped as well where subuid(5) grants them and newuidmap(1) is there. The keeper alone makes
 	// namespaces: [Run] refuses them in a process that has none.
 	Unshare  nsutil.Namespaces
 	Join     []string
 	Hostname string
 	MapRoot  bool
-	// Report and StateFile are where a report of the run and its state in the form of the OCI runtime-spec are written, at every change of state: a
-	// path, or fd:N, a descriptor. They are opened before the command is started; what fails later changes nothing about the run.
+	// Report and StateFile are where a report of the run and its state in the form of the OCI
+	// runtime-spec are written, at every change of state: a path, or fd:N, a descriptor. They are
+	// opened before the command is started; what fails later changes nothing about the run.
 	Report    string
 	StateFile string
 
-	// Events is where a line is written about everything that happens, in EventsFormat: a path, whose content is replaced, or fd:N. It is opened before the
-	// command is started; what fails later changes nothing about the run.
+	// Events is where a line is written about everything that happens, in EventsFormat: a path,
+	// whose content is replaced, or fd:N. It is opened before the command is started; what fails
+	// later changes nothing about the run.
 	Events       string
 	EventsFormat EventsFormat
 
-	// Cgroup says whether the command gets a cgroup of its own, which is killed and removed at the end.
+	// Cgroup says whether the command gets a cgroup of its own, which is killed and removed at the
+	// end.
 	Cgroup CgroupMode
 
 	dropsVariable func(string) bool // of the environment, what the command does not see; nil: Env has it
@@ -216,7 +224,8 @@ func (c *Config) pauseIgnores() string {
 
 const maxHostname = 64 // __NEW_UTS_LEN
 
-// setDefaults fills zero values in. It returns an error that names the first field that is out of range.
+// setDefaults fills zero values in. It returns an error that names the first field that is out of
+// range.
 func (c *Config) setDefaults(role nsutil.Role) error {
 	if err := c.setLadders(); err != nil {
 		return err

@@ -7,10 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// laterDescriptors is how many are needed after the start: the command's pidfd, and one for the sweeps over the tree.
+// laterDescriptors is how many are needed after the start: the command's pidfd, and one for the
+// sweeps over the tree.
 const laterDescriptors = 2
 
-// descriptors is that, with what this run needs besides: one for the file that takes a record's place, and one for a snapshot.
+// descriptors is that, with what this run needs besides: one for the file that takes a record's
+// place, and one for a snapshot.
 func (c *Config) descriptors() int {
 	n := laterDescriptors
 	if c.Report != "" || c.StateFile != "" {

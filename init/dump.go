@@ -11,7 +11,8 @@ const treeSuffix = ".tree"
 // maxTrees bounds the text of the snapshots: when it is longer, the older half of it goes.
 const maxTrees = 1 << 20
 
-// awaitEarly has the rungs before the deadline announced when they are due: before the first of the deadlines.
+// awaitEarly has the rungs before the deadline announced when they are due: before the first of the
+// deadlines.
 func (r *runner) awaitEarly() {
 	early := r.cfg.ladders.early
 	for first := 0; first < len(early); {
@@ -32,7 +33,8 @@ func (r *runner) awaitEarly() {
 	r.awaitEarlyByWall()
 }
 
-// awaitEarlyByWall has the next rung before Config.Deadline announced: one at a time, for each takes a descriptor.
+// awaitEarlyByWall has the next rung before Config.Deadline announced: one at a time, for each
+// takes a descriptor.
 func (r *runner) awaitEarlyByWall() {
 	if r.earlyWall != nil {
 		r.earlyWall.close()

@@ -139,7 +139,8 @@ type action struct {
 	why      string
 }
 
-// level says how much a note matters. Warnings are shown by default, so they are for what is abnormal.
+// level says how much a note matters. Warnings are shown by default, so they are for what is
+// abnormal.
 type level uint8
 
 const (

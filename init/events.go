@@ -60,7 +60,8 @@ type runEvent struct {
 	at time.Time
 }
 
-// eventLog writes events, in a goroutine of its own: whoever has one to tell never waits. add may be called by any goroutine; a nil eventLog does nothing.
+// eventLog writes events, in a goroutine of its own: whoever has one to tell never waits. add may
+// be called by any goroutine; a nil eventLog does nothing.
 type eventLog struct {
 	file   *recordFile
 	tracer *tracer      // nil: the form is EventsJSON
@@ -82,8 +83,9 @@ type eventLog struct {
 // maxEvents bounds the text that waits to be written, in bytes.
 const maxEvents = 4 << 20
 
-// newEventLog opens the file of the events. It returns nil if none are wanted. What cannot be opened
-// is an error before the command is started. For a command that runs already, it is said at the end.
+// newEventLog opens the file of the events. It returns nil if none are wanted. What cannot be
+// opened is an error before the command is started. For a command that runs already, it is said at
+// the end.
 func newEventLog(cfg *Config, reports *recorder, running bool) (*eventLog, error) {
 	if cfg.Events == "" {
 		return nil, nil
@@ -274,7 +276,8 @@ func (l *eventLog) signal(sig signals.Signal) {
 	l.add(e)
 }
 
-// reaped tells of a child that has ended and is a zombie still. It is called on the reaper's thread.
+// reaped tells of a child that has ended and is a zombie still. It is called on the reaper's
+// thread.
 func (l *eventLog) reaped(event string, c *reap.Change) {
 	if l == nil {
 		return

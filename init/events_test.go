@@ -102,7 +102,8 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// What the viewers read: an array, in which every slice that begins ends, and which is good to the point at which it was cut off.
+// What the viewers read: an array, in which every slice that begins ends, and which is good to the
+// point at which it was cut off.
 func TestEventsTrace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "trace")
 	l := openEvents(t, path, EventsTrace)

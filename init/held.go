@@ -12,8 +12,8 @@ import (
 	"github.com/finite-init/finite/reap"
 )
 
-// A dead command can be unreapable: its tracer has the zombie first (ptrace(2)). The pidfd is readable
-// all the same, and /proc/PID/stat has the status.
+// A dead command can be unreapable: its tracer has the zombie first (ptrace(2)). The pidfd is
+// readable all the same, and /proc/PID/stat has the status.
 
 // heldTime is how long a command that has ended may take to be reaped before it is held to be held.
 const heldTime = time.Second
@@ -29,8 +29,9 @@ type heldWatch struct {
 	closed bool
 }
 
-// watch waits for a pidfd, of which it takes a copy, away from the owner. Without room for that, only a deadline sees such an end.
-// The pidfd becomes non-blocking, which matters to waitid(2) with P_PIDFD alone, and that nobody here asks for.
+// watch waits for a pidfd, of which it takes a copy, away from the owner. Without room for that,
+// only a deadline sees such an end. The pidfd becomes non-blocking, which matters to waitid(2) with
+// P_PIDFD alone, and that nobody here asks for.
 func (w *heldWatch) watch(pid, pidfd int) {
 	if pidfd < 0 || haveDescriptors(w.spare) != nil {
 		return
@@ -58,7 +59,8 @@ func (w *heldWatch) watch(pid, pidfd int) {
 	}()
 }
 
-// ended is called when the command has ended. If this is not closed before that time is over, the event is what has become of it.
+// ended is called when the command has ended. If this is not closed before that time is over, the
+// event is what has become of it.
 func (w *heldWatch) ended(after time.Duration, what func() event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -79,7 +81,8 @@ func (w *heldWatch) close() {
 	}
 }
 
-// heldEvent says what there is to know of a zombie that cannot be had. Where its status is hidden from this process, the change has no code.
+// heldEvent says what there is to know of a zombie that cannot be had. Where its status is hidden
+// from this process, the change has no code.
 func heldEvent(proc *procfs.Proc, pid int) event {
 	ev := event{kind: evHeld, change: reap.Change{PID: pid}, why: "it cannot be reaped"}
 	if !proc.Mounted() {
@@ -98,7 +101,8 @@ func heldEvent(proc *procfs.Proc, pid int) event {
 		comm, _ := proc.Comm(tracer)
 		ev.why = fmt.Sprintf("its tracer %s (pid %d) holds it", comm, tracer)
 	}
-	// To whoever may not trace the process the field is 0 (PTRACE_MODE_READ_FSCREDS), which is a status as well.
+	// To whoever may not trace the process the field is 0 (PTRACE_MODE_READ_FSCREDS), which is a
+	// status as well.
 	if st.ExitCode != 0 || unix.Geteuid() == 0 || unix.Geteuid() == status.UID {
 		wait := unix.WaitStatus(st.ExitCode)
 		switch {

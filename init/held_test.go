@@ -20,7 +20,8 @@ func held(code reap.Code, status int) event {
 	return event{kind: evHeld, change: reap.Change{PID: testPID, Code: code, Status: status}, why: "its tracer gdb (pid 9) holds it"}
 }
 
-// A command whose zombie a tracer holds has ended: the rest is dealt with, and its status is what it is.
+// A command whose zombie a tracer holds has ended: the rest is dealt with, and its status is what
+// it is.
 func TestMachineHeld(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -151,7 +152,8 @@ func TestHeldWatch(t *testing.T) {
 	})
 }
 
-// The end of a command that nobody reaps is seen by the pidfd that the kernel has given at its start, also where it comes long after the watch has begun.
+// The end of a command that nobody reaps is seen by the pidfd that the kernel has given at its
+// start, also where it comes long after the watch has begun.
 func TestHeldWatchSeesTheEnd(t *testing.T) {
 	pidfd := -1
 	cmd := exec.Command("cat")

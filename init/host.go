@@ -134,8 +134,9 @@ func (h *host) adopt(pid, pidfd int, inLeaf bool) {
 	}
 }
 
-// lateDelay is how long after the start of the command some things are looked at that few commands are short enough to miss: to find the memory cgroup takes
-// 0.03 ms. The source has a timer for the same moment, so nothing wakes for this.
+// lateDelay is how long after the start of the command some things are looked at that few commands
+// are short enough to miss: to find the memory cgroup takes 0.03 ms. The source has a timer for the
+// same moment, so nothing wakes for this.
 const lateDelay = 10 * time.Millisecond
 
 // errGone is why a signal is not sent to a command that was reaped, or that does not run yet.
@@ -165,8 +166,9 @@ func (h *host) signal(target Forward, sig signals.Signal) error {
 // lateKill is how long the kill of a tree may take to come to the command.
 const lateKill = 250 * time.Millisecond
 
-// killLast has the command killed after everybody below it, where this process gets no orphans: they would be somebody else's with the command gone, and
-// not be found. If the walk over the tree does not come to an end (a /proc that hangs), the command is killed all the same.
+// killLast has the command killed after everybody below it, where this process gets no orphans:
+// they would be somebody else's with the command gone, and not be found. If the walk over the tree
+// does not come to an end (a /proc that hangs), the command is killed all the same.
 func (h *host) killLast() {
 	h.trees.kill()
 	pid := h.pid
@@ -179,8 +181,8 @@ func (h *host) killLast() {
 	})
 }
 
-// signalGroup signals the process group that the command has led since clone, if it is there still; one that the command has moved on to may
-// be anybody's.
+// signalGroup signals the process group that the command has led since clone, if it is there still;
+// one that the command has moved on to may be anybody's.
 func (h *host) signalGroup(sig signals.Signal) (done bool, err error) {
 	if !h.byNumber.Load() {
 		switch err := signals.Send(h.pidfd, sig, true); {
@@ -189,7 +191,8 @@ func (h *host) signalGroup(sig signals.Signal) (done bool, err error) {
 		case !errors.Is(err, unix.EINVAL): // before Linux 6.9
 			return true, err
 		}
-		// Nobody is reaped until Unlock. If the command was not before, its number is its own until then.
+		// Nobody is reaped until Unlock. If the command was not before, its number is its own until
+		// then.
 		h.reaper.Lock()
 		defer h.reaper.Unlock()
 		if errors.Is(signals.Send(h.pidfd, signals.Signal{}, false), unix.ESRCH) {
@@ -229,7 +232,8 @@ func (h *host) identify(pid int) string {
 	return comm
 }
 
-// watchParent is called on a thread that lives as long as the process: the attribute is the thread's.
+// watchParent is called on a thread that lives as long as the process: the attribute is the
+// thread's.
 func (h *host) watchParent(sig unix.Signal) (gone bool, err error) {
 	if err := nsutil.SetParentDeathSignal(sig); err != nil {
 		return false, err
@@ -264,8 +268,8 @@ func (h *host) empty() bool {
 	return h.leaf == nil || leafIsEmpty(h.leaf)
 }
 
-// leafIsEmpty reports whether nobody is in a cgroup. A process that was reaped leaves its cgroup by itself, on its last processor; and the owner does not wait
-// for what may take longer.
+// leafIsEmpty reports whether nobody is in a cgroup. A process that was reaped leaves its cgroup by
+// itself, on its last processor; and the owner does not wait for what may take longer.
 func leafIsEmpty(leaf *cgroup.Cgroup) bool {
 	for begin := time.Now(); ; sys.Yield() {
 		populated, err := leaf.Populated()

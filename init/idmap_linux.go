@@ -17,13 +17,15 @@ import (
 	"github.com/finite-init/finite/reap"
 )
 
-// idRanges maps ranges of user and group IDs besides the caller's own, which newuidmap(1) and newgidmap(1) may do where subuid(5) and subgid(5) grant them.
+// idRanges maps ranges of user and group IDs besides the caller's own, which newuidmap(1) and
+// newgidmap(1) may do where subuid(5) and subgid(5) grant them.
 type idRanges struct {
 	programs [2]string
 	maps     [2][]string // their arguments after the PID: inside, outside, count, ...
 }
 
-// findRanges returns nil where there are no ranges, or no programs to map them. Root needs no grant, but also has no ranges of its own.
+// findRanges returns nil where there are no ranges, or no programs to map them. Root needs no
+// grant, but also has no ranges of its own.
 func findRanges(root bool) *idRanges {
 	uid, gid := unix.Geteuid(), unix.Getegid()
 	if nnp, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); uid == 0 || err != nil || nnp != 0 { // the programs have their rights from setuid
@@ -68,7 +70,8 @@ func idMap(root bool, id, start, count int) []string {
 	return text
 }
 
-// subordinate returns the first range that a file such as /etc/subuid grants to the user, by number or by name.
+// subordinate returns the first range that a file such as /etc/subuid grants to the user, by number
+// or by name.
 func subordinate(file string, uid int) (start, count int) {
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -20,24 +20,26 @@ type passRules struct {
 	told      bool        // the owner wants to hear of each
 }
 
-// kernel is everything the runner does to the world. The real one is [host]; tests put another in its place, so that the runner can
-// be tried in a bubble of testing/synctest. All methods but start are called by the owner; none of them blocks.
+// kernel is everything the runner does to the world. The real one is [host]; tests put another in
+// its place, so that the runner can be tried in a bubble of testing/synctest. All methods but start
+// are called by the owner; none of them blocks.
 type kernel interface {
-	// start begins to start the command, away from the owner. It answers with evStarted or evStartFailed, and after that with what
-	// the reaper sees.
+	// start begins to start the command, away from the owner. It answers with evStarted or
+	// evStartFailed, and after that with what the reaper sees.
 	start()
 	// passOn says which signals are passed on without asking the owner, from now on.
 	passOn(pidfd int, rules passRules)
 	// noteFact is told of what begins an ending, or goes on with one, before that is acted on.
 	noteFact(ev event)
-	// latest announces when the run should be over, and with which status; less than 0: nobody knows. A deadline was
-	// reached, or not.
+	// latest announces when the run should be over, and with which status; less than 0: nobody
+	// knows. A deadline was reached, or not.
 	latest(d time.Duration, status int, reached bool)
 	// alarm calls fire after d.
 	alarm(d time.Duration, fire func()) clock
 	// adopt takes over the command that evStarted is about.
 	adopt(pid, pidfd int, inLeaf bool)
-	// watchParent has sig sent to this process when its parent ends, and reports whether the parent is gone already.
+	// watchParent has sig sent to this process when its parent ends, and reports whether the parent
+	// is gone already.
 	watchParent(sig unix.Signal) (gone bool, err error)
 	// signal sends sig to target, with the value that it came with.
 	signal(target Forward, sig signals.Signal) error
@@ -51,9 +53,11 @@ type kernel interface {
 	thaw()
 	// killTree sends SIGKILL to the whole tree until close.
 	killTree()
-	// empty reports whether nobody is left, who need not be a child: in the PID namespace that this process is PID 1 of, in the command's cgroup.
+	// empty reports whether nobody is left, who need not be a child: in the PID namespace that this
+	// process is PID 1 of, in the command's cgroup.
 	empty() bool
-	// oomKills returns how many processes the kernel has ended for want of memory since it was called last, or since the start.
+	// oomKills returns how many processes the kernel has ended for want of memory since it was
+	// called last, or since the start.
 	oomKills() int
 	// look makes a resting reaper look again.
 	look()
@@ -67,6 +71,7 @@ type kernel interface {
 	survey()
 	// without lists what is missing.
 	without() []string
-	// close gives everything back: the terminal, descriptors, goroutines, the cgroup. Where nobody is left, it may take a moment until that can be removed.
+	// close gives everything back: the terminal, descriptors, goroutines, the cgroup. Where nobody
+	// is left, it may take a moment until that can be removed.
 	close(nobodyLeft bool) error
 }

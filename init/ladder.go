@@ -11,12 +11,14 @@ import (
 	"github.com/finite-init/finite/signals"
 )
 
-// Ladder is what is done, step by step, to a command that is to end. Its last rung is SIGKILL to everything.
+// Ladder is what is done, step by step, to a command that is to end. Its last rung is SIGKILL to
+// everything.
 type Ladder []LadderRung
 
 // LadderRung is one step of a [Ladder].
 type LadderRung struct {
-	// After is when: from the deadline on, or from what else began the ending. Less than 0 is before the deadline.
+	// After is when: from the deadline on, or from what else began the ending. Less than 0 is
+	// before the deadline.
 	After time.Duration
 	// Signal is what is sent; 0 stands for a snapshot of the tree.
 	Signal unix.Signal
@@ -28,8 +30,9 @@ const dumpRung = "DUMP"
 // maxRungs bounds a ladder.
 const maxRungs = 64
 
-// ParseLadder reads a ladder such as USR1@-60s,QUIT@0,TERM@5s,KILL@15s: signals, or DUMP for a snapshot of the tree, each with the time at which it is due as
-// duration reads it, in order. The error names the rung.
+// ParseLadder reads a ladder such as USR1@-60s,QUIT@0,TERM@5s,KILL@15s: signals, or DUMP for a
+// snapshot of the tree, each with the time at which it is due as duration reads it, in order. The
+// error names the rung.
 func ParseLadder(s string, duration func(string) (time.Duration, error)) (Ladder, error) {
 	var l Ladder
 	for text := range strings.SplitSeq(s, ",") {
@@ -190,7 +193,8 @@ type ladders struct {
 	requested Ladder // after a stop was requested, and the signal passed on; empty: whoever requested it decides
 }
 
-// setLadders makes the ladders, and sets the fields that Escalate is the general form of accordingly.
+// setLadders makes the ladders, and sets the fields that Escalate is the general form of
+// accordingly.
 func (c *Config) setLadders() error {
 	if len(c.Escalate) == 0 {
 		c.setPlainLadders()

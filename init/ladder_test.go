@@ -121,7 +121,8 @@ func TestLadders(t *testing.T) {
 	}
 }
 
-// The rungs come when they are due, on the command or on what it left, and a snapshot moves none but those that are due with it.
+// The rungs come when they are due, on the command or on what it left, and a snapshot moves none
+// but those that are due with it.
 func TestRunnerClimbs(t *testing.T) {
 	obeyTo := func(wanted unix.Signal) func(*fakeKernel, unix.Signal) {
 		return func(k *fakeKernel, sig unix.Signal) {

@@ -10,13 +10,15 @@ import (
 	"github.com/finite-init/finite/internal/sys"
 )
 
-// lifeline watches descriptors for a hang-up (poll(2), POLLHUP and POLLRDHUP) without reading from them and without changing them: O_NONBLOCK would be
-// the command's too. An epoll instance of its own does that, which the runtime polls in turn.
+// lifeline watches descriptors for a hang-up (poll(2), POLLHUP and POLLRDHUP) without reading from
+// them and without changing them: O_NONBLOCK would be the command's too. An epoll instance of its
+// own does that, which the runtime polls in turn.
 type lifeline struct {
 	file *sys.File
 }
 
-// newLifeline calls fire, once, in a goroutine, when one of the descriptors has hung up, or the parent has ended. It returns nil for none.
+// newLifeline calls fire, once, in a goroutine, when one of the descriptors has hung up, or the
+// parent has ended. It returns nil for none.
 func newLifeline(cfg *Config, fire func()) (*lifeline, error) {
 	fds := cfg.Lifeline
 	if len(fds) == 0 {
@@ -61,7 +63,8 @@ func newLifeline(cfg *Config, fire func()) (*lifeline, error) {
 	return l, nil
 }
 
-// addParent adds the parent process, whose pidfd can be read when it has ended. The pidfd stays open: who has it would not be told otherwise.
+// addParent adds the parent process, whose pidfd can be read when it has ended. The pidfd stays
+// open: who has it would not be told otherwise.
 func addParent(epoll int, cfg *Config) error {
 	if cfg.parentFD <= 0 {
 		fd, err := sys.PidfdOpen(cfg.ParentPID)

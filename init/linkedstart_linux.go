@@ -79,8 +79,9 @@ func (k *linked) tryStart() {
 	_ = k.link.Tell(m, fd)
 }
 
-// cgroupWays is in how many ways the command may get into its cgroup. The last one is to move there,
-// and the only one into a cgroup that a planner has made, since it has opened what that needs.
+// cgroupWays is in how many ways the command may get into its cgroup. The last one is to move
+// there, and the only one into a cgroup that a planner has made, since it has opened what that
+// needs.
 func (k *linked) cgroupWays() int {
 	switch {
 	case k.link.Facts.Planned && k.link.Facts.Cgroup >= 0:

@@ -12,8 +12,8 @@ type fields = logrus.Fields
 // logQueueLength is the length of the queue between the owner and the log, for bursts.
 const logQueueLength = 256
 
-// logQueue hands lines to a goroutine of its own, which formats and writes them, and which the first line starts. add and close are the
-// owner's; add never blocks.
+// logQueue hands lines to a goroutine of its own, which formats and writes them, and which the
+// first line starts. add and close are the owner's; add never blocks.
 type logQueue struct {
 	logger  *logrus.Logger
 	lines   chan logLine  // nil until there is a line
@@ -70,7 +70,8 @@ func (q *logQueue) add(l level, text string, f fields) {
 	}
 }
 
-// close waits for what is queued, until the given time at most, and returns how many lines were not written.
+// close waits for what is queued, until the given time at most, and returns how many lines were not
+// written.
 func (q *logQueue) close(until time.Time) int {
 	if q.lines == nil {
 		return 0

@@ -11,15 +11,17 @@ import (
 	"github.com/finite-init/finite/signals"
 )
 
-// machine decides. It is told events, one at a time, and answers with actions, which its owner carries out in order before the
-// next event. It makes no system call and has no clock: time passes in timers that it asks for.
+// machine decides. It is told events, one at a time, and answers with actions, which its owner
+// carries out in order before the next event. It makes no system call and has no clock: time passes
+// in timers that it asks for.
 //
 //	starting ──► running ──► stopping ──► leftovers ──► ended
 //	    │           │            │            │           ▲
 //	    └───────────┴────────────┴────────────┴► killing ─┴─► survey
 //
-// What holds in every run: states only go forward; the command is not signalled before evStarted nor after evExited; actEnd comes
-// once, and last; and once an ending has begun, it is reached if timers fire, whatever else does or does not happen.
+// What holds in every run: states only go forward; the command is not signalled before evStarted
+// nor after evExited; actEnd comes once, and last; and once an ending has begun, it is reached if
+// timers fire, whatever else does or does not happen.
 type machine struct {
 	cfg  *Config
 	role nsutil.Role
@@ -64,7 +66,8 @@ func (m *machine) init(cfg *Config, role nsutil.Role) {
 	m.cfg, m.role, m.actions = cfg, role, m.room[:0]
 }
 
-// handle takes one event and returns what is to be done about it. The slice is used again by the next call.
+// handle takes one event and returns what is to be done about it. The slice is used again by the
+// next call.
 func (m *machine) handle(ev event) []action {
 	m.actions = m.actions[:0]
 	if m.state == stateEnded {

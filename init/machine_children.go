@@ -66,8 +66,9 @@ func (m *machine) ended(c reap.Change) {
 	m.arm(timerSettle, settleLimit)
 }
 
-// outOfMemory tells a command that the kernel ended for want of memory from one that somebody killed.
-// What the kernel did before the start may have been to others: it is said, and is no cause.
+// outOfMemory tells a command that the kernel ended for want of memory from one that somebody
+// killed. What the kernel did before the start may have been to others: it is said, and is no
+// cause.
 func (m *machine) outOfMemory(ev event) {
 	said := "out of memory: the kernel killed " + text.Plural(ev.count, "process", "processes") + " of this memory cgroup"
 	if ev.ever {
@@ -147,8 +148,8 @@ func (m *machine) remaining() {
 	m.hurryLeftovers("the deadline was reached")
 }
 
-// endLeftovers is a stop or a deadline after the command's end: what is being waited for is terminated. Under every other policy
-// that is happening already.
+// endLeftovers is a stop or a deadline after the command's end: what is being waited for is
+// terminated. Under every other policy that is happening already.
 func (m *machine) endLeftovers(why string) {
 	if m.endAsked {
 		return
@@ -159,8 +160,8 @@ func (m *machine) endLeftovers(why string) {
 	}
 }
 
-// hurryLeftovers is the deadline of what the command has left: if an ending with a longer clock (--stop-grace) is under way, its kill is
-// brought forward.
+// hurryLeftovers is the deadline of what the command has left: if an ending with a longer clock
+// (--stop-grace) is under way, its kill is brought forward.
 func (m *machine) hurryLeftovers(why string) {
 	switch {
 	case !m.late || !m.leftovers || m.state != stateLeftovers || m.cfg.Leftovers == LeftoversLeave:
@@ -185,8 +186,8 @@ func (m *machine) terminateLeftovers(why string) {
 	m.climb(ladder, why)
 }
 
-// empty is ECHILD. As PID 1 there may still be processes that came in from outside and are nobody's children here; and in the command's cgroup, such as
-// were orphaned in another PID namespace.
+// empty is ECHILD. As PID 1 there may still be processes that came in from outside and are nobody's
+// children here; and in the command's cgroup, such as were orphaned in another PID namespace.
 func (m *machine) empty() {
 	switch {
 	case m.state == stateStarting:
@@ -194,7 +195,8 @@ func (m *machine) empty() {
 	case m.state == stateRunning && m.cfg.Pause: // somebody may come
 	case m.state == stateSurvey: // just in time, but the survey answers first: it will find nobody
 	case m.alive:
-		// Only if another wait in this process took the command's status away. There is nobody left to wait for.
+		// Only if another wait in this process took the command's status away. There is nobody left
+		// to wait for.
 		m.unexpected(evEmpty)
 		m.alive = false
 		if m.cause.Kind == "" {

@@ -45,7 +45,8 @@ func (m *machine) overdue(ev event) {
 	case stateStopping:
 		switch {
 		case m.climbing():
-			// An ending with a clock is under way, and stays the cause. The deadline can only bring its kill forward.
+			// An ending with a clock is under way, and stays the cause. The deadline can only bring
+			// its kill forward.
 			m.also(kind)
 			m.note(levelWarn, why+" while a stop was under way")
 			m.hurry(why)
@@ -61,8 +62,9 @@ func (m *machine) overdue(ev event) {
 	}
 }
 
-// beginEnding is the first rung of the ladder. If the command is gone and only the word of it has not come yet, the ladder is
-// climbed all the same, in case a tracer keeps the zombie, but nothing is said to have timed out.
+// beginEnding is the first rung of the ladder. If the command is gone and only the word of it has
+// not come yet, the ladder is climbed all the same, in case a tracer keeps the zombie, but nothing
+// is said to have timed out.
 func (m *machine) beginEnding(gone bool, kind Kind, why string) {
 	if !gone {
 		before := m.cause
@@ -105,8 +107,8 @@ func (m *machine) endPause(why string) {
 func (m *machine) announce() string { return ": " + m.cfg.ladders.ending.announce() }
 
 // maxContinues is how often a stopped command is continued so that it can act on a stop signal. A
-// SIGTSTP, SIGTTIN or SIGTTOU that was pending may have its handler stop the command again, each once.
-// A command that stops itself again and again is killed when the grace time is over.
+// SIGTSTP, SIGTTIN or SIGTTOU that was pending may have its handler stop the command again, each
+// once. A command that stops itself again and again is killed when the grace time is over.
 const maxContinues = 4
 
 // resume sends SIGCONT to a stopped command, and to its process group.

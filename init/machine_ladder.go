@@ -8,10 +8,12 @@ import (
 	"github.com/finite-init/finite/signals"
 )
 
-// dumpLimit is how long a snapshot may take. The rung behind it waits for it: it is to show the tree as that finds it. The time of the later ones does not move.
+// dumpLimit is how long a snapshot may take. The rung behind it waits for it: it is to show the
+// tree as that finds it. The time of the later ones does not move.
 const dumpLimit = 500 * time.Millisecond
 
-// thawDelay is how long after an ending has begun the command's cgroup is thawed: most commands have ended by then.
+// thawDelay is how long after an ending has begun the command's cgroup is thawed: most commands
+// have ended by then.
 const thawDelay = 50 * time.Millisecond
 
 // climb begins a ladder. What is due at once is done at once.
@@ -80,7 +82,8 @@ func (m *machine) send(sig unix.Signal) {
 	}
 }
 
-// dump is a rung that is a snapshot. Of a tree whose end nobody asked for, none is taken: the command has ended by itself, and left others.
+// dump is a rung that is a snapshot. Of a tree whose end nobody asked for, none is taken: the
+// command has ended by itself, and left others.
 func (m *machine) dump() {
 	asked := m.state == stateRunning || m.cause.Kind == KindDeadline || m.cause.Kind == KindLifeline || m.cause.Kind == KindStopRequested || m.late
 	if !asked {
@@ -107,7 +110,8 @@ func (m *machine) notice(count int) {
 	m.earlyRungs()
 }
 
-// earlyRungs does what is due before the deadline, up to a snapshot, which it then waits for. It is for a command that runs, and that nobody has asked to end.
+// earlyRungs does what is due before the deadline, up to a snapshot, which it then waits for. It is
+// for a command that runs, and that nobody has asked to end.
 func (m *machine) earlyRungs() {
 	for m.early < m.noticed && !m.armed[timerDump] {
 		r := m.cfg.ladders.early[m.early]

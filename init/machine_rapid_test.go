@@ -105,7 +105,8 @@ func drawConfig(t *rapid.T) (*Config, nsutil.Role) {
 	return cfg, role
 }
 
-// drawEvent is anything, at any time: the machine must not rely on an order that the kernel happens to keep.
+// drawEvent is anything, at any time: the machine must not rely on an order that the kernel happens
+// to keep.
 func drawEvent(t *rapid.T) event {
 	ev := event{kind: rapid.SampledFrom([]eventKind{
 		evNone, evCloning, evStarted, evStartFailed, evSignal, evSignal, evExited, evStopped, evStopped, evReaped, evRemaining, evEmpty,
@@ -142,8 +143,9 @@ func drawEvent(t *rapid.T) event {
 	return ev
 }
 
-// Whatever happens, in whatever order: states and rungs only go up, the command is not signalled when it is not there, and the end comes
-// once. And whatever has happened: after a deadline, with nothing but time passing, the end comes.
+// Whatever happens, in whatever order: states and rungs only go up, the command is not signalled
+// when it is not there, and the end comes once. And whatever has happened: after a deadline, with
+// nothing but time passing, the end comes.
 func TestMachineAlwaysEnds(t *testing.T) {
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
 		_ = flag.Set("rapid.checks", "20000") // they take 0.01 ms each

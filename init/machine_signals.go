@@ -44,8 +44,9 @@ func (m *machine) startFailed(ev event) {
 	m.end("the command could not be started")
 }
 
-// hold keeps a signal for the command that is being started. A stop before that was begun ends the run with nothing started; one
-// that waits for a start that hangs (an executable on a file system that does not answer) waits for the give-up time.
+// hold keeps a signal for the command that is being started. A stop before that was begun ends the
+// run with nothing started; one that waits for a start that hangs (an executable on a file system
+// that does not answer) waits for the give-up time.
 func (m *machine) hold(sig signals.Signal, stop bool) {
 	if stop {
 		by := By{Signal: sig.Number, Sender: sig.Sender}
@@ -101,8 +102,9 @@ func (m *machine) rewritable() (set signals.Set) {
 	return set
 }
 
-// isStop reports whether a signal that is passed on as number asks for the end. SIGHUP alone, without a clock, is a plain signal: programs
-// reload on it. So is one that was ignored when finite was started, by nohup(1) for example: whoever did that does not want it to end anything.
+// isStop reports whether a signal that is passed on as number asks for the end. SIGHUP alone,
+// without a clock, is a plain signal: programs reload on it. So is one that was ignored when finite
+// was started, by nohup(1) for example: whoever did that does not want it to end anything.
 func (m *machine) isStop(arrived, number unix.Signal) bool {
 	if m.cfg.ignored.Has(arrived) || !signals.IsStop(arrived) && !signals.IsStop(number) {
 		return false
@@ -166,14 +168,14 @@ func (m *machine) signalled(sig signals.Signal) {
 	}
 }
 
-// endsStart reports whether a signal that arrives before there is a command ends the run: one that asks for an end, or whose default, which
-// nobody is there to change, would be the end at once.
+// endsStart reports whether a signal that arrives before there is a command ends the run: one that
+// asks for an end, or whose default, which nobody is there to change, would be the end at once.
 func endsStart(arrived, number unix.Signal) bool {
 	return signals.IsStop(arrived) || signals.IsStop(number) || arrived == unix.SIGKILL
 }
 
-// delay holds the first stop signal back; another one ends the wait, and is the one that is passed on. It returns false when there is
-// nothing more to wait for.
+// delay holds the first stop signal back; another one ends the wait, and is the one that is passed
+// on. It returns false when there is nothing more to wait for.
 func (m *machine) delay(sig signals.Signal) bool {
 	if m.armed[timerStopDelay] {
 		m.dropDelayed()
@@ -211,7 +213,8 @@ func (m *machine) pass(sig signals.Signal, arrived, number unix.Signal) {
 	if number == unix.SIGCONT {
 		m.do(action{kind: actForeground})
 		if m.stopped {
-			// A terminal, and the shell behind it, stop and continue process groups: the command may wait for a child that was stopped with it.
+			// A terminal, and the shell behind it, stop and continue process groups: the command
+			// may wait for a child that was stopped with it.
 			target = max(target, ForwardGroup)
 		}
 	}
@@ -232,7 +235,8 @@ func (m *machine) forwardFailed() {
 	m.counts.Undelivered++
 }
 
-// stopRequested begins an ending that a signal asked for. The command has it, and is to act on it even if it was stopped.
+// stopRequested begins an ending that a signal asked for. The command has it, and is to act on it
+// even if it was stopped.
 func (m *machine) stopRequested(arrived, number unix.Signal, sender signals.Sender) {
 	m.continues = 0
 	if m.stopped {

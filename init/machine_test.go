@@ -814,7 +814,8 @@ func wantCount(t *testing.T, what string, got, want int) {
 	}
 }
 
-// Seed row 9: an event for a process that is unknown, or that has ended, used to be somebody's panic.
+// Seed row 9: an event for a process that is unknown, or that has ended, used to be somebody's
+// panic.
 func TestSeedRow9UnknownEventsAreCounted(t *testing.T) {
 	m := newMachine(testConfig(nil), nsutil.RoleSubreaper)
 	strange := []event{
@@ -878,7 +879,8 @@ func TestPassable(t *testing.T) {
 	}
 }
 
-// Seed row 10: "stopping" is true exactly from the event that began it, and every transition is said once, with its cause.
+// Seed row 10: "stopping" is true exactly from the event that began it, and every transition is
+// said once, with its cause.
 func TestSeedRow10TransitionsAreSaidOnceWithTheirCause(t *testing.T) {
 	m := newMachine(testConfig(nil), nsutil.RoleSubreaper)
 	var seen []string

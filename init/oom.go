@@ -6,7 +6,8 @@ import (
 	"github.com/finite-init/finite/nsutil/cgroup"
 )
 
-// oomWatch counts what the kernel ends for want of memory, in the memory cgroup of this process and below, which others may share.
+// oomWatch counts what the kernel ends for want of memory, in the memory cgroup of this process and
+// below, which others may share.
 type oomWatch struct {
 	mu      sync.Mutex
 	counter *cgroup.OOMCounter // nil: nothing counts, or not yet

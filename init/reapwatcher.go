@@ -16,8 +16,8 @@ type reapWatcher struct {
 	events   *eventLog
 }
 
-// Exited returns when the owner has handled the event, if the owner signals the command by its PID: from then on it does not, and after this the
-// PID is free. A pidfd needs no such care.
+// Exited returns when the owner has handled the event, if the owner signals the command by its PID:
+// from then on it does not, and after this the PID is free. A pidfd needs no such care.
 func (w *reapWatcher) Exited(c reap.Change) {
 	w.events.reaped("exited", &c)
 	if !w.byNumber.Load() {

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// recorder keeps the report and the state file up to date, in a goroutine of its own: a file system that is slow, or a reader that does not read, must
-// not hold supervision up. add and close are the owner's.
+// recorder keeps the report and the state file up to date, in a goroutine of its own: a file system
+// that is slow, or a reader that does not read, must not hold supervision up. add and close are the
+// owner's.
 type recorder struct {
 	files   []*recordFile
 	queue   chan snapshot
@@ -29,8 +30,8 @@ type recorder struct {
 // recordLimit is the most that a record which cannot be written delays the end.
 const recordLimit = 500 * time.Millisecond
 
-// newRecorder opens what is to be written. It returns nil for nothing. What cannot be opened is an error before the command is started. For a command
-// that runs already, it is said.
+// newRecorder opens what is to be written. It returns nil for nothing. What cannot be opened is an
+// error before the command is started. For a command that runs already, it is said.
 func newRecorder(cfg *Config, running bool) (*recorder, error) {
 	if cfg.Report == "" && cfg.StateFile == "" {
 		return nil, nil
@@ -84,7 +85,8 @@ func newRecorder(cfg *Config, running bool) (*recorder, error) {
 
 var errReportIsThere = errors.New("is where the report goes")
 
-// add has a snapshot written. If the last ones were not yet, they are out of date, and this one takes their place.
+// add has a snapshot written. If the last ones were not yet, they are out of date, and this one
+// takes their place.
 func (r *recorder) add(s snapshot) {
 	if r == nil {
 		return
@@ -160,7 +162,8 @@ func (r *recorder) writeTree(trees []byte) {
 	}
 }
 
-// lastLines returns as many lines from the end of text as make at most limit bytes, if that is above 0.
+// lastLines returns as many lines from the end of text as make at most limit bytes, if that is
+// above 0.
 func lastLines(text []byte, limit int) []byte {
 	if limit <= 0 || len(text) <= limit {
 		return text

@@ -10,11 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inPlaceLimit is how long a report is at most in a file that was mounted into the container for it: /dev/termination-log is read up to there.
+// inPlaceLimit is how long a report is at most in a file that was mounted into the container for
+// it: /dev/termination-log is read up to there.
 const inPlaceLimit = 4096
 
-// recordFile is a file that always holds the last state, whole. It belongs to the directory that it was opened in, wherever that is moved and whatever is put
-// in its place: the descriptor of the directory is kept, and no symbolic link is followed in it.
+// recordFile is a file that always holds the last state, whole. It belongs to the directory that it
+// was opened in, wherever that is moved and whatever is put in its place: the descriptor of the
+// directory is kept, and no symbolic link is followed in it.
 type recordFile struct {
 	target string // as it was given
 	limit  int    // bytes; 0: none
@@ -51,9 +53,9 @@ type recordMemory interface {
 	known(record int) (id fileID, again bool) // again: another supervisor has opened them before
 }
 
-// follow has the memory know which file a record is. A file that is not the one that the memory knows
-// was put there by somebody else since. It may be another name of a file that is none of finite's
-// business: it is replaced, but not written into.
+// follow has the memory know which file a record is. A file that is not the one that the memory
+// knows was put there by somebody else since. It may be another name of a file that is none of
+// finite's business: it is replaced, but not written into.
 func (f *recordFile) follow(memory recordMemory, record int) {
 	if memory == nil || f.dir < 0 {
 		return
@@ -121,7 +123,8 @@ func openRecord(target string) (*recordFile, error) {
 	return f, nil
 }
 
-// beStream has every write go behind the last one. A descriptor is written where it stands, as a shell's > and >> mean it.
+// beStream has every write go behind the last one. A descriptor is written where it stands, as a
+// shell's > and >> mean it.
 func (f *recordFile) beStream() error {
 	if f.kind == asStream {
 		return nil
@@ -194,7 +197,8 @@ func (f *recordFile) openPath(target string) (err error) {
 	return err
 }
 
-// openBeside opens the file whose name is this one's and suffix, in the same directory and for the same readers. It is not made before it is written.
+// openBeside opens the file whose name is this one's and suffix, in the same directory and for the
+// same readers. It is not made before it is written.
 func (f *recordFile) openBeside(suffix string) (*recordFile, error) {
 	dir, err := unix.FcntlInt(uintptr(f.dir), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -217,7 +221,8 @@ func (f *recordFile) openBeside(suffix string) (*recordFile, error) {
 	return beside, nil
 }
 
-// isMountPoint reports whether the file is mounted where it is (statx(2), STATX_MNT_ID, Linux 5.8). Before, the first rename tells.
+// isMountPoint reports whether the file is mounted where it is (statx(2), STATX_MNT_ID, Linux 5.8).
+// Before, the first rename tells.
 func (f *recordFile) isMountPoint() bool {
 	var dir, file unix.Statx_t
 	err1 := unix.Statx(f.dir, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &dir)
@@ -340,8 +345,10 @@ func (f *recordFile) own(fd int) error {
 	return unix.Fchmod(fd, f.mode)
 }
 
-// writeOver writes text over what is there: by one write, which pads it to the length of the old one, and only then makes the file shorter. After a SIGKILL in
-// between, there is a whole object. Room is made before: a file system that is full keeps the old one. (Who reads while it is written may find some of both.)
+// writeOver writes text over what is there: by one write, which pads it to the length of the old
+// one, and only then makes the file shorter. After a SIGKILL in between, there is a whole object.
+// Room is made before: a file system that is full keeps the old one. (Who reads while it is written
+// may find some of both.)
 func (f *recordFile) writeOver(text []byte) error {
 	if len(text) > f.size {
 		if err := unix.Fallocate(f.fd, unix.FALLOC_FL_KEEP_SIZE, 0, int64(len(text))); err != nil && err != unix.EOPNOTSUPP && err != unix.ENOSYS && err != unix.EPERM {

@@ -220,7 +220,8 @@ func milliseconds(d time.Duration) float64 {
 	return float64(d.Round(time.Microsecond)) / float64(time.Millisecond)
 }
 
-// encode returns the report as one line of JSON, of at most limit bytes if that is above 0: what is dropped for that is dropped in the order of cuts.
+// encode returns the report as one line of JSON, of at most limit bytes if that is above 0: what is
+// dropped for that is dropped in the order of cuts.
 func (r *report) encode(limit int) []byte {
 	text := r.marshal()
 	if limit <= 0 {
@@ -247,7 +248,8 @@ func (r *report) marshal() []byte {
 	return b.Bytes()
 }
 
-// cuts make a report shorter, the least interesting first. After the last one it fits in any limit that is in use.
+// cuts make a report shorter, the least interesting first. After the last one it fits in any limit
+// that is in use.
 var cuts = []func(*report){
 	func(r *report) {
 		for i := range r.Survivors {
@@ -279,7 +281,8 @@ func shorten(list []string, words, length int) []string {
 	return short
 }
 
-// cutText cuts s to at most length bytes, and not within a character. What is not UTF-8, or is escaped in JSON, is replaced first: it would be longer there.
+// cutText cuts s to at most length bytes, and not within a character. What is not UTF-8, or is
+// escaped in JSON, is replaced first: it would be longer there.
 func cutText(s string, length int) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r == utf8.RuneError || r == '"' || r == '\\' || r == '\u2028' || r == '\u2029' || r == 0x7f {

@@ -289,7 +289,8 @@ func TestRecordFile(t *testing.T) {
 	}
 }
 
-// The recorder writes the last state, tells of a failure once, and does not wait for a reader for ever.
+// The recorder writes the last state, tells of a failure once, and does not wait for a reader for
+// ever.
 func TestRecorder(t *testing.T) {
 	dir := t.TempDir()
 	rec, err := newRecorder(&Config{Report: dir + "/r", StateFile: dir + "/s"}, false)

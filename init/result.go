@@ -113,7 +113,8 @@ type Result struct {
 	Survivors  []inspect.Survivor
 	GaveUp     bool // the tree is not known to be empty; Survivors lists who is left, as far as that could be read
 	Rusage     reap.Rusage
-	// SupervisorStarts is how often a supervisor was started ([Supervise]): more than once where one died. 0: there was none.
+	// SupervisorStarts is how often a supervisor was started ([Supervise]): more than once where
+	// one died. 0: there was none.
 	SupervisorStarts int
 	Without          []string // what finite had to do without: subreaper, pidfd, proc, foreground, cgroup
 }
@@ -150,8 +151,8 @@ func exitStatus(cfg *Config, cause Cause, ran bool) int {
 	return own
 }
 
-// startFailureStatus follows env(1) and the shells: 127 for a command that is not there, 126 for one that cannot be executed, and
-// 125 where finite could not even try.
+// startFailureStatus follows env(1) and the shells: 127 for a command that is not there, 126 for
+// one that cannot be executed, and 125 where finite could not even try.
 func startFailureStatus(cause Cause) int {
 	switch {
 	case cause.Step == StepClone || cause.Step.isBox():

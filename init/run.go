@@ -16,13 +16,16 @@ import (
 
 var busy atomic.Bool
 
-// Run runs the command of cfg to its end and returns when nothing of it is left, or when it gave up on what cannot be killed.
+// Run runs the command of cfg to its end and returns when nothing of it is left, or when it gave up
+// on what cannot be killed.
 //
-// The context's deadline is the command's deadline; its cancellation asks the command to stop. Either begins the ending that cfg
-// describes, so Run returns after at most Grace + GiveUp, and a moment for the record of survivors.
+// The context's deadline is the command's deadline; its cancellation asks the command to stop.
+// Either begins the ending that cfg describes, so Run returns after at most Grace + GiveUp, and a
+// moment for the record of survivors.
 //
-// An error means that the command could not be supervised at all: a [UsageError], [ErrBusy], or that no file descriptor is left. Everything that happens to a command,
-// a failed start included, is in the Result. Run makes the process a child subreaper and leaves it one.
+// An error means that the command could not be supervised at all: a [UsageError], [ErrBusy], or
+// that no file descriptor is left. Everything that happens to a command, a failed start included,
+// is in the Result. Run makes the process a child subreaper and leaves it one.
 func Run(ctx context.Context, cfg Config) (Result, error) {
 	r := &runner{config: cfg}
 	r.cfg = &r.config

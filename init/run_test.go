@@ -178,8 +178,8 @@ func TestRunWithAPanickingLog(t *testing.T) {
 	}
 }
 
-// Seed row 11: signals that arrive while a run ends, and after it, used to meet resources that were closed already. One owner closes them
-// after their last use; the race detector and the log watch.
+// Seed row 11: signals that arrive while a run ends, and after it, used to meet resources that were
+// closed already. One owner closes them after their last use; the race detector and the log watch.
 func TestSeedRow11SignalsDuringTheEnd(t *testing.T) {
 	source := signals.Listen() // outlives every run, as in the binary
 	defer source.Close()
@@ -296,7 +296,8 @@ func TestWallTimer(t *testing.T) {
 	w.close()
 }
 
-// A parent that is gone when its death is to be watched: as if it had died a moment later, and nothing is started.
+// A parent that is gone when its death is to be watched: as if it had died a moment later, and
+// nothing is started.
 func TestRunWithoutItsParent(t *testing.T) {
 	started := t.TempDir() + "/started"
 	res, err := Run(t.Context(), Config{Args: []string{"touch", started}, ParentDeath: unix.SIGTERM, ParentPID: unix.Getppid() + 1})

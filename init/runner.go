@@ -17,8 +17,8 @@ import (
 
 const eventQueue = 64 // events that may wait; a sender beyond that waits itself
 
-// runner is the owner: it feeds the machine and carries out what the machine says. Only its own goroutine touches its fields, except
-// for events and done.
+// runner is the owner: it feeds the machine and carries out what the machine says. Only its own
+// goroutine touches its fields, except for events and done.
 type runner struct {
 	cfg    *Config
 	m      *machine
@@ -52,8 +52,9 @@ type runner struct {
 	dir       string // the command's working directory; empty: Config.Dir, or this process's own
 	starts    int    // of supervisors, this one included
 
-	// What cfg, m, log and kernel point to, unless a test has made them, and what finish returns. In one piece, because what is allocated by itself
-	// takes pages of its own for its size, and a few microseconds of the start for them.
+	// What cfg, m, log and kernel point to, unless a test has made them, and what finish returns.
+	// In one piece, because what is allocated by itself takes pages of its own for its size, and a
+	// few microseconds of the start for them.
 	machine machine
 	queue   logQueue
 	config  Config
@@ -70,7 +71,8 @@ func (r *runner) init(role nsutil.Role, source *signals.Source) {
 	r.events, r.done = make(chan event, eventQueue), make(chan struct{})
 }
 
-// post hands an event to the owner. It waits while the queue is full and gives up when the run is over.
+// post hands an event to the owner. It waits while the queue is full and gives up when the run is
+// over.
 func (r *runner) post(ev event) {
 	select {
 	case r.events <- ev:
@@ -191,8 +193,9 @@ func contextEvent(ctx context.Context) event {
 	}
 }
 
-// step tells the machine one event, and then what came of it, and does what it says. Nothing that goes wrong in here may end the
-// process: a panic is logged and counted, and the next event is handled.
+// step tells the machine one event, and then what came of it, and does what it says. Nothing that
+// goes wrong in here may end the process: a panic is logged and counted, and the next event is
+// handled.
 func (r *runner) step(ev event) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -216,7 +219,8 @@ func (r *runner) step(ev event) {
 		r.kernel.noteFact(ev)
 	case evDeadline, evCancel, evLifeline:
 		r.kernel.noteFact(ev)
-		// What was observed first counts, and the command's end can be observed before the reaper's word of it is here.
+		// What was observed first counts, and the command's end can be observed before the reaper's
+		// word of it is here.
 		ev.gone = r.m.alive && r.kernel.gone()
 		r.eventLog.add(runEvent{Event: ev.kind.String()})
 	case evDumped:
@@ -238,7 +242,8 @@ func (r *runner) step(ev event) {
 	}
 	r.follow()
 	if ev.kind == evStarted && r.m.alive {
-		// What has waited until now was sent by the machine; from here on most signals need not wait for it.
+		// What has waited until now was sent by the machine; from here on most signals need not
+		// wait for it.
 		r.passOn(ev.pidfd)
 	}
 }

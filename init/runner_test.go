@@ -107,7 +107,8 @@ func newRunner(cfg *Config, source *signals.Source) *runner {
 	return r
 }
 
-// runFake runs a command in a bubble in which time is exact, and returns the result and how long it took.
+// runFake runs a command in a bubble in which time is exact, and returns the result and how long it
+// took.
 func runFake(ctx context.Context, cfg *Config, k *fakeKernel, incoming <-chan signals.Signal) (Result, time.Duration) {
 	r := newRunner(cfg, &signals.Source{C: incoming})
 	r.kernel = k
@@ -230,7 +231,8 @@ func TestRunnerKeepsTime(t *testing.T) {
 	}
 }
 
-// A command that had already exited is never reported as timed out, even if its deadline is noticed before its end is.
+// A command that had already exited is never reported as timed out, even if its deadline is noticed
+// before its end is.
 func TestRunnerAsksBeforeItCallsATimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &fakeKernel{zombie: true, onStart: func(k *fakeKernel) {
@@ -290,7 +292,8 @@ func TestRunnerStartsNothingTooLate(t *testing.T) {
 	}
 }
 
-// A parent that is gone before its death can be watched sends nothing any more, so the run goes on as if it had: nothing is started.
+// A parent that is gone before its death can be watched sends nothing any more, so the run goes on
+// as if it had: nothing is started.
 func TestRunnerParentIsGone(t *testing.T) {
 	for sig, status := range map[unix.Signal]int{unix.SIGTERM: 143, unix.SIGKILL: 137} {
 		k := &fakeKernel{orphaned: true, onStart: func(*fakeKernel) { t.Error("the command was started") }}

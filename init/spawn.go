@@ -27,8 +27,9 @@ type startError struct {
 
 func (e *startError) Error() string { return fmt.Sprintf("%s: %v", e.step, e.err) }
 
-// spawn starts the command: in a process group of its own, in the foreground of the terminal if finite was, with a pidfd from clone.
-// It is called on the reaper's thread and returns when the command has been executed, or could not be.
+// spawn starts the command: in a process group of its own, in the foreground of the terminal if
+// finite was, with a pidfd from clone. It is called on the reaper's thread and returns when the
+// command has been executed, or could not be.
 func spawn(cfg *Config, term *terminal) (child, *startError) {
 	env := cfg.Env
 	if env == nil {
@@ -65,8 +66,9 @@ type forkMode struct {
 	cgroup int // the descriptor of the cgroup it is to be cloned into (CLONE_INTO_CGROUP, Linux 5.7); -1: this process's own
 }
 
-// fork tries to start path with everything, and then without what the kernel, a filter or the terminal refuses. A refusal that is really
-// the execution's comes back from every try, where the two cannot be told apart.
+// fork tries to start path with everything, and then without what the kernel, a filter or the
+// terminal refuses. A refusal that is really the execution's comes back from every try, where the
+// two cannot be told apart.
 func fork(cfg *Config, path string, args, env []string, term *terminal) (child, error) {
 	tty := -1
 	if term != nil && term.foreground {
@@ -123,7 +125,8 @@ func isExhausted(err error) bool {
 // errCgroup says that a command could not be put into its cgroup.
 var errCgroup = errors.New("it cannot be put into its cgroup")
 
-// forkExec starts a command with what the Go runtime makes of the inherited signal mask and ignored set.
+// forkExec starts a command with what the Go runtime makes of the inherited signal mask and ignored
+// set.
 func forkExec(how forkMode, path string, args, env []string, dir string) (child, error) {
 	c := child{pidfd: -1, how: how}
 	sys := &syscall.SysProcAttr{Setpgid: true}
@@ -149,8 +152,9 @@ func forkExec(how forkMode, path string, args, env []string, dir string) (child,
 // defaultPath is where commands are looked up if the environment has no PATH.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// lookPath finds the file that name stands for, as execvp(3) does: a name with a slash is a path, any other is looked up in PATH. What is
-// found but cannot be executed is passed over, and is the error (EACCES) if nothing else is found.
+// lookPath finds the file that name stands for, as execvp(3) does: a name with a slash is a path,
+// any other is looked up in PATH. What is found but cannot be executed is passed over, and is the
+// error (EACCES) if nothing else is found.
 func lookPath(name string, env []string) (string, error) {
 	if name == "" {
 		return "", unix.ENOENT

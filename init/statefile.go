@@ -17,8 +17,9 @@ var (
 	foreign    bool
 )
 
-// renderState renders a snapshot as the State of the OCI runtime-spec. Its status is running from the start to the end of the command's tree, and stopped
-// then; to create and to start are one step here.
+// renderState renders a snapshot as the State of the OCI runtime-spec. Its status is running from
+// the start to the end of the command's tree, and stopped then; to create and to start are one step
+// here.
 func renderState(s *snapshot) []byte {
 	state := specs.State{Version: specs.Version, ID: "finite-" + strconv.Itoa(startedPID), Status: specs.StateRunning, Pid: s.result.PID, Bundle: s.dir}
 	if s.args == nil { // a pause: it is this process that runs

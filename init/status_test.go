@@ -12,7 +12,8 @@ import (
 
 var update = flag.Bool("update", false, "write generated files")
 
-// How a command can have ended, and what finite exits with, for every combination of options that has a say in it. The document is this test's table.
+// How a command can have ended, and what finite exits with, for every combination of options that
+// has a say in it. The document is this test's table.
 func TestExitStatusTable(t *testing.T) {
 	endings := []struct {
 		name  string

@@ -8,8 +8,9 @@ import (
 	"github.com/finite-init/finite/signals"
 )
 
-// terminal is the controlling terminal. Where finite's process group is in its foreground at the start, the command's group takes that
-// place, and finite's own has it again at the end (tcsetpgrp(3), setpgid(2), credentials(7)).
+// terminal is the controlling terminal. Where finite's process group is in its foreground at the
+// start, the command's group takes that place, and finite's own has it again at the end
+// (tcsetpgrp(3), setpgid(2), credentials(7)).
 type terminal struct {
 	fd         int
 	group      int  // finite's own process group
@@ -55,29 +56,32 @@ func (t *terminal) set(group int) {
 	_ = signals.Shielded(func() error { return sys.SetForeground(t.fd, group) })
 }
 
-// adopt notes the command's process group, and reports whether that got the foreground if finite had it.
+// adopt notes the command's process group, and reports whether that got the foreground if finite
+// had it.
 func (t *terminal) adopt(command int) bool {
 	t.command = command
 	return !t.foreground || !t.has(t.group)
 }
 
-// give hands the foreground to the command's group, if finite's own has it: a shell that resumes a job puts finite's there.
+// give hands the foreground to the command's group, if finite's own has it: a shell that resumes a
+// job puts finite's there.
 func (t *terminal) give() {
 	if t.command != 0 && t.has(t.group) {
 		t.set(t.command)
 	}
 }
 
-// suspend stops finite's process group because the command was stopped by the terminal: the shell that waits for finite then takes the
-// terminal back and offers to resume the job. It does nothing where no such shell is there, since nobody could ever resume finite.
+// suspend stops finite's process group because the command was stopped by the terminal: the shell
+// that waits for finite then takes the terminal back and offers to resume the job. It does nothing
+// where no such shell is there, since nobody could ever resume finite.
 func (t *terminal) suspend() {
 	if hasJobControlParent(procfs.NewProc(), t.group) {
 		_ = unix.Kill(0, unix.SIGSTOP)
 	}
 }
 
-// hasJobControlParent reports whether finite's process group is not orphaned: whether an ancestor in the same session is in another
-// group. Ancestors within the group (a script) are passed over.
+// hasJobControlParent reports whether finite's process group is not orphaned: whether an ancestor
+// in the same session is in another group. Ancestors within the group (a script) are passed over.
 func hasJobControlParent(proc *procfs.Proc, group int) bool {
 	session, err := unix.Getsid(0)
 	if err != nil {
@@ -101,8 +105,8 @@ func hasJobControlParent(proc *procfs.Proc, group int) bool {
 	return false
 }
 
-// close takes the foreground back from the command's group, or from a group that is gone, and forgets the terminal. A shell that has it
-// meanwhile, or another of its jobs, keeps it.
+// close takes the foreground back from the command's group, or from a group that is gone, and
+// forgets the terminal. A shell that has it meanwhile, or another of its jobs, keeps it.
 func (t *terminal) close() {
 	current, err := sys.Foreground(t.fd)
 	if err == nil && current != t.group && (current == t.command || t.foreground && unix.Kill(-current, 0) == unix.ESRCH) {

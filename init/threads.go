@@ -8,14 +8,17 @@ import (
 	"github.com/finite-init/finite/internal/sys"
 )
 
-// A pids limit that the command has filled makes clone(2) fail, and a Go runtime that needs a thread then aborts, which no recover prevents;
-// threads that exist are kept and used again. So all that can be needed at the same time are made before the command is: one for each goroutine
-// that may run Go code at the same time, one for each that may wait in the kernel, which are the reaper in waitid(2) and the log in write(2), one
-// that the runtime has in epoll_wait(2), and one that has come out of such a wait and is on its way to be idle; the latter is also there for a
-// read of a process that is stuck in execve(2). No other system call while a command runs lets the runtime look for another thread: see
-// package sys.
+// A pids limit that the command has filled makes clone(2) fail, and a Go runtime that needs a
+// thread then aborts, which no recover prevents; threads that exist are kept and used again. So all
+// that can be needed at the same time are made before the command is: one for each goroutine that
+// may run Go code at the same time, one for each that may wait in the kernel, which are the reaper
+// in waitid(2) and the log in write(2), one that the runtime has in epoll_wait(2), and one that has
+// come out of such a wait and is on its way to be idle; the latter is also there for a read of a
+// process that is stuck in execve(2). No other system call while a command runs lets the runtime
+// look for another thread: see package sys.
 //
-// Where a caller has more than two processors, that is more threads than may be had at all, and the guarantee is not given.
+// Where a caller has more than two processors, that is more threads than may be had at all, and the
+// guarantee is not given.
 func neededThreads() int { return min(runtime.GOMAXPROCS(0), 2) + 4 }
 
 var reserved struct {
@@ -46,8 +49,9 @@ func (h *holding) wait() {
 		h.open.Store(1)
 		sys.FutexWake(&h.open)
 	}
-	// The runtime is about to look for another thread. One that has handed the main goroutine back to the main thread, and was displaced by it, is not known as idle
-	// until it has run again; if it does not, one more is made than is needed, which a limit may not allow.
+	// The runtime is about to look for another thread. One that has handed the main goroutine back
+	// to the main thread, and was displaced by it, is not known as idle until it has run again; if
+	// it does not, one more is made than is needed, which a limit may not allow.
 	sys.Yield()
 	for h.open.Load() == 0 {
 		sys.FutexWait(&h.open)
@@ -55,20 +59,23 @@ func (h *holding) wait() {
 	h.left.Add(1)
 }
 
-// Reserve begins to make the threads that the end of a command needs, GOMAXPROCS (at most two) and four more, and does not wait for them; [Run] does, before it
-// starts the command. A program that calls it first thing has less to wait for then. GOMAXPROCS must not be raised after it.
+// Reserve begins to make the threads that the end of a command needs, GOMAXPROCS (at most two) and
+// four more, and does not wait for them; [Run] does, before it starts the command. A program that
+// calls it first thing has less to wait for then. GOMAXPROCS must not be raised after it.
 func Reserve() {
 	reserved.once.Do(func() { reserved.hold = hold(neededThreads() - 1) })
 }
 
-// Reserved returns when the threads that [Reserve] has begun to make can be used, for a caller that does not [Run] anything.
+// Reserved returns when the threads that [Reserve] has begun to make can be used, for a caller that
+// does not [Run] anything.
 func Reserved() {
 	reserveThreads(0)
 	settleThreads()
 }
 
-// reserveThreads returns when there are enough threads, and so many more, for files that may hang. That is not left to be done beside the start of the
-// command: a fork bomb fills a limit within milliseconds.
+// reserveThreads returns when there are enough threads, and so many more, for files that may hang.
+// That is not left to be done beside the start of the command: a fork bomb fills a limit within
+// milliseconds.
 func reserveThreads(more int) {
 	Reserve()
 	runtime.Gosched() // to be the last, and have none to wait for
@@ -82,8 +89,8 @@ func reserveThreads(more int) {
 	reserved.hold.wait()
 }
 
-// moreThreads is how many threads may be kept by what this run alone writes or reads, besides those of every run: the recorder's, a snapshot's, and that of the
-// events.
+// moreThreads is how many threads may be kept by what this run alone writes or reads, besides those
+// of every run: the recorder's, a snapshot's, and that of the events.
 func (c *Config) moreThreads() int {
 	n := 0
 	for _, wanted := range []bool{c.Report != "" || c.StateFile != "", c.Events != "", c.dumps()} {
@@ -94,8 +101,9 @@ func (c *Config) moreThreads() int {
 	return n
 }
 
-// settleThreads returns when the threads that were held are the runtime's to use again: until they have come out of the kernel it does not know them
-// as idle. It is called when the command has been started, which took longer, but before the first wait.
+// settleThreads returns when the threads that were held are the runtime's to use again: until they
+// have come out of the kernel it does not know them as idle. It is called when the command has been
+// started, which took longer, but before the first wait.
 func settleThreads() {
 	for reserved.hold.left.Load() < reserved.hold.want {
 		sys.Yield()

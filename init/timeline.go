@@ -13,8 +13,9 @@ import (
 
 const minTimelineWidth = 8
 
-// Timeline draws a report as text: a line for each thing that happened, with its time and a bar over the time of the run, in which the states are told apart.
-// The error says why the text is not a report.
+// Timeline draws a report as text: a line for each thing that happened, with its time and a bar
+// over the time of the run, in which the states are told apart. The error says why the text is not
+// a report.
 func Timeline(text []byte, style text.Style) (string, error) {
 	var r report
 	if err := json.Unmarshal(text, &r); err != nil {

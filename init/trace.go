@@ -6,8 +6,9 @@ import (
 	"strconv"
 )
 
-// tracer writes events in the trace event format: states and processes as slices, everything else as instants. Each process has a track of its own. An array
-// that is not closed is read as well, so that what finite leaves when it is killed can be looked at.
+// tracer writes events in the trace event format: states and processes as slices, everything else
+// as instants. Each process has a track of its own. An array that is not closed is read as well, so
+// that what finite leaves when it is killed can be looked at.
 type tracer struct {
 	pid   int
 	begun bool

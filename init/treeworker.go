@@ -14,9 +14,9 @@ import (
 	"github.com/finite-init/finite/nsutil/tree"
 )
 
-// treeWorker signals trees away from the owner, because a walk over thousands of processes takes tens of milliseconds. Jobs are done in
-// the order in which they were given, by a goroutine that the first one starts; the kill goes on until the survey or the end. Its methods
-// are the owner's.
+// treeWorker signals trees away from the owner, because a walk over thousands of processes takes
+// tens of milliseconds. Jobs are done in the order in which they were given, by a goroutine that
+// the first one starts; the kill goes on until the survey or the end. Its methods are the owner's.
 type treeWorker struct {
 	role     nsutil.Role
 	pin      tree.Pinner
@@ -44,7 +44,8 @@ func (w *treeWorker) start() {
 	}()
 }
 
-// run does one job. It reads what others write to /proc, so a mistake in that must not end the process.
+// run does one job. It reads what others write to /proc, so a mistake in that must not end the
+// process.
 func (w *treeWorker) run(job func(*tree.Tree), tree *tree.Tree) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -90,7 +91,8 @@ func (w *treeWorker) kill() {
 		})
 	}
 	for w.do(job) != nil {
-		// The queue is full of signals that are waiting to be sent. The kill is never refused: it takes the place of one of them.
+		// The queue is full of signals that are waiting to be sent. The kill is never refused: it
+		// takes the place of one of them.
 		select {
 		case <-w.jobs:
 		default:
@@ -108,8 +110,8 @@ func (w *treeWorker) survey() {
 
 func (w *treeWorker) stop() { w.stopOnce.Do(func() { close(w.stopKill) }) }
 
-// close ends the kill and the worker, and waits for that: after it, nobody is signalled, who may be the next run's command. The wait is
-// bounded by surveyLimit, against a /proc that does not answer.
+// close ends the kill and the worker, and waits for that: after it, nobody is signalled, who may be
+// the next run's command. The wait is bounded by surveyLimit, against a /proc that does not answer.
 func (w *treeWorker) close() {
 	if w.jobs == nil {
 		return

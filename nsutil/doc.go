@@ -1,5 +1,5 @@
-// Package nsutil says where this process stands: in which role it is the root of a tree of processes,
-// which processes are finite's own, and which namespaces it can make or join.
+// Package nsutil says where this process stands: in which role it is the root of a tree of
+// processes, which processes are finite's own, and which namespaces it can make or join.
 //
 // It guarantees that the role does not change while the process lives, and that a descriptor that
 // [OpenNamespaces] returns is a namespace's.

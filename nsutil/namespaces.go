@@ -27,8 +27,8 @@ const (
 	MountNamespace   Namespaces = unix.CLONE_NEWNS
 )
 
-// namespaceTable is in the order in which namespaces are joined: the user namespace gives the right to join the others, and with the mount namespace
-// /proc goes away.
+// namespaceTable is in the order in which namespaces are joined: the user namespace gives the right
+// to join the others, and with the mount namespace /proc goes away.
 var namespaceTable = []struct {
 	kind Namespaces
 	name string // runtime-spec's
@@ -58,8 +58,8 @@ func (n Namespaces) String() string {
 	return strings.Join(names, ",")
 }
 
-// ParseNamespaces reads a list of names, separated by commas: those of the OCI runtime-spec (pid, network, mount, ipc, uts, user, cgroup, time), those
-// of /proc/PID/ns (net, mnt), and all.
+// ParseNamespaces reads a list of names, separated by commas: those of the OCI runtime-spec (pid,
+// network, mount, ipc, uts, user, cgroup, time), those of /proc/PID/ns (net, mnt), and all.
 func ParseNamespaces(list string) (Namespaces, error) {
 	var n Namespaces
 	for name := range strings.SplitSeq(list, ",") {
@@ -92,8 +92,10 @@ type NamespaceFile struct {
 	Kind Namespaces
 }
 
-// SplitJoin splits what names namespaces to join: PID, PID:LIST, or the path of a file such as /proc/PID/ns/net, or one that such a file was bound to. path is
-// empty for the former two, and kinds is 0 where there is no list: all but the time namespace, which a program with threads cannot join.
+// SplitJoin splits what names namespaces to join: PID, PID:LIST, or the path of a file such as
+// /proc/PID/ns/net, or one that such a file was bound to. path is empty for the former two, and
+// kinds is 0 where there is no list: all but the time namespace, which a program with threads
+// cannot join.
 func SplitJoin(target string) (pid int, kinds Namespaces, path string, err error) {
 	number, list, hasList := strings.Cut(target, ":")
 	isNumber := strings.Trim(number, "0123456789") == ""
@@ -112,8 +114,8 @@ func SplitJoin(target string) (pid int, kinds Namespaces, path string, err error
 	return pid, kinds, "", err
 }
 
-// OpenNamespaces opens the namespaces that target names (see [SplitJoin]), in the order in which they are to be joined, without those that this process
-// is in itself. The caller closes them.
+// OpenNamespaces opens the namespaces that target names (see [SplitJoin]), in the order in which
+// they are to be joined, without those that this process is in itself. The caller closes them.
 func OpenNamespaces(target string) ([]NamespaceFile, error) {
 	pid, kinds, path, err := SplitJoin(target)
 	if err != nil {

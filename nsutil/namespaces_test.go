@@ -182,7 +182,8 @@ func TestOpenNamespacesFails(t *testing.T) {
 	}
 }
 
-// Of another process, those namespaces are opened that are not this one's, in the order in which they can be joined.
+// Of another process, those namespaces are opened that are not this one's, in the order in which
+// they can be joined.
 func TestOpenNamespacesOfAnother(t *testing.T) {
 	const script = `readlink /proc/self/ns/user; exec cat`
 	cmd := exec.Command("unshare", "--user", "--map-root-user", "--net", "--uts", "--mount", "sh", "-c", script)

@@ -9,26 +9,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Handler is told what the loop sees. Its methods are called on the loop's thread, one at a time; the loop waits for them.
+// Handler is told what the loop sees. Its methods are called on the loop's thread, one at a time;
+// the loop waits for them.
 type Handler interface {
-	// Exited is told of the registered child's end. The child is a zombie until Exited returns, and is consumed then.
+	// Exited is told of the registered child's end. The child is a zombie until Exited returns, and
+	// is consumed then.
 	Exited(Change)
 	// Stopped is told that the registered child was stopped or continued.
 	Stopped(Change)
-	// Reaped is told of other children that ended and were consumed, one or more. The slice is used again after it returns.
+	// Reaped is told of other children that ended and were consumed, one or more. The slice is used
+	// again after it returns.
 	Reaped([]Change)
-	// Remaining is told once, after the registered child is gone, that other children live: none of them has ended, or they end one
-	// after the other without end.
+	// Remaining is told once, after the registered child is gone, that other children live: none of
+	// them has ended, or they end one after the other without end.
 	Remaining()
 	// Empty is told that there is no child at all (ECHILD). The loop then rests until [Loop.Again].
 	Empty()
-	// Failed is told of an error of waitid(2) that is not expected. The loop tries again after a second, or on [Loop.Again].
+	// Failed is told of an error of waitid(2) that is not expected. The loop tries again after a
+	// second, or on [Loop.Again].
 	Failed(error)
 }
 
-// Loop waits for all children of this process. The zero value is ready to use; it must not be copied.
+// Loop waits for all children of this process. The zero value is ready to use; it must not be
+// copied.
 type Loop struct {
-	// Peek, if not nil, is told of each child other than the registered one while that is a zombie still. It is called with the pin held, so it must be quick.
+	// Peek, if not nil, is told of each child other than the registered one while that is a zombie
+	// still. It is called with the pin held, so it must be quick.
 	Peek func(Change)
 
 	pin    sync.Mutex
@@ -38,8 +44,9 @@ type Loop struct {
 	waiter waiter // Run's
 }
 
-// Lock pins the PIDs of this process's children: until Unlock none is consumed, so a PID that was read from a list of children
-// after Lock still names that child. It blocks no longer than one consumption takes.
+// Lock pins the PIDs of this process's children: until Unlock none is consumed, so a PID that was
+// read from a list of children after Lock still names that child. It blocks no longer than one
+// consumption takes.
 func (l *Loop) Lock() { l.pin.Lock() }
 
 // Unlock ends what Lock began.
@@ -65,14 +72,16 @@ func (l *Loop) Again() {
 	}
 }
 
-// Close ends the loop: at once when it rests, otherwise as soon as its wait returns, without consuming anything more.
+// Close ends the loop: at once when it rests, otherwise as soon as its wait returns, without
+// consuming anything more.
 func (l *Loop) Close() {
 	l.closed.Store(true)
 	l.Again()
 }
 
-// Run calls start, which starts the child and returns its PID, and then waits for children until Close, in a system call that keeps the
-// thread for as long. If start returns 0, there is no registered child: what it has to say about that it says itself.
+// Run calls start, which starts the child and returns its PID, and then waits for children until
+// Close, in a system call that keeps the thread for as long. If start returns 0, there is no
+// registered child: what it has to say about that it says itself.
 func (l *Loop) Run(start func() (pid int), h Handler) {
 	const changes = unix.WEXITED | unix.WSTOPPED | unix.WCONTINUED
 	w := &l.waiter
@@ -103,8 +112,9 @@ func (l *Loop) Run(start func() (pid int), h Handler) {
 			toldRemaining = true
 			h.Remaining()
 		case !c.Ended():
-			// Taken by its own kind: if the child has ended meanwhile, that is for the next look. If it was stopped when looked at
-			// and has been continued since, it is the latter that is taken and told.
+			// Taken by its own kind: if the child has ended meanwhile, that is for the next look.
+			// If it was stopped when looked at and has been continued since, it is the latter that
+			// is taken and told.
 			c, found = l.consume(w, c.PID, unix.WSTOPPED|unix.WCONTINUED)
 			if found && c.PID == child {
 				h.Stopped(c)
@@ -119,7 +129,8 @@ func (l *Loop) Run(start func() (pid int), h Handler) {
 			}
 			batch = l.reap(w, batch[:0], c, child)
 			h.Reaped(batch)
-			// Where orphans end faster than they can be reaped there never is a moment without one; they come from somebody.
+			// Where orphans end faster than they can be reaped there never is a moment without one;
+			// they come from somebody.
 			if batches++; child == 0 && !toldRemaining && batches >= manyBatches {
 				toldRemaining = true
 				h.Remaining()
@@ -131,16 +142,19 @@ func (l *Loop) Run(start func() (pid int), h Handler) {
 // retryAfter is how long the loop rests after an error that is not expected.
 const retryAfter = time.Second
 
-// batchSize is how many orphans are reaped before the handler is told, and, where they end as fast as they can be reaped, how many are
-// consumed while the pin is held: about a millisecond's worth, or ten with Peek.
+// batchSize is how many orphans are reaped before the handler is told, and, where they end as fast
+// as they can be reaped, how many are consumed while the pin is held: about a millisecond's worth,
+// or ten with Peek.
 const batchSize = 512
 
-// manyBatches is after how many batches in a row others are taken to live, though none was seen that had not ended.
+// manyBatches is after how many batches in a row others are taken to live, though none was seen
+// that had not ended.
 const manyBatches = 16
 
-// reap consumes orphans that have ended, the first of which was looked at already, until there is none or the batch is full, and returns
-// them. To hand the pin over for each would let zombies pile up while a tree is being killed, and a sweep over a list full of zombies
-// is too slow to catch a process that forks and exits.
+// reap consumes orphans that have ended, the first of which was looked at already, until there is
+// none or the batch is full, and returns them. To hand the pin over for each would let zombies pile
+// up while a tree is being killed, and a sweep over a list full of zombies is too slow to catch a
+// process that forks and exits.
 func (l *Loop) reap(w *waiter, batch []Change, c Change, child int) []Change {
 	l.pin.Lock()
 	defer l.pin.Unlock()
@@ -162,7 +176,8 @@ func (l *Loop) reap(w *waiter, batch []Change, c Change, child int) []Change {
 	}
 }
 
-// consume takes one change that was looked at before. WNOHANG, because the child may have changed again since.
+// consume takes one change that was looked at before. WNOHANG, because the child may have changed
+// again since.
 func (l *Loop) consume(w *waiter, pid, kind int) (Change, bool) {
 	l.pin.Lock()
 	defer l.pin.Unlock()

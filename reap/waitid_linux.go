@@ -10,7 +10,8 @@ import (
 	"github.com/finite-init/finite/internal/sys"
 )
 
-// siginfo is the kernel's siginfo_t as waitid(2) fills it, on 64-bit machines: three ints, a gap, then the SIGCHLD member.
+// siginfo is the kernel's siginfo_t as waitid(2) fills it, on 64-bit machines: three ints, a gap,
+// then the SIGCHLD member.
 type siginfo struct {
 	signo, errno, code int32
 	_                  int32
@@ -23,14 +24,16 @@ type siginfo struct {
 // The kernel copies sizeof(siginfo_t) = 128 bytes.
 var _ [128]byte = [unsafe.Sizeof(siginfo{})]byte{}
 
-// waiter is the memory that one thread hands to waitid(2) again and again, so that a wait allocates nothing.
+// waiter is the memory that one thread hands to waitid(2) again and again, so that a wait allocates
+// nothing.
 type waiter struct {
 	info  siginfo
 	usage unix.Rusage
 }
 
-// wait calls waitid(2) and retries on EINTR. found is false where WNOHANG was given and no child had changed. A call that is to wait asks first, so
-// that where many have changed the thread is not given away for each.
+// wait calls waitid(2) and retries on EINTR. found is false where WNOHANG was given and no child
+// had changed. A call that is to wait asks first, so that where many have changed the thread is not
+// given away for each.
 func (w *waiter) wait(idType, id, options int) (c Change, found bool, err error) {
 	block := options&unix.WNOHANG == 0
 	for first := true; ; first = false {
@@ -71,8 +74,9 @@ func (w *waiter) change() Change {
 	}
 }
 
-// HasEnded reports whether the child pid is a zombie that nobody has consumed yet. It consumes nothing and does not block.
-// A child that a tracer holds, one that lives and one that is no child at all are all "no".
+// HasEnded reports whether the child pid is a zombie that nobody has consumed yet. It consumes
+// nothing and does not block. A child that a tracer holds, one that lives and one that is no child
+// at all are all "no".
 func HasEnded(pid int) bool {
 	var w waiter
 	_, found, err := w.wait(unix.P_PID, pid, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT)

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The real-time range as programs see it: the kernel's begins at 32, and C libraries keep the first two for themselves
-// (signal(7), "Real-time signals").
+// The real-time range as programs see it: the kernel's begins at 32, and C libraries keep the first
+// two for themselves (signal(7), "Real-time signals").
 const (
 	RTMin unix.Signal = 34
 	RTMax unix.Signal = 64
@@ -22,8 +22,9 @@ var aliases = map[string]unix.Signal{
 	"POLL": unix.SIGIO,
 }
 
-// Parse reads a signal in any of the usual spellings: TERM, SIGTERM, term, 15, RTMIN, RTMIN+3, RTMAX-1, SIGRTMIN+3.
-// The result is within 1–64. It does not judge whether the signal can be caught or sent on.
+// Parse reads a signal in any of the usual spellings: TERM, SIGTERM, term, 15, RTMIN, RTMIN+3,
+// RTMAX-1, SIGRTMIN+3. The result is within 1–64. It does not judge whether the signal can be
+// caught or sent on.
 func Parse(s string) (unix.Signal, error) {
 	if n, err := strconv.ParseUint(s, 10, 8); err == nil {
 		if n < 1 || n > uint64(RTMax) {
@@ -62,8 +63,9 @@ func parseRealTime(whole string, base unix.Signal, offset string, sign byte) (un
 	return base + unix.Signal(n), nil
 }
 
-// Name returns the name of sig with its SIG prefix, in the spelling that [Parse] reads: SIGTERM, SIGRTMIN, SIGRTMIN+3. A
-// number without a name (32 and 33 belong to the C library) comes back in digits.
+// Name returns the name of sig with its SIG prefix, in the spelling that [Parse] reads: SIGTERM,
+// SIGRTMIN, SIGRTMIN+3. A number without a name (32 and 33 belong to the C library) comes back in
+// digits.
 func Name(sig unix.Signal) string {
 	switch {
 	case sig == RTMin:
@@ -86,7 +88,8 @@ func IsStop(sig unix.Signal) bool {
 	return false
 }
 
-// IsJobStop reports whether sig is one by which a terminal's job control stops a process: SIGTSTP, SIGTTIN, SIGTTOU.
+// IsJobStop reports whether sig is one by which a terminal's job control stops a process: SIGTSTP,
+// SIGTTIN, SIGTTOU.
 func IsJobStop(sig unix.Signal) bool {
 	switch sig {
 	case unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU:

@@ -33,7 +33,8 @@ func TestSourceDelivers(t *testing.T) {
 	}
 }
 
-// A flood of one signal does not crowd out another, and what is merged is delivered at least once after it was last sent.
+// A flood of one signal does not crowd out another, and what is merged is delivered at least once
+// after it was last sent.
 func TestSourceKeepsSignalsApart(t *testing.T) {
 	s := Listen()
 	defer s.Close()
@@ -64,7 +65,8 @@ func TestSourceClose(t *testing.T) {
 	}
 }
 
-// A write to a pipe that nobody reads raises SIGPIPE; shielded, it is only an error, and nobody is told of a signal.
+// A write to a pipe that nobody reads raises SIGPIPE; shielded, it is only an error, and nobody is
+// told of a signal.
 func TestShieldedTakesItsOwnSIGPIPE(t *testing.T) {
 	s := Listen()
 	defer s.Close()

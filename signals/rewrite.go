@@ -12,9 +12,9 @@ type Rewrite struct {
 	to [RTMax + 1]int8 // 0: as it is; -1: dropped; otherwise the number to send
 }
 
-// ParseRule adds a rule of the form A:B (an arriving A is passed on as B) or A:0 (A is dropped). A later rule for the same
-// signal replaces an earlier one. SIGKILL and SIGSTOP never arrive, so a rule for them is an error; so is one for SIGCHLD,
-// which is the kernel's word to finite alone.
+// ParseRule adds a rule of the form A:B (an arriving A is passed on as B) or A:0 (A is dropped). A
+// later rule for the same signal replaces an earlier one. SIGKILL and SIGSTOP never arrive, so a
+// rule for them is an error; so is one for SIGCHLD, which is the kernel's word to finite alone.
 func (r *Rewrite) ParseRule(rule string) error {
 	from, to, ok := strings.Cut(rule, ":")
 	if !ok {

@@ -17,8 +17,9 @@ func passFlag(group bool) uint32 {
 	return 0
 }
 
-// Send sends sig to the process that pidfd names, with its value if it has one (pidfd_send_signal(2), Linux 5.1). With group it goes to the
-// process group that this process leads (Linux 6.9; EINVAL before that), and ESRCH says that there is no such group.
+// Send sends sig to the process that pidfd names, with its value if it has one
+// (pidfd_send_signal(2), Linux 5.1). With group it goes to the process group that this process
+// leads (Linux 6.9; EINVAL before that), and ESRCH says that there is no such group.
 func Send(pidfd int, sig Signal, group bool) error {
 	info, ok := encode(sig)
 	pointer := unsafe.Pointer(&info)
@@ -32,8 +33,9 @@ func Send(pidfd int, sig Signal, group bool) error {
 	return nil
 }
 
-// SendPID is Send for a kernel that refuses pidfd_send_signal: by kill(2), or, for a signal with a value, rt_sigqueueinfo(2). Only whoever
-// keeps the process from being reaped can know that pid is still its.
+// SendPID is Send for a kernel that refuses pidfd_send_signal: by kill(2), or, for a signal with a
+// value, rt_sigqueueinfo(2). Only whoever keeps the process from being reaped can know that pid is
+// still its.
 func SendPID(pid int, sig Signal) error {
 	info, ok := encode(sig)
 	if !ok {

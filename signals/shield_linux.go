@@ -10,12 +10,14 @@ import (
 	"github.com/finite-init/finite/internal/keeper"
 )
 
-// Shielded calls fn with SIGPIPE and SIGTTOU blocked in the calling thread and returns what fn returns. A write to a pipe that
-// nobody reads then fails with EPIPE and nothing else, and a process in the background may write to its terminal, or take it
-// back, without being stopped (termios(3), TOSTOP; tcsetpgrp(3)). Dispositions stay as they are, so nothing of this is
+// Shielded calls fn with SIGPIPE and SIGTTOU blocked in the calling thread and returns what fn
+// returns. A write to a pipe that nobody reads then fails with EPIPE and nothing else, and a
+// process in the background may write to its terminal, or take it back, without being stopped
+// (termios(3), TOSTOP; tcsetpgrp(3)). Dispositions stay as they are, so nothing of this is
 // inherited by a child.
 //
-// In a process with all of this blocked on each thread nothing needs to be done. A thread that is locked costs another one.
+// In a process with all of this blocked on each thread nothing needs to be done. A thread that is
+// locked costs another one.
 func Shielded(fn func() error) error {
 	if keeper.SignalsBlocked() {
 		return fn()
@@ -30,8 +32,9 @@ func Shielded(fn func() error) error {
 	}
 	err := fn()
 	if errors.Is(err, unix.EPIPE) {
-		// The write raised a SIGPIPE that is pending for this thread alone. Take it back before it can be delivered: the kernel
-		// looks at the thread's own pending signals first, so one that somebody sent to the process stays (signal(7)).
+		// The write raised a SIGPIPE that is pending for this thread alone. Take it back before it
+		// can be delivered: the kernel looks at the thread's own pending signals first, so one that
+		// somebody sent to the process stays (signal(7)).
 		var pipe unix.Sigset_t
 		addToSet(&pipe, unix.SIGPIPE)
 		takePending(&pipe)
@@ -40,7 +43,8 @@ func Shielded(fn func() error) error {
 	return err
 }
 
-// takePending consumes one pending signal of set, if there is one (sigtimedwait(2) with a zero timeout).
+// takePending consumes one pending signal of set, if there is one (sigtimedwait(2) with a zero
+// timeout).
 func takePending(set *unix.Sigset_t) {
 	var now unix.Timespec
 	_, _, _ = unix.Syscall6(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(set)), 0, uintptr(unsafe.Pointer(&now)), 8, 0, 0)

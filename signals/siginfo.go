@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Values of si_code (sigaction(2)). Those above 0 are the kernel's; those below 0 a process can choose by rt_sigqueueinfo(2).
+// Values of si_code (sigaction(2)). Those above 0 are the kernel's; those below 0 a process can
+// choose by rt_sigqueueinfo(2).
 const (
 	codeUser    = 0  // kill(2)
 	codeQueue   = -1 // sigqueue(3)
@@ -36,8 +37,9 @@ func Arrived(number, code, pid int32, uid uint32, value uint64) Signal {
 // infoSize is sizeof(siginfo_t).
 const infoSize = 128
 
-// encode makes the siginfo_t by which sig can be sent on as it came, on 64-bit machines. It returns false where the kernel takes none from
-// another process than the one that the signal is for: then it makes its own (pidfd_send_signal(2), rt_sigqueueinfo(2)).
+// encode makes the siginfo_t by which sig can be sent on as it came, on 64-bit machines. It returns
+// false where the kernel takes none from another process than the one that the signal is for: then
+// it makes its own (pidfd_send_signal(2), rt_sigqueueinfo(2)).
 func encode(sig Signal) (info [infoSize]byte, ok bool) {
 	if sig.Code >= codeUser || sig.Code == codeTkill {
 		return info, false

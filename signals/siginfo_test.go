@@ -34,7 +34,8 @@ func TestArrived(t *testing.T) {
 	}
 }
 
-// Only what sigqueue(3) sends is sent on with its siginfo_t: the kernel refuses any other from a process that is not its own target.
+// Only what sigqueue(3) sends is sent on with its siginfo_t: the kernel refuses any other from a
+// process that is not its own target.
 func TestEncode(t *testing.T) {
 	for code, want := range map[int32]bool{0x80: false, 1: false, codeUser: false, codeTkill: false, codeQueue: true, codeTimer: true, -60: true} {
 		if _, ok := encode(Signal{Number: 40, Code: code}); ok != want {

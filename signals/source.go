@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sender says who sent a signal. The zero value, with Known false, means that the source cannot tell.
+// Sender says who sent a signal. The zero value, with Known false, means that the source cannot
+// tell.
 type Sender struct {
 	Known  bool
 	Kernel bool   // the kernel itself: a key on the terminal, a timer, a limit. There is no PID then
@@ -35,14 +36,16 @@ type Source struct {
 	notify *notifySource // nil: nothing is delivered
 }
 
-// CatchChildren delivers SIGCHLD as well, from now on: for who has no child to wait for, but may get one (an orphan). It is never passed on.
+// CatchChildren delivers SIGCHLD as well, from now on: for who has no child to wait for, but may
+// get one (an orphan). It is never passed on.
 func (s *Source) CatchChildren() {
 	if s.notify != nil {
 		s.notify.add(unix.SIGCHLD)
 	}
 }
 
-// Close gives every signal back its earlier disposition. What was not read by then is lost. It may be called twice.
+// Close gives every signal back its earlier disposition. What was not read by then is lost. It may
+// be called twice.
 func (s *Source) Close() {
 	if s.notify != nil {
 		s.notify.close()
@@ -66,6 +69,6 @@ func (s Set) Has(sig unix.Signal) bool { return sig >= 1 && sig <= RTMax && s&(1
 // Len returns how many signals are in s.
 func (s Set) Len() int { return bits.OnesCount64(uint64(s)) }
 
-// Listen starts to catch signals. Those that ask for an end (SIGTERM, SIGINT, SIGHUP, SIGQUIT) are caught when it returns; Late is about the
-// rest.
+// Listen starts to catch signals. Those that ask for an end (SIGTERM, SIGINT, SIGHUP, SIGQUIT) are
+// caught when it returns; Late is about the rest.
 func Listen() *Source { return listenNotify() }

@@ -39,12 +39,12 @@ func Entered() bool { return entered }
 
 var signalsBlocked bool
 
-// SignalsBlocked reports whether this process is a supervisor or a planner. All of its threads have the
-// signals blocked that the Go runtime leaves so.
+// SignalsBlocked reports whether this process is a supervisor or a planner. All of its threads have
+// the signals blocked that the Go runtime leaves so.
 func SignalsBlocked() bool { return signalsBlocked }
 
-// Environ returns the environment that the process was started with, in the kernel's order. Where the
-// process began at the entry point, os.Environ lacks the variables that begin with GO.
+// Environ returns the environment that the process was started with, in the kernel's order. Where
+// the process began at the entry point, os.Environ lacks the variables that begin with GO.
 func Environ() []string {
 	if !entered {
 		return os.Environ()

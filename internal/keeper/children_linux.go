@@ -183,8 +183,8 @@ func noteStarted() {
 }
 
 // hearChild takes what the child says by the pipe: that it runs, where it is to be in a cgroup; why
-// it could not execute the command, or by closing it that it did. Where it was killed before it ran,
-// its end tells.
+// it could not execute the command, or by closing it that it did. Where it was killed before it
+// ran, its end tells.
 //
 //go:nosplit
 func hearChild() {

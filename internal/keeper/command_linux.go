@@ -82,8 +82,9 @@ func startCommand() int {
 	return pid
 }
 
-// watchExecution makes a pipe of which the child has an end until it executes the command, or ends. It
-// returns a negative errno if it fails. Where there are too few descriptors, /proc can be done without.
+// watchExecution makes a pipe of which the child has an end until it executes the command, or ends.
+// It returns a negative errno if it fails. Where there are too few descriptors, /proc can be done
+// without.
 //
 //go:nosplit
 func watchExecution() int {

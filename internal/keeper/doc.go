@@ -3,10 +3,13 @@
 //
 // It guarantees:
 //
-//   - A command that ends by itself, or at its deadline, and leaves nothing, never starts the Go runtime.
-//   - The command is started once. Its end, its status and its deadline do not depend on the supervisor: one that
-//     dies, hangs or cannot start is replaced, and after three of them the keeper ends the tree by heart.
-//   - The death of the front ends the tree. The death of the keeper ends the tree too, through the front.
+//   - A command that ends by itself, or at its deadline, and leaves nothing, never starts the Go
+//     runtime.
+//   - The command is started once. Its end, its status and its deadline do not depend on the
+//     supervisor: one that dies, hangs or cannot start is replaced, and after three of them the
+//     keeper ends the tree by heart.
+//   - The death of the front ends the tree. The death of the keeper ends the tree too, through the
+//     front.
 //
 // # Processes
 //
@@ -20,10 +23,10 @@
 //
 // # Namespaces
 //
-// With --unshare and --join the front clones the keeper into the namespaces. What else is to be done
-// there first is a [Plan]: a list of system calls, which a child of the front carries out before it is
-// the keeper. A plan for a list of kinds is made by heart; any other is made by a planner, a fork of
-// the front that goes on to the Go runtime and shares the memory of the plan.
+// With --unshare and --join the front clones the keeper into the namespaces. What else is to be
+// done there first is a [Plan]: a list of system calls, which a child of the front carries out
+// before it is the keeper. A plan for a list of kinds is made by heart; any other is made by a
+// planner, a fork of the front that goes on to the Go runtime and shares the memory of the plan.
 //
 // # Ownership
 //
@@ -43,6 +46,6 @@
 //
 // # What it does not do
 //
-// It reads no option but the timeout, the grace time and a list of namespaces, knows no policy, writes
-// no report, and makes no cgroup.
+// It reads no option but the timeout, the grace time and a list of namespaces, knows no policy,
+// writes no report, and makes no cgroup.
 package keeper

@@ -86,8 +86,8 @@ func endedQuietly() bool {
 		facts.DeadlineAt == 0 && facts.KilledAt == 0 && facts.Dead == 0 && !facts.FrontGone
 }
 
-// beginLater puts off the word that the command was executed, where its end may be quiet: the end of
-// a short one comes first then, and a supervisor need not wake up for either.
+// beginLater puts off the word that the command was executed, where its end may be quiet: the end
+// of a short one comes first then, and a supervisor need not wake up for either.
 //
 //go:nosplit
 func beginLater() {

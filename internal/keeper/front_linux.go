@@ -143,9 +143,9 @@ func hearKeeper() {
 	}
 }
 
-// mayPass reports whether it is known how signals are passed on. One that a supervisor has to be asked
-// about would be overtaken by one that is passed on at once. A stop signal that waits for this
-// process is not to be taken.
+// mayPass reports whether it is known how signals are passed on. One that a supervisor has to be
+// asked about would be overtaken by one that is passed on at once. A stop signal that waits for
+// this process is not to be taken.
 //
 //go:nosplit
 func mayPass() bool { return caller.command != 0 && (facts.Plain || rules.given) && !caller.ready }

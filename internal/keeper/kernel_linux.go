@@ -80,15 +80,15 @@ func wordAt(a uintptr, i int) uintptr { return *(*uintptr)(pointer(a + uintptr(i
 //go:nosplit
 func setWord(a uintptr, i int, w uintptr) { *(*uintptr)(pointer(a + uintptr(i)*8)) = w }
 
-// topOf returns where a stack begins to grow down from: at a multiple of 16, without which the first
-// access is a SIGBUS on arm64.
+// topOf returns where a stack begins to grow down from: at a multiple of 16, without which the
+// first access is a SIGBUS on arm64.
 //
 //go:nosplit
 func topOf(stack, size uintptr) unsafe.Pointer { return pointer((stack + size - 16) &^ 15) }
 
 // makeArray makes room for an array such as argv, of as many words as the given one has and more
-// besides. It returns how many words that one has, without the zero at its end, and 0 as the address
-// where there is no memory.
+// besides. It returns how many words that one has, without the zero at its end, and 0 as the
+// address where there is no memory.
 //
 //go:nosplit
 func makeArray(like uintptr, more int) (array uintptr, n int) {

@@ -46,8 +46,8 @@ var (
 //go:nosplit
 func makePair() int { return socketPair(unix.SOCK_SEQPACKET, &ends) }
 
-// socketPair is socketpair(2) of sockets at 3 or above that do not block. It returns a negative errno
-// if it fails.
+// socketPair is socketpair(2) of sockets at 3 or above that do not block. It returns a negative
+// errno if it fails.
 //
 //go:nosplit
 func socketPair(kind uintptr, pair *[2]int32) int {

@@ -78,8 +78,8 @@ func asksForNamespaces(argv uintptr) {
 	}
 }
 
-// asksForOld looks for the options that run no command. An argument of the command's that looks like
-// one counts as well: it does no harm.
+// asksForOld looks for the options that run no command. An argument of the command's that looks
+// like one counts as well: it does no harm.
 //
 //go:nosplit
 func asksForOld(argv uintptr) bool {

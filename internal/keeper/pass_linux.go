@@ -4,8 +4,9 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// continueCommand sends SIGCONT to a stopped command, maxContinues times for one stop signal. Where the command leads a group, its children may have been stopped with it. The kill stops the
-// tree first, so nothing is continued after it has begun.
+// continueCommand sends SIGCONT to a stopped command, maxContinues times for one stop signal. Where
+// the command leads a group, its children may have been stopped with it. The kill stops the tree
+// first, so nothing is continued after it has begun.
 //
 //go:nosplit
 func continueCommand() {
@@ -20,8 +21,8 @@ func continueCommand() {
 }
 
 // maxContinues is how often a stopped command is continued so that it can act on a stop signal. A
-// SIGTSTP, SIGTTIN or SIGTTOU that was pending may have its handler stop the command again, each once.
-// A command that stops itself again and again is killed when the grace time is over.
+// SIGTSTP, SIGTTIN or SIGTTOU that was pending may have its handler stop the command again, each
+// once. A command that stops itself again and again is killed when the grace time is over.
 const maxContinues = 4
 
 var continues int32 // how often the command was sent SIGCONT for the stop signal that is under way

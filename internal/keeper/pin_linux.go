@@ -38,10 +38,10 @@ func pin() {
 // nearThreads is how many numbers behind the process's own are tried.
 const nearThreads = 32
 
-// unpin takes the restriction from all threads. The runtime does not tell of them. Their numbers are
-// a little above that of the process, as no other process starts many at that moment; a thread that
-// is farther off stays on its processor. The main thread, which is the first, is done first: threads
-// that it makes from then on are free.
+// unpin takes the restriction from all threads. The runtime does not tell of them. Their numbers
+// are a little above that of the process, as no other process starts many at that moment; a thread
+// that is farther off stays on its processor. The main thread, which is the first, is done first:
+// threads that it makes from then on are free.
 func unpin() {
 	if affinity.size == 0 {
 		return

@@ -147,8 +147,8 @@ func showsRunning(pid int32) bool {
 	return false
 }
 
-// tellChild tells a supervisor of a child that is a zombie, before that is reaped. Of the command it
-// tells later.
+// tellChild tells a supervisor of a child that is a zombie, before that is reaped. Of the command
+// it tells later.
 //
 //go:nosplit
 func tellChild(pid int32) {

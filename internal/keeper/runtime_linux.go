@@ -20,13 +20,13 @@ const runtimeStack = 256 << 10
 const auxEnd = 0 // AT_NULL
 
 // prepareRuntime returns the address at which the runtime is to find argc, argv, envp and what
-// follows them: in a copy that lacks what an environment tells the Go runtime (GOGC, GODEBUG and the
-// like, which are the command's) and says GOMAXPROCS=1. It returns 0 where there is no memory.
+// follows them: in a copy that lacks what an environment tells the Go runtime (GOGC, GODEBUG and
+// the like, which are the command's) and says GOMAXPROCS=1. It returns 0 where there is no memory.
 //
 // The limit of open files is lowered to the three standard ones. The runtime then cannot read the
-// size of huge pages and a cgroup's CPU limit, none of which a supervisor needs, and which takes 0.1
-// ms, or longer where there are many mounts. The runtime raises the limit afterwards.
-// Timers are coarse, since the runtime's monitor sleeps 20 us at a time while there is work.
+// size of huge pages and a cgroup's CPU limit, none of which a supervisor needs, and which takes
+// 0.1 ms, or longer where there are many mounts. The runtime raises the limit afterwards. Timers
+// are coarse, since the runtime's monitor sleeps 20 us at a time while there is work.
 //
 //go:nosplit
 func prepareRuntime() uintptr {
@@ -78,8 +78,8 @@ var fileLimit unix.Rlimit
 
 const coarseSlack = 2 * millisecond // of each thread's timers (PR_SET_TIMERSLACK)
 
-// deafSet is what the Go runtime unblocks on its threads, and what would end the process. Faults are
-// not among them, which are of use to the runtime.
+// deafSet is what the Go runtime unblocks on its threads, and what would end the process. Faults
+// are not among them, which are of use to the runtime.
 const deafSet = stopSet | 1<<(unix.SIGSTKFLT-1) | 1<<(unix.SIGABRT-1) | 1<<(unix.SIGTRAP-1) | 1<<(unix.SIGSYS-1) | 1<<(unix.SIGPROF-1)
 
 // deafen has these signals ignored, since nobody sends a supervisor anything by them. The runtime
@@ -96,8 +96,8 @@ func deafen() {
 }
 
 // openStandard puts something that can neither be read nor written where a standard descriptor is
-// closed. The runtime would open /dev/null, over which the command may have mounted a file that does
-// not answer, and abort where there is none.
+// closed. The runtime would open /dev/null, over which the command may have mounted a file that
+// does not answer, and abort where there is none.
 //
 //go:nosplit
 func openStandard() {

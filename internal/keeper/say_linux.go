@@ -134,8 +134,8 @@ func canWrite() bool {
 
 var noTime [2]int64
 
-// awaitStderr waits until stderr takes something, for a time at most; 0: for any time. ppoll(2) asks
-// for more than a limit of open files may allow, pselect6(2) does not.
+// awaitStderr waits until stderr takes something, for a time at most; 0: for any time. ppoll(2)
+// asks for more than a limit of open files may allow, pselect6(2) does not.
 //
 //go:nosplit
 func awaitStderr(limit uintptr) bool {

@@ -62,8 +62,8 @@ func isContinued(heard int32) bool {
 }
 
 // prepareStop has a stop signal wait for this process before the keeper looks whether the command
-// is stopped still. A SIGCONT discards a stop signal that waits (signal(7)): where a shell continues
-// the job between the look and the stop, this process does not stop.
+// is stopped still. A SIGCONT discards a stop signal that waits (signal(7)): where a shell
+// continues the job between the look and the stop, this process does not stop.
 //
 //go:nosplit
 func prepareStop() {

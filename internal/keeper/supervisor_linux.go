@@ -143,8 +143,8 @@ func forgetSupervisor() {
 }
 
 // leavesSupervisor reports whether a supervisor may be left to the front, which is its parent when
-// the keeper has ended: where it is the front's to wait for, and where it has had nothing to decide,
-// so that nobody has to hear its last words.
+// the keeper has ended: where it is the front's to wait for, and where it has had nothing to
+// decide, so that nobody has to hear its last words.
 //
 //go:nosplit
 func leavesSupervisor() bool {

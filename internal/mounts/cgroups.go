@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Cgroups is what /proc/PID/cgroup says, as far as it is used here. Paths are relative to the cgroup
-// namespace. "" stands for none, and for one that is out of reach.
+// Cgroups is what /proc/PID/cgroup says, as far as it is used here. Paths are relative to the
+// cgroup namespace. "" stands for none, and for one that is out of reach.
 type Cgroups struct {
 	Unified  string
 	Memory   string // in the v1 hierarchy that the memory controller is in

@@ -59,8 +59,8 @@ func Parse(b []byte) (all []Mount) {
 	return all
 }
 
-// unescape reads the escapes in a path of mountinfo: a backslash and three octal digits for a blank, a
-// tab, a newline, a backslash.
+// unescape reads the escapes in a path of mountinfo: a backslash and three octal digits for a
+// blank, a tab, a newline, a backslash.
 func unescape(s string) string {
 	if strings.IndexByte(s, '\\') < 0 {
 		return s
@@ -80,8 +80,8 @@ func unescape(s string) string {
 }
 
 // Locate returns the mount point and the directory of a cgroup, among those mounts of its hierarchy
-// through which it can be reached: one that is not read-only, if there is one. Both are "" if there is
-// no such mount.
+// through which it can be reached: one that is not read-only, if there is one. Both are "" if there
+// is no such mount.
 func Locate(all []Mount, isOf func(Mount) bool, path string) (point, dir string) {
 	for _, m := range all {
 		if !isOf(m) || reachable(m.Root) == "" || !IsWithin(m.Root, path) {
@@ -101,8 +101,8 @@ func Locate(all []Mount, isOf func(Mount) bool, path string) (point, dir string)
 	return point, dir
 }
 
-// isCovered reports whether dir, a path in the mount m, leads elsewhere, because something is mounted
-// over it, over m, or over a directory on the way to it.
+// isCovered reports whether dir, a path in the mount m, leads elsewhere, because something is
+// mounted over it, over m, or over a directory on the way to it.
 func isCovered(all []Mount, m Mount, dir string) bool {
 	at, child := dir, -1 // what of m is on the way: dir, and then the mount point of the mount below
 	for range all {

@@ -50,8 +50,8 @@ type Status struct {
 // ErrMalformed is what a text of the kernel is that is not of the form that proc(5) describes.
 var ErrMalformed = errors.New("malformed")
 
-// ParseStat reads the text of /proc/PID/stat. The name stands in parentheses and may itself hold any byte, parentheses and
-// newlines among them, so the last closing one counts.
+// ParseStat reads the text of /proc/PID/stat. The name stands in parentheses and may itself hold
+// any byte, parentheses and newlines among them, so the last closing one counts.
 func ParseStat(b []byte) (Stat, error) {
 	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
 	if open < 2 || end < open {
@@ -96,7 +96,8 @@ func ParseStat(b []byte) (Stat, error) {
 	return s, nil
 }
 
-// ticks is how many clock ticks of /proc make a second (USER_HZ): 100 on every architecture that Go runs on.
+// ticks is how many clock ticks of /proc make a second (USER_HZ): 100 on every architecture that Go
+// runs on.
 const ticks = 100
 
 // CPU is the processor time that the process and its threads have used.
@@ -124,8 +125,8 @@ func (s *Stat) setTime(field int, text []byte) error {
 	return err
 }
 
-// ParseStatus reads the text of /proc/PID/status. Lines it does not know are passed over; a line it knows and cannot read is an
-// error.
+// ParseStatus reads the text of /proc/PID/status. Lines it does not know are passed over; a line it
+// knows and cannot read is an error.
 func ParseStatus(b []byte) (Status, error) {
 	var s Status
 	for line := range bytes.Lines(b) {
@@ -203,8 +204,8 @@ func parseMask(b []byte) (uint64, error) {
 	return strconv.ParseUint(string(b), 16, 64)
 }
 
-// appendChildren appends the PIDs in the text of /proc/PID/task/TID/children: numbers with a blank after each. What is no
-// number ends the list.
+// appendChildren appends the PIDs in the text of /proc/PID/task/TID/children: numbers with a blank
+// after each. What is no number ends the list.
 func AppendChildren(pids []int, b []byte) []int {
 	n, digits := 0, false
 	for _, c := range b {

@@ -19,8 +19,8 @@ func FuzzKeyed(f *testing.F) {
 	})
 }
 
-// statTail is what follows the state: ppid, process group and session, and, of the fields up to 52, the processor time (14 and 15), the start time (22) and the exit
-// status (52).
+// statTail is what follows the state: ppid, process group and session, and, of the fields up to 52,
+// the processor time (14 and 15), the start time (22) and the exit status (52).
 var statTail = " 5 40 41" + strings.Repeat(" 0", 7) + " 31 12" + strings.Repeat(" 0", 6) + " 123456" + strings.Repeat(" 0", 29) + " 9\n"
 
 func TestParseStat(t *testing.T) {
@@ -125,7 +125,8 @@ func FuzzAppendChildren(f *testing.F) {
 	})
 }
 
-// A kernel without lists of children is told from a process without children, however many threads it has.
+// A kernel without lists of children is told from a process without children, however many threads
+// it has.
 func TestChildrenWithoutLists(t *testing.T) {
 	for _, threads := range []int{1, 2, 7} {
 		p := NewProc()

@@ -33,9 +33,10 @@ func NewProc() *Proc {
 // Another returns a reader of short files of the same procfs, for another goroutine.
 func (p *Proc) Another() *Proc { return &Proc{Root: p.Root, buf: make([]byte, 1<<10)} }
 
-// Mounted reports whether this is the procfs of the reader's own PID namespace. A container without /proc and one that sees its host's
-// are both "no"; the numbers in the latter are other processes'. What the procfs calls self must be this process, and this process
-// must have no further number in a namespace below the procfs's (NSpid, Linux 4.1).
+// Mounted reports whether this is the procfs of the reader's own PID namespace. A container without
+// /proc and one that sees its host's are both "no"; the numbers in the latter are other processes'.
+// What the procfs calls self must be this process, and this process must have no further number in
+// a namespace below the procfs's (NSpid, Linux 4.1).
 func (p *Proc) Mounted() bool {
 	var target [16]byte
 	n, err := sys.Readlink(p.Root+"/self", target[:])
@@ -74,7 +75,8 @@ func (p *Proc) ReadPath(path string) ([]byte, error) {
 	return text, nil
 }
 
-// readToEnd reads a file to its end into buf, or into a longer one, which it returns to be used again.
+// readToEnd reads a file to its end into buf, or into a longer one, which it returns to be used
+// again.
 func readToEnd(fd int, buf []byte) (text, longer []byte, err error) {
 	for total := 0; ; {
 		if total == len(buf) {
@@ -93,8 +95,8 @@ func readToEnd(fd int, buf []byte) (text, longer []byte, err error) {
 
 // open opens a file for reading. The runtime is told, so that others go on where the file system
 // does not answer. What somebody has mounted over a file of the procfs is EXDEV (openat2(2), Linux
-// 5.6; older kernels open it). A file that may hang by itself is opened as it is: its readers have a
-// limit of time.
+// 5.6; older kernels open it). A file that may hang by itself is opened as it is: its readers have
+// a limit of time.
 func (p *Proc) open(path string) (int, error) {
 	if name, ok := strings.CutPrefix(path, p.Root+"/"); ok && !mayHang(name) {
 		if dir, err := unix.Open(p.Root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
@@ -114,13 +116,15 @@ func mayHang(name string) bool {
 	return strings.HasSuffix(name, "/stat") || strings.HasSuffix(name, "/wchan") || strings.HasSuffix(name, "/stack")
 }
 
-// read is read(2) of a file that may wait for the process that it is about. The runtime is told, so that others go on.
+// read is read(2) of a file that may wait for the process that it is about. The runtime is told, so
+// that others go on.
 func read(fd int, p []byte) (int, error) {
 	return sys.Retry(func() (int, error) { return unix.Read(fd, p) })
 }
 
-// Files that only who may trace a process may read (stat in part, wchan, stack) hang for as long as the process is stuck in execve(2) behind the point of no
-// return, where that closes its files. The others never do.
+// Files that only who may trace a process may read (stat in part, wchan, stack) hang for as long as
+// the process is stuck in execve(2) behind the point of no return, where that closes its files. The
+// others never do.
 
 // Comm reads /proc/PID/comm.
 func (p *Proc) Comm(pid int) (string, error) {
@@ -146,7 +150,8 @@ func (p *Proc) Status(pid int) (Status, error) {
 	return ParseStatus(b)
 }
 
-// WChan reads the name of the kernel function that a process sleeps in from /proc/PID/wchan, which may hang; it is empty if the kernel does not tell.
+// WChan reads the name of the kernel function that a process sleeps in from /proc/PID/wchan, which
+// may hang; it is empty if the kernel does not tell.
 func (p *Proc) WChan(pid int) string { return ParseWChan(p.Read(pid, "wchan")) }
 
 // ParseWChan returns what a wchan file says, "" if that is nothing.
@@ -158,11 +163,12 @@ func ParseWChan(b []byte, err error) string {
 	return name
 }
 
-// Children appends the children of pid, those of all its threads, zombies included. It needs a kernel with
-// CONFIG_PROC_CHILDREN; without it the error is ENOENT while the process exists.
+// Children appends the children of pid, those of all its threads, zombies included. It needs a
+// kernel with CONFIG_PROC_CHILDREN; without it the error is ENOENT while the process exists.
 func (p *Proc) Children(pids []int, pid int) ([]int, error) {
 	task := p.Root + "/" + strconv.Itoa(pid) + "/task"
-	// Most processes have one thread, and then there is no need to list them: the directory has a link for each, besides its two.
+	// Most processes have one thread, and then there is no need to list them: the directory has a
+	// link for each, besides its two.
 	if n, err := sys.Links(task); err == nil && n == 3 {
 		if b, err := p.Read(pid, "task/"+strconv.Itoa(pid)+"/children"); err == nil {
 			return AppendChildren(pids, b), nil
@@ -217,9 +223,9 @@ func (p *Proc) Numbers(path string) ([]int, error) {
 	}
 }
 
-// ReadAll reads a whole file of a procfs into buf, or into a longer one. The runtime is told: lists of
-// mounts and cgroups wait for whoever changes them. It is an error if the file is not a procfs's, and
-// a FIFO in its place is not waited for.
+// ReadAll reads a whole file of a procfs into buf, or into a longer one. The runtime is told: lists
+// of mounts and cgroups wait for whoever changes them. It is an error if the file is not a
+// procfs's, and a FIFO in its place is not waited for.
 func ReadAll(path string, buf []byte) ([]byte, error) {
 	fd, err := sys.Open(path, unix.O_RDONLY|unix.O_NONBLOCK) // which may be somebody's FIFO
 	if err != nil {

@@ -1,7 +1,8 @@
 // Package stack gives goroutines the room that they are going to need.
 //
-// A goroutine begins with 2 KiB of stack. When that is full the runtime copies it to one twice as large, again and again. It looks up where in it the
-// pointers are, and takes pages for each size, which in a program that lives for two milliseconds counts.
+// A goroutine begins with 2 KiB of stack. When that is full the runtime copies it to one twice as
+// large, again and again. It looks up where in it the pointers are, and takes pages for each size,
+// which in a program that lives for two milliseconds counts.
 package stack
 
 // Grow makes the caller's stack 16 KiB large at once.

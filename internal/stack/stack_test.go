@@ -5,7 +5,8 @@ import (
 	"unsafe"
 )
 
-// where returns the address of a variable of its own, which stays the same for one caller as long as its stack is not copied.
+// where returns the address of a variable of its own, which stays the same for one caller as long
+// as its stack is not copied.
 //
 //go:noinline
 func where() uintptr {

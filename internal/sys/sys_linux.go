@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The runtime's own words before and after a system call that blocks, which it keeps open to others (runtime, "Notable members of the hall of
-// shame"). Nothing between them may need more stack.
+// The runtime's own words before and after a system call that blocks, which it keeps open to others
+// (runtime, "Notable members of the hall of shame"). Nothing between them may need more stack.
 //
 //go:linkname entersyscallblock runtime.entersyscallblock
 func entersyscallblock()
@@ -21,7 +21,8 @@ func entersyscallblock()
 //go:linkname exitsyscall runtime.exitsyscall
 func exitsyscall()
 
-// Wait makes a system call that blocks, once. Pointers become uintptrs in the call itself, as for [unix.Syscall].
+// Wait makes a system call that blocks, once. Pointers become uintptrs in the call itself, as for
+// [unix.Syscall].
 //
 //go:nosplit
 //go:norace
@@ -91,7 +92,8 @@ func Readlink(path string, p []byte) (int, error) {
 	return call(unix.SYS_READLINKAT, uintptr(here), uintptr(unsafe.Pointer(s)), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0)
 }
 
-// Links returns how many links a file has (statx(2), Linux 4.11): a directory has one for each directory in it, and two more.
+// Links returns how many links a file has (statx(2), Linux 4.11): a directory has one for each
+// directory in it, and two more.
 func Links(path string) (int, error) {
 	s, err := unix.BytePtrFromString(path)
 	if err != nil {
@@ -110,14 +112,15 @@ func Readable(fd int) bool {
 	return err == nil && n == 1 && p.Revents&unix.POLLIN != 0
 }
 
-// Writable waits until fd can be written to, or has hung up, and keeps a thread meanwhile (poll(2)).
+// Writable waits until fd can be written to, or has hung up, and keeps a thread meanwhile
+// (poll(2)).
 func Writable(fd int) {
 	p := unix.PollFd{Fd: int32(fd), Events: unix.POLLOUT}
 	_, _ = Wait(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, 0, 0, 0, 0)
 }
 
-// IsCharDevice reports whether fd is a character device, as a terminal is, by what the kernel knows without asking a file system (statx(2), Linux 4.11).
-// Where that cannot be told, it may be one.
+// IsCharDevice reports whether fd is a character device, as a terminal is, by what the kernel knows
+// without asking a file system (statx(2), Linux 4.11). Where that cannot be told, it may be one.
 func IsCharDevice(fd int) bool {
 	var st unix.Statx_t
 	var empty byte
@@ -158,7 +161,8 @@ func SetForeground(tty, group int) error {
 	return err
 }
 
-// FutexWait waits until word is not 0 any more and [FutexWake] says so (futex(2)). It may return before that.
+// FutexWait waits until word is not 0 any more and [FutexWake] says so (futex(2)). It may return
+// before that.
 func FutexWait(word *atomic.Uint32) {
 	_, _ = Wait(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWait|futexPrivate, 0, 0, 0, 0)
 }
@@ -175,7 +179,8 @@ const (
 	futexPrivate = 128
 )
 
-// File reads from a descriptor that the runtime polls: Read returns when there is something, and no thread waits for it.
+// File reads from a descriptor that the runtime polls: Read returns when there is something, and no
+// thread waits for it.
 type File struct {
 	file *os.File
 	conn syscall.RawConn
@@ -184,7 +189,8 @@ type File struct {
 // errNotPolled is of a descriptor for which every wait would fail at once.
 var errNotPolled = errors.New("the runtime does not poll it")
 
-// NewFile returns a File that owns fd, which must be non-blocking and of a kind that epoll(7) takes. If it fails, fd is closed.
+// NewFile returns a File that owns fd, which must be non-blocking and of a kind that epoll(7)
+// takes. If it fails, fd is closed.
 func NewFile(fd int, name string) (*File, error) {
 	file := os.NewFile(uintptr(fd), name)
 	if file == nil {

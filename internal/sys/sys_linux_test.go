@@ -178,7 +178,8 @@ func TestForegroundOfNoTerminal(t *testing.T) {
 	}
 }
 
-// While one goroutine waits in the kernel, others run, even where one may at a time; and each that waits has a thread of its own.
+// While one goroutine waits in the kernel, others run, even where one may at a time; and each that
+// waits has a thread of its own.
 func TestWaitLetsOthersRun(*testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const count = 5

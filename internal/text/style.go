@@ -14,8 +14,8 @@ type Style struct {
 	Details bool // of every process, not only of those that are stuck or were asked for
 }
 
-// StyleFor is the style for what is written to fd, with these variables. Colours need a terminal, and
-// neither NO_COLOR nor TERM=dumb. Unicode needs a locale of UTF-8 (locale(7)).
+// StyleFor is the style for what is written to fd, with these variables. Colours need a terminal,
+// and neither NO_COLOR nor TERM=dumb. Unicode needs a locale of UTF-8 (locale(7)).
 func StyleFor(fd int, getenv func(string) string) Style {
 	var s Style
 	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {

@@ -11,7 +11,8 @@ import (
 	"github.com/finite-init/finite/internal/procfs"
 )
 
-// PIDLimit is a cgroup that limits how many processes and threads there can be in it and below it (pids.max).
+// PIDLimit is a cgroup that limits how many processes and threads there can be in it and below it
+// (pids.max).
 type PIDLimit struct {
 	Dir        string `json:"dir"`
 	Max        int    `json:"max"`
@@ -31,7 +32,8 @@ type membership struct {
 	frozenV1 bool
 }
 
-// readCgroup reads in which cgroups the process is, and what these say. All that may wait for somebody who changes cgroups.
+// readCgroup reads in which cgroups the process is, and what these say. All that may wait for
+// somebody who changes cgroups.
 func (in *inspector) readCgroup(p *Inspected) {
 	if in.cgroups == nil {
 		in.cgroups = &cgroupReader{limits: make(map[string]*PIDLimit), frozen: make(map[string]bool)}
@@ -155,7 +157,8 @@ func (c *cgroupReader) limit(proc *procfs.Proc, dir string) *PIDLimit {
 	return limit
 }
 
-// readNumber reads a file that holds a number. It returns -1 if there is none: "max", or no such file.
+// readNumber reads a file that holds a number. It returns -1 if there is none: "max", or no such
+// file.
 func readNumber(proc *procfs.Proc, path string) int {
 	text, err := proc.ReadPath(path)
 	if err != nil {
@@ -168,8 +171,8 @@ func readNumber(proc *procfs.Proc, path string) int {
 	return n
 }
 
-// shownCgroup returns the path that says most about where a process is: v2's, or if that is the root or there is none, that of v1's pids controller, or
-// of any.
+// shownCgroup returns the path that says most about where a process is: v2's, or if that is the
+// root or there is none, that of v1's pids controller, or of any.
 func shownCgroup(text []byte) string {
 	unified, pids, other := "", "", ""
 	for line := range bytes.Lines(text) {

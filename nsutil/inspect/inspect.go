@@ -14,7 +14,8 @@ import (
 // Schema is the form of an [Inspection] as JSON. docs/inspect.md describes it.
 const Schema = "finite.inspect/v1"
 
-// Inspection says of processes why they have not ended, at a moment. Parents come before their children.
+// Inspection says of processes why they have not ended, at a moment. Parents come before their
+// children.
 type Inspection struct {
 	Schema        string      `json:"schema"`
 	At            time.Time   `json:"at"`
@@ -92,7 +93,8 @@ func (s SignalNames) names() []string {
 // MarshalJSON writes the names.
 func (s SignalNames) MarshalJSON() ([]byte, error) { return json.Marshal(s.names()) }
 
-// String lists the names without SIG; of a set with most signals in it, those that are not. KILL and STOP are in none.
+// String lists the names without SIG; of a set with most signals in it, those that are not. KILL
+// and STOP are in none.
 func (s SignalNames) String() string {
 	all, but := s, ""
 	if signals.Set(s).Len() > 32 {

@@ -114,7 +114,8 @@ func checkSchema(t *testing.T, r *Inspection) {
 
 func mask(sigs ...unix.Signal) SignalNames { return SignalNames(signals.SetOf(sigs...)) }
 
-// Every verdict, in the order in which one wins over those below: each row holds what the one above it lacks.
+// Every verdict, in the order in which one wins over those below: each row holds what the one above
+// it lacks.
 func TestVerdict(t *testing.T) {
 	term, kill := mask(unix.SIGTERM), mask(unix.SIGKILL)
 	base := func(state, wchan string) Inspected {

@@ -29,8 +29,9 @@ var (
 	errSilent = errors.New("/proc does not answer")
 )
 
-// Inspect looks at the process pid and its descendants or, if that is 0, at everybody that /proc shows; this process itself is left out. It needs no
-// privilege; what may not be read is left out. It never hangs: every read has a time limit, and all of them together.
+// Inspect looks at the process pid and its descendants or, if that is 0, at everybody that /proc
+// shows; this process itself is left out. It needs no privilege; what may not be read is left out.
+// It never hangs: every read has a time limit, and all of them together.
 func Inspect(pid int) (*Inspection, error) {
 	in := &inspector{reader: newLimitedReader(procfs.NewProc, readLimit, inspectLimit), self: os.Getpid()}
 	return in.inspect(pid)
@@ -123,7 +124,8 @@ func (in *inspector) lookFor(pids []int) error {
 	return in.whyNot()
 }
 
-// processOf returns the PID of the process that a thread is of: threads are not listed, but they are there. A tracer is one.
+// processOf returns the PID of the process that a thread is of: threads are not listed, but they
+// are there. A tracer is one.
 func (in *inspector) processOf(tid int) int {
 	of, _ := readWithin(in.reader, func(p *procfs.Proc) int {
 		status, _ := p.Status(tid)
@@ -170,7 +172,8 @@ func (in *inspector) describeAll(pids []int) []Inspected {
 	return all
 }
 
-// describe returns what is there to be read; PID is 0 if nothing is. It returns false if that takes too long.
+// describe returns what is there to be read; PID is 0 if nothing is. It returns false if that takes
+// too long.
 func (in *inspector) describe(pid int) (Inspected, bool) {
 	return readWithin(in.reader, func(proc *procfs.Proc) (p Inspected) {
 		status, err := proc.Status(pid)
@@ -298,7 +301,8 @@ func (in *inspector) stuckThreads(p *Inspected) []StuckThread {
 	return f.threads
 }
 
-// readOrHang reads a file that hangs while the process is stuck in execve(2), unless another one of the process's has hung already.
+// readOrHang reads a file that hangs while the process is stuck in execve(2), unless another one of
+// the process's has hung already.
 func readOrHang[T any](in *inspector, p *Inspected, file string, f func(*procfs.Proc) T) (value T, ok bool) {
 	if len(p.Hangs) > 0 {
 		return value, false
@@ -350,7 +354,8 @@ func endedHow(ws unix.WaitStatus) string {
 	return "exit status " + strconv.Itoa(ws.ExitStatus())
 }
 
-// readStack reads the kernel stack of those who may be stuck in the kernel, and of who was asked for.
+// readStack reads the kernel stack of those who may be stuck in the kernel, and of who was asked
+// for.
 func (in *inspector) readStack(p *Inspected) {
 	if p.State != "D" && !p.isEnding() && !p.Pending.Has(unix.SIGKILL) && p.PID != in.asked {
 		return

@@ -12,8 +12,8 @@ const (
 	maxLost      = 3                      // reads that may hang, of what never does and then of what may, since each keeps a thread
 )
 
-// limitedReader reads in another goroutine, and leaves that to itself if it does not come back: what hangs keeps nothing else from being read. One
-// goroutine uses it.
+// limitedReader reads in another goroutine, and leaves that to itself if it does not come back:
+// what hangs keeps nothing else from being read. One goroutine uses it.
 type limitedReader struct {
 	newProc func() *procfs.Proc
 	limit   time.Duration // for each read
@@ -27,7 +27,8 @@ func newLimitedReader(newProc func() *procfs.Proc, limit, total time.Duration) *
 	return &limitedReader{newProc: newProc, limit: limit, until: time.Now().Add(total), timer: time.NewTimer(0)}
 }
 
-// readWithin returns what f returns, or false if that takes too long, or longer than all may take, or if too many reads hang. f must keep nothing.
+// readWithin returns what f returns, or false if that takes too long, or longer than all may take,
+// or if too many reads hang. f must keep nothing.
 func readWithin[T any](r *limitedReader, f func(*procfs.Proc) T) (value T, ok bool) {
 	limit := min(r.limit, time.Until(r.until))
 	if limit <= 0 || r.lost >= maxLost {

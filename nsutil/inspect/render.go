@@ -17,7 +17,8 @@ const (
 	shownThreads = 5 // of one process
 )
 
-// Text writes a line for each process, more for those that are stuck or was asked for, and at the end what is to be said of all.
+// Text writes a line for each process, more for those that are stuck or was asked for, and at the
+// end what is to be said of all.
 func (r *Inspection) Text(style text.Style) string {
 	w := &textWriter{style: style}
 	rows := r.rows()
@@ -36,7 +37,8 @@ func (r *Inspection) Text(style text.Style) string {
 	return w.b.String()
 }
 
-// row is a line of the tree: a process or, if that is nil, how many zombies there are besides those that have one.
+// row is a line of the tree: a process or, if that is nil, how many zombies there are besides those
+// that have one.
 type row struct {
 	process  *Inspected
 	zombies  int
@@ -96,7 +98,8 @@ func (w *textWriter) drawn(unicode, ascii string) string {
 	return ascii
 }
 
-// tree draws the levels above a row. What is the row's own is own, or, on its further lines, a bar if more follows.
+// tree draws the levels above a row. What is the row's own is own, or, on its further lines, a bar
+// if more follows.
 func (w *textWriter) tree(r *row, first bool) string {
 	var b strings.Builder
 	bar := w.drawn("│  ", "|  ")
@@ -161,7 +164,8 @@ func (w *textWriter) row(r *row, details bool) {
 	}
 }
 
-// line writes words behind first, and what does not fit into the width behind rest, on further lines.
+// line writes words behind first, and what does not fit into the width behind rest, on further
+// lines.
 func (w *textWriter) line(first, rest, words string, l level) {
 	words = w.name(words)
 	head := first

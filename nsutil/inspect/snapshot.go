@@ -28,8 +28,9 @@ type Process struct {
 	WChan   string `json:"wchan,omitempty"`  // the kernel function it sleeps in, where the kernel tells
 	Tracer  int    `json:"tracer,omitempty"` // the PID of its tracer
 
-	// CPU is the processor time, user and system, that all of its threads have used; Age is how long ago it was made. Timed says that they are known: that is
-	// read last, with WChan, since it may hang.
+	// CPU is the processor time, user and system, that all of its threads have used; Age is how
+	// long ago it was made. Timed says that they are known: that is read last, with WChan, since it
+	// may hang.
 	CPU   time.Duration `json:"-"`
 	Age   time.Duration `json:"-"`
 	Timed bool          `json:"-"`
@@ -54,9 +55,11 @@ type Snapshot struct {
 // maxDescribed bounds a snapshot.
 const maxDescribed = 1024
 
-// TakeSnapshot describes everything that descends from this process and whoever is in leaf, which may be nil; or, as PID 1, everything else in the PID
-// namespace. It reads what takes no lock of the process that it is about, and then wchan and the times, which do; it returns after limit with what it has by
-// then, whatever hangs. Reading goes on in a goroutine of its own, which then ends as soon as it can.
+// TakeSnapshot describes everything that descends from this process and whoever is in leaf, which
+// may be nil; or, as PID 1, everything else in the PID namespace. It reads what takes no lock of
+// the process that it is about, and then wchan and the times, which do; it returns after limit with
+// what it has by then, whatever hangs. Reading goes on in a goroutine of its own, which then ends
+// as soon as it can.
 func TakeSnapshot(role nsutil.Role, leaf *cgroup.Cgroup, limit time.Duration) (Snapshot, error) {
 	if !collecting.CompareAndSwap(false, true) {
 		return Snapshot{}, errCollecting
@@ -158,7 +161,8 @@ func (c *collector) collect() error {
 	return nil
 }
 
-// deepLast returns the indices with those in uninterruptible sleep last: a process that keeps its reader is one of them.
+// deepLast returns the indices with those in uninterruptible sleep last: a process that keeps its
+// reader is one of them.
 func deepLast(all []Process) []int {
 	var first, last []int
 	for i := range all {
@@ -189,7 +193,8 @@ func (p *Process) time(st *procfs.Stat) {
 	p.CPUMS, p.AgeMS = p.CPU.Milliseconds(), p.Age.Milliseconds()
 }
 
-// members lists the PIDs of the tree without the locks and checks of a [Tree], which are for who is to be signalled.
+// members lists the PIDs of the tree without the locks and checks of a [Tree], which are for who is
+// to be signalled.
 func (c *collector) members() ([]int, error) {
 	if c.role == nsutil.RoleInit {
 		all, err := c.proc.PIDs()
@@ -229,7 +234,8 @@ func without(pids []int, pid int) []int {
 	return kept
 }
 
-// descendants follows the kernel's lists of children or, without CONFIG_PROC_CHILDREN, what each process says of its parent.
+// descendants follows the kernel's lists of children or, without CONFIG_PROC_CHILDREN, what each
+// process says of its parent.
 func (c *collector) descendants() ([]int, error) {
 	found, err := c.proc.Children(nil, c.root)
 	if err != nil {
@@ -284,7 +290,8 @@ func newProcess(pid int, status *procfs.Status) Process {
 	}
 }
 
-// inOrder returns the processes with each behind its parent and the parent's earlier children, and sets their depths.
+// inOrder returns the processes with each behind its parent and the parent's earlier children, and
+// sets their depths.
 func inOrder(all []Process) []Process {
 	at := make(map[int]int, len(all)) // index by PID
 	for i := range all {
@@ -312,7 +319,8 @@ func inOrder(all []Process) []Process {
 	return ordered // a circle, which is only there if a PID was given again meanwhile, is left out
 }
 
-// Table is the snapshot as text: a line with the titles, one for each process, and one more if that is not all.
+// Table is the snapshot as text: a line with the titles, one for each process, and one more if that
+// is not all.
 func (s *Snapshot) Table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%7s %7s %6s %1s %3s %9s %9s %8s  %-20s %s\n", "PID", "PPID", "UID", "S", "THR", "CPU s", "AGE s", "RSS kB", "WCHAN", "COMM")

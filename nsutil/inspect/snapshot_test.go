@@ -124,7 +124,8 @@ func TestSnapshotOrder(t *testing.T) {
 	})
 }
 
-// A process that is stuck in execve(2) keeps whoever reads its times, or where it sleeps: the snapshot comes all the same, and has everybody in it.
+// A process that is stuck in execve(2) keeps whoever reads its times, or where it sleeps: the
+// snapshot comes all the same, and has everybody in it.
 func TestSnapshotDoesNotHang(t *testing.T) {
 	for _, file := range []string{"stat", "wchan"} {
 		f := newFixture(t)

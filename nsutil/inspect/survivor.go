@@ -26,7 +26,8 @@ type Survivor struct {
 	Why    string   // why it is still there, in plain words
 }
 
-// FindSurvivors describes everything that a [Snapshot] would, in the order of PIDs, and why it is still there. It returns after limit with what it has by then.
+// FindSurvivors describes everything that a [Snapshot] would, in the order of PIDs, and why it is
+// still there. It returns after limit with what it has by then.
 func FindSurvivors(role nsutil.Role, leaf *cgroup.Cgroup, limit time.Duration) ([]Survivor, error) {
 	return findSurvivors(&collector{role: role, leaf: leaf, proc: procfs.NewProc(), root: nsutil.Root(), self: os.Getpid(), stacks: true}, limit)
 }

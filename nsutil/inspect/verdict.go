@@ -19,11 +19,18 @@ const (
 	stuck       // somebody else must do something before it can end
 )
 
-// verdict says in plain words, on one line, why a process has not ended. The first of these that holds is the most telling:
+// verdict says in plain words, on one line, why a process has not ended. The first of these that
+// holds is the most telling:
 //
-//	it is dead; it is frozen, held by a tracer, stopped; it is in execve(2) and does not get on; it is in uninterruptible sleep; it waits for the end of its PID
-//	namespace; one of its threads is held; it writes a core dump, is ending, or is about to (SIGKILL is pending); it is a kernel thread; it may not be signalled;
-//	SIGTERM waits, or does nothing; and if none of this does, what it is waiting for.
+//   - the process is dead;
+//   - it is frozen, held by a tracer, or stopped, or its execve(2) does not get on;
+//   - it is in uninterruptible sleep, or waits for the end of its PID namespace;
+//   - one of its threads is held;
+//   - it writes a core dump, is ending, or is about to (SIGKILL is pending);
+//   - it is a kernel thread, or may not be signalled;
+//   - SIGTERM waits, or does nothing.
+//
+// If none of them holds, the verdict is what the process waits for.
 func (p *Inspected) verdict() (level, string) {
 	for _, find := range []func(*Inspected) (level, string){(*Inspected).ifDead, (*Inspected).ifHeld, (*Inspected).ifEnding, (*Inspected).ifDeaf} {
 		if l, text := find(p); text != "" {
@@ -101,8 +108,9 @@ func (p *Inspected) isEnding() bool {
 	return !p.hasMemory && !p.kernel && p.State != "Z" && p.State != "X"
 }
 
-// waitsForNamespace reports whether the last thread of a PID namespace's PID 1 is on its way out and waits for everybody else there: first it reaps them, then
-// it waits until others have done so (zap_pid_ns_processes).
+// waitsForNamespace reports whether the last thread of a PID namespace's PID 1 is on its way out
+// and waits for everybody else there: first it reaps them, then it waits until others have done so
+// (zap_pid_ns_processes).
 func (p *Inspected) waitsForNamespace() bool {
 	waits := func(wchan string) bool { return function(wchan) == "do_wait" || function(wchan) == emptiesNamespace }
 	if !p.isInit() {
@@ -243,7 +251,8 @@ func function(wchan string) string {
 	return name
 }
 
-// waitsFor says for what a process waits that sleeps in this kernel function, as far as these functions are known (Linux 4 to 6).
+// waitsFor says for what a process waits that sleeps in this kernel function, as far as these
+// functions are known (Linux 4 to 6).
 func waitsFor(wchan string) string {
 	name := function(wchan)
 	switch name {

@@ -12,9 +12,10 @@ import (
 	"github.com/finite-init/finite/nsutil"
 )
 
-// The kill of a tree as a subreaper. A process that forks and exits hands its place to a new direct child within 0.1 ms. While the loop
-// that stops them has a processor, only what runs on another one can get away from it. The bounds are for what cannot be stopped
-// (another user's processes): beyond them, what is known is killed, and the next round begins.
+// The kill of a tree as a subreaper. A process that forks and exits hands its place to a new direct
+// child within 0.1 ms. While the loop that stops them has a processor, only what runs on another
+// one can get away from it. The bounds are for what cannot be stopped (another user's processes):
+// beyond them, what is known is killed, and the next round begins.
 const (
 	quietFreeze = 500 * time.Microsecond // without anybody new, everybody counts as stopped
 	maxFreeze   = 100 * time.Millisecond // for that, at most; the reaper waits meanwhile
@@ -24,10 +25,12 @@ const (
 	maxPause    = 100 * time.Millisecond
 )
 
-// Kill sends SIGKILL to every process of the tree, round after round, until done is closed, which is for the reaper to decide:
-// only ECHILD says that a tree is empty. As PID 1 each round is kill(-1, SIGKILL). As a subreaper, descendants are stopped first,
-// until nothing new appears, so that none of them can fork any more, and then killed. It reports the first error of a round
-// through failed, each text once. Where the tree has a cgroup, each round begins with cgroup.kill (cgroups(7), Linux 5.14).
+// Kill sends SIGKILL to every process of the tree, round after round, until done is closed, which
+// is for the reaper to decide: only ECHILD says that a tree is empty. As PID 1 each round is
+// kill(-1, SIGKILL). As a subreaper, descendants are stopped first, until nothing new appears, so
+// that none of them can fork any more, and then killed. It reports the first error of a round
+// through failed, each text once. Where the tree has a cgroup, each round begins with cgroup.kill
+// (cgroups(7), Linux 5.14).
 func (t *Tree) Kill(done <-chan struct{}, failed func(error)) {
 	reported := make(map[string]bool)
 	pause := firstPause
@@ -57,7 +60,8 @@ func (t *Tree) killRound(done <-chan struct{}) error {
 	if t.role == nsutil.RoleInit {
 		return t.Signal(unix.SIGKILL)
 	}
-	// Who is in the cgroup dies by one write. Who is not, is looked for when the others are gone: that is quicker than to walk over all.
+	// Who is in the cgroup dies by one write. Who is not, is looked for when the others are gone:
+	// that is quicker than to walk over all.
 	for begin := time.Now(); killed && time.Since(begin) < maxFreeze && !isClosed(done); {
 		if t.leaf.WaitEmpty(maxDrain) {
 			break
@@ -69,7 +73,8 @@ func (t *Tree) killRound(done <-chan struct{}) error {
 		}
 		t.freeze(done)
 		t.drain(done)
-		// Somebody may have come to a place that was looked at before: below a subreaper that is itself part of the tree.
+		// Somebody may have come to a place that was looked at before: below a subreaper that is
+		// itself part of the tree.
 		err := t.sweep(func(m member) { _ = t.send(m, unix.SIGSTOP) }, nil)
 		if err != nil {
 			return err
@@ -78,8 +83,8 @@ func (t *Tree) killRound(done <-chan struct{}) error {
 			break
 		}
 	}
-	// Children first: with a parent killed first, its children change parents while they are walked, and a deep tree would take a
-	// round for each level.
+	// Children first: with a parent killed first, its children change parents while they are
+	// walked, and a deep tree would take a round for each level.
 	return t.sweep(nil, func() {
 		if isClosed(done) {
 			return
@@ -90,18 +95,20 @@ func (t *Tree) killRound(done <-chan struct{}) error {
 	})
 }
 
-// The numbers that processes can have, counted from this process's own on (PID_MAX_LIMIT, proc_sys_kernel(5)), and the nearest of them, where most
-// of its children are.
+// The numbers that processes can have, counted from this process's own on (PID_MAX_LIMIT,
+// proc_sys_kernel(5)), and the nearest of them, where most of its children are.
 const (
 	allNumbers  = 1 << 22
 	nearNumbers = 1 << 15
 )
 
-// farRounds is how often the far numbers have their turn while children are found among the near ones: who cannot be killed stays there.
+// farRounds is how often the far numbers have their turn while children are found among the near
+// ones: who cannot be killed stays there.
 const farRounds = 8
 
-// killChildren is a round of the kill where there is no /proc to read who descends from this process. Its children are killed; who descends from them
-// is its child then, and has a turn in the next round.
+// killChildren is a round of the kill where there is no /proc to read who descends from this
+// process. Its children are killed; who descends from them is its child then, and has a turn in the
+// next round.
 func (t *Tree) killChildren(done <-chan struct{}) {
 	t.rounds++
 	if t.signalChildren(done, 1, nearNumbers, unix.SIGKILL) == 0 || t.rounds%farRounds == 0 {
@@ -109,8 +116,8 @@ func (t *Tree) killChildren(done <-chan struct{}) {
 	}
 }
 
-// signalChildren signals the children with numbers of a range, and returns how many there are. The kernel says of each number whether it is a child's,
-// which takes a second or two for all of them.
+// signalChildren signals the children with numbers of a range, and returns how many there are. The
+// kernel says of each number whether it is a child's, which takes a second or two for all of them.
 func (t *Tree) signalChildren(done <-chan struct{}, first, end int, sigs ...unix.Signal) (found int) {
 	if t.root != t.self {
 		return 0 // the kernel tells a process of its own children alone
@@ -139,10 +146,12 @@ func (t *Tree) signalChildren(done <-chan struct{}, first, end int, sigs ...unix
 	return found
 }
 
-// freeze stops everybody whom it can find, until nobody new appears. It does not let the reaper in before that: to wait for it to get a
-// processor, on a machine that is busy with forking, is to lose the race. And since nobody is reaped meanwhile, the kernel's lists of
-// direct children only grow, at their ends: reading on where the last read stopped returns whoever is new, however many zombies stand
-// before. A new one is stopped at once, and then so is the child that it may have forked before that.
+// freeze stops everybody whom it can find, until nobody new appears. It does not let the reaper in
+// before that: to wait for it to get a processor, on a machine that is busy with forking, is to
+// lose the race. And since nobody is reaped meanwhile, the kernel's lists of direct children only
+// grow, at their ends: reading on where the last read stopped returns whoever is new, however many
+// zombies stand before. A new one is stopped at once, and then so is the child that it may have
+// forked before that.
 func (t *Tree) freeze(done <-chan struct{}) {
 	t.pin.Lock()
 	defer t.pin.Unlock()
@@ -173,8 +182,8 @@ func (t *Tree) freeze(done <-chan struct{}) {
 	}
 }
 
-// openLists opens the lists of children of this process's threads, as far as there are descriptors, and adds who is on them. Orphans go
-// to the first thread.
+// openLists opens the lists of children of this process's threads, as far as there are descriptors,
+// and adds who is on them. Orphans go to the first thread.
 func (t *Tree) openLists(visit func(member)) []int {
 	tasks := "/proc/" + strconv.Itoa(t.root) + "/task"
 	threads, err := t.proc.Numbers(tasks)
@@ -199,7 +208,8 @@ func (t *Tree) openLists(visit func(member)) []int {
 	return fds
 }
 
-// addListed adds everybody whom reads of fd return until its end. The kernel writes whole numbers, each with a blank behind it.
+// addListed adds everybody whom reads of fd return until its end. The kernel writes whole numbers,
+// each with a blank behind it.
 func (t *Tree) addListed(fd int, visit func(member)) {
 	for {
 		n, err := sys.Read(fd, t.buf)

@@ -15,7 +15,8 @@ import (
 	"github.com/finite-init/finite/nsutil/cgroup"
 )
 
-// Tree is everything that descends from this process, or, as PID 1, everything else in its PID namespace.
+// Tree is everything that descends from this process, or, as PID 1, everything else in its PID
+// namespace.
 type Tree struct {
 	role nsutil.Role
 	pin  Pinner
@@ -41,8 +42,9 @@ type Pinner interface {
 	Drained() bool // whether no direct child waits to be reaped
 }
 
-// New returns the tree below its root (see [WorkFor]). pin is who reaps the direct children. leaf is a cgroup that was made for the tree, or nil: whoever is in
-// it belongs to the tree, wherever he descends from.
+// New returns the tree below its root (see [WorkFor]). pin is who reaps the direct children. leaf
+// is a cgroup that was made for the tree, or nil: whoever is in it belongs to the tree, wherever he
+// descends from.
 func New(role nsutil.Role, pin Pinner, leaf *cgroup.Cgroup) *Tree {
 	return &Tree{
 		role: role, pin: pin, leaf: leaf, proc: procfs.NewProc(), root: nsutil.Root(), self: os.Getpid(),
@@ -50,9 +52,9 @@ func New(role nsutil.Role, pin Pinner, leaf *cgroup.Cgroup) *Tree {
 	}
 }
 
-// Signal sends the given signals, in order, to every process of the tree once. Processes that appear meanwhile may be missed.
-// As PID 1 it is kill(-1). It is an error if the tree cannot be read, or if nobody in it may be signalled (EPERM); an empty tree
-// is none.
+// Signal sends the given signals, in order, to every process of the tree once. Processes that
+// appear meanwhile may be missed. As PID 1 it is kill(-1). It is an error if the tree cannot be
+// read, or if nobody in it may be signalled (EPERM); an empty tree is none.
 func (t *Tree) Signal(sigs ...unix.Signal) error {
 	if t.role == nsutil.RoleInit && (len(nsutil.Spared()) == 0 || slices.Equal(sigs, []unix.Signal{unix.SIGKILL})) {
 		var errs []error
@@ -89,7 +91,8 @@ func (t *Tree) Signal(sigs ...unix.Signal) error {
 	return err
 }
 
-// leafOnly lists who is in the leaf cgroup and was not found by descent: whoever joined another PID namespace, and was orphaned there.
+// leafOnly lists who is in the leaf cgroup and was not found by descent: whoever joined another PID
+// namespace, and was orphaned there.
 func (t *Tree) leafOnly() []int {
 	if t.leaf == nil {
 		return nil
@@ -107,7 +110,8 @@ func (t *Tree) leafOnly() []int {
 // maxStrangers bounds the descriptors of strangers.
 const maxStrangers = 64
 
-// strangers opens pidfds of leafOnly. A PID that is in the leaf before and after its pidfd was opened is that process's.
+// strangers opens pidfds of leafOnly. A PID that is in the leaf before and after its pidfd was
+// opened is that process's.
 func (t *Tree) strangers() []int {
 	before := t.leafOnly()
 	if len(before) == 0 {
@@ -140,9 +144,10 @@ type member struct {
 	start  uint64 // its start time, which with the PID names it for good; not read for direct ones
 }
 
-// sweep visits every descendant once, parents before their children, and leaves the list in t.members. visit, which may be nil,
-// is called as soon as a member is found. The PIDs of direct children are pinned for the whole sweep, and for then, which may be
-// nil too and is called at its end.
+// sweep visits every descendant once, parents before their children, and leaves the list in
+// t.members. visit, which may be nil, is called as soon as a member is found. The PIDs of direct
+// children are pinned for the whole sweep, and for then, which may be nil too and is called at its
+// end.
 func (t *Tree) sweep(visit func(m member), then func()) error {
 	t.pin.Lock()
 	defer t.pin.Unlock()
@@ -183,8 +188,9 @@ func (t *Tree) begin() {
 	t.members = t.members[:0]
 }
 
-// walk adds the descendants of the members from index first on and returns how many members there are then. The list grows while it is
-// walked: the depth of a tree is the command's to choose, so this is no recursion.
+// walk adds the descendants of the members from index first on and returns how many members there
+// are then. The list grows while it is walked: the depth of a tree is the command's to choose, so
+// this is no recursion.
 func (t *Tree) walk(first int, visit func(member)) int {
 	var pids []int
 	for i := first; i < len(t.members); i++ {
@@ -213,8 +219,8 @@ func (t *Tree) add(m member, visit func(member)) {
 	}
 }
 
-// verify makes sure that m is a child of its parent at this moment and not a stranger who was given a freed PID, and notes its
-// start time or, if that is noted already, compares it.
+// verify makes sure that m is a child of its parent at this moment and not a stranger who was given
+// a freed PID, and notes its start time or, if that is noted already, compares it.
 func (t *Tree) verify(m *member) bool {
 	p := t.members[m.parent]
 	st, err := t.proc.Stat(m.pid)
@@ -229,9 +235,10 @@ func (t *Tree) verify(m *member) bool {
 	return err == nil && again.StartTime == p.start
 }
 
-// send signals one member and nobody else. A direct child's PID is pinned. Any other is signalled through a pidfd that is opened
-// before the checks: whatever process it names, if the checks then hold for the PID, it is either the member or a process that
-// is gone by now, which takes no signal.
+// send signals one member and nobody else. A direct child's PID is pinned. Any other is signalled
+// through a pidfd that is opened before the checks: whatever process it names, if the checks then
+// hold for the PID, it is either the member or a process that is gone by now, which takes no
+// signal.
 func (t *Tree) send(m member, sig unix.Signal) error {
 	if m.direct {
 		return unix.Kill(m.pid, sig)
@@ -271,8 +278,8 @@ func (t *Tree) children(pids []int, pid int) ([]int, error) {
 	return t.proc.Children(pids, pid)
 }
 
-// scanAll lists who is whose child from /proc/PID/stat of everybody. It is slower than the kernel's own lists, and a line of
-// descent that forks and exits quickly slips through more of its sweeps.
+// scanAll lists who is whose child from /proc/PID/stat of everybody. It is slower than the kernel's
+// own lists, and a line of descent that forks and exits quickly slips through more of its sweeps.
 func (t *Tree) scanAll() error {
 	pids, err := t.proc.PIDs()
 	if err != nil {

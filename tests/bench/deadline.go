@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// deadline measures how long after its deadline a command is over: the time of the whole run, less the time that was set. So it has the start of
-// the one who sets the deadline, and the end of both. The command is sleep(1), which SIGTERM ends. It does so with all processors idle, and with a
-// loop on each.
+// deadline measures how long after its deadline a command is over: the time of the whole run, less
+// the time that was set. So it has the start of the one who sets the deadline, and the end of both.
+// The command is sleep(1), which SIGTERM ends. It does so with all processors idle, and with a loop
+// on each.
 func (b *bench) deadline(ctx context.Context) error {
 	type subject struct {
 		name  string

@@ -14,18 +14,21 @@ import (
 const (
 	// series is how many signals a subject gets before it is the next one's turn.
 	series = 20
-	// pause is the time from one answer to the next signal. It lets everyone go to sleep again, the init's threads included.
+	// pause is the time from one answer to the next signal. It lets everyone go to sleep again, the
+	// init's threads included.
 	pause = 200 * time.Microsecond
 )
 
-// forwarding measures how long a signal takes through an init: from just before kill(2) of the init to the first instruction of the command's
-// handler that reads a clock. Both ends read CLOCK_MONOTONIC by a system call. On the way are one change of processes from the sender to the
-// init and one from there to the command, all of them asleep before; "direct" has no init, and is what it takes at least. How the answer gets
-// back is not measured.
+// forwarding measures how long a signal takes through an init: from just before kill(2) of the init
+// to the first instruction of the command's handler that reads a clock. Both ends read
+// CLOCK_MONOTONIC by a system call. On the way are one change of processes from the sender to the
+// init and one from there to the command, all of them asleep before; "direct" has no init, and is
+// what it takes at least. How the answer gets back is not measured.
 //
-// It does so twice. Where all processors may be used, it is for the scheduler to say which one wakes up for whom, and that can be most of the
-// time there is. On a single processor, which is a container with a cpuset of one, it is what the init executes, and whom it wakes up before
-// the command gets its turn.
+// It does so twice. Where all processors may be used, it is for the scheduler to say which one
+// wakes up for whom, and that can be most of the time there is. On a single processor, which is a
+// container with a cpuset of one, it is what the init executes, and whom it wakes up before the
+// command gets its turn.
 func (b *bench) forwarding(ctx context.Context) error {
 	// The processors are this thread's, and its children inherit them.
 	runtime.LockOSThread()
@@ -124,8 +127,9 @@ func rest(d time.Duration) {
 	_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&t)), 0, 0)
 }
 
-// throughput sends signals as fast as they pass: there are never more than a few on their way, since the kernel and finite keep a limited number
-// of them. They are real-time ones, of which each counts.
+// throughput sends signals as fast as they pass: there are never more than a few on their way,
+// since the kernel and finite keep a limited number of them. They are real-time ones, of which each
+// counts.
 func (b *bench) throughput(ctx context.Context) error {
 	const window = 64
 	signals := b.times(100_000, 200)

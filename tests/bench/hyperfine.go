@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// hyperfine has another program measure the start, too: one that everybody knows. It runs one init after the other, not by turns, so that what the
-// machine does in between shows.
+// hyperfine has another program measure the start, too: one that everybody knows. It runs one init
+// after the other, not by turns, so that what the machine does in between shows.
 func (b *bench) hyperfine(ctx context.Context) error {
 	program, _ := exec.LookPath("hyperfine")
 	if program == "" {

@@ -59,7 +59,8 @@ func (b *bench) idle(ctx context.Context) error {
 	return nil
 }
 
-// many is how many inits of one kind there are on a node at the same time: 110 pods is what a kubelet allows.
+// many is how many inits of one kind there are on a node at the same time: 110 pods is what a
+// kubelet allows.
 const many = 110
 
 // memory reads how many processes and threads an init is while its command runs, and what they hold

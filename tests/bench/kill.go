@@ -20,8 +20,9 @@ const perlEscapees = `use POSIX (); $| = 1; $SIG{TERM} = "IGNORE"; my $p = fork;
 if (!$p) { for (1 .. $ARGV[0]) { if (!fork) { POSIX::setsid(); close STDOUT; sleep 10 while 1 } } exit }
 waitpid $p, 0; print "ready\n"; sleep 10 while 1`
 
-// kill measures how long it takes to kill a tree that does not end when it is asked to: from the SIGTERM to finite, which has no patience, to its
-// end. What it is measured against is the kernel, which kills a PID namespace when its PID 1 dies. With a cgroup of the command's own it is the
+// kill measures how long it takes to kill a tree that does not end when it is asked to: from the
+// SIGTERM to finite, which has no patience, to its end. What it is measured against is the kernel,
+// which kills a PID namespace when its PID 1 dies. With a cgroup of the command's own it is the
 // kernel, too, that does finite's work (cgroup.kill).
 func (b *bench) kill(ctx context.Context) error {
 	if needsRoot("kill") {
@@ -119,7 +120,8 @@ func killUnder(ctx context.Context, p peer, size int) (time.Duration, error) {
 	return took, nil
 }
 
-// left counts what is left when a command has left two daemons behind, or has run into its deadline, in a container that goes on: nobody is PID 1.
+// left counts what is left when a command has left two daemons behind, or has run into its
+// deadline, in a container that goes on: nobody is PID 1.
 func (b *bench) left(context.Context) error {
 	out := section{
 		ID: "left", Title: "What is left", Columns: []string{"after the command's exit", "after a deadline"},

@@ -1,9 +1,10 @@
-// Command bench measures finite beside its peers, all of them in one run and by turns, so that whatever else the machine does meets them
-// all. It measures and never judges; how a figure came about is in the file it comes from:
+// Command bench measures finite beside its peers, all of them in one run and by turns, so that
+// whatever else the machine does meets them all. It measures and never judges; how a figure came
+// about is in the file it comes from:
 //
 //   - start.go, hyperfine.go: the time of a whole run of a tiny program, and until its first byte;
-//   - forward.go: the time from a signal that is sent to the init to the command's handler of it, and how many pass in a second;
-//   - idle.go: wake-ups, processor time, processes, threads and memory of inits that have nothing to do;
+//   - forward.go: the time from a signal to the init to the command's handler, and signals per second;
+//   - idle.go: wake-ups, processor time, processes, threads and memory of idle inits;
 //   - orphans.go: the reaping of orphans, one after the other and all at once;
 //   - deadline.go: how late a deadline is;
 //   - kill.go: how long it takes to kill a tree, and what is left where nobody does;
@@ -15,8 +16,9 @@
 //
 //	go run . [-short] [-only start,idle,...] [-before finite] [-o directory] [../../bin/finite]
 //
-// With -o it writes results.json, tables.md and the pictures there. With -short it does everything once or a few times, to show that it works:
-// its figures mean nothing. With -before another finite, that of an earlier state, is measured beside this one. Peers that are not installed are
+// With -o it writes results.json, tables.md and the pictures there. With -short it does everything
+// once or a few times, to show that it works: its figures mean nothing. With -before another
+// finite, that of an earlier state, is measured beside this one. Peers that are not installed are
 // left out; what needs root is left out without it.
 package main
 
@@ -42,7 +44,8 @@ type peer struct {
 	init bool     // it is PID 1 of a PID namespace, which needs root
 }
 
-// The names of finite, of that of an earlier state, and of the smallest program in Go that does the work.
+// The names of finite, of that of an earlier state, and of the smallest program in Go that does the
+// work.
 const (
 	current  = "finite"
 	earlier  = "finite before"
@@ -149,7 +152,8 @@ func run(ctx context.Context, finite, before string, short bool, only, out strin
 	defer os.RemoveAll(dir)
 	in := func(name string) string { return filepath.Join(dir, name) }
 	b := &bench{short: short, dir: dir, finite: in("finite"), receiver: in("receiver"), say: in("say"), floor: in("floor")}
-	// A copy, as every installation makes one: what the kernel has of a file's pages depends on how it was written, and on what was done with it since.
+	// A copy, as every installation makes one: what the kernel has of a file's pages depends on how
+	// it was written, and on what was done with it since.
 	if err := copyFile(b.finite, finite); err != nil {
 		return err
 	}
@@ -164,7 +168,8 @@ func run(ctx context.Context, finite, before string, short bool, only, out strin
 	}
 	all := []peer{
 		{name: "tini-static", args: []string{"tini-static", "-s", "--"}, pkg: "tini"},
-		// As it is used, without -c: the command has a session of its own, and signals go to its process group, which is the command alone.
+		// As it is used, without -c: the command has a session of its own, and signals go to its
+		// process group, which is the command alone.
 		{name: "dumb-init", args: []string{"dumb-init", "--"}, pkg: "dumb-init"},
 		{name: "catatonit", args: []string{"catatonit", "--"}, pkg: "catatonit"},
 		{name: current, args: []string{b.finite, "--"}},
@@ -232,8 +237,8 @@ func (b *bench) named(names ...string) (found []peer) {
 // finites returns finite, and that of an earlier state if there is one.
 func (b *bench) finites() []peer { return b.named(current, earlier) }
 
-// build compiles one of the benchmark's own programs. As make does with finite, it leaves a copy of what the linker has written, which starts
-// faster than that itself.
+// build compiles one of the benchmark's own programs. As make does with finite, it leaves a copy of
+// what the linker has written, which starts faster than that itself.
 func build(ctx context.Context, output, pkg, ldflags string) error {
 	linked := output + ".linked"
 	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", ldflags, "-o", linked, pkg)
@@ -266,7 +271,8 @@ func installed(all []peer) (peers []peer) {
 	return peers
 }
 
-// writeBack has a file on the disk. Until then the kernel counts what a process has mapped of it as that process's dirty memory.
+// writeBack has a file on the disk. Until then the kernel counts what a process has mapped of it as
+// that process's dirty memory.
 func writeBack(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

@@ -94,8 +94,8 @@ func TestNumber(t *testing.T) {
 	}
 }
 
-// required is all where nothing may be skipped. A variable that begins with FINITE_ is an option to finite, so none of the
-// test's own stays in the environment.
+// required is all where nothing may be skipped. A variable that begins with FINITE_ is an option to
+// finite, so none of the test's own stays in the environment.
 var required = takeVariable("FINITE_TEST_REQUIRE")
 
 func takeVariable(name string) string {

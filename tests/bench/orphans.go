@@ -11,26 +11,30 @@ import (
 	"time"
 )
 
-// The commands of the measurements of orphans. Each says "ready", does its work when it is told to, and says "done" when no other process is left
-// in the namespace but the init: kill(2) of -1 counts zombies, too. Then it waits to be told to end.
+// The commands of the measurements of orphans. Each says "ready", does its work when it is told to,
+// and says "done" when no other process is left in the namespace but the init: kill(2) of -1 counts
+// zombies, too. Then it waits to be told to end.
 const (
-	// perlEmpty waits until everybody else is gone, and looks each so many seconds: the kernel goes through all processes for that, under a lock that those that
-	// end need, too.
+	// perlEmpty waits until everybody else is gone, and looks each so many seconds: the kernel goes
+	// through all processes for that, under a lock that those that end need, too.
 	perlEmpty = `select undef, undef, undef, $ARGV[1] while kill 0, -1; print "done\n"; <STDIN>;`
 
 	// perlOneByOne makes orphans one after the other, each of which ends at once.
 	perlOneByOne = `$| = 1; print "ready\n"; <STDIN>;
 for (1 .. $ARGV[0]) { my $p = fork; if (!$p) { exit if fork; exit } waitpid $p, 0 }` + perlEmpty
 
-	// perlAtOnce makes orphans that all end at the same time, when the last writer of a pipe is gone.
+	// perlAtOnce makes orphans that all end at the same time, when the last writer of a pipe is
+	// gone.
 	perlAtOnce = `$| = 1; pipe R, W; my $p = fork;
 if (!$p) { close W; for (1 .. $ARGV[0]) { if (!fork) { sysread R, $_, 1; exit } } exit }
 waitpid $p, 0; close R; print "ready\n"; <STDIN>; close W;` + perlEmpty
 )
 
-// orphans measures the reaping of orphans by an init that is PID 1: of some that are made and end one after the other, and of many that all end at
-// once. The time includes the kernel's and the command's own, which is the same for all. Of the former it also tells how long the init was on a
-// processor for each, and how many tasks more than at the beginning there were at most, in samples a millisecond apart: zombies, but for a few.
+// orphans measures the reaping of orphans by an init that is PID 1: of some that are made and end
+// one after the other, and of many that all end at once. The time includes the kernel's and the
+// command's own, which is the same for all. Of the former it also tells how long the init was on a
+// processor for each, and how many tasks more than at the beginning there were at most, in samples
+// a millisecond apart: zombies, but for a few.
 func (b *bench) orphans(ctx context.Context) error {
 	if needsRoot("orphans") {
 		return nil
@@ -74,8 +78,9 @@ func (b *bench) orphans(ctx context.Context) error {
 	return nil
 }
 
-// orphansUnder runs one of the commands with a number of orphans, and returns how long its work took, how long the init was on a processor
-// meanwhile, and the highest number of tasks in the system above that before.
+// orphansUnder runs one of the commands with a number of orphans, and returns how long its work
+// took, how long the init was on a processor meanwhile, and the highest number of tasks in the
+// system above that before.
 func orphansUnder(ctx context.Context, p peer, script string, count int, look time.Duration) (took, processor time.Duration, most int, err error) {
 	c, err := startTalker(p, "perl", "-e", script, strconv.Itoa(count), fmt.Sprint(look.Seconds()))
 	if err != nil {

@@ -98,7 +98,8 @@ var themes = []theme{
 	{"-dark", color.RGBA{0x0d, 0x11, 0x17, 0xff}, color.Gray{0xdd}, color.RGBA{0x5b, 0x67, 0x73, 0xff}, color.RGBA{0x58, 0xa6, 0xff, 0xff}},
 }
 
-// draw writes the section's column as a picture: a bar for each row, finite's in a colour of its own.
+// draw writes the section's column as a picture: a bar for each row, finite's in a colour of its
+// own.
 func (s *section) draw(file string, look theme) error {
 	p := plot.New()
 	p.BackgroundColor = look.ground

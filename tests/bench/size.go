@@ -10,7 +10,8 @@ import (
 	"path/filepath"
 )
 
-// size tells how large the programs are, and what the layer of an image is that has only this file: as a tar, and compressed as registries keep it.
+// size tells how large the programs are, and what the layer of an image is that has only this file:
+// as a tar, and compressed as registries keep it.
 func (b *bench) size(context.Context) error {
 	out := section{
 		ID: "size", Title: "Size", Columns: []string{"binary, MB", "layer, MB", "layer, compressed, MB", "static"},

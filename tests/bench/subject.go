@@ -21,7 +21,8 @@ type subject struct {
 	answers int // read end of the pipe that is the receiver's standard output
 }
 
-// start starts the receiver under an init, or alone if p has no arguments, and waits until it is ready. The caller must stop it.
+// start starts the receiver under an init, or alone if p has no arguments, and waits until it is
+// ready. The caller must stop it.
 func start(p peer, receiver string) (*subject, error) {
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
@@ -81,8 +82,9 @@ func (s *subject) answer() (at unix.Timespec, err error) {
 
 // read waits for so many bytes that are written at once.
 //
-// Here, in await and in send the system calls are raw ones, which do not tell the runtime that they may block. If they did, the runtime's monitor
-// would wake up every 20 µs, in the middle of what is measured, to see what has become of the thread.
+// Here, in await and in send the system calls are raw ones, which do not tell the runtime that they
+// may block. If they did, the runtime's monitor would wake up every 20 µs, in the middle of what is
+// measured, to see what has become of the thread.
 func read(fd int, p unsafe.Pointer, size uintptr) error {
 	if err := await(fd); err != nil {
 		return err

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// talker is a command under an init that says by lines how far it is, and does something when it is told to.
+// talker is a command under an init that says by lines how far it is, and does something when it is
+// told to.
 type talker struct {
 	name string
 	cmd  *exec.Cmd

@@ -44,7 +44,8 @@ var (
 	showFlag   = flag.Bool("chaos.show", false, "print every round and what was seen of it")
 )
 
-// slack is how many milliseconds more finite may take on a machine that is busy with other things. How many of them were needed is said at the end.
+// slack is how many milliseconds more finite may take on a machine that is busy with other things.
+// How many of them were needed is said at the end.
 func slack() int { return int(testkit.Stretched(10 * time.Second).Milliseconds()) }
 
 // paths of executables.
@@ -125,7 +126,8 @@ func needAll(t *testing.T) {
 	}
 }
 
-// Rounds that showed a mistake once, which has been corrected, are played as they were, whatever their seeds stand for by now.
+// Rounds that showed a mistake once, which has been corrected, are played as they were, whatever
+// their seeds stand for by now.
 func TestRoundsThatFailedOnce(t *testing.T) {
 	needAll(t)
 	text, err := os.ReadFile("testdata/failed.jsonl")
@@ -183,7 +185,8 @@ type evidence struct {
 	violation      error
 }
 
-// play plays a round and checks it. One in which the machine stood still proves nothing, if it fails: it is played again.
+// play plays a round and checks it. One in which the machine stood still proves nothing, if it
+// fails: it is played again.
 func play(t *testing.T, r *round, sum *summary, c *testkit.Canaries) {
 	for again := range plays {
 		begin := time.Now()
@@ -309,7 +312,8 @@ func (e *evidence) run(t *testing.T, o order, place string) error {
 	return nil
 }
 
-// describeTree says of every thread below a process what it is doing: a line with the beginning of its stat, and its kernel stack.
+// describeTree says of every thread below a process what it is doing: a line with the beginning of
+// its stat, and its kernel stack.
 func describeTree(top int) string {
 	var b strings.Builder
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", top))
@@ -369,8 +373,9 @@ func (e *evidence) check(cgroups []string) error {
 // late is how many milliseconds after it was due finite had ended.
 func (e *evidence) late() int { return e.Ended - e.due(e.Ready) }
 
-// checkStatus: the status is the one that the round asks for. A command that was not yet there when its deadline came ends by that, whatever else would
-// have ended it; so does one that a slow machine gave no time.
+// checkStatus: the status is the one that the round asks for. A command that was not yet there when
+// its deadline came ends by that, whatever else would have ended it; so does one that a slow
+// machine gave no time.
 func (e *evidence) checkStatus(v *violations) {
 	want := e.Want
 	if e.Timeout < long && (e.Ready == 0 || e.Ready+500 > e.Timeout) && e.Ended >= e.Timeout {
@@ -418,7 +423,8 @@ func (e *evidence) isStuck(p testkit.Process) bool {
 	return slices.Contains(e.Counts.StuckPID[:], uint32(p.Inner))
 }
 
-// names reports whether the report names a survivor: by the number that whoever wrote it knows it under.
+// names reports whether the report names a survivor: by the number that whoever wrote it knows it
+// under.
 func (e *evidence) names(p testkit.Process) bool {
 	for _, s := range e.report.Survivors {
 		if s.PID == p.PID || s.PID == p.Inner {
@@ -463,7 +469,8 @@ func (e *evidence) checkReport(v *violations) {
 	e.checkCounts(v, r)
 }
 
-// checkCounts: what finite has counted is what the tree has counted of itself, and the kernel, and the observer.
+// checkCounts: what finite has counted is what the tree has counted of itself, and the kernel, and
+// the observer.
 func (e *evidence) checkCounts(v *violations, r *report) {
 	low, high := e.Counts.orphans()
 	if r.GaveUp || e.has("D0(") || e.blind() {

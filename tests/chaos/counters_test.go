@@ -44,8 +44,9 @@ func mapCounters(path string) (*counters, error) {
 	return (*counters)(unsafe.Pointer(unsafe.SliceData(b))), nil
 }
 
-// orphans returns how many processes were there for finite to reap besides the command: who was born and was not reaped by its own parent. There are two
-// bounds, which differ where somebody was killed between an act and the count of it.
+// orphans returns how many processes were there for finite to reap besides the command: who was
+// born and was not reaped by its own parent. There are two bounds, which differ where somebody was
+// killed between an act and the count of it.
 func (c *counters) orphans() (low, high int) {
 	low = int(c.Born) - int(c.Reaping)
 	high = int(c.Forking) - int(c.Refused) - int(c.Reaped)

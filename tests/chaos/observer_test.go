@@ -149,8 +149,9 @@ func (b *observer) watch() {
 	b.Ghosts = b.ghosts()
 }
 
-// ghosts are those who are there besides the observer, and are not zombies that are the observer's to reap: in a round in which somebody was stuck, or finite
-// was killed, who ends after finite becomes one.
+// ghosts are those who are there besides the observer, and are not zombies that are the observer's
+// to reap: in a round in which somebody was stuck, or finite was killed, who ends after finite
+// becomes one.
 func (b *observer) ghosts() []testkit.Process {
 	all := everybody()
 	if !b.Round.has("D0(") && b.Round.Kind != "finite is killed" {
@@ -211,8 +212,9 @@ func (b *observer) saysEnded() bool {
 	return json.Unmarshal(text, &r) == nil && r.State == "ended"
 }
 
-// inventory lists who is left. In a round in which somebody is stuck there may be others who were killed, and need a moment to be gone: finite does not wait
-// for them any longer than for the stuck one.
+// inventory lists who is left. In a round in which somebody is stuck there may be others who were
+// killed, and need a moment to be gone: finite does not wait for them any longer than for the stuck
+// one.
 func (b *observer) inventory() {
 	b.Left = everybody()
 	if !b.Round.has("D0(") {
@@ -230,8 +232,8 @@ func (b *observer) inventory() {
 	b.Gone = -1
 }
 
-// restless reports whether somebody should be gone: not who is in the kernel's hands, not a zombie, which is the observer's to reap, and not a PID 1 that
-// cannot end before others.
+// restless reports whether somebody should be gone: not who is in the kernel's hands, not a zombie,
+// which is the observer's to reap, and not a PID 1 that cannot end before others.
 func (b *observer) restless(p testkit.Process) bool {
 	return p.State != "D" && p.State != "Z" && p.PID != b.pid && (p.Inner != 1 || b.Round.Role == asSubreaper)
 }

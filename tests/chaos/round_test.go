@@ -74,7 +74,8 @@ const (
 // has reports whether a kind of process is in the tree.
 func (r *round) has(kind string) bool { return strings.Contains(r.Tree, kind) }
 
-// blind reports whether finite has no means to find descendants in this round: without /proc, a subreaper sees nobody but its children.
+// blind reports whether finite has no means to find descendants in this round: without /proc, a
+// subreaper sees nobody but its children.
 func (r *round) blind() bool { return r.NoProc && r.Role == asSubreaper }
 
 // dice is where a round's choices come from.
@@ -202,7 +203,8 @@ func drawStop(d dice, r *round) {
 	r.Signals = append(r.Signals, shot{At: at, Sig: int(sig)})
 }
 
-// drawEarly has a stop signal come while finite starts. Before its first instruction it is the kernel's to keep or lose.
+// drawEarly has a stop signal come while finite starts. Before its first instruction it is the
+// kernel's to keep or lose.
 func drawEarly(d dice, r *round) {
 	sig := pick(d, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
 	r.Kind, r.End, r.Timeout = "early", "p", 400
@@ -215,7 +217,8 @@ func drawCommandKilled(d dice, r *round) {
 	r.Tree = strings.TrimSuffix(r.Tree, ")") + fmt.Sprintf("K%d())", d.IntN(100))
 }
 
-// drawFiniteKilled has finite itself killed, where the kernel then sees to the end of all: as PID 1, or with a PID namespace that it made.
+// drawFiniteKilled has finite itself killed, where the kernel then sees to the end of all: as PID
+// 1, or with a PID namespace that it made.
 func drawFiniteKilled(d dice, r *round) {
 	r.Kind, r.Role, r.End, r.Want = "finite is killed", pick(d, asInit, asNamespace), pick(d, "p", "i", "s"), []int{-9}
 	r.Signals = []shot{{At: d.IntN(200), Sig: int(unix.SIGKILL)}}
@@ -355,7 +358,8 @@ func (r *round) options(report string) []string {
 	return args
 }
 
-// due is when it is to have ended by contract, in milliseconds after its start, where the tree was ready after so many.
+// due is when it is to have ended by contract, in milliseconds after its start, where the tree was
+// ready after so many.
 func (r *round) due(ready int) int {
 	if r.Kind == "deadline" || r.Kind == "early" || r.Leftovers == "wait" {
 		return r.Timeout + r.Grace + r.GiveUp

@@ -9,8 +9,8 @@ import (
 	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
-// Rounds that have found faults of finite find none any more. A seed is another round when the table
-// of attacks changes, so testdata/found.json has the rounds themselves.
+// Rounds that have found faults of finite find none any more. A seed is another round when the
+// table of attacks changes, so testdata/found.json has the rounds themselves.
 func TestFoundRounds(t *testing.T) {
 	needRoot(t)
 	text, err := os.ReadFile("testdata/found.json")

@@ -10,12 +10,13 @@ import (
 	"time"
 )
 
-// bomb forks as often as it can, gets away in every way, and does not hear SIGTERM. Some of it forks and ends without end.
+// bomb forks as often as it can, gets away in every way, and does not hear SIGTERM. Some of it
+// forks and ends without end.
 const bomb = `use POSIX (); $SIG{TERM} = $SIG{CHLD} = "IGNORE"; my ($root, $i) = ($$, 0);
 while (1) { my $p = fork; POSIX::setsid() if defined $p && !$p; exit if $p && $$ != $root && $i++ % 7 == 3 }`
 
-// bombed runs the bomb under finite, both in a cgroup with room for so many processes and threads, and returns how it ended and how often
-// the limit was met.
+// bombed runs the bomb under finite, both in a cgroup with room for so many processes and threads,
+// and returns how it ended and how often the limit was met.
 func bombed(t *testing.T, m mode, limit int, deadline string, options ...string) (result, int) {
 	t.Helper()
 	dir := limited(t, "pids", "pids.max", "pids.max", strconv.Itoa(limit))
@@ -85,7 +86,8 @@ func TestForkBomb(t *testing.T) {
 	}
 }
 
-// Where the limit leaves too little for finite itself, that is the end, before anything was started or at once: nothing hangs, nothing is left.
+// Where the limit leaves too little for finite itself, that is the end, before anything was started
+// or at once: nothing hangs, nothing is left.
 func TestTooFewProcesses(t *testing.T) {
 	needCommand(t, "perl")
 	for name, p := range map[string]struct {

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// delegate lets uid 65534 make cgroups in dir, and move processes about in it (cgroups(7), "Delegation").
+// delegate lets uid 65534 make cgroups in dir, and move processes about in it (cgroups(7),
+// "Delegation").
 func delegate(t *testing.T, dir string) {
 	t.Helper()
 	for _, file := range []string{"", "cgroup.procs"} {
@@ -146,7 +147,8 @@ func TestNoCgroupAfterAFailedStart(t *testing.T) {
 	}
 }
 
-// What is left alone goes on, in the cgroup, which the next one in the same place removes when nobody is in it any more.
+// What is left alone goes on, in the cgroup, which the next one in the same place removes when
+// nobody is in it any more.
 func TestCgroupOfWhatIsLeft(t *testing.T) {
 	forModes(t, []mode{asSubreaper, asNobody}, func(t *testing.T, m mode) {
 		dir := room(t)
@@ -180,7 +182,8 @@ func awaitEmpty(t *testing.T, dir string) {
 	t.Fatalf("somebody is still in %s", dir)
 }
 
-// sleeperIn starts a process in a cgroup v2 that has nothing to do with any finite. It is killed with the test.
+// sleeperIn starts a process in a cgroup v2 that has nothing to do with any finite. It is killed
+// with the test.
 func sleeperIn(t *testing.T, dir string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command("sleep", "1000")
@@ -196,8 +199,9 @@ func sleeperIn(t *testing.T, dir string) *exec.Cmd {
 	return cmd
 }
 
-// The front is killed: the keeper ends the command and removes the cgroup. As PID 1 nobody is left to do that: the cgroup
-// stays, and whoever is in it. The next finite in the same place removes it when it is empty, and not before.
+// The front is killed: the keeper ends the command and removes the cgroup. As PID 1 nobody is left
+// to do that: the cgroup stays, and whoever is in it. The next finite in the same place removes it
+// when it is empty, and not before.
 func TestCgroupOfAKilledFinite(t *testing.T) {
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		dir := room(t)
@@ -233,8 +237,8 @@ func TestCgroupOfAKilledFinite(t *testing.T) {
 	})
 }
 
-// Seed row 6: a process that was moved to another cgroup used to escape a kill, or a wait, that goes by cgroup. The cgroup is a fast
-// path here, never the boundary.
+// Seed row 6: a process that was moved to another cgroup used to escape a kill, or a wait, that
+// goes by cgroup. The cgroup is a fast path here, never the boundary.
 func TestSeedRow6MovedToAnotherCgroup(t *testing.T) {
 	needCommand(t, "perl")
 	// Everybody moves, the command included; or nobody but the others, one of whom is far down.
@@ -290,7 +294,8 @@ sysread $up, my $c, 1 for 1 .. 20; print "ready\n"; sleep 1000 while 1`
 	}
 }
 
-// Whoever was moved into the command's cgroup belongs to the tree, wherever he descends from: finite waits for his end, and sees to it.
+// Whoever was moved into the command's cgroup belongs to the tree, wherever he descends from:
+// finite waits for his end, and sees to it.
 func TestStrangerInTheCgroup(t *testing.T) {
 	// The stranger is a sibling of finite.
 	for _, tt := range []struct {
@@ -341,7 +346,8 @@ echo "finite $?"; wait $stranger; echo "stranger $?"; wait`
 	}
 }
 
-// layouts are what cgroups look like to finite. setup is run in a mount namespace of finite's own; $mount is where cgroup2 is.
+// layouts are what cgroups look like to finite. setup is run in a mount namespace of finite's own;
+// $mount is where cgroup2 is.
 var layouts = []struct {
 	name  string
 	setup string
@@ -392,7 +398,8 @@ func startLaidOut(t *testing.T, dir string, m mode, name string, args ...string)
 	return startSpec(t, cageSpec{Mode: m, Deny: layouts[i].deny, Args: append(front, args...)}, within(t, dir))
 }
 
-// Whatever finite finds of cgroups, the end is the same. What it has to do without is said once, to who asks for everything.
+// Whatever finite finds of cgroups, the end is the same. What it has to do without is said once, to
+// who asks for everything.
 func TestCgroupLayouts(t *testing.T) {
 	for _, l := range layouts {
 		t.Run(l.name, func(t *testing.T) {
@@ -489,8 +496,9 @@ func TestCgroupLayouts(t *testing.T) {
 	})
 }
 
-// Somebody has killed finite's own cgroup before, when nobody was in it. The kernel (6.18, and others since 6.13) then kills whoever is cloned
-// from there into another cgroup (CLONE_INTO_CGROUP): it compares the counts of kills of the one and the other.
+// Somebody has killed finite's own cgroup before, when nobody was in it. The kernel (6.18, and
+// others since 6.13) then kills whoever is cloned from there into another cgroup
+// (CLONE_INTO_CGROUP): it compares the counts of kills of the one and the other.
 func TestCgroupThatWasKilledBefore(t *testing.T) {
 	for _, option := range []string{"auto", "off", "require"} {
 		forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {

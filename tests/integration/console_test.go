@@ -48,8 +48,8 @@ func openTerminal(t *testing.T) (tty, tts *os.File) {
 // playConsole starts the leader of a session on the terminal. It tells the leader's status, and
 // reaps until the test ends the cage. It never returns.
 func playConsole(spec cageSpec) {
-	// A test in the background of a script starts with INT and QUIT ignored. A signal that is handled
-	// here has its default action in the leader.
+	// A test in the background of a script starts with INT and QUIT ignored. A signal that is
+	// handled here has its default action in the leader.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT)
 	must(unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})) // no "(core dumped)"
 	unix.CloseOnExec(consoleFD)

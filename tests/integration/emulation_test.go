@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// qemu is finite for arm64, under QEMU's user mode: not all of Linux is there. A vfork is a fork, and there are no pidfds of children, no subreaper, and
-// no waiting for a child to execute.
+// qemu is finite for arm64, under QEMU's user mode: not all of Linux is there. A vfork is a fork,
+// and there are no pidfds of children, no subreaper, and no waiting for a child to execute.
 func qemu(t *testing.T, args ...string) []string {
 	t.Helper()
 	emulator := needCommand(t, "qemu-aarch64-static")
@@ -76,13 +76,15 @@ func TestSignalsAndStatusUnderQEMU(t *testing.T) {
 	})
 }
 
-// gvisor is a command in a sandbox of gVisor's, a kernel that is not Linux, on the machine's files. Its ptrace platform needs nothing of the machine.
+// gvisor is a command in a sandbox of gVisor's, a kernel that is not Linux, on the machine's files.
+// Its ptrace platform needs nothing of the machine.
 func gvisor(t *testing.T, args ...string) []string {
 	t.Helper()
 	return append([]string{needCommand(t, "runsc"), "--platform=ptrace", "--network=none", "--ignore-cgroups", "--root", t.TempDir(), "do"}, args...)
 }
 
-// As PID 1 of a sandbox, everything holds. As a subreaper, which gVisor does not know, what was an orphan before the end is out of reach.
+// As PID 1 of a sandbox, everything holds. As a subreaper, which gVisor does not know, what was an
+// orphan before the end is out of reach.
 func TestDeadlineUnderGVisor(t *testing.T) {
 	needRoot(t)
 	options := []string{"--report", "fd:1"}

@@ -21,8 +21,8 @@ func script(t *testing.T, name string) string {
 	return path
 }
 
-// checkStatuses runs finite with `sh -c SCRIPT` for many values of $i, in one cage, and checks that it exits with $want. SCRIPT says how
-// the command ends.
+// checkStatuses runs finite with `sh -c SCRIPT` for many values of $i, in one cage, and checks that
+// it exits with $want. SCRIPT says how the command ends.
 func checkStatuses(t *testing.T, m mode, values, want, script string) {
 	t.Helper()
 	front := finiteBin
@@ -101,7 +101,8 @@ func TestStartFailures(t *testing.T) {
 	}
 }
 
-// 200 escapees, half of them deaf, and lines of descent that fork and exit as fast as they can, are gone when finite returns.
+// 200 escapees, half of them deaf, and lines of descent that fork and exit as fast as they can, are
+// gone when finite returns.
 func TestEscapeesAreGone(t *testing.T) {
 	needCommand(t, "perl")
 	tree := script(t, "tree.pl")
@@ -134,7 +135,8 @@ func TestFastForkersAreGone(t *testing.T) {
 	})
 }
 
-// The same when it is not a deadline: the command ends by itself, and there never is a moment in which no orphan waits to be reaped.
+// The same when it is not a deadline: the command ends by itself, and there never is a moment in
+// which no orphan waits to be reaped.
 func TestFastForkersThatWereLeft(t *testing.T) {
 	needCommand(t, "perl")
 	const storm = `$SIG{TERM} = "IGNORE"; for (1 .. 16) { next if fork; while (1) { my $p = fork; exit if !defined $p || $p } } exit 5`
@@ -149,11 +151,12 @@ func TestFastForkersThatWereLeft(t *testing.T) {
 	})
 }
 
-// A /proc that belongs to another PID namespace shows strangers under the numbers of one's own. Nobody is signalled by it, and
-// the tree ends all the same.
+// A /proc that belongs to another PID namespace shows strangers under the numbers of one's own.
+// Nobody is signalled by it, and the tree ends all the same.
 func TestForeignProcIsNotBelieved(t *testing.T) {
 	needCommand(t, "unshare")
-	// finite is the second process in the inner namespace, and some hundred strangers have the numbers that its descendants have outside.
+	// finite is the second process in the inner namespace, and some hundred strangers have the
+	// numbers that its descendants have outside.
 	const inner = `"$@" -t 1s -k 100ms -- sh -c 'trap : TERM; (trap "" TERM; sleep 1000 & exec setsid sleep 1000) & sleep 1000 & wait; wait; wait' & finite=$!
 i=0; while [ $i -lt 200 ]; do sleep 1000 & i=$((i+1)); strangers="$strangers $!"; done
 wait $finite; echo "status $?"
@@ -208,7 +211,8 @@ func TestDeepTreeIsGone(t *testing.T) {
 	})
 }
 
-// A daemon that the command leaves behind gets the time it needs for a clean end, and the status is the command's.
+// A daemon that the command leaves behind gets the time it needs for a clean end, and the status is
+// the command's.
 func TestLeftoversGetTheirGrace(t *testing.T) {
 	needCommand(t, "perl")
 	daemon := script(t, "daemon.pl")
@@ -324,7 +328,8 @@ func TestSeedRow7WithoutPidfd(t *testing.T) {
 	}
 }
 
-// Whatever errno a filter has for a system call, the command starts, its deadline is told from its own end, and it ends by the first signal.
+// Whatever errno a filter has for a system call, the command starts, its deadline is told from its
+// own end, and it ends by the first signal.
 func TestRefusedSystemCalls(t *testing.T) {
 	for _, what := range []string{"ppoll", "statx", "prlimit64", "clone3"} {
 		for name, errno := range map[string]unix.Errno{"ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM, "EACCES": unix.EACCES} {

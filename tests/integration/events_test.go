@@ -51,8 +51,8 @@ func TestEvents(t *testing.T) {
 	needCommand(t, "perl")
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		dir := t.TempDir()
-		// 20 orphans that end when they are, since a shell that is quick enough reaps its own children;
-		// one that has to be terminated, and a signal from inside.
+		// 20 orphans that end when they are, since a shell that is quick enough reaps its own
+		// children; one that has to be terminated, and a signal from inside.
 		const job = toFinite + `mkfifo go; exec 7<>go; all="1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20"; ` +
 			`for i in $all; do (read -r x <&7 &); done; for i in $all; do echo >&7; done; (setsid sleep 1000 &); trap "exit 5" USR1; ` +
 			`perl -e 'kill USR1 => $ARGV[0]; sleep 1000' $finite & wait; exit 6`

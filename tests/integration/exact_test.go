@@ -54,8 +54,9 @@ func (c *cage) enqueue(sig unix.Signal, value int) {
 	}
 }
 
-// settled waits until no thread of the Go runtime's takes SIGRTMIN any more. A moment after the start that is so; until then the runtime, which
-// unblocks this one on each of its threads, may have two of them handle two signals at the same time.
+// settled waits until no thread of the Go runtime's takes SIGRTMIN any more. A moment after the
+// start that is so; until then the runtime, which unblocks this one on each of its threads, may
+// have two of them handle two signals at the same time.
 func (c *cage) settled() {
 	c.t.Helper()
 	for begin := time.Now(); time.Since(begin) < patience(); time.Sleep(time.Millisecond) {
@@ -84,7 +85,8 @@ func needExact(t *testing.T) {
 	}
 }
 
-// Every signal that can be caught arrives, one by one, as it was sent; the faults and the runtime's own among them.
+// Every signal that can be caught arrives, one by one, as it was sent; the faults and the runtime's
+// own among them.
 func TestEverySignalArrives(t *testing.T) {
 	needExact(t)
 	forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
@@ -110,7 +112,8 @@ func TestEverySignalArrives(t *testing.T) {
 	})
 }
 
-// Queued values of one real-time signal arrive in order, whether finite passes them on the moment they come or is held up by something.
+// Queued values of one real-time signal arrive in order, whether finite passes them on the moment
+// they come or is held up by something.
 func TestQueuedValuesArriveInOrder(t *testing.T) {
 	needExact(t)
 	const count = 200
@@ -170,7 +173,8 @@ func TestSignalsWaitForTheCommand(t *testing.T) {
 	})
 }
 
-// The command starts with exactly the signal mask, the ignored set, the limit of open files and the timer slack that finite was started with.
+// The command starts with exactly the signal mask, the ignored set, the limit of open files and the
+// timer slack that finite was started with.
 func TestInheritedState(t *testing.T) {
 	needExact(t)
 	perl := needCommand(t, "perl")
@@ -197,7 +201,8 @@ func TestInheritedState(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			forModes(t, allModes, func(t *testing.T, m mode) {
-				// The bare system calls: the C library keeps some real-time signals to itself. (Perl itself does so with SIGCHLD and SIGFPE.)
+				// The bare system calls: the C library keeps some real-time signals to itself.
+				// (Perl itself does so with SIGCHLD and SIGFPE.)
 				script := `for my $s (1 .. 64) { my $act = pack("QQQQ", 0, 0, 0, 0); syscall(13, $s, $act, 0, 8) }
 for my $s (split /,/, shift) { my $act = pack("QQQQ", 1, 0, 0, 0); syscall(13, $s + 0, $act, 0, 8) == 0 or die "sigaction $s: $!" }
 my $set = pack("Q", shift); syscall(14, 2, $set, 0, 8) == 0 or die "sigprocmask: $!"; exec @ARGV`
@@ -227,7 +232,8 @@ my $set = pack("Q", shift); syscall(14, 2, $set, 0, 8) == 0 or die "sigprocmask:
 	}
 }
 
-// So it is where /proc is another PID namespace's, in which threads have other numbers; only that the monitor is not known there.
+// So it is where /proc is another PID namespace's, in which threads have other numbers; only that
+// the monitor is not known there.
 func TestTimerSlackWithAForeignProc(t *testing.T) {
 	needExact(t)
 	const script = `read own </proc/self/timerslack_ns; read -r pid comm state finite rest </proc/self/stat; end=$(($(date +%s) + 30))
@@ -245,8 +251,8 @@ echo "the slack of these is another:$other"; exit 1`
 	}
 }
 
-// A while after the start finite's own timers are as precise as those it was started with, but for the Go runtime's monitor, which is its second thread: the kernel may
-// wake that one 10 ms late.
+// A while after the start finite's own timers are as precise as those it was started with, but for
+// the Go runtime's monitor, which is its second thread: the kernel may wake that one 10 ms late.
 func TestTimerSlackOfThreads(t *testing.T) {
 	needExact(t)
 	forModes(t, rootModes, func(t *testing.T, m mode) { // nobody may not ask (proc_pid_timerslack_ns(5))
@@ -279,7 +285,8 @@ next:
 	return sigs
 }
 
-// A stop signal that was ignored when finite was started is passed on, and asks nobody to end: as under nohup.
+// A stop signal that was ignored when finite was started is passed on, and asks nobody to end: as
+// under nohup.
 func TestIgnoredStopIsPlain(t *testing.T) {
 	needExact(t)
 	atOnce(t, allModes, func(t *testing.T, m mode) {
@@ -340,8 +347,9 @@ print "ready\n"; select undef, undef, undef, 1 while 1`}
 	})
 }
 
-// SIGTERM at a random moment of the first 3 ms as PID 1: until the first instruction the kernel throws it away, for every init. After that finite
-// ends with 143, whatever it was doing. So it loses no more of them than tini in the same run.
+// SIGTERM at a random moment of the first 3 ms as PID 1: until the first instruction the kernel
+// throws it away, for every init. After that finite ends with 143, whatever it was doing. So it
+// loses no more of them than tini in the same run.
 func TestSignalAtARandomMoment(t *testing.T) {
 	needExact(t)
 	tini := needCommand(t, "tini-static")
@@ -371,8 +379,9 @@ func TestSignalAtARandomMoment(t *testing.T) {
 	}
 }
 
-// signalAt starts an init as PID 1, sends it SIGTERM at a moment after its exec, and returns its exit status. If the SIGTERM was lost, another
-// signal, which comes after it in every order that there is, ends the command.
+// signalAt starts an init as PID 1, sends it SIGTERM at a moment after its exec, and returns its
+// exit status. If the SIGTERM was lost, another signal, which comes after it in every order that
+// there is, ends the command.
 func signalAt(t *testing.T, at time.Duration, args []string) (status int, said string) {
 	t.Helper()
 	var stderr bytes.Buffer

@@ -30,7 +30,8 @@ func endsDeafEscapee(options ...string) []string {
 	return append(append(args, options...), "--", "sh", "-c", deafEscapee)
 }
 
-// wantEnded checks that the deadline was enforced on everything, and that finite did not go to pieces over it.
+// wantEnded checks that the deadline was enforced on everything, and that finite did not go to
+// pieces over it.
 func (r result) wantEnded(t *testing.T) {
 	t.Helper()
 	r.want(t, 124)
@@ -50,7 +51,8 @@ func unprivileged(args ...string) []string {
 	return append([]string{"/usr/bin/setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups"}, args...)
 }
 
-// privately is a command in a mount namespace of its own: what it does to /proc does not hide from the cage who is left.
+// privately is a command in a mount namespace of its own: what it does to /proc does not hide from
+// the cage who is left.
 func privately(args ...string) []string {
 	return append([]string{"/usr/bin/unshare", "--mount"}, args...)
 }
@@ -135,8 +137,8 @@ func TestDeadlineInAnEmptyRoot(t *testing.T) {
 	}
 }
 
-// With 4 MB of memory for finite and the command, the same; and where the command wants more than there is. (Not with 4 MB: among small processes, finite may
-// be the one that the kernel ends.)
+// With 4 MB of memory for finite and the command, the same; and where the command wants more than
+// there is. (Not with 4 MB: among small processes, finite may be the one that the kernel ends.)
 func TestDeadlineInLittleMemory(t *testing.T) {
 	needCommand(t, "perl")
 	const greedy = `trap "" TERM; (setsid sleep 1000 &); echo ready; perl -e '$x = "x" x (64 << 20)' 2>/dev/null || echo killed; while :; do sleep 1000; done`
@@ -169,7 +171,8 @@ func TestDeadlineInLittleMemory(t *testing.T) {
 	}
 }
 
-// With 16 descriptors the deadline holds, whatever finite is to open. With fewer it holds, or finite begins nothing: one line, and status 125.
+// With 16 descriptors the deadline holds, whatever finite is to open. With fewer it holds, or
+// finite begins nothing: one line, and status 125.
 func TestDeadlineWithFewDescriptors(t *testing.T) {
 	for name, options := range map[string][]string{
 		"plain": nil, "cgroup": {"--cgroup", "auto", "-vv"}, "report": {"--report", "report.json"},
@@ -217,8 +220,8 @@ func ownTasks(m mode) int {
 	return 8 // the front as well
 }
 
-// A user whose processes are limited (RLIMIT_NPROC) runs a fork bomb under finite. Where the limit leaves no room for the command, that is one line, and
-// status 125.
+// A user whose processes are limited (RLIMIT_NPROC) runs a fork bomb under finite. Where the limit
+// leaves no room for the command, that is one line, and status 125.
 func TestDeadlineInProcessLimit(t *testing.T) {
 	needRoot(t)
 	needCommand(t, "perl")
@@ -241,7 +244,8 @@ func TestDeadlineInProcessLimit(t *testing.T) {
 	})
 }
 
-// The same for a cgroup's limit: others have filled it before the start, or it is lowered below what is there while the command runs.
+// The same for a cgroup's limit: others have filled it before the start, or it is lowered below
+// what is there while the command runs.
 func TestDeadlineInFullCgroup(t *testing.T) {
 	needCommand(t, "perl")
 	t.Run("before", func(t *testing.T) {
@@ -294,7 +298,8 @@ func setLimit(t *testing.T, dir string, limit int) {
 	}
 }
 
-// fillWith puts so many processes and their parent into a cgroup, and returns how many are there. They end with the test.
+// fillWith puts so many processes and their parent into a cgroup, and returns how many are there.
+// They end with the test.
 func fillWith(t *testing.T, dir string, processes int) int {
 	t.Helper()
 	const filler = `echo 0 >"$0/cgroup.procs" || exit 97; for i in $(seq "$1"); do sleep 1000 & done; echo full; wait`

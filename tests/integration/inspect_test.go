@@ -73,8 +73,9 @@ func parseInspection(t *testing.T, text string) (i inspection) {
 	return i
 }
 
-// inspectHead has functions for scripts: state PID STATES waits for one of these, and fuse makes a file system in $m with one file, every read and flush of which
-// is never answered; asked waits for one. finish ends what would keep the cage from telling who is left.
+// inspectHead has functions for scripts: state PID STATES waits for one of these, and fuse makes a
+// file system in $m with one file, every read and flush of which is never answered; asked waits for
+// one. finish ends what would keep the cage from telling who is left.
 const inspectHead = `dir=$1 cage=$2 m=$1/m
 state() { until grep -qs "^State:.[$2]" /proc/$1/status; do test -d /proc/$1 || exit 94; done; }
 finish() { :; }
@@ -96,7 +97,8 @@ while (sysread $f, my $in, 1 << 20) {
 	syswrite $f, defined $out ? pack("LlQ", 16 + length $out, 0, $id) . $out : pack("LlQ", 16, -38, $id);
 }`
 
-// inspected runs a script that makes a process, sets p to its PID, and has it inspected; it returns what is said of it, of all, and in text.
+// inspected runs a script that makes a process, sets p to its PID, and has it inspected; it returns
+// what is said of it, of all, and in text.
 func inspected(t *testing.T, script string, args ...string) (verdict string, all inspection, text string) {
 	t.Helper()
 	const tail = `
@@ -352,7 +354,8 @@ func TestInspectEndsOnASignal(t *testing.T) {
 	}
 }
 
-// On a terminal there are colours, unless NO_COLOR says no, and no line is wider; elsewhere there are none.
+// On a terminal there are colours, unless NO_COLOR says no, and no line is wider; elsewhere there
+// are none.
 func TestInspectOnATerminal(t *testing.T) {
 	const script = `perl -e 'exit if !fork; sleep 1000' & until read -r c </proc/$!/task/$!/children; grep -qs "^State:.Z" /proc/$c/status; do :; done; stty cols 50; `
 	show := func(env string) string {

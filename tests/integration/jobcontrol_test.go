@@ -32,8 +32,9 @@ func TestJobControl(t *testing.T) {
 	}
 }
 
-// With a PID namespace it is the same: the command stays in the caller's process group. That group has
-// no number in the namespace, so a shell in it takes itself for the foreground: no scenario with one.
+// With a PID namespace it is the same: the command stays in the caller's process group. That group
+// has no number in the namespace, so a shell in it takes itself for the foreground: no scenario
+// with one.
 func TestJobControlInNamespaces(t *testing.T) {
 	needRoot(t)
 	for _, some := range [][]scenario{keyScenarios, stopScenarios, backgroundScenarios, pipeScenarios, deadlineScenarios} {

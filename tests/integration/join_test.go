@@ -12,8 +12,9 @@ import (
 	"github.com/finite-init/finite/nsutil/cgroup"
 )
 
-// container is a shell function that makes a container, as an engine would, and sets c to the PID of its init, which reaps nothing; and others that look
-// into it, and end it. Its options are those of unshare(1).
+// container is a shell function that makes a container, as an engine would, and sets c to the PID
+// of its init, which reaps nothing; and others that look into it, and end it. Its options are those
+// of unshare(1).
 const container = `container() {
 	mkfifo "$dir/up$#"; unshare --pid --fork --mount-proc --kill-child "$@" sh -c 'echo up; exec sleep 1000' >"$dir/up$#" 2>/dev/null & u=$!
 	read -r up <"$dir/up$#"; read -r c <"/proc/$u/task/$u/children"; test "$up" && test "$c" || exit 97; }
@@ -34,8 +35,9 @@ func inContainer(t *testing.T, script string, args ...string) result {
 
 const namespaceNames = "cgroup ipc mnt net pid time user uts"
 
-// All of a container's namespaces, some of them, or those that a file stands for. What is not asked for stays the caller's. The command's parent is a
-// keeper, and finite's own exit status is the command's.
+// All of a container's namespaces, some of them, or those that a file stands for. What is not asked
+// for stays the caller's. The command's parent is a keeper, and finite's own exit status is the
+// command's.
 func TestJoin(t *testing.T) {
 	const script = `container --uts --net --ipc; : >"$dir/bound"; mount --bind /proc/$c/ns/net "$dir/bound"
 ids() { for n in ` + namespaceNames + `; do readlink $1/ns/$n; done; }; show='for n in ` + namespaceNames + `; do readlink /proc/self/ns/$n; done; cat /proc/$PPID/comm; exit 7'
@@ -85,7 +87,8 @@ readlink /proc/$c/ns/net; "$finite" --join $$ -- echo here; "$finite" --join $c 
 	}
 }
 
-// The user namespace of somebody's container gives the right to join the others, and in it one is root.
+// The user namespace of somebody's container gives the right to join the others, and in it one is
+// root.
 func TestJoinUserNamespace(t *testing.T) {
 	const script = `user=` + nobody + `; mkfifo "$dir/up"; chmod 666 "$dir/up"
 $user unshare --user --map-root-user --pid --fork --mount-proc --uts --kill-child sh -c 'echo up; exec sleep 1000' >"$dir/up" 2>/dev/null & u=$!; read -r up <"$dir/up"; read -r c <"/proc/$u/task/$u/children"
@@ -101,7 +104,8 @@ eval "$1" '"$finite"' --join $c -- sh -c '"id -u; readlink /proc/self/ns/user /p
 	}
 }
 
-// When the outer one is killed, the inner one ends what it has started within its grace time, and the container goes on.
+// When the outer one is killed, the inner one ends what it has started within its grace time, and
+// the container goes on.
 func TestJoinOuterIsKilled(t *testing.T) {
 	script := `container --net; sh -c 'echo $$; exec "$@"' sh "$finite" -k ` + stretch("200ms") + ` --join "$c$2" -- perl -e "$1" | { read -r outer; read -r ready; kill -9 "$outer"; cat; echo "gone after $ready"; }
 kill -0 $c && echo "the container is alive"; exit 0` // who became the PID 1's of the cage, which reaps nothing, keeps the container from ending
@@ -130,8 +134,9 @@ for s in $2; do kill -$s $f; read -r got number rest; echo $number; done; } <"$d
 	}
 }
 
-// Seed row 4: a child that was moved into another PID namespace, or went there by itself, escaped the one who waited for it. Whatever namespaces it and
-// its descendants are in, the deadline ends them, and they are reaped.
+// Seed row 4: a child that was moved into another PID namespace, or went there by itself, escaped
+// the one who waited for it. Whatever namespaces it and its descendants are in, the deadline ends
+// them, and they are reaped.
 func TestSeedRow4AcrossPIDNamespaces(t *testing.T) {
 	needRoot(t)
 	needCommand(t, "perl")
@@ -161,8 +166,9 @@ func TestSeedRow4AcrossPIDNamespaces(t *testing.T) {
 	}
 }
 
-// Seed row 4, joined: the orphans of a command in a container are the inner finite's, which reaps them, and ends them with the command, by itself or by
-// the deadline; the container's own init never sees one, and goes on.
+// Seed row 4, joined: the orphans of a command in a container are the inner finite's, which reaps
+// them, and ends them with the command, by itself or by the deadline; the container's own init
+// never sees one, and goes on.
 func TestSeedRow4JoinedOrphans(t *testing.T) {
 	for name, tt := range map[string]struct{ options, command, want string }{
 		"reaped":   {"", `for i in 1 2 3 4 5; do (setsid sh -c : &); done; exit 3`, "3"},
@@ -180,8 +186,9 @@ func TestSeedRow4JoinedOrphans(t *testing.T) {
 	}
 }
 
-// Seed row 4, moved: who goes into another's PID namespace by setns(2) and becomes an orphan there, falls to that one's init. It is no descendant any
-// more; but it is in the command's cgroup still, and dies with that. The container, in another, does not.
+// Seed row 4, moved: who goes into another's PID namespace by setns(2) and becomes an orphan there,
+// falls to that one's init. It is no descendant any more; but it is in the command's cgroup still,
+// and dies with that. The container, in another, does not.
 func TestSeedRow4MovedAwayByNsenter(t *testing.T) {
 	needCgroup(t)
 	deadline := stretch("-t 1s -k 200ms")
@@ -196,8 +203,9 @@ func TestSeedRow4MovedAwayByNsenter(t *testing.T) {
 	}
 }
 
-// Seed row 5: where a short-lived process was PID 1 of the namespace, nothing could be started in it any more, orphans had no init, and signals got
-// lost. With --unshare pid it has one that stays as long as anybody.
+// Seed row 5: where a short-lived process was PID 1 of the namespace, nothing could be started in
+// it any more, orphans had no init, and signals got lost. With --unshare pid it has one that stays
+// as long as anybody.
 func TestSeedRow5NamespaceHasARealInit(t *testing.T) {
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		const script = `trap 'echo told; exit 6' TERM; for i in $(seq 30); do (setsid sh -c "exit $i" &); done; (sleep 1000 & exec setsid true)
@@ -224,8 +232,9 @@ func needCgroup(t *testing.T) string {
 	return own.Unified
 }
 
-// Seed row 5, as under systemd-run --scope: a cgroup with a command that has made namespaces, three deep, with finite around, within and instead of them.
-// After the deadline nobody is left in it, and no cgroup below it.
+// Seed row 5, as under systemd-run --scope: a cgroup with a command that has made namespaces, three
+// deep, with finite around, within and instead of them. After the deadline nobody is left in it,
+// and no cgroup below it.
 func TestSeedRow5ScopeLikeCgroup(t *testing.T) {
 	needCommand(t, "unshare")
 	parent := needCgroup(t)
@@ -253,7 +262,8 @@ func TestSeedRow5ScopeLikeCgroup(t *testing.T) {
 	}
 }
 
-// wantEmptyCgroup waits for the kernel to see that nobody is in a cgroup, and for what is below it to be gone.
+// wantEmptyCgroup waits for the kernel to see that nobody is in a cgroup, and for what is below it
+// to be gone.
 func wantEmptyCgroup(t *testing.T, dir string) {
 	t.Helper()
 	procs, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))

@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A lifeline that hangs up is a stop, whatever it is; what was written to it before is there for the command to read.
+// A lifeline that hangs up is a stop, whatever it is; what was written to it before is there for
+// the command to read.
 func TestLifeline(t *testing.T) {
 	kinds := map[string]func(t *testing.T) (near, far *os.File){
 		"pipe": func(t *testing.T) (near, far *os.File) {
@@ -64,7 +65,8 @@ func TestLifeline(t *testing.T) {
 	}
 }
 
-// A lifeline of a file that cannot hang up, or that is not there, is a mistake that is told before anything is started.
+// A lifeline of a file that cannot hang up, or that is not there, is a mistake that is told before
+// anything is started.
 func TestLifelineErrors(t *testing.T) {
 	for lifeline, want := range map[string]string{
 		"stdin": "finite: --lifeline stdin: a file that cannot hang up; it must be a pipe, a socket or a terminal\n", // /dev/null
@@ -78,7 +80,8 @@ func TestLifelineErrors(t *testing.T) {
 	}
 }
 
-// The end of the parent process is a stop. The parent's thread is not what counts, and neither is a new parent.
+// The end of the parent process is a stop. The parent's thread is not what counts, and neither is a
+// new parent.
 func TestLifelineOfTheParent(t *testing.T) {
 	forModes(t, []mode{asSubreaper, asNobody}, func(t *testing.T, m mode) {
 		const parent = `d=$(mktemp -d); mkfifo "$d/up"; "$0" -k 30s --lifeline parent -- sh -c 'trap "echo ended; exit" TERM; echo up >"$0/up"; while :; do sleep 0.05; done' "$d" & read -r _ <"$d/up"; rm -r "$d"`

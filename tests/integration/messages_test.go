@@ -18,8 +18,8 @@ import (
 	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
-// messageTracer is the debugger (ptrace(2)) of finite and of every process below it. It kills a supervisor
-// at one of its messages. Its methods are called by one locked thread.
+// messageTracer is the debugger (ptrace(2)) of finite and of every process below it. It kills a
+// supervisor at one of its messages. Its methods are called by one locked thread.
 type messageTracer struct {
 	finite int
 	moment int // the moment of the kill, from 1

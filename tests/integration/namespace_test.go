@@ -34,7 +34,8 @@ func (c *cage) innerPID() int {
 	return outer.pid()
 }
 
-// scripted runs a shell script in a cage, with finite as $0, and a directory that everybody may write to as $1.
+// scripted runs a shell script in a cage, with finite as $0, and a directory that everybody may
+// write to as $1.
 func scripted(t *testing.T, script string, args ...string) result {
 	t.Helper()
 	return startScript(t, script, args...).wait()
@@ -59,8 +60,8 @@ func needRoot(t *testing.T) {
 // nobody runs a command as another user, one who may gain privileges.
 const nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups "
 
-// The command is the child of an init of its own, which is the keeper, and sees nobody else. Its standard streams, its arguments, its
-// environment and its exit status are as without.
+// The command is the child of an init of its own, which is the keeper, and sees nobody else. Its
+// standard streams, its arguments, its environment and its exit status are as without.
 func TestUnsharePID(t *testing.T) {
 	const script = `read -r word; echo "$word,$1,$2,$A,$FINITE_INNER,$FINITE_UNSHARE"; seen=; for p in /proc/[0-9]*; do read -r c <$p/comm && seen="$seen $c"; done; echo "$PPID$seen"; echo "mine $(exec cat /proc/$$/comm)"; cat /proc/1/comm; echo told >&2; exit 7`
 	forModes(t, allModes, func(t *testing.T, m mode) {
@@ -150,7 +151,8 @@ func TestUnshareForwardsValues(t *testing.T) {
 	})
 }
 
-// A stop is the command's to handle, is said once, and names who sent it, which only the outer one can see.
+// A stop is the command's to handle, is said once, and names who sent it, which only the outer one
+// can see.
 func TestUnshareRequestedStop(t *testing.T) {
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		c := inBox(t, m, "--", "sh", "-c", `trap "exit 5" TERM; echo ready; while :; do sleep 0.05; done`)
@@ -172,7 +174,8 @@ func TestUnshareStopComesFirst(t *testing.T) {
 		r := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{
 			needCommand(t, "perl"), "-e", script, strconv.Itoa(int(sig)), finiteBin, "--unshare", "pid,mount", "--", "sh", "-c", "echo started; sleep 1000",
 		}}, nil).wait()
-		// It was blocked when finite was started, and so it is for the command: whoever looks first takes it.
+		// It was blocked when finite was started, and so it is for the command: whoever looks first
+		// takes it.
 		r.want(t, 128+int(sig))
 		if r.stdout != "" {
 			t.Errorf("stdout: %q", r.stdout)
@@ -180,8 +183,8 @@ func TestUnshareStopComesFirst(t *testing.T) {
 	}
 }
 
-// The deadline holds for everybody: escapees, half of them deaf, and lines that fork as fast as they can. The /proc of a namespace without mounts of its
-// own shows strangers, and is not needed.
+// The deadline holds for everybody: escapees, half of them deaf, and lines that fork as fast as
+// they can. The /proc of a namespace without mounts of its own shows strangers, and is not needed.
 func TestUnshareDeadline(t *testing.T) {
 	needCommand(t, "perl")
 	tree := script(t, "tree.pl")
@@ -215,10 +218,12 @@ func TestUnshareBackstop(t *testing.T) {
 	})
 }
 
-// familyWithPipe says its parent's number and that it is ready, and holds standard output, as a deaf escapee of it does.
+// familyWithPipe says its parent's number and that it is ready, and holds standard output, as a
+// deaf escapee of it does.
 const familyWithPipe = `use POSIX; $SIG{TERM} = $SIG{HUP} = $SIG{INT} = "IGNORE"; if (!fork) { setsid(); exit if fork; sleep 1000 while 1 } wait; syswrite STDOUT, "ready\n"; sleep 1000 while 1`
 
-// When the outer one is killed, nobody is left. Standard output is closed when the last of them is gone.
+// When the outer one is killed, nobody is left. Standard output is closed when the last of them is
+// gone.
 func TestUnshareOuterIsKilled(t *testing.T) {
 	needCommand(t, "perl")
 	for user, front := range map[string]string{"root": "", "nobody": nobody} {
@@ -275,7 +280,8 @@ print join("\n", sort keys %ended), "\n"; print STDERR "$_: $ended{$_}\n" for so
 	}
 }
 
-// Where others may not make namespaces, a user namespace lets them: they are themselves in it, or root.
+// Where others may not make namespaces, a user namespace lets them: they are themselves in it, or
+// root.
 func TestUnshareUser(t *testing.T) {
 	for option, want := range map[string]string{"": "65534 65534", "--map-root": "0 0"} {
 		for _, kinds := range []string{"user,pid,mount", "user", "all"} {
@@ -396,7 +402,8 @@ func TestUnshareHostname(t *testing.T) {
 	}
 }
 
-// Nothing of the caller's mounts changes, shared as they may be, with what is mounted inside, finite's own /proc included.
+// Nothing of the caller's mounts changes, shared as they may be, with what is mounted inside,
+// finite's own /proc included.
 func TestUnshareMountsStayInside(t *testing.T) {
 	needRoot(t)
 	for _, kinds := range []string{"mount", "pid,mount", "all"} {
@@ -440,7 +447,8 @@ func TestUnshareAlone(t *testing.T) {
 	}
 }
 
-// What happens is said once, by the one that knows more, at every level but debug, and every line is what the format says.
+// What happens is said once, by the one that knows more, at every level but debug, and every line
+// is what the format says.
 func TestUnshareLog(t *testing.T) {
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		for _, options := range [][]string{{"-v"}, {"--log-level", "info"}, {"-v", "--log-format", "json"}} {
@@ -494,8 +502,8 @@ func TestUnshareReadOnlyRoot(t *testing.T) {
 	}
 }
 
-// Without /proc, finite finds its own file by the name it was started with, and the deadline holds. A user namespace, whose maps are files in /proc,
-// cannot be made then.
+// Without /proc, finite finds its own file by the name it was started with, and the deadline holds.
+// A user namespace, whose maps are files in /proc, cannot be made then.
 func TestUnshareWithoutProc(t *testing.T) {
 	needRoot(t)
 	for name, finite := range map[string]string{"by path": `"$0"`, "by name": `PATH="${0%/*}:$PATH" finite`} {
@@ -515,7 +523,8 @@ func TestUnshareWithoutProc(t *testing.T) {
 	}
 }
 
-// What cannot be done is said in one line that names the option and its value; nothing was started, and nothing is left.
+// What cannot be done is said in one line that names the option and its value; nothing was started,
+// and nothing is left.
 func TestUnshareBadUsage(t *testing.T) {
 	tooLong := strings.Repeat("n", 65)
 	for _, tt := range []struct {
@@ -581,7 +590,8 @@ func TestUnshareIsExhausted(t *testing.T) {
 	}
 }
 
-// Ctrl-C reaches the command, which has the terminal; Ctrl-Z stops the job as a whole, and fg resumes it.
+// Ctrl-C reaches the command, which has the terminal; Ctrl-Z stops the job as a whole, and fg
+// resumes it.
 func TestUnshareTerminal(t *testing.T) {
 	needRoot(t)
 	const command = `trap "echo inter""rupted; exit 3" INT; echo rea""dy; read -r word; echo "re""ad $word"; while :; do sleep 0.05; done`

@@ -14,7 +14,8 @@ import (
 
 const memoryLimit = 32 << 20
 
-// startInMemory starts finite in a cgroup with a limit of memory, with options that need a supervisor, which counts. The command's standard input ends when finite has begun to count, which
+// startInMemory starts finite in a cgroup with a limit of memory, with options that need a
+// supervisor, which counts. The command's standard input ends when finite has begun to count, which
 // it does a moment after the start.
 func startInMemory(t *testing.T, dir string, m mode, args ...string) *cage {
 	t.Helper()
@@ -41,7 +42,8 @@ func startInMemory(t *testing.T, dir string, m mode, args ...string) *cage {
 // eater takes far more memory than there is.
 const eater = `perl -e '$x = "x" x (256 << 20)'`
 
-// Somebody of the tree is killed for want of memory: the log says so, once, and the status is the command's.
+// Somebody of the tree is killed for want of memory: the log says so, once, and the status is the
+// command's.
 func TestOutOfMemory(t *testing.T) {
 	needCommand(t, "perl")
 	for _, tt := range []struct {
@@ -97,7 +99,8 @@ func TestOutOfMemoryWithoutGo(t *testing.T) {
 	}
 }
 
-// What was killed in the cgroup before the start is nobody's business, and what a deadline kills is not called that.
+// What was killed in the cgroup before the start is nobody's business, and what a deadline kills is
+// not called that.
 func TestNotOutOfMemory(t *testing.T) {
 	needCommand(t, "perl")
 	forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {

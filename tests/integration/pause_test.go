@@ -13,7 +13,8 @@ import (
 // A pause reaps what comes from elsewhere, and ends with it.
 func TestPause(t *testing.T) {
 	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGINT} {
-		// A subreaper gets orphans that its caller's children leave only as PID 1; here they come from a shell that finite replaced.
+		// A subreaper gets orphans that its caller's children leave only as PID 1; here they come
+		// from a shell that finite replaced.
 		c := startSpec(t, cageSpec{Mode: asInit, Args: []string{
 			"/bin/sh", "-c", `(setsid sh -c 'echo orphan; trap "" TERM; while :; do sleep 0.1; done' &); exec "$0" --pause -vv -k ` + stretch("300ms"), finiteBin,
 		}}, nil)
@@ -39,7 +40,8 @@ func TestPause(t *testing.T) {
 	})
 }
 
-// Zombies that come when there was no child are reaped too: the namespace's PID 1 has the orphans of who came in from outside.
+// Zombies that come when there was no child are reaped too: the namespace's PID 1 has the orphans
+// of who came in from outside.
 func TestPauseReapsLateOrphans(t *testing.T) {
 	c := start(t, asInit, "--pause", "-vv")
 	c.stderr.await(t, "waiting for a signal")

@@ -16,8 +16,8 @@ const hangingRanges = `for f in uid gid; do echo 65534:200000:65536 >"$1/$f"; mo
 printf '#!/bin/sh\necho mapping\nexec sleep 1000\n' >"$1/new${f}map"; chmod 755 "$1/new${f}map"; done; PATH=$1:$PATH; export PATH
 exec ` + nobody + `"$0" --unshare user,pid -- echo started`
 
-// A stop that is asked for while namespaces are made ends finite: there is no command yet. A process
-// that makes them is continued when it was stopped.
+// A stop that is asked for while namespaces are made ends finite: there is no command yet. A
+// process that makes them is continued when it was stopped.
 func TestStopWhileNamespacesAreMade(t *testing.T) {
 	needRoot(t)
 	c := startScript(t, hangingRanges)
@@ -47,8 +47,8 @@ func stateOf(pid int) byte {
 	return 0
 }
 
-// A planner that is stopped is continued; of one that is killed one line tells, if the command could
-// not be started.
+// A planner that is stopped is continued; of one that is killed one line tells, if the command
+// could not be started.
 func TestPlannerIsHarmed(t *testing.T) {
 	needRoot(t)
 	for sig, statuses := range map[unix.Signal][]int{unix.SIGSTOP: {7}, unix.SIGKILL: {7, 125}} {
@@ -140,7 +140,8 @@ cat <"$1/out"; kill $f; wait $f; echo $?`
 	wantNoLeaf(t, cgroup)
 }
 
-// A keeper that is PID 1 and was stopped is continued by the front. That is no signal for the command.
+// A keeper that is PID 1 and was stopped is continued by the front. That is no signal for the
+// command.
 func TestStoppedKeeperIsContinued(t *testing.T) {
 	needRoot(t)
 	needCommand(t, "perl")

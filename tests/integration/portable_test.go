@@ -55,7 +55,8 @@ func TestSharedWithOneProcess(t *testing.T) {
 	}
 }
 
-// A build without the entry point, as go install makes it, works through os/signal: it says so, and what it can catch it forwards.
+// A build without the entry point, as go install makes it, works through os/signal: it says so, and
+// what it can catch it forwards.
 func TestWithoutTheEntryPoint(t *testing.T) {
 	needCommand(t, "perl")
 	portable := buildPortable(t)

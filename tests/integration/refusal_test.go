@@ -39,7 +39,8 @@ func readWithout(t *testing.T, file string) []string {
 	return parseReport(t, string(text)).Without
 }
 
-// Whatever is refused, each alone and all together, the deadline holds and nobody is left that runs, but for an orphan that finite cannot know of.
+// Whatever is refused, each alone and all together, the deadline holds and nobody is left that
+// runs, but for an orphan that finite cannot know of.
 func TestDeadlineInRefusal(t *testing.T) {
 	needRoot(t)
 	sets := map[string][]string{"all": refusable}
@@ -83,7 +84,8 @@ func TestDeadlineInRefusal(t *testing.T) {
 // isZombie reads a line of whoIsThere.
 func isZombie(stat string) bool { return strings.Contains(stat, ") Z ") }
 
-// wantOrphanAlone checks that of those who are left only one runs, who was an orphan before the end. It returns nobody.
+// wantOrphanAlone checks that of those who are left only one runs, who was an orphan before the
+// end. It returns nobody.
 func wantOrphanAlone(t *testing.T, left []string) []string {
 	t.Helper()
 	if len(left) != 1 || !strings.Contains(left[0], "(sleep) S 1 ") {
@@ -92,8 +94,9 @@ func wantOrphanAlone(t *testing.T, left []string) []string {
 	return nil
 }
 
-// Where orphans do not come to finite and the command has no cgroup, finite cannot know of them. The deadline holds for the command and for who descends
-// from it; and the report says what was missing.
+// Where orphans do not come to finite and the command has no cgroup, finite cannot know of them.
+// The deadline holds for the command and for who descends from it; and the report says what was
+// missing.
 func TestDeadlineWithoutOrphans(t *testing.T) {
 	needRoot(t)
 	const family = `trap "" TERM; (setsid sleep 1000 &); sleep 1000 & sh -c "sleep 1000 & setsid sleep 1000" & echo ready; while :; do sleep 1000; done`

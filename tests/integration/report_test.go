@@ -69,8 +69,9 @@ func parseReport(t *testing.T, text string) (r runReport) {
 	return r
 }
 
-// awaitReport waits until the report says that state. Whatever is read on the way is whole, or nothing was written yet; but who reads while it is written over
-// in place (torn) may find half of each.
+// awaitReport waits until the report says that state. Whatever is read on the way is whole, or
+// nothing was written yet; but who reads while it is written over in place (torn) may find half of
+// each.
 func awaitReport(t *testing.T, path, state string, torn bool) runReport {
 	t.Helper()
 	for begin := time.Now(); time.Since(begin) < patience(); {
@@ -101,7 +102,8 @@ func ended(t *testing.T, path, kind string, status int) runReport {
 	return r
 }
 
-// startWithin starts a shell script in a cage; $0 is finite, $1 is dir, where it begins; it is to end with exec "$0" …
+// startWithin starts a shell script in a cage; $0 is finite, $1 is dir, where it begins; it is to
+// end with exec "$0" …
 func startWithin(t *testing.T, m mode, dir, script string, change func(*exec.Cmd), args ...string) *cage {
 	t.Helper()
 	for d := dir; d != os.TempDir() && len(d) > 1; d = filepath.Dir(d) {
@@ -145,7 +147,8 @@ func TestReportOfADeadline(t *testing.T) {
 	})
 }
 
-// A file that is mounted where the report is to be, as /dev/termination-log is, is written in place, and not beyond what is read of it.
+// A file that is mounted where the report is to be, as /dev/termination-log is, is written in
+// place, and not beyond what is read of it.
 func TestReportTerminationLog(t *testing.T) {
 	needRoot(t)
 	forModes(t, rootModes, func(t *testing.T, m mode) {
@@ -257,8 +260,8 @@ func TestReportSaysWhoOutside(t *testing.T) {
 	c.stdout.await(t, fmt.Sprintf("asker %d,", *by.PID))
 }
 
-// Whatever the command does with the place of the report: the run is what it is, the report is in the directory that it was opened in, or one line says why
-// not, and nothing else is written to.
+// Whatever the command does with the place of the report: the run is what it is, the report is in
+// the directory that it was opened in, or one line says why not, and nothing else is written to.
 func TestReportOfAHostileCommand(t *testing.T) {
 	const again = `rm d/report.json
 `

@@ -62,7 +62,8 @@ func playCage(spec cageSpec) {
 			env = append(env, kv)
 		}
 	}
-	// A directory of the caller's PATH that this user may not search would make "not found" a "permission denied".
+	// A directory of the caller's PATH that this user may not search would make "not found" a
+	// "permission denied".
 	env = append(env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 	if spec.Role != "" {
 		env = append(env, roleEnv+"="+spec.Role)
@@ -134,7 +135,8 @@ func whoIsThere() []string {
 	return left
 }
 
-// playTracer traces the process that it is told, from a thread that is not the first one, and never looks at it again.
+// playTracer traces the process that it is told, from a thread that is not the first one, and never
+// looks at it again.
 func playTracer() {
 	runtime.LockOSThread()
 	pid, err := strconv.Atoi(os.Args[1])

@@ -10,8 +10,9 @@ import (
 	"github.com/finite-init/finite/signals"
 )
 
-// recorder is a command that prints every signal it gets, by number, and ends on SIGALRM. The signals come one by one. (Perl runs handlers between
-// its own steps: what comes just before a sleep waits for its end, so sleeps are short here and below.)
+// recorder is a command that prints every signal it gets, by number, and ends on SIGALRM. The
+// signals come one by one. (Perl runs handlers between its own steps: what comes just before a
+// sleep waits for its end, so sleeps are short here and below.)
 const recorder = `use POSIX; $| = 1; my %n; @n{split " ", $Config{sig_name}} = split " ", $Config{sig_num};
 for my $s (grep { $_ ne "ZERO" } keys %n) { $SIG{$s} = sub { my $i = $n{$_[0]}; if ($i == 14) { exit 42 } print "got $i\n" } unless $s =~ /^(KILL|STOP|CHLD|CLD)$/ }
 print "ready\n"; select undef, undef, undef, 0.05 while 1`
@@ -64,7 +65,8 @@ sysread $r, $b, 1 for 1, 2; syswrite STDOUT, "ready\n"; select undef, undef, und
 	}
 }
 
-// A stop is said on stderr, in one line that names the signal and who sent it; a child that does as it is told needs no other.
+// A stop is said on stderr, in one line that names the signal and who sent it; a child that does as
+// it is told needs no other.
 func TestRequestedStop(t *testing.T) {
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGQUIT} {
@@ -92,7 +94,8 @@ func TestStopGraceAndExpect(t *testing.T) {
 	})
 }
 
-// The parent's death is a signal like any other. The parent here is a shell that ends itself as soon as the command is ready.
+// The parent's death is a signal like any other. The parent here is a shell that ends itself as
+// soon as the command is ready.
 func TestParentDeath(t *testing.T) {
 	ready := filepath.Join(t.TempDir(), "ready")
 	inner := finiteBin + ` -p TERM -- sh -c 'trap "echo told; exit 0" TERM; : >` + ready + `; while :; do sleep 0.05; done'`

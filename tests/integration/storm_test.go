@@ -23,9 +23,10 @@ const (
 	seedEnv   = "STORM_SEED"
 )
 
-// Seed row 8: an end that came while events were still queued used to lose them. 1,000 runs under load with random orphans, exits and
-// signals: every orphan is counted, nothing hangs, no zombie is left. With the race detector in the test binary it watches all of it.
-// Seed row 10 is the storm of signals in it.
+// Seed row 8: an end that came while events were still queued used to lose them. 1,000 runs under
+// load with random orphans, exits and signals: every orphan is counted, nothing hangs, no zombie is
+// left. With the race detector in the test binary it watches all of it. Seed row 10 is the storm of
+// signals in it.
 func TestSeedRow8And10Storm(t *testing.T) {
 	for range 2 { // both processors are busy
 		load := exec.Command("sh", "-c", "while :; do :; done")
@@ -58,7 +59,8 @@ func TestSeedRow8And10Storm(t *testing.T) {
 	})
 }
 
-// playStorm runs many commands, one after the other, while signals arrive, and says what is wrong with any of them.
+// playStorm runs many commands, one after the other, while signals arrive, and says what is wrong
+// with any of them.
 func playStorm() {
 	seed, _ := strconv.ParseUint(os.Getenv(seedEnv), 10, 64)
 	rnd := rand.New(rand.NewPCG(seed, 8))

@@ -21,8 +21,9 @@ import (
 	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
-// playStuck runs a command in a mount namespace that has a file which keeps whoever opens it in uninterruptible sleep: the first argument. It says when the
-// command has ended, and with what, and lets everybody go when its standard input ends.
+// playStuck runs a command in a mount namespace that has a file which keeps whoever opens it in
+// uninterruptible sleep: the first argument. It says when the command has ended, and with what, and
+// lets everybody go when its standard input ends.
 func playStuck(path string, args ...string) {
 	runtime.LockOSThread()
 	must(unix.Unshare(unix.CLONE_NEWNS))
@@ -112,7 +113,8 @@ func startBeside(t *testing.T, role string, args ...string) *stuckRun {
 	return r
 }
 
-// Seed row 2: a command in uninterruptible sleep, which SIGKILL does not end. The run ends all the same, and says where the command is.
+// Seed row 2: a command in uninterruptible sleep, which SIGKILL does not end. The run ends all the
+// same, and says where the command is.
 func TestSeedRow2UninterruptibleSleep(t *testing.T) {
 	for name, prefix := range map[string][]string{
 		"subreaper": {finiteBin, "--cgroup", "off"},
@@ -229,12 +231,14 @@ func TestOutputThatCannotBeClosed(t *testing.T) {
 	}
 }
 
-// tracer is a perl program that traces a process, says so, a second later says so again, and holds it for a time that is longer than any run here. It is deaf to
-// SIGTERM. The process must have no child that ends: a signal, which SIGCHLD is, would stop it for the tracer.
+// tracer is a perl program that traces a process, says so, a second later says so again, and holds
+// it for a time that is longer than any run here. It is deaf to SIGTERM. The process must have no
+// child that ends: a signal, which SIGCHLD is, would stop it for the tracer.
 var tracer = fmt.Sprintf(`perl -e '$| = 1; $SIG{TERM} = $SIG{PIPE} = "IGNORE"; syscall(%d, 0x4206, $ARGV[0] + 0, 0, 0) == 0 or die $!; `+
 	`print "tracing\n"; sleep 1; print "tracing\n"; sleep 25' `, unix.SYS_PTRACE)
 
-// Seed row 3: a tracer holds the command's zombie. Its end is seen, its status is known, and the tracer, which is left, is ended.
+// Seed row 3: a tracer holds the command's zombie. Its end is seen, its status is known, and the
+// tracer, which is left, is ended.
 func TestSeedRow3TracerHoldsTheZombie(t *testing.T) {
 	needCommand(t, "perl")
 	forModes(t, rootModes, func(t *testing.T, m mode) {
@@ -290,7 +294,8 @@ func TestAnotherUsersProcess(t *testing.T) {
 	for _, m := range rootModes {
 		t.Run(string(m), func(t *testing.T) {
 			dir := t.TempDir()
-			// As a set-user-ID program would: everybody changes to a user of his own, but finite, which has no capabilities.
+			// As a set-user-ID program would: everybody changes to a user of his own, but finite,
+			// which has no capabilities.
 			const job = `use POSIX; my ($r, $w); pipe $r, $w; if (!fork) { POSIX::setuid(4243) or die $!; $SIG{TERM} = "IGNORE"; close $r; close $w; sleep 1000 } ` +
 				`close $w; <$r>; exit 5`
 			c := startWithin(t, m, dir, `chmod 777 .; exec setpriv --reuid 4242 --regid 4242 --clear-groups "$0" --report report.json `+stretch("-k 200ms --give-up 500ms")+` -- ./job`, func(*exec.Cmd) {
@@ -337,7 +342,8 @@ func TestFrozenByAnother(t *testing.T) {
 	}
 }
 
-// A command that has frozen the cgroup that was made for it is thawed when its time is over: it acts on the stop signal.
+// A command that has frozen the cgroup that was made for it is thawed when its time is over: it
+// acts on the stop signal.
 func TestFrozenItself(t *testing.T) {
 	point := testkit.Unified(t)
 	forModes(t, rootModes, func(t *testing.T, m mode) {

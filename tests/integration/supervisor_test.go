@@ -326,8 +326,8 @@ func TestQuietEnd(t *testing.T) {
 	}
 }
 
-// A supervisor and its runtime start on one processor. When it is there, each of its threads may use
-// those that finite was given, as the command may.
+// A supervisor and its runtime start on one processor. When it is there, each of its threads may
+// use those that finite was given, as the command may.
 func TestSupervisorIsNotPinned(t *testing.T) {
 	forModes(t, rootModes, func(t *testing.T, m mode) {
 		t.Parallel()
@@ -355,8 +355,8 @@ func TestSupervisorIsNotPinned(t *testing.T) {
 	})
 }
 
-// A supervisor that goes on does not write its events behind another file, which was put in the place
-// of the first one's by a link. It says so, and the end is the same.
+// A supervisor that goes on does not write its events behind another file, which was put in the
+// place of the first one's by a link. It says so, and the end is the same.
 func TestSupervisorDoesNotWriteIntoALink(t *testing.T) {
 	forModes(t, rootModes, func(t *testing.T, m mode) {
 		t.Parallel()

@@ -47,7 +47,8 @@ func openConsole(t *testing.T, args ...string) *console {
 	return c
 }
 
-// openShell opens a console with an interactive shell, which has job control, and waits for its prompt.
+// openShell opens a console with an interactive shell, which has job control, and waits for its
+// prompt.
 func openShell(t *testing.T) *console {
 	t.Helper()
 	c := openConsole(t, needCommand(t, "bash"), "--norc", "--noprofile", "-i")
@@ -74,7 +75,8 @@ const (
 	ctrlZ = "\x1a"
 )
 
-// As the leader of its session, as under docker run -it: the command has the foreground, reads, and gets Ctrl-C from the terminal.
+// As the leader of its session, as under docker run -it: the command has the foreground, reads, and
+// gets Ctrl-C from the terminal.
 func TestTerminalAsSessionLeader(t *testing.T) {
 	c := openConsole(t, finiteBin, "--", "sh", "-c", `trap "echo interrupted; exit 3" INT; echo ready; read -r word; echo "read $word"; while :; do sleep 0.05; done`)
 	c.out.await(t, "ready")
@@ -85,7 +87,8 @@ func TestTerminalAsSessionLeader(t *testing.T) {
 	c.wait(3)
 }
 
-// Under a shell with job control: Ctrl-Z stops both, fg resumes both, and the terminal is given back at the end.
+// Under a shell with job control: Ctrl-Z stops both, fg resumes both, and the terminal is given
+// back at the end.
 func TestTerminalJobControl(t *testing.T) {
 	tryJobControl(t, "")
 }
@@ -127,7 +130,8 @@ func TestTerminalIsGivenBack(t *testing.T) {
 func TestTerminalIsNotTakenFromTheShell(t *testing.T) {
 	needCommand(t, "perl")
 	c := openShell(t)
-	// The command waits for a child that is stopped with it. Not a shell's: one that is stopped within vfork never stops as a whole.
+	// The command waits for a child that is stopped with it. Not a shell's: one that is stopped
+	// within vfork never stops as a whole.
 	c.write(`$FINITE -- perl -e '$| = 1; if (!fork) { print "rea" . "dy\n"; select undef, undef, undef, 1; exit } wait; print "do" . "ne\n"'` + "\n")
 	c.out.await(t, "ready")
 	c.write(ctrlZ)
@@ -142,7 +146,8 @@ func TestTerminalIsNotTakenFromTheShell(t *testing.T) {
 	c.wait(6)
 }
 
-// A command that wants the terminal in the background is stopped, and finite with it; fg resumes both.
+// A command that wants the terminal in the background is stopped, and finite with it; fg resumes
+// both.
 func TestTerminalFromTheBackground(t *testing.T) {
 	c := openShell(t)
 	c.write(`$FINITE -- sh -c 'read -r a; echo "g""ot $a"; exit 7' &` + "\n")
@@ -167,7 +172,8 @@ func TestTerminalInTheBackground(t *testing.T) {
 	c.wait(0)
 }
 
-// An interactive shell under finite, as under docker run -it or as a login shell: it has job control of its own, and finite is in nobody's way.
+// An interactive shell under finite, as under docker run -it or as a login shell: it has job
+// control of its own, and finite is in nobody's way.
 func TestTerminalInteractiveShell(t *testing.T) {
 	bash := needCommand(t, "bash")
 	needCommand(t, "perl")
@@ -200,7 +206,8 @@ func TestTerminalInteractiveShell(t *testing.T) {
 	}
 }
 
-// A change of the terminal's size is told once: the terminal tells its foreground, where the command is and finite is not.
+// A change of the terminal's size is told once: the terminal tells its foreground, where the
+// command is and finite is not.
 func TestTerminalSizeIsToldOnce(t *testing.T) {
 	needCommand(t, "perl")
 	c := openConsole(t, finiteBin, "--", "perl", "-e", `$| = 1; $SIG{WINCH} = sub { $n++; print "size$n\n" }; $SIG{USR1} = sub { print "after $n\n"; exit 8 };

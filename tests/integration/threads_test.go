@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// When no thread can be made any more, finite goes on with those that it has: it logs, passes signals on, walks the tree and kills it. (The
-// command sets the limit; a fork bomb does the same less reliably.)
+// When no thread can be made any more, finite goes on with those that it has: it logs, passes
+// signals on, walks the tree and kills it. (The command sets the limit; a fork bomb does the same
+// less reliably.)
 func TestNoThreadCanBeMade(t *testing.T) {
 	if os.Geteuid() != 0 {
 		missing(t, "needs root to become another user, for whom the limit holds")

@@ -1,9 +1,10 @@
-// Command testreport reads what `go test -json` says and prints what a reader wants of it: the line of each package, everything about a
-// test that failed, and nothing about one that passed.
+// Command testreport reads what `go test -json` says and prints what a reader wants of it: the line
+// of each package, everything about a test that failed, and nothing about one that passed.
 //
 //	go test -json ./... | testreport [-progress] [-skips FILE]
 //
-// It appends one line to FILE for each test that was skipped: the test, a tab, and the reason. The exit status is 1 if anything failed.
+// It appends one line to FILE for each test that was skipped: the test, a tab, and the reason. The
+// exit status is 1 if anything failed.
 package main
 
 import (

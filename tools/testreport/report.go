@@ -40,7 +40,8 @@ type report struct {
 	failed bool
 }
 
-// read handles every line of in. A line that is no event is printed as it is: it is from the go command or from the outside.
+// read handles every line of in. A line that is no event is printed as it is: it is from the go
+// command or from the outside.
 func (r *report) read(in *bufio.Reader) error {
 	for {
 		line, err := in.ReadBytes('\n')
@@ -130,7 +131,8 @@ func (r *report) outputOf(id testID) []string {
 	return nil
 }
 
-// ended prints one line for a test that failed, and with progress for every one that is not part of another.
+// ended prints one line for a test that failed, and with progress for every one that is not part of
+// another.
 func (r *report) ended(id testID, e event, result string) {
 	top := id.test != "" && !strings.Contains(id.test, "/")
 	if result == "FAIL" || r.progress && top {
@@ -138,7 +140,8 @@ func (r *report) ended(id testID, e event, result string) {
 	}
 }
 
-// unfinished prints what is known of the tests of pkg that have not ended, of all packages if pkg is empty.
+// unfinished prints what is known of the tests of pkg that have not ended, of all packages if pkg
+// is empty.
 func (r *report) unfinished(pkg string) {
 	for _, id := range r.order {
 		rec := r.tests[id]
@@ -178,7 +181,8 @@ func indented(output []string) string {
 	return b.String()
 }
 
-// reasonOf returns the last thing that a skipped test said, without the position in the file, on one line.
+// reasonOf returns the last thing that a skipped test said, without the position in the file, on
+// one line.
 func reasonOf(output []string) string {
 	var reason []string
 	for _, line := range strings.Split(strings.TrimSpace(indented(output)), "\n") {

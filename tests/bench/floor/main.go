@@ -1,4 +1,5 @@
-// Command floor is the smallest Go program that runs a command and waits for it: what any init in Go costs at least.
+// Command floor is the smallest Go program that runs a command and waits for it: what any init in
+// Go costs at least.
 package main
 
 import (

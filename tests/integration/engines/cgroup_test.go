@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cgroup2Mount is where this machine has cgroup v2: all of /sys/fs/cgroup, or a part of it beside v1.
+// cgroup2Mount is where this machine has cgroup v2: all of /sys/fs/cgroup, or a part of it beside
+// v1.
 func cgroup2Mount() (string, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -28,7 +29,8 @@ func cgroup2Mount() (string, error) {
 	return "", errors.New("a writable cgroup2 mount")
 }
 
-// removeCgroup removes a cgroup with all that are in it. A cgroup is busy for a moment longer than its processes can be seen.
+// removeCgroup removes a cgroup with all that are in it. A cgroup is busy for a moment longer than
+// its processes can be seen.
 func removeCgroup(path string) error {
 	deadline := time.Now().Add(30 * time.Second)
 	for {

@@ -9,7 +9,8 @@ import (
 	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
-// confinements are what a container may have to live with. Each has a proof: a command that succeeds only under it.
+// confinements are what a container may have to live with. Each has a proof: a command that
+// succeeds only under it.
 var confinements = []struct {
 	name    string
 	options []string
@@ -20,11 +21,13 @@ var confinements = []struct {
 	{"arbitrary uid", []string{"--user", "12345:12345"}, `[ "$(id -u):$(id -g)" = 12345:12345 ]`},
 	{"no capabilities", []string{"--cap-drop", "ALL"}, `grep -q "^CapBnd:.0*$" /proc/self/status`},
 	{"no new privileges", []string{"--security-opt", "no-new-privileges"}, `grep -q "^NoNewPrivs:.1$" /proc/self/status`},
-	// Where the engine's cgroup has no pids controller it says so and sets no limit; there is TestDockerProcessLimit too.
+	// Where the engine's cgroup has no pids controller it says so and sets no limit; there is
+	// TestDockerProcessLimit too.
 	{"pids limit", []string{"--pids-limit", "32"}, ":"},
 }
 
-// A deadline holds under each confinement and under all together, as PID 1 and as the root of a tree within a container.
+// A deadline holds under each confinement and under all together, as PID 1 and as the root of a
+// tree within a container.
 func TestDockerConfined(t *testing.T) {
 	d := docker(t)
 	var options, proofs []string
@@ -58,7 +61,8 @@ func TestDockerProcessLimit(t *testing.T) {
 	for i, role := range []string{"init", "subreaper"} {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
-			// The limit counts all threads of the user on the machine, so each container has one of its own.
+			// The limit counts all threads of the user on the machine, so each container has one of
+			// its own.
 			options := []string{"--user", strconv.Itoa(100_000 + 2*os.Getpid() + i), "--ulimit", "nproc=40:40"}
 			finite := []string{"--timeout", testkit.Stretch("2s"), "--grace", testkit.Stretch("500ms"), "--", "sh", "-c", "mkfifo /tmp/never;" + filler}
 			var out outcome

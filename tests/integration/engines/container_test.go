@@ -14,7 +14,8 @@ type container struct {
 	mark     string
 }
 
-// run starts a container in the foreground: args are options of docker run, and then, after "--", the command.
+// run starts a container in the foreground: args are options of docker run, and then, after "--",
+// the command.
 func (d *dockerd) run(t *testing.T, args ...string) *container {
 	t.Helper()
 	c := d.newContainer(t)
@@ -50,7 +51,8 @@ func (d *dockerd) runFinite(t *testing.T, options []string, args ...string) *con
 	return d.run(t, append(append([]string{"--entrypoint", "/finite"}, options...), append([]string{"--"}, args...)...)...)
 }
 
-// runBystander starts a container whose PID 1 has nothing to do with finite, and reaps nobody, so that zombies would stay.
+// runBystander starts a container whose PID 1 has nothing to do with finite, and reaps nobody, so
+// that zombies would stay.
 func (d *dockerd) runBystander(t *testing.T, options ...string) *container {
 	t.Helper()
 	c := d.run(t, append(append([]string{"-i", "--entrypoint", "sh"}, options...), "--", "-c", "echo bystander; exec cat")...)
@@ -65,7 +67,8 @@ func (c *container) exec(args ...string) (*process, string) {
 	return start(c.t, c.d.command(append([]string{"exec", "-e", mark, c.name}, args...)...)), mark
 }
 
-// end waits for the end of the container and checks that the daemon has the same status for it, and that no process is left.
+// end waits for the end of the container and checks that the daemon has the same status for it, and
+// that no process is left.
 func (c *container) end() outcome {
 	c.t.Helper()
 	out := c.wait()

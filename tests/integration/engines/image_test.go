@@ -23,7 +23,8 @@ const sources = "../../.."
 // buildPrograms are what make build needs besides Go.
 var buildPrograms = []string{"make", "sh", "install", "rm"}
 
-// `make image`: the Dockerfile builds an image from what .dockerignore lets in. It holds the binary and nothing else, and is used as its first lines say.
+// `make image`: the Dockerfile builds an image from what .dockerignore lets in. It holds the binary
+// and nothing else, and is used as its first lines say.
 func TestDockerImage(t *testing.T) {
 	need(t, slices.Concat(buildPrograms, []string{"go", "ldd"})...)
 	d := docker(t) // not beside others: it takes all processors
@@ -59,7 +60,8 @@ func TestDockerImage(t *testing.T) {
 	out.says(t, "deadline was reached")
 }
 
-// .dockerignore keeps out what images are not built from, and nothing else: a directory that is new comes in.
+// .dockerignore keeps out what images are not built from, and nothing else: a directory that is new
+// comes in.
 func TestDockerContext(t *testing.T) {
 	d := docker(t)
 	t.Parallel()
@@ -114,7 +116,8 @@ func (d *dockerd) build(t *testing.T, args ...string) {
 	}
 }
 
-// files lists what the layers of an image hold, directories apart. (A container, which docker export is of, has mount points as well.)
+// files lists what the layers of an image hold, directories apart. (A container, which docker
+// export is of, has mount points as well.)
 func (d *dockerd) files(t *testing.T, image string) []string {
 	t.Helper()
 	saved, err := d.command("save", image).Output()
@@ -159,8 +162,8 @@ func eachFile(archive []byte, f func(name string, text []byte)) error {
 	}
 }
 
-// goImage makes an image that stands for GO_IMAGE where none can be pulled: this machine's toolchain, the modules that go.mod names, make and what
-// that runs. It returns its name.
+// goImage makes an image that stands for GO_IMAGE where none can be pulled: this machine's
+// toolchain, the modules that go.mod names, make and what that runs. It returns its name.
 func (d *dockerd) goImage(t *testing.T) string {
 	t.Helper()
 	const name = "finite-go"
@@ -216,7 +219,8 @@ func (d *dockerd) goImage(t *testing.T) string {
 	return name
 }
 
-// moduleFiles lists the files of the modules that go.mod names, in the cache of the go command, which has the layout of a module proxy.
+// moduleFiles lists the files of the modules that go.mod names, in the cache of the go command,
+// which has the layout of a module proxy.
 func moduleFiles(t *testing.T) []string {
 	t.Helper()
 	cmd := exec.Command("go", "mod", "download", "-json")

@@ -10,17 +10,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The test binary runs itself once more, as the janitor: it holds the room open while the lifeline on its stdin lasts, and when the
-// tests are over, or are no more, it removes what the kernel does not remove by itself.
+// The test binary runs itself once more, as the janitor: it holds the room open while the lifeline
+// on its stdin lasts, and when the tests are over, or are no more, it removes what the kernel does
+// not remove by itself.
 const (
 	roleVariable = "TEST_FINITE_ENGINES_ROLE"
 	roleJanitor  = "janitor"
 )
 
-// roomScript makes a room out of new namespaces and stays as its PID 1 until the lifeline is cut. Then the kernel kills everything in
-// it and undoes all mounts. SIGCHLD is ignored so that orphans need nobody to reap them.
+// roomScript makes a room out of new namespaces and stays as its PID 1 until the lifeline is cut.
+// Then the kernel kills everything in it and undoes all mounts. SIGCHLD is ignored so that orphans
+// need nobody to reap them.
 //
-// The engines find cgroup v2 alone, and whatever they leave in /dev/shm, /etc, /opt, /run and /var goes with the room.
+// The engines find cgroup v2 alone, and whatever they leave in /dev/shm, /etc, /opt, /run and /var
+// goes with the room.
 const roomScript = `
 set -e
 mount -t proc proc /proc
@@ -38,8 +41,8 @@ echo ready
 exec env --ignore-signal=CHLD cat
 `
 
-// janitor makes the room in the given cgroup, writes the PID of its PID 1 to stdout, waits for its end and removes both the cgroup and
-// the directory.
+// janitor makes the room in the given cgroup, writes the PID of its PID 1 to stdout, waits for its
+// end and removes both the cgroup and the directory.
 func janitor(cgroup, dir string) int {
 	status := 0
 	for _, err := range []error{keepRoom(cgroup), removeCgroup(cgroup), os.RemoveAll(dir)} {

@@ -21,8 +21,9 @@ func leafOf(out outcome) string {
 	return ""
 }
 
-// Where the container may make cgroups, the command has one of its own, by which it is killed; where it may not, which is the engine's
-// default, it has none. Both end the same way, as PID 1 and as the root of a tree within a container.
+// Where the container may make cgroups, the command has one of its own, by which it is killed;
+// where it may not, which is the engine's default, it has none. Both end the same way, as PID 1 and
+// as the root of a tree within a container.
 func TestDockerCgroup(t *testing.T) {
 	d := docker(t)
 	// What --privileged does to the mount, which not every machine that tests run on may grant.
@@ -35,7 +36,8 @@ func TestDockerCgroup(t *testing.T) {
 		{"writable", mounting, true},
 		{"read-only", nil, false},
 		{"of the host, writable", []string{"--cgroupns", "host", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--security-opt", "seccomp=unconfined"}, true},
-		// The default profile has no clone3 for who has no CAP_SYS_ADMIN, and so no process can be started in a cgroup: it moves there.
+		// The default profile has no clone3 for who has no CAP_SYS_ADMIN, and so no process can be
+		// started in a cgroup: it moves there.
 		{"of the host, writable, without clone3", []string{"--cgroupns", "host", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw"}, true},
 		{"of the host, read-only", []string{"--cgroupns", "host"}, false},
 	} {
@@ -72,7 +74,8 @@ func TestDockerCgroup(t *testing.T) {
 				out.says(t, "finite: --cgroup require: ")
 				checkInLeaf(t, out, false)
 			}
-			// In the container's own cgroup: with the host's namespace, those of other containers are seen as well.
+			// In the container's own cgroup: with the host's namespace, those of other containers
+			// are seen as well.
 			list, _ := c.exec("sh", "-c", `find "/sys/fs/cgroup$(sed -n 's,^0::,,p' /proc/1/cgroup)" -name 'finite-[0-9]*-*' -type d`)
 			left := list.wait()
 			left.check(t, 0)

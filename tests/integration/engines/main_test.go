@@ -1,10 +1,12 @@
-// Package engines runs the built finite under real engines: dockerd, runc and podman, each on cgroup v2.
+// Package engines runs the built finite under real engines: dockerd, runc and podman, each on
+// cgroup v2.
 //
-// Everything happens in one room (see room): namespaces and a cgroup of their own, made for this run of the tests. Whatever way the
-// tests end, killed included, nothing of it stays behind: no process, mount, cgroup, directory or file.
+// Everything happens in one room (see room): namespaces and a cgroup of their own, made for this
+// run of the tests. Whatever way the tests end, killed included, nothing of it stays behind: no
+// process, mount, cgroup, directory or file.
 //
-// FINITE_BIN is the absolute path of the binary under test; without it, the module is built. What is missing on the machine skips
-// tests, in one line, or fails them where FINITE_TEST_REQUIRE=all.
+// FINITE_BIN is the absolute path of the binary under test; without it, the module is built. What
+// is missing on the machine skips tests, in one line, or fails them where FINITE_TEST_REQUIRE=all.
 package engines
 
 import (

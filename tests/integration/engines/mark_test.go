@@ -11,12 +11,14 @@ import (
 
 var marks atomic.Int64
 
-// newMark returns an environment variable that all processes of one tree inherit, and nobody else on the machine.
+// newMark returns an environment variable that all processes of one tree inherit, and nobody else
+// on the machine.
 func newMark() string {
 	return fmt.Sprintf("ENGINES_MARK=%d.%d", os.Getpid(), marks.Add(1))
 }
 
-// marked lists the processes of the machine that have the mark. A zombie has no environment and is not seen.
+// marked lists the processes of the machine that have the mark. A zombie has no environment and is
+// not seen.
 func marked(mark string) []string {
 	var found []string
 	paths, _ := filepath.Glob("/proc/[0-9]*/environ")

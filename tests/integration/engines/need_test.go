@@ -9,8 +9,8 @@ import (
 	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
-// need skips the test unless every named thing is there: "root", "cgroup2", "busybox" (a static one), or any other command. Where
-// FINITE_TEST_REQUIRE=all, the test fails instead.
+// need skips the test unless every named thing is there: "root", "cgroup2", "busybox" (a static
+// one), or any other command. Where FINITE_TEST_REQUIRE=all, the test fails instead.
 func need(t *testing.T, things ...string) {
 	t.Helper()
 	for _, thing := range things {
@@ -50,7 +50,8 @@ func missing(thing string) string {
 	return ""
 }
 
-// static reports whether an executable needs no dynamic loader, which an image from scratch does not have.
+// static reports whether an executable needs no dynamic loader, which an image from scratch does
+// not have.
 func static(path string) bool {
 	f, err := elf.Open(path)
 	if err != nil {

@@ -31,7 +31,8 @@ type outcome struct {
 	stdout, stderr string
 }
 
-// start starts cmd with a stdin that stays open until the test closes it. What the test does not wait for is killed at its end.
+// start starts cmd with a stdin that stays open until the test closes it. What the test does not
+// wait for is killed at its end.
 func start(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{t: t, cmd: cmd}

@@ -16,10 +16,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// engineCgroup is the cgroup, in the room's, of everything that is not in a container: v2 wants processes in leaves only.
+// engineCgroup is the cgroup, in the room's, of everything that is not in a container: v2 wants
+// processes in leaves only.
 const engineCgroup = "engine"
 
-// room is where the engines run: PID, mount, cgroup and network namespaces, and a cgroup, all of their own. It ends with this process.
+// room is where the engines run: PID, mount, cgroup and network namespaces, and a cgroup, all of
+// their own. It ends with this process.
 type room struct {
 	dir    string // for all files, and the same path inside and outside
 	rootfs string // a root file system: busybox under /bin, and /finite

@@ -11,8 +11,8 @@ import (
 	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
-// makeRootfs makes a directory that is an image's content and a bundle's root: busybox with its links, finite, and a file that is no
-// program.
+// makeRootfs makes a directory that is an image's content and a bundle's root: busybox with its
+// links, finite, and a file that is no program.
 func makeRootfs(root string) error {
 	for _, dir := range []string{"bin", "dev", "etc", "proc", "run", "sys", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {

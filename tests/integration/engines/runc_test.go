@@ -41,7 +41,8 @@ func (b *bundle) runc(args ...string) *exec.Cmd {
 	return b.r.command("runc", append([]string{"--root", filepath.Join(b.r.dir, "runc")}, args...)...)
 }
 
-// writeBundle takes runc's own example of a config.json and changes what differs. All bundles share one root, which is read-only there.
+// writeBundle takes runc's own example of a config.json and changes what differs. All bundles share
+// one root, which is read-only there.
 func writeBundle(dir, rootfs, id, mark string, args []string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

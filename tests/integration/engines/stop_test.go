@@ -19,7 +19,8 @@ func TestDockerStop(t *testing.T) {
 	out.says(t, "finite: ", "SIGTERM")
 }
 
-// With --stop-grace it is finite that ends a command deaf to SIGTERM, and not the engine, which would say nothing.
+// With --stop-grace it is finite that ends a command deaf to SIGTERM, and not the engine, which
+// would say nothing.
 func TestDockerStopGrace(t *testing.T) {
 	d := docker(t)
 	t.Parallel()
@@ -44,7 +45,8 @@ func TestDockerKill(t *testing.T) {
 	out.prints(t, "usr1", 1)
 }
 
-// What the command leaves behind is asked to end and has time to: without finite, the kernel kills it with PID 1.
+// What the command leaves behind is asked to end and has time to: without finite, the kernel kills
+// it with PID 1.
 func TestDockerLeftovers(t *testing.T) {
 	d := docker(t)
 	t.Parallel()
@@ -59,7 +61,8 @@ exit 3`)
 	out.prints(t, "cleaned", 1)
 }
 
-// The same goes for what came in from outside: a process of docker exec is no child of anybody in the container.
+// The same goes for what came in from outside: a process of docker exec is no child of anybody in
+// the container.
 func TestDockerLeftoverOfExec(t *testing.T) {
 	d := docker(t)
 	t.Parallel()

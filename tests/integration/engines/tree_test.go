@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// deafTree is a command that does not end: it and its tree ignore every polite request, and members leave by each of the usual doors.
-// Each prints a line when it is there, and the first one another when all of them are.
+// deafTree is a command that does not end: it and its tree ignore every polite request, and members
+// leave by each of the usual doors. Each prints a line when it is there, and the first one another
+// when all of them are.
 const deafTree = `
 trap "" TERM INT QUIT HUP
 member='echo member; exec sleep 10000'

@@ -78,7 +78,8 @@ func (term *terminal) await(t *testing.T, text string) {
 	}
 }
 
-// On a terminal, the status comes through, and what is typed reaches the command: it is in the foreground, in a group of its own.
+// On a terminal, the status comes through, and what is typed reaches the command: it is in the
+// foreground, in a group of its own.
 func TestDockerTerminal(t *testing.T) {
 	d := docker(t)
 	for _, test := range []struct {

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Canaries notice when a processor of this machine is not to be had: one on each, which sleeps for a
-// moment, again and again. On a machine that is shared, or a guest of another one, a processor may
-// be away for many seconds, and with it everybody who waits for just that one.
+// Canaries notice when a processor of this machine is not to be had: one on each, which sleeps for
+// a moment, again and again. On a machine that is shared, or a guest of another one, a processor
+// may be away for many seconds, and with it everybody who waits for just that one.
 type Canaries struct {
 	mu   sync.Mutex
 	gaps []gap

@@ -54,7 +54,8 @@ func Unified(t *testing.T) string {
 
 var cgroupNumber atomic.Int32
 
-// MakeCgroup makes a cgroup at the top of a hierarchy, which is removed with all in it at the test's end.
+// MakeCgroup makes a cgroup at the top of a hierarchy, which is removed with all in it at the
+// test's end.
 func MakeCgroup(t *testing.T, mount string) string {
 	t.Helper()
 	dir := filepath.Join(mount, fmt.Sprintf("finitetest-%d-%d", os.Getpid(), cgroupNumber.Add(1)))
@@ -125,7 +126,8 @@ func Within(t *testing.T, dir string) func(*exec.Cmd) {
 	return func(cmd *exec.Cmd) { cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(f.Fd()) }
 }
 
-// Limited makes a cgroup with a limit: file is the controller's, in v1 and in v2. It returns the directory.
+// Limited makes a cgroup with a limit: file is the controller's, in v1 and in v2. It returns the
+// directory.
 func Limited(t *testing.T, controller, fileV1, fileV2, limit string) string {
 	t.Helper()
 	if os.Geteuid() != 0 {

@@ -7,14 +7,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Denial is a seccomp filter that refuses some system calls with an errno, as old or strict container profiles do.
+// Denial is a seccomp filter that refuses some system calls with an errno, as old or strict
+// container profiles do.
 type Denial struct {
 	What  []string // keys of deniable: names of system calls, and of flags and values of one
 	Errno uint16
 }
 
-// deniable are the rules: a system call, and, where arg is not negative, bits of one argument of which any is refused, or the value
-// that is.
+// deniable are the rules: a system call, and, where arg is not negative, bits of one argument of
+// which any is refused, or the value that is.
 var deniable = map[string]struct {
 	nr     uint32
 	arg    int
@@ -34,7 +35,8 @@ var deniable = map[string]struct {
 	"P_PIDFD":           {nr: unix.SYS_WAITID, arg: 0, bits: unix.P_PIDFD, equals: true},
 }
 
-// Install puts the filter on the calling thread and what it starts (seccomp(2)). It needs no_new_privs or CAP_SYS_ADMIN.
+// Install puts the filter on the calling thread and what it starts (seccomp(2)). It needs
+// no_new_privs or CAP_SYS_ADMIN.
 func (d *Denial) Install() error {
 	const (
 		load = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS

@@ -2,7 +2,8 @@ package testkit
 
 import "testing"
 
-// CheckSeeds checks that a seed makes the same round every time, and that different seeds make different ones.
+// CheckSeeds checks that a seed makes the same round every time, and that different seeds make
+// different ones.
 func CheckSeeds(t *testing.T, round func(seed uint64) string) {
 	t.Helper()
 	different := map[string]bool{}

@@ -45,7 +45,8 @@ func ServeFile(path string) (*Served, error) {
 }
 
 // MountStuck makes path a file that answers nothing but the first request (INIT), in this mount
-// namespace: whoever opens it sleeps in the kernel, SIGKILL or not, until the connection is aborted.
+// namespace: whoever opens it sleeps in the kernel, SIGKILL or not, until the connection is
+// aborted.
 func MountStuck(path string) error {
 	if err := os.WriteFile(path, nil, 0o644); err != nil {
 		return err

@@ -19,8 +19,9 @@ const (
 	slowest = 10                      // nobody is waited for any longer than that
 )
 
-// Slow says by how much this machine is slower than the times in the tests suit: 1, or more. It is measured once, when it is asked for first. The test binary
-// where it is run again, as what is in a cage, is told.
+// Slow says by how much this machine is slower than the times in the tests suit: 1, or more. It is
+// measured once, when it is asked for first. The test binary where it is run again, as what is in a
+// cage, is told.
 var Slow = sync.OnceValue(func() float64 {
 	factor, err := strconv.ParseFloat(cmp.Or(slowVariable, os.Getenv(toldVariable)), 64)
 	if err != nil {
@@ -58,7 +59,8 @@ func stretched(d time.Duration, factor float64) time.Duration {
 
 var durations = regexp.MustCompile(`\b([0-9]+)(ms|s)\b`)
 
-// Stretch has every time in a text, such as options of finite or what it says of them, be a time on this machine. Their order stays.
+// Stretch has every time in a text, such as options of finite or what it says of them, be a time on
+// this machine. Their order stays.
 func Stretch(text string) string { return stretch(text, Slow()) }
 
 func stretch(text string, factor float64) string {
@@ -71,8 +73,10 @@ func stretch(text string, factor float64) string {
 	})
 }
 
-// Complete plays a run whose deadline is to come when everything is there, and reports whether it was. Where the deadline came too early, on a machine that is
-// slow or busy, the run is played again with more time. What it returns of the run is for play to keep, which checks what holds of every run.
+// Complete plays a run whose deadline is to come when everything is there, and reports whether it
+// was. Where the deadline came too early, on a machine that is slow or busy, the run is played
+// again with more time. What it returns of the run is for play to keep, which checks what holds of
+// every run.
 func Complete(t *testing.T, deadline time.Duration, play func(deadline string) (complete bool)) {
 	t.Helper()
 	for {

@@ -1,4 +1,5 @@
-// Package testkit is what several packages of process tests have in common: the binary under test, limits, and system calls that are refused.
+// Package testkit is what several packages of process tests have in common: the binary under test,
+// limits, and system calls that are refused.
 package testkit
 
 import (
@@ -12,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the tests are told by the environment. A variable that begins with FINITE_ is an option to finite, so none of these
-// stays there.
+// What the tests are told by the environment. A variable that begins with FINITE_ is an option to
+// finite, so none of these stays there.
 var (
 	given    = takeVariable("FINITE_BIN")          // the binary under test; empty: it is built
 	required = takeVariable("FINITE_TEST_REQUIRE") // all: nothing may be skipped
@@ -27,7 +28,8 @@ func takeVariable(name string) string {
 	return value
 }
 
-// Build puts the binary under test into dir, where every user can execute it, and returns its path: FINITE_BIN, or one that it builds.
+// Build puts the binary under test into dir, where every user can execute it, and returns its path:
+// FINITE_BIN, or one that it builds.
 func Build(dir string) (string, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return "", err
@@ -63,7 +65,8 @@ func Missing(t *testing.T, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
-// StartLocked starts a command from a thread that lives as long as the test binary: the parent death signal follows the thread.
+// StartLocked starts a command from a thread that lives as long as the test binary: the parent
+// death signal follows the thread.
 func StartLocked(cmd *exec.Cmd) error {
 	done := make(chan error)
 	startOn <- func() { done <- cmd.Start() }
@@ -81,7 +84,8 @@ var startOn = func() chan func() {
 	return ch
 }()
 
-// FullPipe returns the writing end of a pipe that is full and that nobody reads, until the test ends.
+// FullPipe returns the writing end of a pipe that is full and that nobody reads, until the test
+// ends.
 func FullPipe(t *testing.T) *os.File {
 	t.Helper()
 	var p [2]int
