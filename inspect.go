@@ -38,9 +38,9 @@ func (i *inspection) setPID(s string) error {
 
 // refuseBeside refuses options that say how to run a command beside one with which none is run, but
 // for some.
-func (o *options) refuseBeside(name string, seen func(int) bool, some ...string) error {
+func (o *options) refuseBeside(name string, seen []bool, some ...string) error {
 	for i := range optionTable {
-		if long := optionTable[i].long; seen(i) && long != name && !slices.Contains(some, long) {
+		if long := optionTable[i].long; seen[i] && long != name && !slices.Contains(some, long) {
 			return fmt.Errorf("--%s: makes no sense with --%s", long, name)
 		}
 	}
@@ -49,7 +49,7 @@ func (o *options) refuseBeside(name string, seen func(int) bool, some ...string)
 
 // finishInspect reads what follows the first word that is no option, and checks that there is no
 // option that says how to run a command.
-func (o *options) finishInspect(operands []string, seen func(int) bool) error {
+func (o *options) finishInspect(operands []string, seen []bool) error {
 	if err := o.refuseBeside("inspect", seen, "json", "verbose"); err != nil {
 		return err
 	}

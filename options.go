@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pborman/getopt/v2"
 	"golang.org/x/sys/unix"
 
 	pid1 "github.com/finite-init/finite/init"
@@ -282,18 +281,6 @@ var optionTable = []option{
 	{long: "help", short: 'h', noEnv: true, help: "print this text and exit", set: setBool(func(o *options, b bool) { o.help = b })},
 }
 
-// isIn reports whether an argument may be this option, or a group of short ones with it. What may
-// be a value or the command's counts as well.
-func (o *option) isIn(args []string) bool {
-	return slices.ContainsFunc(args, func(arg string) bool {
-		if name, ok := strings.CutPrefix(arg, "--"); ok {
-			name, _, _ = strings.Cut(name, "=")
-			return name == o.long
-		}
-		return o.short != 0 && strings.HasPrefix(arg, "-") && strings.ContainsRune(arg, o.short)
-	})
-}
-
 // setBool is a switch: on where it is named, and what its variable says in the environment.
 func setBool(set func(*options, bool)) func(*options, string) error {
 	return func(o *options, v string) error {
@@ -308,23 +295,6 @@ func setBool(set func(*options, bool)) func(*options, string) error {
 		set(o, b)
 		return nil
 	}
-}
-
-// optionValue lets getopt set an option.
-type optionValue struct {
-	option *option
-	to     *options
-	bad    *error // the first error, in finite's own words
-}
-
-func (v optionValue) String() string { return "" }
-
-func (v optionValue) Set(value string, _ getopt.Option) error {
-	err := v.option.set(v.to, value)
-	if err != nil && *v.bad == nil {
-		*v.bad = optionError("--"+v.option.long, value, err.Error())
-	}
-	return err
 }
 
 func optionError(name string, value any, why string) error {
@@ -360,7 +330,7 @@ func parseOptions(args, env []string) (*options, error) {
 	}
 	given := make(map[string]bool) // options that the environment has no say in
 	for i := range optionTable {
-		if row := &optionTable[i]; seen(i) {
+		if row := &optionTable[i]; seen[i] {
 			given[row.long] = true
 			for _, rival := range row.rivals {
 				given[rival] = true
@@ -390,40 +360,6 @@ func (o *options) finish(operands []string) (*options, error) {
 		return nil, errors.New("no command given (see finite --help)")
 	}
 	return o, nil
-}
-
-// parseArgs sets the options that the arguments name. It returns which rows of the table those are,
-// and the rest.
-func (o *options) parseArgs(args []string) (seen func(int) bool, operands []string, err error) {
-	none := func(int) bool { return false }
-	switch { // most runs have no options, and then there is no need to build a parser for them, which takes 0.2 ms
-	case len(args) < 2:
-		return none, nil, nil
-	case args[1] == "--":
-		return none, args[2:], nil
-	case !strings.HasPrefix(args[1], "-"):
-		return none, args[1:], nil
-	}
-	set := getopt.New()
-	given := make([]getopt.Option, len(optionTable))
-	var bad error
-	for i := range optionTable {
-		// To tell the parser of all of them takes 0.2 ms. Without any long one, it would take a
-		// long one for a short one.
-		if row := &optionTable[i]; row.long == "help" || row.isIn(args) {
-			given[i] = set.FlagLong(optionValue{row, o, &bad}, row.long, row.short)
-			if row.arg == "" {
-				given[i].SetFlag()
-			}
-		}
-	}
-	if err := set.Getopt(args, nil); err != nil {
-		if bad != nil {
-			return nil, nil, bad
-		}
-		return nil, nil, fmt.Errorf("%w (see finite --help)", err)
-	}
-	return func(i int) bool { return given[i] != nil && given[i].Seen() }, set.Args(), nil
 }
 
 // fromEnv sets an option from its variable, if that is there and not empty.
