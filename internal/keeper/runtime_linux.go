@@ -2,7 +2,11 @@
 
 package keeper
 
-import "golang.org/x/sys/unix"
+import (
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
 
 // What a process does before it goes on to the Go runtime. All signals are blocked by then, and the
 // runtime leaves most of them so on its threads.
@@ -31,6 +35,7 @@ const auxEnd = 0 // AT_NULL
 //go:nosplit
 func prepareRuntime() uintptr {
 	pin()
+	runtime.MemProfileRate = 0
 	openStandard()
 	deafen()
 	sys2(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, coarseSlack)
