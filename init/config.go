@@ -163,14 +163,15 @@ type Config struct {
 	Hostname string
 	MapRoot  bool
 	// Report and StateFile are where a report of the run and its state in the form of the OCI
-	// runtime-spec are written, at every change of state: a path, or fd:N, a descriptor. They are
-	// opened before the command is started; what fails later changes nothing about the run.
+	// runtime-spec are written, at every change of state: a path, or fd:N, a descriptor, which
+	// stays open. They are opened before the command is started; what fails later changes nothing
+	// about the run.
 	Report    string
 	StateFile string
 
 	// Events is where a line is written about everything that happens, in EventsFormat: a path,
-	// whose content is replaced, or fd:N. It is opened before the command is started; what fails
-	// later changes nothing about the run.
+	// whose content is replaced, or fd:N, which may be where reports go as well. It is opened
+	// before the command is started; what fails later changes nothing about the run.
 	Events       string
 	EventsFormat EventsFormat
 

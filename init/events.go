@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/finite-init/finite/internal/procfs"
 	"github.com/finite-init/finite/reap"
 	"github.com/finite-init/finite/signals"
@@ -159,11 +157,7 @@ func (l *eventLog) flush() error {
 	text := l.text
 	l.text = nil
 	l.mu.Unlock()
-	err := writeAll(l.file.fd, text, time.Time{}, l.late.Load)
-	if err == unix.ETIMEDOUT {
-		err = errNobodyReads
-	}
-	return err
+	return l.file.writeLines(text, time.Time{}, l.late.Load)
 }
 
 // startAt sets the time that the others are told from.

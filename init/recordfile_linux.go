@@ -5,6 +5,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,6 +32,8 @@ type recordFile struct {
 	foreign  bool // it is not what the supervisor before this one has written, and nothing is written into it
 	remember func(fileID)
 	fd       int
+	lent     bool          // the descriptor is the caller's, who may have others write to it: it stays open
+	turn     chan struct{} // of a stream, that of all records that go there
 	mode     uint32
 	uid, gid int
 	size     int // of what is in it
@@ -98,7 +101,8 @@ func openRecord(target string) (*recordFile, error) {
 		if err != nil {
 			return nil, errors.New("not the number of a descriptor")
 		}
-		if f.fd = int(n); f.fd == unix.Stderr {
+		f.fd, f.lent = int(n), true
+		if f.fd == unix.Stderr {
 			f.fd = standardError
 		}
 		flags, err := unix.FcntlInt(uintptr(f.fd), unix.F_GETFL, 0)
@@ -129,7 +133,7 @@ func (f *recordFile) beStream() error {
 	if f.kind == asStream {
 		return nil
 	}
-	f.kind = asStream
+	f.kind, f.turn = asStream, turnAt(f.id())
 	if f.dir < 0 {
 		return nil
 	}
@@ -160,6 +164,9 @@ func (f *recordFile) classify(stream bool) error {
 		f.kind = inPlace
 	case f.isMountPoint():
 		f.kind, f.limit = inPlace, inPlaceLimit
+	}
+	if f.kind == asStream {
+		f.turn = turnAt(fileID{st.Dev, st.Ino})
 	}
 	f.mode, f.uid, f.gid, f.size = st.Mode&0o777, int(st.Uid), int(st.Gid), int(st.Size)
 	return nil
@@ -234,21 +241,57 @@ func (f *recordFile) close() {
 	if f.dir >= 0 {
 		_ = unix.Close(f.dir)
 	}
-	if f.fd >= 0 {
+	if f.fd >= 0 && !f.lent {
 		_ = unix.Close(f.fd)
 	}
 	f.dir, f.fd = -1, -1
+}
+
+// turns are the streams that records go to. Two of them may share one.
+var turns struct {
+	sync.Mutex
+	at map[fileID]chan struct{}
+}
+
+func turnAt(id fileID) chan struct{} {
+	turns.Lock()
+	defer turns.Unlock()
+	if turns.at == nil {
+		turns.at = make(map[fileID]chan struct{})
+	}
+	if turns.at[id] == nil {
+		turns.at[id] = make(chan struct{}, 1)
+	}
+	return turns.at[id]
+}
+
+// writeLines writes whole lines to a stream: no other record's are between them. It is given up at
+// the deadline, if that is not zero, and when late says so.
+func (f *recordFile) writeLines(text []byte, deadline time.Time, late func() bool) error {
+	const look = 10 * time.Millisecond
+	for taken := false; !taken; {
+		select {
+		case f.turn <- struct{}{}:
+			taken = true
+		case <-time.After(look):
+			if late() || !deadline.IsZero() && time.Now().After(deadline) {
+				return errNobodyReads
+			}
+		}
+	}
+	defer func() { <-f.turn }()
+	err := writeAll(f.fd, text, deadline, late)
+	if err == unix.ETIMEDOUT {
+		return errNobodyReads
+	}
+	return err
 }
 
 // write makes text the content.
 func (f *recordFile) write(text []byte) error {
 	switch f.kind {
 	case asStream:
-		err := WriteAll(f.fd, text, time.Now().Add(recordLimit))
-		if err == unix.ETIMEDOUT {
-			return errNobodyReads
-		}
-		return err
+		return f.writeLines(text, time.Now().Add(recordLimit), func() bool { return false })
 	case inPlace:
 		return f.writeOver(text)
 	}

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -532,4 +533,40 @@ func readState(t *testing.T, dir string, status specs.ContainerState, keys ...st
 	}
 	t.Fatalf("the state is not %s: %+v", status, s)
 	return s
+}
+
+// The report, the events and the log may go to one pipe. Each line is whole, and none is lost at the
+// end, whichever of them is over first.
+func TestRecordsShareADescriptor(t *testing.T) {
+	const leaves = `trap "" TERM; sleep 1000 & sleep 1000 & exit 3`
+	forModes(t, allModes, func(t *testing.T, m mode) {
+		t.Parallel()
+		for _, fd := range []string{"fd:1", "fd:2", "fd:5"} {
+			const script = `exec 2>&1 5>&1; exec "$0" --report $1 --events $1 -k 100ms -- sh -c "$2"`
+			c := startSpec(t, cageSpec{Mode: m, Args: []string{"/bin/sh", "-c", script, finiteBin, fd, leaves}}, nil)
+			r := c.wait()
+			r.want(t, 3)
+			var last, ended string
+			said := false
+			for line := range strings.Lines(r.stdout + r.stderr) {
+				var object struct {
+					Event string `json:"event"`
+					State string `json:"state"`
+				}
+				if strings.HasPrefix(line, "finite: ") {
+					said = said || line == "finite: killed 2 processes that the command had left\n"
+					continue
+				}
+				if err := json.Unmarshal([]byte(line), &object); err != nil {
+					t.Errorf("%s: %v: %q", fd, err, line)
+				}
+				if last = cmp.Or(object.Event, last); object.State == "ended" {
+					ended = object.State
+				}
+			}
+			if last != "ended" || ended == "" || !said {
+				t.Errorf("%s: the last event is %q, a last report: %q, the line of the log: %v: %s", fd, last, ended, said, r.stdout+r.stderr)
+			}
+		}
+	})
 }
