@@ -5,7 +5,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,47 +36,6 @@ type recordFile struct {
 	mode     uint32
 	uid, gid int
 	size     int // of what is in it
-}
-
-// fileID says which file it is (stat(2)).
-type fileID struct{ device, inode uint64 }
-
-// The numbers of the records for a recordMemory.
-const (
-	recordReport = iota
-	recordState
-	recordSnapshots
-	recordEvents
-)
-
-// recordMemory knows which files the records are, beyond the end of a supervisor.
-type recordMemory interface {
-	remember(record int, id fileID)
-	known(record int) (id fileID, again bool) // again: another supervisor has opened them before
-}
-
-// follow has the memory know which file a record is. A file that is not the one that the memory
-// knows was put there by somebody else since. It may be another name of a file that is none of
-// finite's business: it is replaced, but not written into.
-func (f *recordFile) follow(memory recordMemory, record int) {
-	if memory == nil || f.dir < 0 {
-		return
-	}
-	f.remember = func(id fileID) { memory.remember(record, id) }
-	id, again := memory.known(record)
-	if own := f.id(); !again {
-		f.remember(own)
-	} else if f.fd >= 0 && own != id {
-		f.foreign, f.kind, f.limit = true, byRename, 0
-	}
-}
-
-func (f *recordFile) id() fileID {
-	var st unix.Stat_t
-	if f.fd < 0 || unix.Fstat(f.fd, &st) != nil {
-		return fileID{}
-	}
-	return fileID{st.Dev, st.Ino}
 }
 
 // recordKind is how a state takes the place of the last one.
@@ -125,30 +83,6 @@ func openRecord(target string) (*recordFile, error) {
 		return nil, err
 	}
 	return f, nil
-}
-
-// beStream has every write go behind the last one. A descriptor is written where it stands, as a
-// shell's > and >> mean it.
-func (f *recordFile) beStream() error {
-	if f.kind == asStream {
-		return nil
-	}
-	f.kind, f.turn = asStream, turnAt(f.id())
-	if f.dir < 0 {
-		return nil
-	}
-	f.stale = true
-	_, err := unix.FcntlInt(uintptr(f.fd), unix.F_SETFL, unix.O_APPEND)
-	return err
-}
-
-// empty has a stream hold nothing of another run.
-func (f *recordFile) empty() error {
-	if !f.stale {
-		return nil
-	}
-	f.stale = false
-	return unix.Ftruncate(f.fd, 0)
 }
 
 // classify finds out how the file that is open can be written.
@@ -247,46 +181,6 @@ func (f *recordFile) close() {
 	f.dir, f.fd = -1, -1
 }
 
-// turns are the streams that records go to. Two of them may share one.
-var turns struct {
-	sync.Mutex
-	at map[fileID]chan struct{}
-}
-
-func turnAt(id fileID) chan struct{} {
-	turns.Lock()
-	defer turns.Unlock()
-	if turns.at == nil {
-		turns.at = make(map[fileID]chan struct{})
-	}
-	if turns.at[id] == nil {
-		turns.at[id] = make(chan struct{}, 1)
-	}
-	return turns.at[id]
-}
-
-// writeLines writes whole lines to a stream: no other record's are between them. It is given up at
-// the deadline, if that is not zero, and when late says so.
-func (f *recordFile) writeLines(text []byte, deadline time.Time, late func() bool) error {
-	const look = 10 * time.Millisecond
-	for taken := false; !taken; {
-		select {
-		case f.turn <- struct{}{}:
-			taken = true
-		case <-time.After(look):
-			if late() || !deadline.IsZero() && time.Now().After(deadline) {
-				return errNobodyReads
-			}
-		}
-	}
-	defer func() { <-f.turn }()
-	err := writeAll(f.fd, text, deadline, late)
-	if err == unix.ETIMEDOUT {
-		return errNobodyReads
-	}
-	return err
-}
-
 // write makes text the content.
 func (f *recordFile) write(text []byte) error {
 	switch f.kind {
@@ -338,98 +232,3 @@ func (f *recordFile) isInPlace() bool {
 }
 
 func sameFile(a, b *unix.Stat_t) bool { return a.Dev == b.Dev && a.Ino == b.Ino }
-
-// replace writes a new file beside the old one and renames it.
-func (f *recordFile) replace(text []byte) error {
-	var now unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_REALTIME, &now)
-	temporary := "." + f.name[:min(len(f.name), 200)] + "." + strconv.FormatInt(now.Nano(), 36) // one of that name is somebody's, who was quick
-	fd, err := unix.Openat(f.dir, temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return err
-	}
-	if err = writeFile(fd, text); err == nil {
-		err = f.own(fd)
-	}
-	if err == nil {
-		err = unix.Renameat(f.dir, temporary, f.dir, f.name)
-	}
-	if err != nil {
-		_ = unix.Close(fd)
-		_ = unix.Unlinkat(f.dir, temporary, 0)
-		return err
-	}
-	f.size, f.replaced, f.foreign = len(text), true, false
-	if f.remember != nil {
-		var st unix.Stat_t
-		_ = unix.Fstat(fd, &st)
-		f.remember(fileID{st.Dev, st.Ino})
-	}
-	if f.fd < 0 { // and it stays closed: nobody has counted on one more descriptor
-		_ = unix.Close(fd)
-		return nil
-	}
-	_ = unix.Close(f.fd)
-	f.fd = fd
-	return nil
-}
-
-// own gives a new file the mode and the owner of the one whose place it takes.
-func (f *recordFile) own(fd int) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return err
-	}
-	if int(st.Uid) != f.uid || int(st.Gid) != f.gid {
-		if err := unix.Fchown(fd, f.uid, f.gid); err != nil {
-			return err
-		}
-	}
-	return unix.Fchmod(fd, f.mode)
-}
-
-// writeOver writes text over what is there: by one write, which pads it to the length of the old
-// one, and only then makes the file shorter. After a SIGKILL in between, there is a whole object.
-// Room is made before: a file system that is full keeps the old one. (Who reads while it is written
-// may find some of both.)
-func (f *recordFile) writeOver(text []byte) error {
-	if len(text) > f.size {
-		if err := unix.Fallocate(f.fd, unix.FALLOC_FL_KEEP_SIZE, 0, int64(len(text))); err != nil && err != unix.EOPNOTSUPP && err != unix.ENOSYS && err != unix.EPERM {
-			return err
-		}
-	}
-	padded := text
-	for len(padded) < f.size && len(padded) < 1<<20 {
-		padded = append(padded, '\n')
-	}
-	n, err := unix.Pwrite(f.fd, padded, 0)
-	for err == unix.EINTR {
-		n, err = unix.Pwrite(f.fd, padded, 0)
-	}
-	if err == nil && n < len(text) {
-		err = unix.ENOSPC
-	}
-	if err != nil {
-		return err
-	}
-	f.size = len(text)
-	if err := unix.Ftruncate(f.fd, int64(len(text))); err != nil {
-		return err
-	}
-	var st unix.Stat_t
-	if f.dir >= 0 && unix.Fstat(f.fd, &st) == nil && st.Nlink == 0 {
-		return errRemoved
-	}
-	return nil
-}
-
-func writeFile(fd int, text []byte) error {
-	for len(text) > 0 {
-		n, err := unix.Write(fd, text)
-		if err != nil && err != unix.EINTR {
-			return err
-		}
-		text = text[max(n, 0):]
-	}
-	return nil
-}

@@ -6,12 +6,10 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/finite-init/finite/internal/mounts"
 	"github.com/finite-init/finite/internal/procfs"
 	"github.com/finite-init/finite/signals"
 )
@@ -137,17 +135,6 @@ func (in *inspector) processOf(tid int) int {
 	return of
 }
 
-// whyNot says why nothing can be read of the process that is asked for.
-func (in *inspector) whyNot() error {
-	switch {
-	case unix.Kill(in.asked, 0) == unix.ESRCH:
-		return unix.ESRCH
-	case in.result.Incomplete:
-		return errSilent
-	}
-	return errHidden
-}
-
 // describeAll reads of each process what never hangs.
 func (in *inspector) describeAll(pids []int) []Inspected {
 	if len(pids) > maxInspected {
@@ -225,80 +212,6 @@ func (in *inspector) choose(everybody []Inspected, at map[int]*Inspected) []*Ins
 		tree = append(tree, at[p.PID])
 	}
 	return tree
-}
-
-// lookTwice reads those who are in uninterruptible sleep again, a moment later.
-func (in *inspector) lookTwice(tree []*Inspected) {
-	waited := false
-	for _, p := range tree {
-		if p.State != "D" {
-			continue
-		}
-		if !waited {
-			time.Sleep(secondLook)
-			waited = true
-		}
-		if again, ok := in.describe(p.PID); ok && again.PID != 0 && again.PPID == p.PPID {
-			again.Depth = p.Depth
-			*p = again
-		}
-	}
-}
-
-// readThreads looks for threads that keep a process.
-func (in *inspector) readThreads(p *Inspected) {
-	if p.Threads > 1 {
-		p.StuckThreads = in.stuckThreads(p)
-	}
-}
-
-// lookTwiceAtThreads keeps those that still are where they were a moment before.
-func (in *inspector) lookTwiceAtThreads(tree []*Inspected) {
-	waited := false
-	for _, p := range tree {
-		if len(p.StuckThreads) == 0 {
-			continue
-		}
-		if !waited {
-			time.Sleep(secondLook)
-			waited = true
-		}
-		again := in.stuckThreads(p)
-		p.StuckThreads = slices.DeleteFunc(p.StuckThreads, func(t StuckThread) bool { return !slices.Contains(again, t) })
-	}
-}
-
-func (in *inspector) stuckThreads(p *Inspected) []StuckThread {
-	pid, dead, room := p.PID, p.State == "Z", maxThreads-in.threads
-	in.threads += p.Threads
-	type found struct {
-		threads []StuckThread
-		tracer  int
-	}
-	f, ok := readWithin(in.reader, func(proc *procfs.Proc) (f found) {
-		tids, _ := proc.Numbers(proc.Root + "/" + strconv.Itoa(pid) + "/task")
-		for i, tid := range tids {
-			if tid == pid || i >= room {
-				continue
-			}
-			b, err := proc.Read(pid, "task/"+strconv.Itoa(tid)+"/status")
-			if err != nil {
-				continue
-			}
-			status, err := procfs.ParseStatus(b)
-			held := status.State == 'D' || status.State == 't' || dead && !status.HasMemory && status.State != 'Z'
-			if err == nil && held {
-				f.threads = append(f.threads, StuckThread{TID: tid, Comm: status.Name, State: string(rune(status.State))})
-				f.tracer = max(f.tracer, status.TracerPID)
-			}
-		}
-		return f
-	})
-	in.result.Incomplete = in.result.Incomplete || !ok
-	if p.Tracer == 0 {
-		p.Tracer = f.tracer
-	}
-	return f.threads
 }
 
 // readOrHang reads a file that hangs while the process is stuck in execve(2), unless another one of
@@ -412,42 +325,4 @@ func (in *inspector) judge(tree []*Inspected) {
 		}
 	}
 	r.PIDLimits = in.pidLimits()
-}
-
-// hidePID returns the option hidepid of /proc if it may keep this user from seeing others.
-func hidePID(p *procfs.Proc) string {
-	text, err := p.ReadPath(p.Root + "/self/mountinfo")
-	if err != nil {
-		return ""
-	}
-	value, group := "", -1
-	for _, m := range mounts.Parse(text) {
-		if m.Kind != "proc" || m.Point != p.Root {
-			continue
-		}
-		value, group = "", -1 // of several, the last one counts
-		for option := range strings.SplitSeq(m.Options+","+m.SuperOptions, ",") {
-			if v, ok := strings.CutPrefix(option, "hidepid="); ok && v != "0" && v != "off" {
-				value = v
-			}
-			if v, ok := strings.CutPrefix(option, "gid="); ok {
-				group, _ = strconv.Atoi(v)
-			}
-		}
-	}
-	if value == "" {
-		return ""
-	}
-	groups, _ := unix.Getgroups()
-	if group >= 0 && (slices.Contains(groups, group) || unix.Getegid() == group) || mayTrace() {
-		return ""
-	}
-	return value
-}
-
-// mayTrace reports whether this process has CAP_SYS_PTRACE, and so sees everybody.
-func mayTrace() bool {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	return unix.Capget(&header, &data[0]) == nil && data[0].Effective&(1<<unix.CAP_SYS_PTRACE) != 0
 }
