@@ -48,7 +48,7 @@ func unpin() {
 	}
 	process := sys0(unix.SYS_GETPID)
 	for thread := process; thread < process+nearThreads; thread++ {
-		if sys3(unix.SYS_TGKILL, uintptr(process), uintptr(thread), 0) == 0 {
+		if thread == process || sys3(unix.SYS_TGKILL, uintptr(process), uintptr(thread), 0) == 0 {
 			sys3(unix.SYS_SCHED_SETAFFINITY, uintptr(thread), uintptr(affinity.size), addr(&affinity.all))
 		}
 	}
