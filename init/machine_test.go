@@ -814,9 +814,9 @@ func wantCount(t *testing.T, what string, got, want int) {
 	}
 }
 
-// Seed row 9: an event for a process that is unknown, or that has ended, used to be somebody's
+// An event for a process that is unknown, or that has ended, used to be somebody's
 // panic.
-func TestSeedRow9UnknownEventsAreCounted(t *testing.T) {
+func TestUnknownEventsAreCounted(t *testing.T) {
 	m := newMachine(testConfig(nil), nsutil.RoleSubreaper)
 	strange := []event{
 		{kind: evExited, change: reap.Change{PID: 4711, Code: reap.CodeExited}},
@@ -879,9 +879,9 @@ func TestPassable(t *testing.T) {
 	}
 }
 
-// Seed row 10: "stopping" is true exactly from the event that began it, and every transition is
+// "stopping" is true exactly from the event that began it, and every transition is
 // said once, with its cause.
-func TestSeedRow10TransitionsAreSaidOnceWithTheirCause(t *testing.T) {
+func TestTransitionsAreSaidOnceWithTheirCause(t *testing.T) {
 	m := newMachine(testConfig(nil), nsutil.RoleSubreaper)
 	var seen []string
 	for _, ev := range []event{

@@ -178,9 +178,9 @@ func TestRunWithAPanickingLog(t *testing.T) {
 	}
 }
 
-// Seed row 11: signals that arrive while a run ends, and after it, used to meet resources that were
+// Signals that arrive while a run ends, and after it, used to meet resources that were
 // closed already. One owner closes them after their last use; the race detector and the log watch.
-func TestSeedRow11SignalsDuringTheEnd(t *testing.T) {
+func TestSignalsDuringTheEnd(t *testing.T) {
 	source := signals.Listen() // outlives every run, as in the binary
 	defer source.Close()
 	source.Late()

@@ -328,7 +328,7 @@ func TestRunnerNamesTheSender(t *testing.T) {
 }
 
 // A panic in what handles an event is logged and counted, and the run goes on to its end.
-func TestSeedRow9APanicDoesNotEndTheRun(t *testing.T) {
+func TestAPanicDoesNotEndTheRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &fakeKernel{onStart: func(k *fakeKernel) {
 			time.Sleep(time.Second)

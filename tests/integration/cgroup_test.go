@@ -237,9 +237,9 @@ func TestCgroupOfAKilledFinite(t *testing.T) {
 	})
 }
 
-// Seed row 6: a process that was moved to another cgroup used to escape a kill, or a wait, that
+// A process that was moved to another cgroup used to escape a kill, or a wait, that
 // goes by cgroup. The cgroup is a fast path here, never the boundary.
-func TestSeedRow6MovedToAnotherCgroup(t *testing.T) {
+func TestMovedToAnotherCgroup(t *testing.T) {
 	needCommand(t, "perl")
 	// Everybody moves, the command included; or nobody but the others, one of whom is far down.
 	const away = `use POSIX qw(setsid); $| = 1; $SIG{TERM} = "IGNORE"; my ($to, $all) = @ARGV; pipe my $up, my $down;

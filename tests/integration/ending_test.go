@@ -274,8 +274,8 @@ func TestLeftoversPolicies(t *testing.T) {
 	})
 }
 
-// Seed row 1: a child that stops itself used to make its parent wait for ever.
-func TestSeedRow1StoppedChildEndsInTime(t *testing.T) {
+// A child that stops itself used to make its parent wait for ever.
+func TestStoppedChildEndsInTime(t *testing.T) {
 	atOnce(t, allModes, func(t *testing.T, m mode) {
 		t.Run("plain", func(t *testing.T) {
 			run(t, m, "-t", stretch("500ms"), "-k", stretch("20s"), "--", "sh", "-c", "kill -STOP $$").want(t, 124)
@@ -300,8 +300,8 @@ func TestSeedRow1StoppedChildEndsInTime(t *testing.T) {
 	})
 }
 
-// Seed row 7: pidfds are refused, one way after another; kill(2) takes their place.
-func TestSeedRow7WithoutPidfd(t *testing.T) {
+// Pidfds are refused, one way after another; kill(2) takes their place.
+func TestWithoutPidfd(t *testing.T) {
 	needCommand(t, "perl")
 	tree := script(t, "tree.pl")
 	all := []string{"pidfd_open", "pidfd_send_signal", "clone3", "CLONE_PIDFD", "P_PIDFD"}

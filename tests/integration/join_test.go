@@ -134,10 +134,10 @@ for s in $2; do kill -$s $f; read -r got number rest; echo $number; done; } <"$d
 	}
 }
 
-// Seed row 4: a child that was moved into another PID namespace, or went there by itself, escaped
+// A child that was moved into another PID namespace, or went there by itself, escaped
 // the one who waited for it. Whatever namespaces it and its descendants are in, the deadline ends
 // them, and they are reaped.
-func TestSeedRow4AcrossPIDNamespaces(t *testing.T) {
+func TestAcrossPIDNamespaces(t *testing.T) {
 	needRoot(t)
 	needCommand(t, "perl")
 	needCommand(t, "unshare")
@@ -166,10 +166,10 @@ func TestSeedRow4AcrossPIDNamespaces(t *testing.T) {
 	}
 }
 
-// Seed row 4, joined: the orphans of a command in a container are the inner finite's, which reaps
+// The orphans of a command in a container are the inner finite's, which reaps
 // them, and ends them with the command, by itself or by the deadline; the container's own init
 // never sees one, and goes on.
-func TestSeedRow4JoinedOrphans(t *testing.T) {
+func TestJoinedOrphans(t *testing.T) {
 	for name, tt := range map[string]struct{ options, command, want string }{
 		"reaped":   {"", `for i in 1 2 3 4 5; do (setsid sh -c : &); done; exit 3`, "3"},
 		"left":     {stretch("-k 200ms"), `trap "" TERM; for i in 1 2 3; do (setsid sleep 1000 &); done; exit 4`, "4"},
@@ -186,10 +186,10 @@ func TestSeedRow4JoinedOrphans(t *testing.T) {
 	}
 }
 
-// Seed row 4, moved: who goes into another's PID namespace by setns(2) and becomes an orphan there,
+// Who goes into another's PID namespace by setns(2) and becomes an orphan there,
 // falls to that one's init. It is no descendant any more; but it is in the command's cgroup still,
 // and dies with that. The container, in another, does not.
-func TestSeedRow4MovedAwayByNsenter(t *testing.T) {
+func TestMovedAwayByNsenter(t *testing.T) {
 	needCgroup(t)
 	deadline := stretch("-t 1s -k 200ms")
 	for _, options := range []string{"", deadline} {
@@ -203,10 +203,10 @@ func TestSeedRow4MovedAwayByNsenter(t *testing.T) {
 	}
 }
 
-// Seed row 5: where a short-lived process was PID 1 of the namespace, nothing could be started in
+// Where a short-lived process was PID 1 of the namespace, nothing could be started in
 // it any more, orphans had no init, and signals got lost. With --unshare pid it has one that stays
 // as long as anybody.
-func TestSeedRow5NamespaceHasARealInit(t *testing.T) {
+func TestNamespaceHasARealInit(t *testing.T) {
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		const script = `trap 'echo told; exit 6' TERM; for i in $(seq 30); do (setsid sh -c "exit $i" &); done; (sleep 1000 & exec setsid true)
 while grep -q '^State:.Z' /proc/[0-9]*/status 2>/dev/null; do :; done; sh -c 'echo "started after them"'; grep -h '^PPid:' /proc/[0-9]*/status | sort -u | grep -c '^PPid:.1$'; while :; do sleep 0.05; done`
@@ -232,10 +232,10 @@ func needCgroup(t *testing.T) string {
 	return own.Unified
 }
 
-// Seed row 5, as under systemd-run --scope: a cgroup with a command that has made namespaces, three
+// As under systemd-run --scope: a cgroup with a command that has made namespaces, three
 // deep, with finite around, within and instead of them. After the deadline nobody is left in it,
 // and no cgroup below it.
-func TestSeedRow5ScopeLikeCgroup(t *testing.T) {
+func TestScopeLikeCgroup(t *testing.T) {
 	needCommand(t, "unshare")
 	parent := needCgroup(t)
 	const unshared = "unshare --pid --fork --mount-proc "

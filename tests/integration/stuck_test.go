@@ -113,9 +113,9 @@ func startBeside(t *testing.T, role string, args ...string) *stuckRun {
 	return r
 }
 
-// Seed row 2: a command in uninterruptible sleep, which SIGKILL does not end. The run ends all the
+// A command in uninterruptible sleep, which SIGKILL does not end. The run ends all the
 // same, and says where the command is.
-func TestSeedRow2UninterruptibleSleep(t *testing.T) {
+func TestUninterruptibleSleep(t *testing.T) {
 	for name, prefix := range map[string][]string{
 		"subreaper": {finiteBin, "--cgroup", "off"},
 		"cgroup":    {finiteBin, "--cgroup", "auto"},
@@ -237,9 +237,9 @@ func TestOutputThatCannotBeClosed(t *testing.T) {
 var tracer = fmt.Sprintf(`perl -e '$| = 1; $SIG{TERM} = $SIG{PIPE} = "IGNORE"; syscall(%d, 0x4206, $ARGV[0] + 0, 0, 0) == 0 or die $!; `+
 	`print "tracing\n"; sleep 1; print "tracing\n"; sleep 25' `, unix.SYS_PTRACE)
 
-// Seed row 3: a tracer holds the command's zombie. Its end is seen, its status is known, and the
+// A tracer holds the command's zombie. Its end is seen, its status is known, and the
 // tracer, which is left, is ended.
-func TestSeedRow3TracerHoldsTheZombie(t *testing.T) {
+func TestTracerHoldsTheZombie(t *testing.T) {
 	needCommand(t, "perl")
 	forModes(t, rootModes, func(t *testing.T, m mode) {
 		for kind, tt := range map[string]struct {
