@@ -32,7 +32,8 @@ type machine struct {
 
 	job       bool // the command is in the process group of finite's caller, which is a shell that controls jobs
 	stopped   bool // the command is stopped by a signal
-	continues int  // how often it was sent SIGCONT for the stop signal that is under way
+	continues int  // how often it was sent SIGCONT since the last stop signal
+	asked     bool // a stop signal has come, other than the terminal's, whose user may stop the job
 	armed     [timerCount]bool
 
 	cause      Cause

@@ -104,9 +104,9 @@ func (m *machine) jobControl(c reap.Change) {
 	}
 	m.note(levelDebug, c.String())
 	switch {
-	case m.state == stateStopping:
+	case m.state == stateStopping && m.asked:
 		m.resume()
-	case m.state == stateRunning && signals.IsJobStop(c.Signal()):
+	case m.state <= stateStopping && signals.IsJobStop(c.Signal()):
 		m.do(action{kind: actSuspend, sig: c.Signal()})
 	}
 }

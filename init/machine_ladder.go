@@ -73,7 +73,7 @@ func (m *machine) send(sig unix.Signal) {
 	switch {
 	case m.state == stateStopping:
 		m.do(action{kind: actSend, sig: sig, target: m.cfg.Forward})
-		m.continues = 0
+		m.asked, m.continues = true, 0
 		if m.stopped {
 			m.resume()
 		}

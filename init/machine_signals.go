@@ -238,7 +238,7 @@ func (m *machine) forwardFailed() {
 // stopRequested begins an ending that a signal asked for. The command has it, and is to act on it
 // even if it was stopped.
 func (m *machine) stopRequested(arrived, number unix.Signal, sender signals.Sender) {
-	m.continues = 0
+	m.asked, m.continues = m.asked || !sender.Kernel, 0
 	if m.stopped {
 		m.resume()
 	}

@@ -68,6 +68,10 @@ func testConfig(change func(*Config)) *Config {
 // Events, in the short.
 func sig(s unix.Signal) event { return event{kind: evSignal, signal: signals.Signal{Number: s}} }
 
+func terminalSig(s unix.Signal) event {
+	return event{kind: evSignal, signal: signals.Signal{Number: s, Sender: signals.Sender{Known: true, Kernel: true}}}
+}
+
 func passed(s unix.Signal) event {
 	return event{kind: evSignal, signal: signals.Signal{Number: s, Passed: true}}
 }
@@ -408,6 +412,21 @@ func TestMachine(t *testing.T) {
 				{stopped(unix.SIGSTOP), "send SIGCONT group", stateStopping},
 				{stopped(unix.SIGSTOP), "", stateStopping},
 				{sig(unix.SIGTERM), "forward SIGTERM child; send SIGCONT group", stateStopping},
+				{exit(0), "arm settle 1s", stateLeftovers},
+				{empty, "end", stateEnded},
+			},
+			kind: KindStopRequested,
+		},
+		{
+			name: "the terminal stops a command that has survived its SIGINT",
+			steps: []step{
+				{cloning, "", stateStarting},
+				{started, "", stateRunning},
+				{terminalSig(unix.SIGINT), "forward SIGINT child", stateStopping},
+				{stopped(unix.SIGTSTP), "suspend", stateStopping},
+				{continued, "", stateStopping},
+				{sig(unix.SIGTERM), "forward SIGTERM child", stateStopping},
+				{stopped(unix.SIGTSTP), "send SIGCONT group", stateStopping},
 				{exit(0), "arm settle 1s", stateLeftovers},
 				{empty, "end", stateEnded},
 			},

@@ -112,7 +112,7 @@ func commandChanged() {
 	switch childChange.code {
 	case codeStopped:
 		facts.Stopped = true
-		if facts.Stop.Number != 0 || facts.DeadlineAt != 0 {
+		if asked || facts.DeadlineAt != 0 {
 			continueCommand() // it is to act on the stop signal
 		}
 		stops.number++

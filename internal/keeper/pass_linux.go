@@ -22,10 +22,14 @@ func continueCommand() {
 
 // maxContinues is how often a stopped command is continued so that it can act on a stop signal. A
 // SIGTSTP, SIGTTIN or SIGTTOU that was pending may have its handler stop the command again, each
-// once. A command that stops itself again and again is killed when the grace time is over.
+// once. A command that stops itself again and again stays stopped, until the grace time is over where
+// there is one. A supervisor counts by itself.
 const maxContinues = 4
 
-var continues int32 // how often the command was sent SIGCONT for the stop signal that is under way
+var (
+	continues int32 // how often the command was sent SIGCONT since the last stop signal
+	asked     bool  // a stop signal has come, other than the terminal's, whose user may stop the job
+)
 
 // signalCommand sends the command a signal of the keeper's own.
 //
@@ -113,9 +117,11 @@ func signalPassed(s *Signal, passed bool) {
 		facts.Undelivered++
 	}
 	if facts.Ended.Code == 0 && facts.Command != 0 {
-		if facts.Stopped && inSet(stopSet, s.Number) {
-			continues = 0
-			continueCommand()
+		if inSet(stopSet, s.Number) {
+			asked, continues = asked || s.Code != codeKernel, 0
+			if facts.Stopped {
+				continueCommand()
+			}
 		}
 		if s.Number == int32(unix.SIGCONT) {
 			offerTerminal()

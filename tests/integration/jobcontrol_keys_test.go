@@ -30,6 +30,22 @@ var keyScenarios = []scenario{
 		s.prompt()
 		s.said("7")
 	}},
+	{name: "ctrl-z after a trapped ctrl-c", play: func(s *session) {
+		const script = `$| = 1; $SIG{INT} = sub { print "trapped\n" }; print "ready\n"; ` +
+			`until (-e "quit") { select undef, undef, undef, 0.05 } exit 7`
+		s.write("$F perl -e '" + script + "'\n")
+		s.await("ready")
+		s.write(ctrlC)
+		s.await("trapped")
+		s.write(ctrlZ)
+		s.prompt()
+		s.stopped("perl")
+		s.said("148")
+		s.touch("quit")
+		s.write("fg\n")
+		s.prompt()
+		s.said("7")
+	}},
 	{name: "ctrl-c is ignored", play: func(s *session) {
 		s.write(`$F sh -c 'trap "" INT QUIT TSTP; echo ready; exec cat'` + "\n")
 		s.await("ready")
