@@ -95,7 +95,10 @@ func newEventLog(cfg *Config, reports *recorder, running bool) (*eventLog, error
 	}
 	if err == nil {
 		f.follow(cfg.records, recordEvents)
-		if err = f.beStream(); f.foreign {
+		switch err = f.beStream(); {
+		case f.astray:
+			err = errAstray
+		case f.foreign:
 			err = errForeign
 		}
 		if err != nil {

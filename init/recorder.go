@@ -61,7 +61,7 @@ func newRecorder(cfg *Config, running bool) (*recorder, error) {
 			r.discard()
 			return nil, &UsageError{want.field, want.target, err.Error()}
 		}
-		f.render = want.render
+		f.render, f.late = want.render, r.late.Load
 		f.follow(cfg.records, want.record)
 		r.files = append(r.files, f)
 	}
@@ -77,6 +77,11 @@ func newRecorder(cfg *Config, running bool) (*recorder, error) {
 		}
 	}
 	if slices.ContainsFunc(r.files, func(f *recordFile) bool { return r.tree != nil && r.tree.isNamedAs(f) }) {
+		if running {
+			r.tree.close()
+			r.tree, r.noTree = nil, fmt.Errorf("cannot write %s%s: %w", cfg.Report, treeSuffix, errReportIsThere)
+			return r, nil
+		}
 		r.discard()
 		return nil, &UsageError{"StateFile", cfg.StateFile, "is where the snapshots go"}
 	}

@@ -28,10 +28,11 @@ type recordFile struct {
 	made     bool // it was not there before
 	replaced bool // a file of this process has taken its place
 	stale    bool // a stream that is to be emptied first
+	astray   bool // another directory is in the place of the first one
 	foreign  bool // it is not what the supervisor before this one has written, and nothing is written into it
 	remember func(fileID)
+	late     func() bool // whether nobody waits for it any more
 	fd       int
-	lent     bool          // the descriptor is the caller's, who may have others write to it: it stays open
 	turn     chan struct{} // of a stream, that of all records that go there
 	mode     uint32
 	uid, gid int
@@ -52,18 +53,18 @@ var standardError = unix.Stderr
 
 // openRecord opens a path, or fd:N, a descriptor that the command does not get.
 func openRecord(target string) (*recordFile, error) {
-	f := &recordFile{target: target, dir: -1, fd: -1}
+	f := &recordFile{target: target, dir: -1, fd: -1, late: func() bool { return false }}
 	stream := false
 	if number, ok := strings.CutPrefix(target, "fd:"); ok {
 		n, err := strconv.ParseUint(number, 10, 20)
 		if err != nil {
 			return nil, errors.New("not the number of a descriptor")
 		}
-		f.fd, f.lent = int(n), true
-		if f.fd == unix.Stderr {
-			f.fd = standardError
+		fd := int(n)
+		if fd == unix.Stderr {
+			fd = standardError
 		}
-		flags, err := unix.FcntlInt(uintptr(f.fd), unix.F_GETFL, 0)
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -72,7 +73,11 @@ func openRecord(target string) (*recordFile, error) {
 		}
 		stream = flags&unix.O_APPEND != 0 || int(n) <= unix.Stderr // what others write there stays
 		if int(n) > unix.Stderr {                                  // those are the command's as well
-			unix.CloseOnExec(f.fd)
+			unix.CloseOnExec(fd)
+		}
+		// A descriptor of its own: the other one is the caller's, who may have others write to it.
+		if f.fd, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, unix.Stderr+1); err != nil {
+			return nil, err
 		}
 	} else if err := f.openPath(target); err != nil {
 		f.close()
@@ -107,6 +112,8 @@ func (f *recordFile) classify(stream bool) error {
 }
 
 var errNobodyReads = errors.New("nobody reads it")
+
+var errAstray = errors.New("another directory was put in the place of the one that it is in")
 
 var errForeign = errors.New("another file was put in its place")
 
@@ -145,7 +152,7 @@ func (f *recordFile) openBeside(suffix string) (*recordFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	beside := &recordFile{target: f.target + suffix, name: f.name + suffix, dir: dir, fd: -1, mode: f.mode, uid: f.uid, gid: f.gid}
+	beside := &recordFile{late: f.late, target: f.target + suffix, name: f.name + suffix, dir: dir, fd: -1, mode: f.mode, uid: f.uid, gid: f.gid}
 	beside.fd, err = unix.Openat(dir, beside.name, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	switch err {
 	case nil:
@@ -175,7 +182,7 @@ func (f *recordFile) close() {
 	if f.dir >= 0 {
 		_ = unix.Close(f.dir)
 	}
-	if f.fd >= 0 && !f.lent {
+	if f.fd >= 0 {
 		_ = unix.Close(f.fd)
 	}
 	f.dir, f.fd = -1, -1
@@ -183,9 +190,12 @@ func (f *recordFile) close() {
 
 // write makes text the content.
 func (f *recordFile) write(text []byte) error {
+	if f.astray {
+		return errAstray
+	}
 	switch f.kind {
 	case asStream:
-		return f.writeLines(text, time.Now().Add(recordLimit), func() bool { return false })
+		return f.writeLines(text, time.Now().Add(recordLimit), f.late)
 	case inPlace:
 		return f.writeOver(text)
 	}

@@ -344,12 +344,13 @@ func readFile(t *testing.T, path string) string {
 
 // memory is a recordMemory.
 type memory struct {
-	ids   map[int]fileID
+	ids   map[int]place
 	again bool
 }
 
-func (m *memory) remember(record int, id fileID)  { m.ids[record] = id }
-func (m *memory) known(record int) (fileID, bool) { return m.ids[record], m.again }
+func (m *memory) remember(record int, at place) { m.ids[record] = at }
+
+func (m *memory) known(record int) (place, bool) { return m.ids[record], m.again }
 
 // A supervisor that goes on writes over the file that the one before had, where nothing can be made
 // beside it. It does not write over another file that has that name since: a link to a file that is
@@ -372,7 +373,7 @@ func TestRecordOfAnotherSupervisor(t *testing.T) {
 		if err := os.WriteFile(victim, []byte("untouched"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		known := &memory{ids: map[int]fileID{}}
+		known := &memory{ids: map[int]place{}}
 		first, err := openRecord(path)
 		if err != nil {
 			t.Fatal(err)
@@ -407,9 +408,62 @@ func TestRecordOfAnotherSupervisor(t *testing.T) {
 		if err := second.write([]byte("third")); err != nil || readFile(t, path) != "third" || readFile(t, victim) != "untouched" {
 			t.Errorf("%s: %v, %q, the victim is %q", name, err, readFile(t, path), readFile(t, victim))
 		}
-		if known.ids[recordReport] != second.id() {
+		if known.ids[recordReport].file != second.id() {
 			t.Errorf("%s: the new file is not known", name)
 		}
 		second.close()
+	}
+}
+
+// A supervisor that goes on writes nothing in another directory than the one before.
+func TestRecordInAnotherDirectory(t *testing.T) {
+	top := t.TempDir()
+	dir, other := filepath.Join(top, "dir"), filepath.Join(top, "other")
+	if err := errors.Join(os.Mkdir(dir, 0o755), os.Mkdir(other, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	known := &memory{ids: map[int]place{}}
+	for again, exists := range map[string]bool{"": false, "new": false, "theirs": true} {
+		path := filepath.Join(dir, "report"+again)
+		first, err := openRecord(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		known.again = false
+		first.follow(known, recordReport)
+		first.close()
+		theirs := filepath.Join(other, "report"+again)
+		if exists {
+			if err := os.WriteFile(theirs, []byte("theirs"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if again != "" {
+			if err := errors.Join(os.Rename(dir, dir+again), os.Symlink(other, dir)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		known.again = true
+		second, err := openRecord(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second.follow(known, recordReport)
+		err = second.write([]byte("second"))
+		if again == "" {
+			if err != nil || readFile(t, path) != "second" {
+				t.Errorf("in the same directory: %v", err)
+			}
+		} else if err != errAstray {
+			t.Errorf("%s: %v", again, err)
+		} else if text, _ := os.ReadFile(theirs); (string(text) == "theirs") != exists || !exists && text != nil {
+			t.Errorf("%s: it holds %q", again, text)
+		}
+		second.close()
+		if again != "" {
+			if err := errors.Join(os.Remove(dir), os.Rename(dir+again, dir)); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }

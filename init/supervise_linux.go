@@ -268,12 +268,12 @@ type linkedRecords struct {
 	again bool
 }
 
-func (l *linkedRecords) remember(record int, id fileID) {
-	file := keeper.File{Device: id.device, Inode: id.inode}
-	_ = l.link.Tell(keeper.Message{Kind: keeper.KindRecord, Value: int32(record), File: file}, -1)
+func (l *linkedRecords) remember(record int, at place) {
+	there := keeper.Place{File: keeper.File(at.file), Directory: keeper.File(at.dir)}
+	_ = l.link.Tell(keeper.Message{Kind: keeper.KindRecord, Value: int32(record), Place: there}, -1)
 }
 
-func (l *linkedRecords) known(record int) (fileID, bool) {
-	f := l.link.Facts.Records[record]
-	return fileID{f.Device, f.Inode}, l.again
+func (l *linkedRecords) known(record int) (place, bool) {
+	at := l.link.Facts.Records[record]
+	return place{fileID(at.File), fileID(at.Directory)}, l.again
 }

@@ -22,9 +22,12 @@ func writeAll(fd int, p []byte, deadline time.Time, stop func() bool) error {
 	const chunk, longest = 4096, 256 * time.Millisecond
 	wait := time.Millisecond
 	for len(p) > 0 {
+		if stop() {
+			return unix.ETIMEDOUT
+		}
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 0)
 		if err == nil && n == 0 {
-			if stop() || !deadline.IsZero() && time.Now().After(deadline) {
+			if !deadline.IsZero() && time.Now().After(deadline) {
 				return unix.ETIMEDOUT
 			}
 			time.Sleep(wait)

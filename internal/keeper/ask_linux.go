@@ -145,7 +145,7 @@ func hearSupervisor() {
 			noteFact(m.Value)
 		case KindRecord:
 			if m.Value >= 0 && m.Value < MaxRecords {
-				*(*File)(pointer(addr(&facts.Records) + uintptr(m.Value)*unsafe.Sizeof(File{}))) = m.File
+				*(*Place)(pointer(addr(&facts.Records) + uintptr(m.Value)*unsafe.Sizeof(Place{}))) = m.Place
 			}
 		case KindHello:
 			supervisor.spoke = true

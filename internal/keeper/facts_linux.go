@@ -61,7 +61,7 @@ type Facts struct {
 	Older      [maxOlder]int32 // children that were there before finite was executed: they are not the command's
 	OlderCount int32
 
-	Records [MaxRecords]File // what options name, as supervisors have last made it
+	Records [MaxRecords]Place // where what options name is, as supervisors have last made it
 
 	Starts      int32 // how often a supervisor was started
 	Ordinary    bool  // supervisors are ordinary children: the kernel refuses others
@@ -90,6 +90,9 @@ type Signal struct {
 // MaxRecords is how many records there can be. Their numbers are the supervisor's.
 const MaxRecords = 4
 
+// Place is a file and the directory that it was opened in. The zero value is none.
+type Place struct{ File, Directory File }
+
 // File says which file it is (stat(2)). The zero value is none.
 type File struct{ Device, Inode uint64 }
 
@@ -114,7 +117,7 @@ type Message struct {
 	Signal Signal
 	Change Change
 	Times  [2]int64  // of KindStart: the timeout and the grace time, in ns, for a keeper that acts by heart; 0: none
-	File   File      // of KindRecord
+	Place  Place     // of KindRecord
 	Table  [64]uint8 // of KindRules: for signal n+1 what it is passed on as, or one of the values below
 }
 
@@ -192,7 +195,7 @@ const (
 	KindRules                          // Table; Count is 1 where the command's group is to get signals, Value 1 where every signal is told
 	KindLatest                         // the run should be over in Count milliseconds (0: nobody knows), with the status Value; Killed is 1 while no deadline was reached
 	KindFact                           // Value is about to happen
-	KindRecord                         // the record Value is in File from now on
+	KindRecord                         // the record Value is at Place from now on
 	KindKeep                           // the descriptor Value is to stay open; Count is 1 where the command does not get it
 	KindKeepDirectory                  // supervisors are to begin in the caller's working directory
 	KindEnd                            // the end: Value is the status, Count is 1 where somebody is left
