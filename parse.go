@@ -9,7 +9,7 @@ import (
 
 // The options of the command line have the forms of getopt_long(3): -k 5, -k5, -vv, --grace 5,
 // --grace=5. They end at "--", which is dropped, and at the first word that is no option. A long name
-// is not abbreviated. "--k" is "-k", since that can take a switch's value: --q=false.
+// is not abbreviated. "--k" is "-k".
 
 // parseArgs sets the options that the arguments name. It returns which rows of the table those are,
 // and the words behind them.

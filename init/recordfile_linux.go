@@ -33,7 +33,8 @@ type recordFile struct {
 	remember func(fileID)
 	late     func() bool // whether nobody waits for it any more
 	fd       int
-	turn     chan struct{} // of a stream, that of all records that go there
+	stream   *stream // nil: it is none
+	streamID fileID
 	mode     uint32
 	uid, gid int
 	size     int // of what is in it
@@ -105,7 +106,7 @@ func (f *recordFile) classify(stream bool) error {
 		f.kind, f.limit = inPlace, inPlaceLimit
 	}
 	if f.kind == asStream {
-		f.turn = turnAt(fileID{st.Dev, st.Ino})
+		f.share()
 	}
 	f.mode, f.uid, f.gid, f.size = st.Mode&0o777, int(st.Uid), int(st.Gid), int(st.Size)
 	return nil
@@ -179,6 +180,7 @@ func (f *recordFile) isMountPoint() bool {
 }
 
 func (f *recordFile) close() {
+	f.unshare()
 	if f.dir >= 0 {
 		_ = unix.Close(f.dir)
 	}

@@ -1,6 +1,7 @@
 package pid1
 
 import (
+	"bytes"
 	"sync"
 	"time"
 
@@ -13,7 +14,8 @@ func (f *recordFile) beStream() error {
 	if f.kind == asStream {
 		return nil
 	}
-	f.kind, f.turn = asStream, turnAt(f.id())
+	f.kind = asStream
+	f.share()
 	if f.dir < 0 {
 		return nil
 	}
@@ -31,42 +33,87 @@ func (f *recordFile) empty() error {
 	return unix.Ftruncate(f.fd, 0)
 }
 
-// turns are the streams that records go to. Two of them may share one.
-var turns struct {
+// stream is a pipe, a socket, a terminal or a file that records go to, line after line. Two records
+// may share one: each writes whole lines when it has the turn.
+type stream struct {
+	turn    chan struct{}
+	records int
+}
+
+// streams are those that are in use.
+var streams struct {
 	sync.Mutex
-	at map[fileID]chan struct{}
+	at map[fileID]*stream
 }
 
-func turnAt(id fileID) chan struct{} {
-	turns.Lock()
-	defer turns.Unlock()
-	if turns.at == nil {
-		turns.at = make(map[fileID]chan struct{})
+// share joins the records that go where this one goes.
+func (f *recordFile) share() {
+	streams.Lock()
+	defer streams.Unlock()
+	if streams.at == nil {
+		streams.at = make(map[fileID]*stream)
 	}
-	if turns.at[id] == nil {
-		turns.at[id] = make(chan struct{}, 1)
+	f.streamID = f.id()
+	if streams.at[f.streamID] == nil {
+		streams.at[f.streamID] = &stream{turn: make(chan struct{}, 1)}
 	}
-	return turns.at[id]
+	f.stream = streams.at[f.streamID]
+	f.stream.records++
 }
 
-// writeLines writes whole lines to a stream: no other record's are between them. It is given up at
-// the deadline, if that is not zero, and when late says so.
+// unshare leaves them.
+func (f *recordFile) unshare() {
+	if f.stream == nil {
+		return
+	}
+	streams.Lock()
+	defer streams.Unlock()
+	if f.stream.records--; f.stream.records == 0 {
+		delete(streams.at, f.streamID)
+	}
+	f.stream = nil
+}
+
+// oneTurn is what a record writes before another one that shares its stream may, in bytes.
+const oneTurn = 4096
+
+// writeLines writes lines to a stream. It is given up at the deadline, if that is not zero, and when
+// late says so. A line may be cut then.
 func (f *recordFile) writeLines(text []byte, deadline time.Time, late func() bool) error {
 	const look = 10 * time.Millisecond
-	for taken := false; !taken; {
+	for len(text) > 0 {
 		select {
-		case f.turn <- struct{}{}:
-			taken = true
+		case f.stream.turn <- struct{}{}:
 		case <-time.After(look):
 			if late() || !deadline.IsZero() && time.Now().After(deadline) {
 				return errNobodyReads
 			}
+			continue
 		}
+		n := wholeLines(text)
+		err := writeAll(f.fd, text[:n], deadline, late)
+		<-f.stream.turn
+		if err == unix.ETIMEDOUT {
+			return errNobodyReads
+		}
+		if err != nil {
+			return err
+		}
+		text = text[n:]
 	}
-	defer func() { <-f.turn }()
-	err := writeAll(f.fd, text, deadline, late)
-	if err == unix.ETIMEDOUT {
-		return errNobodyReads
+	return nil
+}
+
+// wholeLines is how much of text is written in one turn: as many lines as fit, but one at least.
+func wholeLines(text []byte) int {
+	if len(text) <= oneTurn {
+		return len(text)
 	}
-	return err
+	if end := bytes.LastIndexByte(text[:oneTurn], '\n'); end >= 0 {
+		return end + 1
+	}
+	if end := bytes.IndexByte(text, '\n'); end >= 0 {
+		return end + 1
+	}
+	return len(text)
 }

@@ -3,6 +3,7 @@ package nsutil
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,10 +48,10 @@ var spared []int
 func Root() int { return root }
 
 // Family are the processes of finite in this PID namespace, this one among them.
-func Family() []int { return family }
+func Family() []int { return slices.Clone(family) }
 
 // Spared are the children of the root that [Spare] names.
-func Spared() []int { return spared }
+func Spared() []int { return slices.Clone(spared) }
 
 // Spare leaves children of the root alone, and what descends from them, until SIGKILL goes to
 // everybody in the PID namespace. It is called where [WorkFor] is.

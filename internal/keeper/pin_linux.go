@@ -20,8 +20,8 @@ var affinity struct {
 	this uint32
 }
 
-// pin restricts the process to the processor that it is on. Where that is refused, or the kernel is
-// built for more than 1024 processors, the process stays as it is.
+// pin restricts the process to the processor that it is on. Where that is refused, or there may
+// be more than 1024 processors, the process stays as it is.
 //
 //go:nosplit
 func pin() {
@@ -36,12 +36,11 @@ func pin() {
 }
 
 // nearThreads is how many numbers behind the process's own are tried.
-const nearThreads = 32
+const nearThreads = 64
 
-// unpin takes the restriction from all threads. The runtime does not tell of them. Their numbers
-// are a little above that of the process, as no other process starts many at that moment; a thread
-// that is farther off stays on its processor. The main thread, which is the first, is done first:
-// threads that it makes from then on are free.
+// unpin takes the restriction from all threads. The runtime does not tell of them. Their numbers are
+// a little above that of the process. Where others start many processes at that moment, a thread may
+// be farther off: it stays on its processor, as do threads that it makes.
 func unpin() {
 	if affinity.size == 0 {
 		return

@@ -2,8 +2,8 @@
 // proc_pid_status(5) and the like), and lists of processes and children.
 //
 // It guarantees that a /proc of another PID namespace is not believed ([Proc.Mounted]), that a file
-// that somebody has mounted over one of the procfs is not read (Linux 5.6), and that no text makes
-// a parser panic.
+// that somebody has mounted over one of the procfs is not read (Linux 5.6; stat, wchan and stack
+// are), and that no text makes a parser panic.
 //
 // A [Proc] belongs to one goroutine. It opens a file for each read and closes it again.
 //

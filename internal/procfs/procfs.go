@@ -204,7 +204,7 @@ func parseMask(b []byte) (uint64, error) {
 	return strconv.ParseUint(string(b), 16, 64)
 }
 
-// appendChildren appends the PIDs in the text of /proc/PID/task/TID/children: numbers with a blank
+// AppendChildren appends the PIDs in the text of /proc/PID/task/TID/children: numbers with a blank
 // after each. What is no number ends the list.
 func AppendChildren(pids []int, b []byte) []int {
 	n, digits := 0, false

@@ -182,7 +182,7 @@ func (c *Cgroup) pids(pids []int, until time.Time) ([]int, error) {
 	err := walkCgroups(c.dir, until, cgroupVisitor{
 		visit: func(dir int) {
 			var err error
-			pids, err = appendProcs(pids, dir, "cgroup.procs", buf)
+			pids, err = appendProcs(pids, dir, buf)
 			// A threaded cgroup has no list: who is in it is on the list of the one above, unless
 			// this is the first.
 			if err != nil && failed == nil && (first || err != unix.EOPNOTSUPP) {
@@ -200,25 +200,36 @@ func (c *Cgroup) pids(pids []int, until time.Time) ([]int, error) {
 	return pids, nil
 }
 
-// appendProcs appends the numbers in a list of a cgroup.
-func appendProcs(pids []int, dir int, list string, buf []byte) ([]int, error) {
+// appendProcs appends who is in one cgroup.
+func appendProcs(pids []int, dir int, buf []byte) ([]int, error) {
+	err := readList(dir, "cgroup.procs", buf, func(some []int) bool {
+		pids = append(pids, some...)
+		return true
+	})
+	return pids, err
+}
+
+// readList visits the numbers in a list of a cgroup, some at a time, until visit has seen enough. The
+// slice is used again.
+func readList(dir int, list string, buf []byte, visit func(some []int) (more bool)) error {
 	fd, err := openat(dir, list, unix.O_RDONLY)
 	if err != nil {
-		return pids, gone(err)
+		return gone(err)
 	}
 	defer sys.Close(fd)
+	var some []int
 	kept := 0
 	for {
 		n, err := sys.Read(fd, buf[kept:])
 		if err != nil {
-			return pids, gone(err)
+			return gone(err)
 		}
 		kept += n
 		whole := bytes.LastIndexByte(buf[:kept], '\n') + 1
-		pids = parseProcs(pids, buf[:whole])
+		some = parseProcs(some[:0], buf[:whole])
 		kept = copy(buf, buf[whole:kept])
-		if n == 0 || kept == len(buf) {
-			return pids, nil
+		if !visit(some) || n == 0 || kept == len(buf) {
+			return nil
 		}
 	}
 }

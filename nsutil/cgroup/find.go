@@ -126,10 +126,14 @@ func holdsThis(dir string, magic uint32) bool {
 	if unix.Fstatfs(fd, &fs) != nil || uint32(fs.Type) != magic {
 		return false
 	}
-	buf := make([]byte, firstRead)
-	pids, err := appendProcs(nil, fd, "cgroup.procs", buf)
-	if err == unix.EOPNOTSUPP { // a threaded cgroup
-		pids, err = appendProcs(nil, fd, "cgroup.threads", buf)
+	holds := false
+	look := func(some []int) bool {
+		holds = slices.Contains(some, unix.Getpid())
+		return !holds
 	}
-	return err == nil && slices.Contains(pids, unix.Getpid())
+	buf := make([]byte, firstRead)
+	if readList(fd, "cgroup.procs", buf, look) == unix.EOPNOTSUPP { // a threaded cgroup
+		_ = readList(fd, "cgroup.threads", buf, look)
+	}
+	return holds
 }

@@ -3,7 +3,7 @@
 //
 // It guarantees that each of these returns in time, whatever hangs, with what could be read. Files
 // of /proc that can hang on a process's memory (cmdline, environ, maps) are never read. A read that
-// hangs for another reason is left to a goroutine of its own, of which there is one.
+// hangs for another reason is left to a goroutine of its own; there are six of these at most.
 //
 // What it returns belongs to the caller.
 //

@@ -352,3 +352,19 @@ func TestRefusedSystemCalls(t *testing.T) {
 		}
 	}
 }
+
+// A command whose handlers stop it again after the stop signal is continued, with and without a
+// supervisor.
+func TestStopsItselfAfterTheStopSignal(t *testing.T) {
+	needCommand(t, "perl")
+	const command = `$| = 1; $SIG{TERM} = sub { kill "STOP", $$ for 1 .. 3; exit 5 }; print "ready\n"; sleep 1 while 1`
+	forModes(t, allModes, func(t *testing.T, m mode) {
+		t.Parallel()
+		for _, options := range [][]string{{}, {"-t", "1h"}, {"-v"}} {
+			c := startSpec(t, cageSpec{Mode: m, Args: append(append([]string{finiteBin}, options...), "--", "perl", "-e", command)}, nil)
+			c.stdout.await(t, "ready\n")
+			c.signal(unix.SIGTERM)
+			c.wait().want(t, 5)
+		}
+	})
+}

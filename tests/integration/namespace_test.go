@@ -619,3 +619,14 @@ func TestUnshareTerminal(t *testing.T) {
 	})
 	t.Run("job control", func(t *testing.T) { tryJobControl(t, "--unshare pid,mount") })
 }
+
+// A planner whose Go runtime cannot start is a refusal: one line, status 125, and nothing has run.
+func TestPlannerCannotStart(t *testing.T) {
+	needRoot(t)
+	const script = `ulimit -v 40000; exec "$0" --unshare user,pid -v -- echo started`
+	r := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{"/bin/sh", "-c", script, finiteBin}}, nil).wait()
+	r.want(t, 125)
+	if r.stdout != "" || r.stderr != "finite: the planner cannot run\n" {
+		t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)
+	}
+}

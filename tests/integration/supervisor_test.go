@@ -331,13 +331,17 @@ func TestQuietEnd(t *testing.T) {
 func TestSupervisorIsNotPinned(t *testing.T) {
 	forModes(t, rootModes, func(t *testing.T, m mode) {
 		t.Parallel()
-		for _, options := range [][]string{{"-v"}, {"--unshare", "pid,mount"}} {
+		for _, options := range [][]string{{"-v"}, {"-v", "--unshare", "pid,mount"}} {
 			args := append(append([]string{finiteBin}, options...), "--", "sh", "-c", "echo ready; sleep 1000")
 			c := startSpec(t, cageSpec{Mode: m, Args: args}, nil)
 			c.stdout.await(t, "ready\n")
 			keeper := c.keeper()
 			want := statusField(os.Getpid(), "Cpus_allowed")
+			supervisors := 0
 			for _, child := range children(keeper) {
+				if child == childNamed(keeper, supervisorName) {
+					supervisors++
+				}
 				threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", child))
 				if err != nil {
 					t.Fatal(err)
@@ -348,6 +352,9 @@ func TestSupervisorIsNotPinned(t *testing.T) {
 						t.Errorf("%v: thread %d of %d may use %s, want %s", options, tid, child, got, want)
 					}
 				}
+			}
+			if supervisors != 1 {
+				t.Errorf("%v: %d supervisors were looked at", options, supervisors)
 			}
 			c.signal(unix.SIGTERM)
 			c.wait()
