@@ -13,10 +13,13 @@ import (
 
 const minTimelineWidth = 8
 
+// Style is what a reader's terminal and locale can show.
+type Style = text.Style
+
 // Timeline draws a report as text: a line for each thing that happened, with its time and a bar
 // over the time of the run, in which the states are told apart. The error says why the text is not
 // a report.
-func Timeline(text []byte, style text.Style) (string, error) {
+func Timeline(text []byte, style Style) (string, error) {
 	var r report
 	if err := json.Unmarshal(text, &r); err != nil {
 		return "", fmt.Errorf("not a report: %w", err)

@@ -3,8 +3,6 @@
 package keeper
 
 import (
-	"unsafe"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -143,10 +141,6 @@ func hearSupervisor() {
 			keepDirectory()
 		case KindFact:
 			noteFact(m.Value)
-		case KindRecord:
-			if m.Value >= 0 && m.Value < MaxRecords {
-				*(*Place)(pointer(addr(&facts.Records) + uintptr(m.Value)*unsafe.Sizeof(Place{}))) = m.Place
-			}
 		case KindHello:
 			supervisor.spoke = true
 			catchUp()

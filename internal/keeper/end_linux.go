@@ -2,7 +2,11 @@
 
 package keeper
 
-import "golang.org/x/sys/unix"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
 
 // overseeEnd sees whether the run is over, and starts a supervisor where there is something to
 // decide. It returns true in that.
@@ -97,13 +101,18 @@ func beginLater() {
 }
 
 // noteDecision sees whether packet.message, which a supervisor has sent, is about something that it
-// has decided since the start.
+// has decided since the start, or about where a record is. It may be one of its last words.
 //
 //go:nosplit
 func noteDecision() {
-	switch packet.message.Kind {
+	m := &packet.message
+	switch m.Kind {
 	case KindFact, KindLeftovers, KindByHeart, KindHold:
 		supervisor.quiet = false
+	case KindRecord:
+		if m.Value >= 0 && m.Value < MaxRecords {
+			*(*Place)(pointer(addr(&facts.Records) + uintptr(m.Value)*unsafe.Sizeof(Place{}))) = m.Place
+		}
 	}
 }
 

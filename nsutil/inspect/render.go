@@ -17,9 +17,12 @@ const (
 	shownThreads = 5 // of one process
 )
 
+// Style is what a reader's terminal and locale can show.
+type Style = text.Style
+
 // Text writes a line for each process, more for those that are stuck or was asked for, and at the
 // end what is to be said of all.
-func (r *Inspection) Text(style text.Style) string {
+func (r *Inspection) Text(style Style) string {
 	w := &textWriter{style: style}
 	rows := r.rows()
 	layOut(rows)

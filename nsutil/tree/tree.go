@@ -15,6 +15,9 @@ import (
 	"github.com/finite-init/finite/nsutil/cgroup"
 )
 
+// ErrNoProc is why a subreaper can find no descendants but its children.
+var ErrNoProc = procfs.ErrNoProc
+
 // Tree is everything that descends from this process, or, as PID 1, everything else in its PID
 // namespace.
 type Tree struct {
