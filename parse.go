@@ -8,8 +8,8 @@ import (
 )
 
 // The options of the command line have the forms of getopt_long(3): -k 5, -k5, -vv, --grace 5,
-// --grace=5. They end at "--", which is dropped, and at the first word that is no option. A long name
-// is not abbreviated. "--k" is "-k".
+// --grace=5. They end at "--", which is dropped, and at the first word that is no option. A long
+// name is not abbreviated. "--k" is "-k".
 
 // parseArgs sets the options that the arguments name. It returns which rows of the table those are,
 // and the words behind them.
@@ -56,8 +56,8 @@ func (o *options) takeLong(word string, words []string, seen []bool) ([]string, 
 	return words, o.take(row, value, seen)
 }
 
-// takeShort sets the options of a word that began with "-", a letter each, up to the first one with a
-// value. It returns the words behind that.
+// takeShort sets the options of a word that began with "-", a letter each, up to the first one with
+// a value. It returns the words behind that.
 func (o *options) takeShort(letters string, words []string, seen []bool) ([]string, error) {
 	for i, c := range letters {
 		row := shortOption(c)

@@ -170,8 +170,9 @@ type Config struct {
 	StateFile string
 
 	// Events is where a line is written about everything that happens, in EventsFormat: a path,
-	// whose content is replaced, or fd:N, which may be where reports go as well if it is no regular file. It is opened
-	// before the command is started; what fails later changes nothing about the run.
+	// whose content is replaced, or fd:N, which may be where reports go as well if it is no regular
+	// file. It is opened before the command is started; what fails later changes nothing about the
+	// run.
 	Events       string
 	EventsFormat EventsFormat
 

@@ -95,11 +95,8 @@ func newEventLog(cfg *Config, reports *recorder, running bool) (*eventLog, error
 	}
 	if err == nil {
 		f.follow(cfg.records, recordEvents)
-		switch err = f.beStream(); {
-		case f.astray:
-			err = errAstray
-		case f.foreign:
-			err = errForeign
+		if err = f.misplaced(); err == nil {
+			err = f.beStream()
 		}
 		if err != nil {
 			f.close()
@@ -114,6 +111,7 @@ func newEventLog(cfg *Config, reports *recorder, running bool) (*eventLog, error
 		return nil, &UsageError{"Events", cfg.Events, err.Error()}
 	}
 	l := &eventLog{file: f, wake: make(chan struct{}, 1), idle: make(chan struct{})}
+	f.late = l.late.Load
 	if proc := procfs.NewProc(); proc.Mounted() {
 		l.proc = proc // else its numbers are strangers'
 	}
@@ -160,7 +158,7 @@ func (l *eventLog) flush() error {
 	text := l.text
 	l.text = nil
 	l.mu.Unlock()
-	return l.file.writeLines(text, time.Time{}, l.late.Load)
+	return l.file.writeLines(text, time.Time{})
 }
 
 // startAt sets the time that the others are told from.

@@ -108,8 +108,8 @@ func (m *machine) announce() string { return ": " + m.cfg.ladders.ending.announc
 
 // maxContinues is how often a stopped command is continued so that it can act on a stop signal. A
 // SIGTSTP, SIGTTIN or SIGTTOU that was pending may have its handler stop the command again, each
-// once. A command that stops itself again and again stays stopped, until the grace time is over where
-// there is one.
+// once. A command that stops itself again and again stays stopped, until the grace time is over
+// where there is one.
 const maxContinues = 4
 
 // resume sends SIGCONT to a stopped command, and to its process group.

@@ -197,7 +197,7 @@ func (f *recordFile) write(text []byte) error {
 	}
 	switch f.kind {
 	case asStream:
-		return f.writeLines(text, time.Now().Add(recordLimit), f.late)
+		return f.writeLines(text, time.Now().Add(recordLimit))
 	case inPlace:
 		return f.writeOver(text)
 	}

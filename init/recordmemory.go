@@ -1,8 +1,6 @@
 package pid1
 
-import (
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // fileID says which file it is (stat(2)).
 type fileID struct{ Device, Inode uint64 }
@@ -24,8 +22,8 @@ type recordMemory interface {
 // place is a file and the directory that it was opened in.
 type place struct{ file, dir fileID }
 
-// follow has the memory know where a record is. A file that the memory does not know was put there by
-// somebody else since. It may be another name of a file that is none of finite's business: it is
+// follow has the memory know where a record is. A file that the memory does not know was put there
+// by somebody else since. It may be another name of a file that is none of finite's business: it is
 // replaced, but not written into. Nothing is written in another directory than the first one.
 func (f *recordFile) follow(memory recordMemory, record int) {
 	if memory == nil || f.dir < 0 {
@@ -44,6 +42,17 @@ func (f *recordFile) follow(memory recordMemory, record int) {
 	case !again:
 		f.remember(fileID{})
 	}
+}
+
+// misplaced returns why the record is not what the supervisor before this one has had; nil: it is.
+func (f *recordFile) misplaced() error {
+	switch {
+	case f.astray:
+		return errAstray
+	case f.foreign:
+		return errForeign
+	}
+	return nil
 }
 
 func (f *recordFile) id() fileID { return identify(f.fd) }

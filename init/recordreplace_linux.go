@@ -28,9 +28,7 @@ func (f *recordFile) replace(text []byte) error {
 	}
 	f.size, f.replaced, f.foreign = len(text), true, false
 	if f.remember != nil {
-		var st unix.Stat_t
-		_ = unix.Fstat(fd, &st)
-		f.remember(fileID{st.Dev, st.Ino})
+		f.remember(identify(fd))
 	}
 	if f.fd < 0 { // and it stays closed: nobody has counted on one more descriptor
 		_ = unix.Close(fd)

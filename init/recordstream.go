@@ -48,6 +48,9 @@ var streams struct {
 
 // share joins the records that go where this one goes.
 func (f *recordFile) share() {
+	if f.stream != nil {
+		return
+	}
 	streams.Lock()
 	defer streams.Unlock()
 	if streams.at == nil {
@@ -77,21 +80,21 @@ func (f *recordFile) unshare() {
 // oneTurn is what a record writes before another one that shares its stream may, in bytes.
 const oneTurn = 4096
 
-// writeLines writes lines to a stream. It is given up at the deadline, if that is not zero, and when
-// late says so. A line may be cut then.
-func (f *recordFile) writeLines(text []byte, deadline time.Time, late func() bool) error {
+// writeLines writes lines to a stream. It is given up at the deadline, if that is not zero, and
+// when nobody waits for the record any more. A line may be cut then.
+func (f *recordFile) writeLines(text []byte, deadline time.Time) error {
 	const look = 10 * time.Millisecond
 	for len(text) > 0 {
 		select {
 		case f.stream.turn <- struct{}{}:
 		case <-time.After(look):
-			if late() || !deadline.IsZero() && time.Now().After(deadline) {
+			if f.late() || !deadline.IsZero() && time.Now().After(deadline) {
 				return errNobodyReads
 			}
 			continue
 		}
 		n := wholeLines(text)
-		err := writeAll(f.fd, text[:n], deadline, late)
+		err := writeAll(f.fd, text[:n], deadline, f.late)
 		<-f.stream.turn
 		if err == unix.ETIMEDOUT {
 			return errNobodyReads

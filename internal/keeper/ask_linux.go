@@ -2,9 +2,7 @@
 
 package keeper
 
-import (
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // catchUp tells a supervisor that listens what has happened since its fork, in order. What there
 // was no room for is told in the next turn.
@@ -119,7 +117,7 @@ func hearSupervisor() {
 				due.supervisor = now() + askPause
 			}
 		}
-		noteDecision()
+		noteMessage()
 		m := &packet.message
 		switch m.Kind {
 		case KindStart:

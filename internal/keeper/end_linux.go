@@ -100,11 +100,11 @@ func beginLater() {
 	}
 }
 
-// noteDecision sees whether packet.message, which a supervisor has sent, is about something that it
-// has decided since the start, or about where a record is. It may be one of its last words.
+// noteMessage takes from packet.message, which a supervisor has sent, what counts even if it is one
+// of the last words: that something was decided since the start, and where a record is.
 //
 //go:nosplit
-func noteDecision() {
+func noteMessage() {
 	m := &packet.message
 	switch m.Kind {
 	case KindFact, KindLeftovers, KindByHeart, KindHold:

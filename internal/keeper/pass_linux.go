@@ -22,8 +22,8 @@ func continueCommand() {
 
 // maxContinues is how often a stopped command is continued so that it can act on a stop signal. A
 // SIGTSTP, SIGTTIN or SIGTTOU that was pending may have its handler stop the command again, each
-// once. A command that stops itself again and again stays stopped, until the grace time is over where
-// there is one. A supervisor counts by itself.
+// once. A command that stops itself again and again stays stopped, until the grace time is over
+// where there is one. A supervisor counts by itself.
 const maxContinues = 4
 
 var (

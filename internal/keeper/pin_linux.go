@@ -38,9 +38,9 @@ func pin() {
 // nearThreads is how many numbers behind the process's own are tried.
 const nearThreads = 64
 
-// unpin takes the restriction from all threads. The runtime does not tell of them. Their numbers are
-// a little above that of the process. Where others start many processes at that moment, a thread may
-// be farther off: it stays on its processor, as do threads that it makes.
+// unpin takes the restriction from all threads. The runtime does not tell of them. Their numbers
+// are a little above that of the process. Where others start many processes at that moment, a
+// thread may be farther off: it stays on its processor, as do threads that it makes.
 func unpin() {
 	if affinity.size == 0 {
 		return

@@ -193,7 +193,7 @@ func stopSupervisor() {
 		if !ok {
 			break
 		}
-		noteDecision()
+		noteMessage()
 	}
 	forgetSupervisor()
 }

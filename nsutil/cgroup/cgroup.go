@@ -209,8 +209,8 @@ func appendProcs(pids []int, dir int, buf []byte) ([]int, error) {
 	return pids, err
 }
 
-// readList visits the numbers in a list of a cgroup, some at a time, until visit has seen enough. The
-// slice is used again.
+// readList visits the numbers in a list of a cgroup, some at a time, until visit has seen enough.
+// The slice is used again.
 func readList(dir int, list string, buf []byte, visit func(some []int) (more bool)) error {
 	fd, err := openat(dir, list, unix.O_RDONLY)
 	if err != nil {

@@ -33,10 +33,10 @@ const (
 // Find finds the cgroups that this process is in. It is an error if /proc does not tell; a machine
 // without cgroups is none.
 //
-// Where cgroup2 is mounted at the usual place, the list of mounts is not read, which costs more than
-// all the rest. No directory is believed that does not list this process: what is mounted may be any
-// part of the hierarchy, and the path that the kernel tells is relative to the cgroup namespace,
-// which need not be the one of whoever mounted it.
+// Where cgroup2 is mounted at the usual place, the list of mounts is not read, which costs more
+// than all the rest. No directory is believed that does not list this process: what is mounted may
+// be any part of the hierarchy, and the path that the kernel tells is relative to the cgroup
+// namespace, which need not be the one of whoever mounted it.
 func Find() (Own, error) { return find(true) }
 
 // FindUnified is Find for the v2 cgroup alone, which takes less time.

@@ -62,7 +62,7 @@ func (f *fixture) hang(pid int, name string) {
 
 func (f *fixture) inspect(pid int, limit, total time.Duration) (*Inspection, error) {
 	newProc := func() *procfs.Proc {
-		return f.reader()
+		return procAt(f.root)
 	}
 	in := &inspector{reader: newLimitedReader(newProc, limit, total), self: os.Getpid()}
 	return in.inspect(pid)
@@ -335,7 +335,7 @@ func TestInspectIsBounded(t *testing.T) {
 	}
 	f := newFixture(t)
 	newProc := func() *procfs.Proc {
-		return f.reader()
+		return procAt(f.root)
 	}
 	in := &inspector{reader: newLimitedReader(newProc, long, time.Minute)}
 	if in.describeAll(pids); in.result.Left != 5 || in.result.Unreadable != 0 {

@@ -32,21 +32,14 @@ func newFixture(t *testing.T) *fixture {
 	return f
 }
 
-// emptyProc reads a directory in which no procfs is mounted.
-func emptyProc(t *testing.T) *procfs.Proc {
+// procAt reads a directory as if it were /proc.
+func procAt(root string) *procfs.Proc {
 	p := procfs.NewProc()
-	p.Root = t.TempDir()
+	p.Root = root
 	return p
 }
 
 const long = 10 * time.Second
-
-// reader reads the fixture.
-func (f *fixture) reader() *procfs.Proc {
-	p := procfs.NewProc()
-	p.Root = f.root
-	return p
-}
 
 // add adds a process of one thread. Without lists, there is no file of its children, as in a kernel
 // without CONFIG_PROC_CHILDREN.
@@ -74,7 +67,7 @@ func (f *fixture) add(pid, ppid int, name string, lists bool, children ...int) {
 }
 
 func (f *fixture) snapshot(role nsutil.Role, limit time.Duration) (Snapshot, error) {
-	return takeSnapshot(&collector{role: role, proc: f.reader(), root: os.Getpid(), self: os.Getpid()}, limit)
+	return takeSnapshot(&collector{role: role, proc: procAt(f.root), root: os.Getpid(), self: os.Getpid()}, limit)
 }
 
 // outline is "name name" with as many dots in front of each as it is deep.
@@ -160,7 +153,7 @@ func TestSnapshotIsBounded(t *testing.T) {
 }
 
 func TestSnapshotWithoutProc(t *testing.T) {
-	c := &collector{proc: emptyProc(t), root: os.Getpid(), self: os.Getpid()}
+	c := &collector{proc: procAt(t.TempDir()), root: os.Getpid(), self: os.Getpid()}
 	if _, err := takeSnapshot(c, time.Minute); err != procfs.ErrNoProc {
 		t.Errorf("got %v", err)
 	}

@@ -61,7 +61,7 @@ func TestFindSurvivors(t *testing.T) {
 	}
 	_ = os.WriteFile(status, []byte(strings.Replace(string(text), "S (sleeping)", "D (disk sleep)", 1)), 0o644)
 	_ = os.WriteFile(filepath.Join(f.root, "11", "stack"), []byte("[<0>] do_wait+0x1/0x2\n"), 0o644)
-	c := &collector{proc: f.reader(), root: self, self: self, stacks: true}
+	c := &collector{proc: procAt(f.root), root: self, self: self, stacks: true}
 	all, err := findSurvivors(c, 50*time.Millisecond)
 	if err != nil || len(all) != 3 {
 		t.Fatalf("got %+v, %v", all, err)

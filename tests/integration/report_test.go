@@ -535,8 +535,8 @@ func readState(t *testing.T, dir string, status specs.ContainerState, keys ...st
 	return s
 }
 
-// The report, the events and the log may go to one pipe. Each line is whole, and none is lost at the
-// end, whichever of them is over first.
+// The report, the events and the log may go to one pipe. Each line is whole, and none is lost at
+// the end, whichever of them is over first.
 func TestRecordsShareADescriptor(t *testing.T) {
 	const leaves = `trap "" TERM; sleep 1000 & sleep 1000 & exit 3`
 	forModes(t, allModes, func(t *testing.T, m mode) {
