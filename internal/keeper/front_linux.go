@@ -361,12 +361,6 @@ func awaitCaller() {
 	} else {
 		poll.fds[1].Fd = caller.stopFD
 	}
-	limit := uintptr(0)
 	reapHelpers()
-	if at := earlier(earlier(caller.latest, caller.patience), earlier(caller.drop, nextHelper())); at != 0 {
-		left := max(at-now(), 0)
-		poll.limit = [2]int64{left / second, left % second}
-		limit = addr(&poll.limit)
-	}
-	awaitPoll(3, limit)
+	awaitPoll(3, limitUntil(earlier(earlier(caller.latest, caller.patience), earlier(caller.drop, nextHelper()))))
 }

@@ -43,13 +43,7 @@ func sleep() {
 	if facts.Command != 0 && facts.Ended.Code == 0 && due.held == 0 && facts.Dead == 0 {
 		poll.fds[4].Fd = facts.Pidfd
 	}
-	limit := uintptr(0)
-	if at := nextDue(); at != 0 {
-		left := max(at-now(), 0)
-		poll.limit = [2]int64{left / second, left % second}
-		limit = addr(&poll.limit)
-	}
-	if !awaitPoll(6, limit) {
+	if !awaitPoll(6, limitUntil(nextDue())) {
 		return
 	}
 	if poll.fds[2].Revents&unix.POLLHUP != 0 && !hearsFront() {
@@ -62,6 +56,26 @@ func sleep() {
 		hearChild()
 	}
 }
+
+// limitUntil is the limit of a wait that should end at a time; 0 is never. A ppoll(2) may end late
+// by 0.1 % of its limit, by 0.5 % in a process with a nice value above 0. So a long wait ends before
+// its time, and another one follows.
+//
+//go:nosplit
+func limitUntil(at int64) uintptr {
+	if at == 0 {
+		return 0
+	}
+	left := max(at-now(), 0)
+	if left > exactWait {
+		left -= left / 128
+	}
+	poll.limit = [2]int64{left / second, left % second}
+	return addr(&poll.limit)
+}
+
+// exactWait is the longest wait that ends no later than the timer slack of a process allows (50 µs).
+const exactWait = 10 * millisecond
 
 // awaitPoll waits for the first n of poll.fds, and reports whether there is something. Where a
 // filter refuses ppoll(2) it looks again a moment later.

@@ -1,0 +1,25 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import (
+	"testing"
+	"time"
+)
+
+func TestALongWaitEndsBeforeItsTime(t *testing.T) {
+	for _, d := range []time.Duration{20 * time.Millisecond, time.Second, 10 * time.Second, time.Hour, 400 * 24 * time.Hour} {
+		limitUntil(now() + int64(d))
+		got := time.Duration(poll.limit[0]*second + poll.limit[1])
+		if late := d / 200; got > d-late || got < d-d/64-exactWait {
+			t.Errorf("in %v a wait begins with a limit of %v: the kernel may end it %v late", d, got, late)
+		}
+	}
+	limitUntil(now() - second)
+	if poll.limit != [2]int64{} {
+		t.Errorf("a time that is over is waited for: %v", poll.limit)
+	}
+	if limitUntil(0) != 0 {
+		t.Error("never has a limit")
+	}
+}
