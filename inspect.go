@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	pid1 "github.com/finite-init/finite/init"
+	"github.com/finite-init/finite/init/record"
 	"github.com/finite-init/finite/internal/text"
 	"github.com/finite-init/finite/nsutil/inspect"
 	"github.com/finite-init/finite/signals"
@@ -115,7 +116,7 @@ func outputStyle(env []string) text.Style {
 
 // page writes to standard output, where a pager may take its time, and may go away.
 func page(text []byte) int {
-	if err := pid1.WriteAll(unix.Stdout, text, time.Time{}); err != nil && !errors.Is(err, unix.EPIPE) {
+	if err := record.WriteAll(unix.Stdout, text, time.Time{}); err != nil && !errors.Is(err, unix.EPIPE) {
 		return fail(err)
 	}
 	return 0

@@ -10,7 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
-	pid1 "github.com/finite-init/finite/init"
+	"github.com/finite-init/finite/init/record"
 	"github.com/finite-init/finite/internal/text"
 	"github.com/finite-init/finite/nsutil/inspect"
 )
@@ -51,7 +51,7 @@ func (lineFormatter) Format(e *logrus.Entry) ([]byte, error) {
 	b.WriteString(text.Printable(e.Message))
 	keys := make([]string, 0, len(e.Data))
 	for k := range e.Data {
-		if k != pid1.TreeField {
+		if k != record.TreeField {
 			keys = append(keys, k)
 		}
 	}
@@ -60,7 +60,7 @@ func (lineFormatter) Format(e *logrus.Entry) ([]byte, error) {
 		fmt.Fprintf(&b, " %s=%q", k, fmt.Sprint(e.Data[k]))
 	}
 	b.WriteByte('\n')
-	if tree, ok := e.Data[pid1.TreeField].(*inspect.Snapshot); ok {
+	if tree, ok := e.Data[record.TreeField].(*inspect.Snapshot); ok {
 		b.WriteString(tree.Table())
 	}
 	return b.Bytes(), nil
@@ -83,10 +83,10 @@ type stderr struct{}
 var stderrFD = unix.Stderr
 
 func (stderr) Write(p []byte) (int, error) {
-	_ = pid1.WriteAll(stderrFD, p, time.Time{})
+	_ = record.WriteAll(stderrFD, p, time.Time{})
 	return len(p), nil
 }
 
 // writeSoon is writeAll for a few lines that finite says without supervising anything: it has
 // caught the signals that would end it, and a reader that does not read must not keep it.
-func writeSoon(fd int, p []byte) error { return pid1.WriteAll(fd, p, time.Now().Add(time.Second)) }
+func writeSoon(fd int, p []byte) error { return record.WriteAll(fd, p, time.Now().Add(time.Second)) }

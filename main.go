@@ -10,10 +10,13 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"strings"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 
 	pid1 "github.com/finite-init/finite/init"
+	"github.com/finite-init/finite/init/ending"
 	"github.com/finite-init/finite/internal/keeper"
 	"github.com/finite-init/finite/internal/text"
 	"github.com/finite-init/finite/signals"
@@ -69,20 +72,43 @@ func run(args, env []string) int {
 // fail prints one line on stderr and returns the status for finite's own failure.
 func fail(err error) int {
 	_ = writeSoon(stderrFD, []byte("finite: "+text.Printable(err.Error())+"\n"))
-	return pid1.StatusFailure
+	return ending.StatusFailure
 }
 
-// describeUsage names the option instead of the field that it sets.
+// describeUsage names options instead of the fields that they set.
 func describeUsage(err error) error {
 	var usage *pid1.UsageError
-	if errors.As(err, &usage) {
-		for i := range optionTable {
-			if o := &optionTable[i]; o.field == usage.Field {
-				return optionError("--"+o.long, usage.Value, usage.Why)
+	if !errors.As(err, &usage) {
+		return err
+	}
+	own, why := usage.Field, usage.Why
+	for i := range optionTable {
+		if o := &optionTable[i]; o.field != "" {
+			why = replaceWord(why, "Config."+o.field, "--"+o.long)
+			if o.field == usage.Field {
+				own = "--" + o.long
 			}
 		}
 	}
-	return err
+	return optionError(own, usage.Value, why)
+}
+
+// replaceWord replaces a word that is no part of a longer one.
+func replaceWord(in, word, by string) string {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(in, word)
+		b.WriteString(before)
+		switch {
+		case !found:
+			return b.String()
+		case after != "" && unicode.IsLetter(rune(after[0])):
+			b.WriteString(word)
+		default:
+			b.WriteString(by)
+		}
+		in = after
+	}
 }
 
 // printOut writes to stdout; a reader that is gone is no failure.

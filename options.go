@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	pid1 "github.com/finite-init/finite/init"
+	"github.com/finite-init/finite/init/ending"
 )
 
 // setBool is a switch: on where it is named, and what its variable says in the environment.
@@ -79,10 +79,10 @@ func parseOptions(args, env []string) (*options, error) {
 // finish checks what only the whole of the options can say.
 func (o *options) finish(operands []string) (*options, error) {
 	if o.group {
-		if o.forwarded && o.config.Forward != pid1.ForwardGroup {
+		if o.forwarded && o.config.Forward != ending.ForwardGroup {
 			return nil, fmt.Errorf("--group: contradicts --forward %v", o.config.Forward)
 		}
-		o.config.Forward = pid1.ForwardGroup
+		o.config.Forward = ending.ForwardGroup
 	}
 	o.config.Args = operands
 	if len(operands) == 0 && !o.config.Pause {

@@ -4,13 +4,15 @@ import (
 	"os/exec"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/finite-init/finite/init"
+	pid1 "github.com/finite-init/finite/init"
+	"github.com/finite-init/finite/init/ending"
 	"github.com/finite-init/finite/nsutil"
 )
 
@@ -26,13 +28,13 @@ func TestParseOptions(t *testing.T) {
 		{name: "after --", args: "-- -server --help", cmd: "-server --help"},
 		{name: "options end at the command", args: "-v server -v", cmd: "server -v", want: func(o *options) { o.verbosity = 1 }},
 		{name: "options end at --", args: "-v -- -v", cmd: "-v", want: func(o *options) { o.verbosity = 1 }},
-		{name: "bundled", args: "-gvv x", cmd: "x", want: func(o *options) { o.verbosity, o.group, o.config.Forward = 2, true, pid1.ForwardGroup }},
+		{name: "bundled", args: "-gvv x", cmd: "x", want: func(o *options) { o.verbosity, o.group, o.config.Forward = 2, true, ending.ForwardGroup }},
 		{name: "value with =", args: "--timeout=1m30s x", cmd: "x", want: func(o *options) { o.config.Timeout = 90 * time.Second }},
 		{name: "value apart", args: "--timeout 1m30s x", cmd: "x", want: func(o *options) { o.config.Timeout = 90 * time.Second }},
 		{name: "short value", args: "-t90 -k 2d x", cmd: "x", want: func(o *options) { o.config.Timeout, o.config.Grace = 90*time.Second, 48*time.Hour }},
-		{name: "no grace", args: "-k 0 x", cmd: "x", want: func(o *options) { o.config.Grace = pid1.Off }},
-		{name: "no grace for a stop", args: "--stop-grace 0 x", cmd: "x", want: func(o *options) { o.config.StopGrace = time.Nanosecond }},
-		{name: "off", args: "--stop-grace off --give-up off x", cmd: "x", want: func(o *options) { o.config.StopGrace, o.config.GiveUp = pid1.Off, pid1.Off }},
+		{name: "no grace", args: "-k 0 x", cmd: "x", want: func(o *options) { o.config.Grace = ending.AtOnce }},
+		{name: "no grace for a stop", args: "--stop-grace 0 x", cmd: "x", want: func(o *options) { o.config.StopGrace = ending.AtOnce }},
+		{name: "off", args: "--stop-grace off --give-up off x", cmd: "x", want: func(o *options) { o.config.StopGrace, o.config.GiveUp = ending.Never, ending.Never }},
 		{name: "repeated", args: "-e 1 -e 2 --rewrite TERM:QUIT --rewrite HUP:0 x", cmd: "x", want: func(o *options) {
 			o.config.Expect = []int{1, 2}
 			_ = o.config.Rewrite.ParseRule("TERM:QUIT")
@@ -44,10 +46,10 @@ func TestParseOptions(t *testing.T) {
 				"--unshare user,net --join 12:uts --join /ns --hostname h --map-root --cgroup require --lifeline stdin --stop-exit 143 x", cmd: "x",
 			want: func(o *options) {
 				o.config.Deadline = time.Date(2026, 1, 31, 18, 30, 0, 0, time.UTC)
-				o.config.StopSignal, o.config.Leftovers, o.config.PreserveStatus = 37, pid1.LeftoversWait, true
-				o.config.ParentDeath, o.config.Forward, o.forwarded = unix.SIGHUP, pid1.ForwardAll, true
+				o.config.StopSignal, o.config.Leftovers, o.config.PreserveStatus = 37, ending.LeftoversWait, true
+				o.config.ParentDeath, o.config.Forward, o.forwarded = unix.SIGHUP, ending.ForwardAll, true
 				o.config.Unshare, o.config.Join = nsutil.UserNamespace|nsutil.NetworkNamespace, []string{"12:uts", "/ns"}
-				o.config.Hostname, o.config.MapRoot, o.config.Cgroup = "h", true, pid1.CgroupRequire
+				o.config.Hostname, o.config.MapRoot, o.config.Cgroup = "h", true, ending.CgroupRequire
 				o.config.Lifeline, o.config.StopExit = []int{0}, []int{143}
 				o.logLevel, o.logFormat = "debug", "json"
 			},
@@ -74,7 +76,7 @@ func TestParseOptions(t *testing.T) {
 		},
 		{
 			name: "and the other way round", args: "-g --log-level error x", cmd: "x", env: []string{"FINITE_FORWARD=all", "FINITE_VERBOSE=2"},
-			want: func(o *options) { o.group, o.config.Forward, o.logLevel = true, pid1.ForwardGroup, "error" },
+			want: func(o *options) { o.group, o.config.Forward, o.logLevel = true, ending.ForwardGroup, "error" },
 		},
 		{name: "help", args: "--help", want: func(o *options) { o.help = true }},
 		{name: "inspect", args: "--inspect", env: []string{"FINITE_TIMEOUT=nonsense"}, want: func(o *options) { o.inspect.on = true }},
@@ -221,6 +223,29 @@ func TestImportGraph(t *testing.T) {
 			if banned.MatchString(pkg) {
 				t.Errorf("%s: the binary imports %s", arch, pkg)
 			}
+		}
+	}
+}
+
+// What the library calls Config.Name is an option to whoever types.
+func TestUsageErrorsNameOptions(t *testing.T) {
+	notOptions := []string{"Args", "Env", "Dir", "ParentPID", "Source", "Log"}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[pid1.Config]()) {
+		named := slices.ContainsFunc(optionTable, func(o option) bool { return o.field == field.Name })
+		if named == slices.Contains(notOptions, field.Name) {
+			t.Errorf("%s: an option is named for it: %v", field.Name, named)
+		}
+	}
+	for _, tt := range []struct {
+		usage pid1.UsageError
+		want  string
+	}{
+		{pid1.UsageError{Field: "StopGrace", Value: -3, Why: "not Config.Stop, but Config.StopGrace and Config.Stops"}, "--stop-grace -3: not Config.Stop, but --stop-grace and Config.Stops"},
+		{pid1.UsageError{Field: "Pause", Value: "", Why: "has no use for Config.StopGrace: its clock is Config.Grace"}, "--pause: has no use for --stop-grace: its clock is --grace"},
+		{pid1.UsageError{Field: "Args", Value: "[]", Why: "no command"}, "Args []: no command"},
+	} {
+		if got := describeUsage(&tt.usage).Error(); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
 		}
 	}
 }

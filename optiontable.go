@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	pid1 "github.com/finite-init/finite/init"
+	"github.com/finite-init/finite/init/ending"
+	"github.com/finite-init/finite/init/record"
 	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/signals"
 )
@@ -36,7 +38,7 @@ type option struct {
 	noEnv  bool
 	rivals []string // other options that say the same thing in another way
 	list   bool     // may be given several times; in the environment, values are separated by commas
-	field  string   // the field of pid1.Config that it sets, where that is checked there as well
+	field  string   // the field of pid1.Config that it sets; empty: none, or one that another option is named for
 	help   string
 	set    func(*options, string) error
 }
@@ -47,11 +49,11 @@ func (o *option) env() string {
 
 var optionTable = []option{
 	{
-		long: "timeout", short: 't', arg: "D", help: "deadline, from the command's start; 0: none",
+		long: "timeout", short: 't', arg: "D", field: "Timeout", help: "deadline, from the command's start; 0: none",
 		set: func(o *options, v string) (err error) { o.config.Timeout, err = parseDuration(v, 0, ""); return },
 	},
 	{
-		long: "deadline", arg: "TIME", help: "deadline by the wall clock, RFC 3339: 2026-01-31T18:30:00Z",
+		long: "deadline", arg: "TIME", field: "Deadline", help: "deadline by the wall clock, RFC 3339: 2026-01-31T18:30:00Z",
 		set: func(o *options, v string) error {
 			at, err := time.Parse(time.RFC3339, v)
 			if err != nil {
@@ -62,7 +64,7 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "stop-signal", arg: "SIG", rivals: []string{"escalate"}, help: "first signal when finite itself ends something [TERM]",
+		long: "stop-signal", arg: "SIG", field: "StopSignal", rivals: []string{"escalate"}, help: "first signal when finite itself ends something [TERM]",
 		set: func(o *options, v string) (err error) {
 			o.config.StopSignal, err = signals.Parse(v)
 			if err == nil && o.config.StopSignal == unix.SIGSTOP {
@@ -72,21 +74,21 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "grace", short: 'k', arg: "D", rivals: []string{"escalate"}, help: "from that signal to SIGKILL; 0: SIGKILL at once [5s]",
+		long: "grace", short: 'k', arg: "D", field: "Grace", rivals: []string{"escalate"}, help: "from that signal to SIGKILL; 0: SIGKILL at once [5s]",
 		set: func(o *options, v string) (err error) {
 			o.config.Grace, err = parseDuration(v, 0, "")
 			if o.config.Grace == 0 {
-				o.config.Grace = pid1.Off
+				o.config.Grace = ending.AtOnce
 			}
 			return err
 		},
 	},
 	{
-		long: "stop-grace", arg: "D", rivals: []string{"escalate"}, help: "the same for a stop that is requested by TERM, INT, QUIT or HUP [off]",
+		long: "stop-grace", arg: "D", field: "StopGrace", rivals: []string{"escalate"}, help: "the same for a stop that is requested by TERM, INT, QUIT or HUP [off]",
 		set: func(o *options, v string) (err error) {
 			o.config.StopGrace, err = parseDuration(v, 0, "off")
 			if o.config.StopGrace == 0 {
-				o.config.StopGrace = 1 // at once; a Config's 0 is off
+				o.config.StopGrace = ending.AtOnce
 			}
 			return err
 		},
@@ -95,31 +97,31 @@ var optionTable = []option{
 		long: "escalate", arg: "LADDER", field: "Escalate", rivals: []string{"stop-signal", "grace", "stop-grace"},
 		help: "all three in one: USR1@-60s,QUIT@0,TERM@5s,KILL@15s; DUMP@0: a snapshot of the tree",
 		set: func(o *options, v string) (err error) {
-			o.config.Escalate, err = pid1.ParseLadder(v, func(s string) (time.Duration, error) { return parseDuration(s, 0, "") })
+			o.config.Escalate, err = ending.ParseLadder(v, func(s string) (time.Duration, error) { return parseDuration(s, 0, "") })
 			return err
 		},
 	},
 	{
-		long: "snapshot", help: "when finite itself begins to end something, first tell who is in the tree: on stderr, and beside the report",
+		long: "snapshot", field: "Snapshot", help: "when finite itself begins to end something, first tell who is in the tree: on stderr, and beside the report",
 		set: setBool(func(o *options, b bool) { o.config.Snapshot = b }),
 	},
 	{
-		long: "stop-delay", arg: "D", help: "hold the first signal that requests a stop back for D; a second one ends the wait [0]",
+		long: "stop-delay", arg: "D", field: "StopDelay", help: "hold the first signal that requests a stop back for D; a second one ends the wait [0]",
 		set: func(o *options, v string) (err error) { o.config.StopDelay, err = parseDuration(v, 0, ""); return },
 	},
 	{
 		long: "leftovers", arg: "POLICY", field: "Leftovers", help: "when the command has ended, what to do with the rest: terminate, kill, wait, leave [terminate]",
-		set: func(o *options, v string) (err error) { o.config.Leftovers, err = pid1.ParseLeftovers(v); return },
+		set: func(o *options, v string) (err error) { o.config.Leftovers, err = ending.ParseLeftovers(v); return },
 	},
 	{
-		long: "give-up", arg: "D", help: "after SIGKILL, how long to wait for what cannot die, at least 100ms; off: for ever [5s]",
+		long: "give-up", arg: "D", field: "GiveUp", help: "after SIGKILL, how long to wait for what cannot die, at least 100ms; off: for ever [5s]",
 		set: func(o *options, v string) (err error) {
 			o.config.GiveUp, err = parseDuration(v, pid1.MinGiveUp, "off")
 			return err
 		},
 	},
 	{
-		long: "timeout-exit", arg: "N", help: "exit status when the deadline ended the command, 0-255 [124]",
+		long: "timeout-exit", arg: "N", field: "TimeoutExit", help: "exit status when the deadline ended the command, 0-255 [124]",
 		set: func(o *options, v string) (err error) {
 			o.config.TimeoutExit, err = parseStatus(v)
 			if o.config.TimeoutExit == 0 {
@@ -129,11 +131,11 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "preserve-status", help: "exit with the command's own status when the deadline ended it",
+		long: "preserve-status", field: "PreserveStatus", help: "exit with the command's own status when the deadline ended it",
 		set: setBool(func(o *options, b bool) { o.config.PreserveStatus = b }),
 	},
 	{
-		long: "expect", short: 'e', arg: "N", list: true, help: "report the command's exit status N, 0-255, as 0 (repeatable)",
+		long: "expect", short: 'e', arg: "N", field: "Expect", list: true, help: "report the command's exit status N, 0-255, as 0 (repeatable)",
 		set: func(o *options, v string) error {
 			n, err := parseStatus(v)
 			o.config.Expect = append(o.config.Expect, n)
@@ -141,7 +143,7 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "stop-exit", arg: "N", list: true, help: "the same, if its end was requested: by TERM, INT, QUIT or HUP, or the lifeline (repeatable)",
+		long: "stop-exit", arg: "N", field: "StopExit", list: true, help: "the same, if its end was requested: by TERM, INT, QUIT or HUP, or the lifeline (repeatable)",
 		set: func(o *options, v string) error {
 			n, err := parseStatus(v)
 			o.config.StopExit = append(o.config.StopExit, n)
@@ -149,14 +151,14 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "parent-death", short: 'p', arg: "SIG", help: "act as if SIG had been sent when the parent process ends",
+		long: "parent-death", short: 'p', arg: "SIG", field: "ParentDeath", help: "act as if SIG had been sent when the parent process ends",
 		set: func(o *options, v string) (err error) { o.config.ParentDeath, err = signals.Parse(v); return },
 	},
 	{
-		long: "forward", arg: "TO", rivals: []string{"group"}, help: "who gets signals: child, group (its process group), all (the whole tree) [child]",
+		long: "forward", arg: "TO", field: "Forward", rivals: []string{"group"}, help: "who gets signals: child, group (its process group), all (the whole tree) [child]",
 		set: func(o *options, v string) (err error) {
 			o.forwarded = true
-			o.config.Forward, err = pid1.ParseForward(v)
+			o.config.Forward, err = ending.ParseForward(v)
 			return err
 		},
 	},
@@ -165,7 +167,7 @@ var optionTable = []option{
 		set: setBool(func(o *options, b bool) { o.group = b }),
 	},
 	{
-		long: "rewrite", arg: "A:B", list: true, help: "pass signal A on as B, or drop it if B is 0 (repeatable)",
+		long: "rewrite", arg: "A:B", field: "Rewrite", list: true, help: "pass signal A on as B, or drop it if B is 0 (repeatable)",
 		set: func(o *options, v string) error { return o.config.Rewrite.ParseRule(v) },
 	},
 	{
@@ -190,7 +192,10 @@ var optionTable = []option{
 	},
 	{
 		long: "events-format", arg: "FORMAT", field: "EventsFormat", help: "json, or trace: for the viewers of Chrome and Perfetto [json]",
-		set: func(o *options, v string) (err error) { o.config.EventsFormat, err = pid1.ParseEventsFormat(v); return },
+		set: func(o *options, v string) (err error) {
+			o.config.EventsFormat, err = record.ParseEventsFormat(v)
+			return
+		},
 	},
 	{
 		long: "pause", field: "Pause", help: "run nothing: reap, until TERM or INT (exit status 0) or the deadline, and end what else is there",
@@ -218,7 +223,7 @@ var optionTable = []option{
 	},
 	{
 		long: "cgroup", arg: "MODE", field: "Cgroup", help: "a cgroup for the command, to kill it with: auto (where there is an ending to enforce), off, require [auto; off with no option but -t and -k]",
-		set: func(o *options, v string) (err error) { o.config.Cgroup, err = pid1.ParseCgroupMode(v); return },
+		set: func(o *options, v string) (err error) { o.config.Cgroup, err = ending.ParseCgroupMode(v); return },
 	},
 	{
 		long: "verbose", short: 'v', rivals: []string{"log-level"}, help: "say more on stderr: -v info, -vv debug; FINITE_VERBOSE=2 is -vv",

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/finite-init/finite/init"
+	"github.com/finite-init/finite/init/ending"
 	"github.com/finite-init/finite/internal/keeper"
 	"github.com/finite-init/finite/nsutil"
 )
@@ -47,8 +47,8 @@ func FuzzPlainArguments(f *testing.F) {
 		want := opts.config.Grace
 		switch want {
 		case 0:
-			want = pid1.DefaultGrace
-		case pid1.Off:
+			want = ending.DefaultGrace
+		case ending.AtOnce:
 			want = 0
 		}
 		all := keeper.Understood{Command: opts.config.Args, Timeout: opts.config.Timeout, Grace: want, Namespaces: uint64(opts.config.Unshare)}

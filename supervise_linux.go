@@ -6,7 +6,8 @@ import (
 	"context"
 	"os"
 
-	"github.com/finite-init/finite/init"
+	pid1 "github.com/finite-init/finite/init"
+	"github.com/finite-init/finite/init/ending"
 	"github.com/finite-init/finite/internal/keeper"
 )
 
@@ -59,5 +60,5 @@ func superviseFor(link *keeper.Link, args, env []string) (status int, left bool,
 	if err != nil {
 		return fail(describeUsage(err)), false, err
 	}
-	return result.ExitStatus, result.GaveUp || cfg.Leftovers == pid1.LeftoversLeave, nil
+	return result.ExitStatus, result.GaveUp || cfg.Leftovers == ending.LeftoversLeave, nil
 }

@@ -6,7 +6,8 @@ import (
 	"os"
 	"strconv"
 
-	"github.com/finite-init/finite/init"
+	pid1 "github.com/finite-init/finite/init"
+	"github.com/finite-init/finite/init/record"
 	"github.com/finite-init/finite/signals"
 )
 
@@ -27,7 +28,7 @@ func printTimeline(path string, env []string, source *signals.Source) int {
 				style.Width = min(n, 1000)
 			}
 		}
-		drawn, err = pid1.Timeline(text, style)
+		drawn, err = record.Timeline(text, style)
 	}
 	if err != nil {
 		return fail(optionError("--timeline", path, err.Error()))

@@ -10,15 +10,16 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/finite-init/finite/init"
+	pid1 "github.com/finite-init/finite/init"
+	"github.com/finite-init/finite/init/ending"
 )
 
 // parseDuration reads 1h30m, 1.5s, 300ms (as Go does), 2d, or a plain number of seconds (as GNU
 // timeout does). It must be at least low, which is 0 or more. The word off, if given, stands for
-// [pid1.Off].
+// [pid1.Never].
 func parseDuration(s string, low time.Duration, off string) (time.Duration, error) {
 	if off != "" && s == off {
-		return pid1.Off, nil
+		return ending.Never, nil
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil {

@@ -5,7 +5,7 @@
 //
 //   - [Run] returns when the command has ended and nothing of the tree below it is left, which only
 //     ECHILD from waitid(2) proves; or when the give-up time after the last SIGKILL is over, and
-//     then [Result.Survivors] names who is left and why.
+//     then [ending.Result.Survivors] names who is left and why.
 //   - The context's deadline is the command's deadline, its cancellation is a request to stop. What
 //     was observed first counts: a command that had already exited is never reported as timed out.
 //   - Every signal that the [signals.Source] delivers is passed on to the command, or counted as
@@ -29,8 +29,9 @@
 //
 // Run is the form of one process: a program that is the init itself, and a build without package
 // keeper's entry point. Elsewhere finite is a keeper, a front where the keeper is not PID 1, and a
-// supervisor where there is something to decide. The machine is the same in both forms; the kernel
-// is its own process in the one (host), and the keeper in the other (linked).
+// supervisor where there is something to decide. The machine is the same in both forms. What it
+// decides is carried out by this process in the one, and by the keeper in the other (package
+// effects).
 //
 // # Namespaces
 //
@@ -40,16 +41,20 @@
 //
 // # Ownership
 //
-// The goroutine that called Run or Supervise owns the command's state: it alone feeds the
-// [machine], and it alone signals, forgets and closes. With Run, one goroutine starts the command
-// and waits for children (package reap); with Supervise the keeper does both, and one goroutine
-// listens to it. One goroutine signals trees. Timers, the context and the signal source only send
-// events. The machine is a pure function of its events: no system call, no clock.
+// The goroutine that called Run or Supervise owns the run: it alone feeds the machine, carries out
+// what that says, and closes. With Run, one goroutine starts the command and waits for children
+// (package reap); with Supervise the keeper does both, and one goroutine listens to it. One
+// goroutine signals trees. Timers, the context and the signal source only send events.
 //
 // There is one exception, for speed: while the command runs, the signal source passes on by itself
 // what the machine would pass on as it is, and so do the keeper and the front. The owner says from
 // when on and until when, through a pidfd that stays open for longer, and hears of it before it
 // hears of anything that came of it.
+//
+// # Rooms
+//
+// A [Config] becomes an ending.Policy. Package machine decides by it, package effects carries out,
+// package spawn starts the command, and package record writes. docs/ARCHITECTURE.md has the whole.
 //
 // # What it does not do
 //

@@ -1,24 +1,21 @@
 package pid1
 
 import (
-	"fmt"
 	"time"
+
+	"github.com/finite-init/finite/init/ending"
+	"github.com/finite-init/finite/init/internal/effects"
+	machinepkg "github.com/finite-init/finite/init/internal/machine"
 )
-
-// treeSuffix is what the file of the snapshots has behind the report's name.
-const treeSuffix = ".tree"
-
-// maxTrees bounds the text of the snapshots: when it is longer, the older half of it goes.
-const maxTrees = 1 << 20
 
 // awaitEarly has the rungs before the deadline announced when they are due: before the first of the
 // deadlines.
 func (r *runner) awaitEarly() {
-	early := r.cfg.ladders.early
+	early := r.policy.Early
 	for first := 0; first < len(early); {
-		at, count := early[first].After, early.group(first)
+		at, count := early[first].After, early.Group(first)
 		first = count
-		notice := func() { r.post(event{kind: evNotice, count: count}) }
+		notice := func() { r.post(machinepkg.Event{Kind: machinepkg.EvNotice, Count: count}) }
 		after := func(d time.Duration) {
 			t := time.AfterFunc(max(0, d), notice)
 			r.notices = append(r.notices, func() { t.Stop() })
@@ -26,8 +23,8 @@ func (r *runner) awaitEarly() {
 		if r.cfg.Timeout > 0 {
 			after(r.cfg.Timeout + at)
 		}
-		if !r.cfg.until.IsZero() {
-			after(time.Until(r.cfg.until) + at)
+		if until, ends := r.ctx.Deadline(); ends {
+			after(time.Until(until) + at)
 		}
 	}
 	r.awaitEarlyByWall()
@@ -37,39 +34,25 @@ func (r *runner) awaitEarly() {
 // takes a descriptor.
 func (r *runner) awaitEarlyByWall() {
 	if r.earlyWall != nil {
-		r.earlyWall.close()
+		r.earlyWall.Close()
 		r.earlyWall = nil
 	}
-	early := r.cfg.ladders.early
-	next := r.m.noticed
+	early := r.policy.Early
+	next := r.m.Outcome().Early
 	if r.cfg.Deadline.IsZero() || next >= len(early) {
 		return
 	}
-	count := early.group(next)
-	r.earlyWall = newAlarm(r.cfg.Deadline.Add(early[next].After), func() { r.post(event{kind: evNotice, count: count}) })
+	count := early.Group(next)
+	r.earlyWall = effects.NewAlarm(r.cfg.Deadline.Add(early[next].After), func() { r.post(machinepkg.Event{Kind: machinepkg.EvNotice, Count: count}) })
 }
 
-// dumped says and keeps the snapshot that was taken.
-func (r *runner) dumped(ev event) {
-	if ev.err != nil {
-		r.rung("dump", "all", ev.err.Error())
-		r.log.add(levelWarn, "cannot take a snapshot of the tree: "+ev.err.Error(), nil)
+// dumped tells of the snapshot that was taken.
+func (r *runner) dumped(ev machinepkg.Event) {
+	if ev.Err != nil {
+		r.rung("dump", "all", ev.Err.Error())
+		r.out.Log(ending.LevelWarn, "cannot take a snapshot of the tree: "+ev.Err.Error(), nil)
 		return
 	}
-	s := &ev.snapshot
 	r.rung("dump", "all", "taken")
-	text := fmt.Sprintf("%d processes at %s, %.3f s after the start", len(s.Processes)+s.Left, stamp(s.At), s.At.Sub(r.started).Seconds())
-	r.log.add(levelWarn, "snapshot: "+text, fields{TreeField: s})
-	if r.recorder == nil {
-		return
-	}
-	trees := r.trees
-	if len(trees) > maxTrees {
-		trees = lastLines(trees, maxTrees/2)
-	}
-	r.trees = append(trees[:len(trees):len(trees)], text+"\n"+s.Table()+"\n"...) // the recorder may be reading the old one
-	r.recorded = ""                                                              // have it written
+	r.out.Tree(&ev.Snapshot, ev.Snapshot.At.Sub(r.started))
 }
-
-// TreeField is the name of the field that a snapshot is logged in, as a [inspect.Snapshot].
-const TreeField = "tree"

@@ -9,6 +9,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/init/ending"
+	"github.com/finite-init/finite/init/internal/effects"
+	machinepkg "github.com/finite-init/finite/init/internal/machine"
+	"github.com/finite-init/finite/init/internal/spawn"
+	"github.com/finite-init/finite/init/record"
 	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/nsutil/cgroup"
 	"github.com/finite-init/finite/signals"
@@ -26,74 +31,95 @@ var busy atomic.Bool
 // An error means that the command could not be supervised at all: a [UsageError], [ErrBusy], or
 // that no file descriptor is left. Everything that happens to a command, a failed start included,
 // is in the Result. Run makes the process a child subreaper and leaves it one.
-func Run(ctx context.Context, cfg Config) (Result, error) {
-	r := &runner{config: cfg}
-	r.cfg = &r.config
-	return r.supervise(ctx)
+func Run(ctx context.Context, cfg Config) (ending.Result, error) {
+	var after, undo cleanup
+	defer after.run()
+	defer undo.run()
+	r := newRunner(cfg)
+	if err := r.prepare(ctx, &after, &undo); err != nil {
+		return ending.Result{ExitStatus: ending.StatusFailure}, err
+	}
+	undo.drop()
+	return r.run(ctx), nil
 }
 
-func (r *runner) supervise(ctx context.Context) (Result, error) {
+// prepare makes everything that the run needs. What after has is done at the end, what undo has if
+// the run does not begin.
+func (r *runner) prepare(ctx context.Context, after, undo *cleanup) (err error) {
 	cfg := r.cfg
 	role := nsutil.CurrentRole()
-	cfg.until, _ = ctx.Deadline()
-	if err := cfg.setDefaults(role); err != nil {
-		return Result{ExitStatus: StatusFailure}, err
+	_, ends := ctx.Deadline()
+	if r.policy, err = cfg.policy(role, ends); err != nil {
+		return err
 	}
 	if err := needsKeeper(cfg); err != nil {
-		return Result{ExitStatus: StatusFailure}, err
+		return err
 	}
 	if !busy.CompareAndSwap(false, true) {
-		return Result{ExitStatus: StatusFailure}, ErrBusy
+		return ErrBusy
 	}
-	defer busy.Store(false)
-	src := cfg.Source
-	if src == nil {
-		src = signals.Listen()
-		defer src.Close()
+	after.add(func() { busy.Store(false) })
+	if r.source = cfg.Source; r.source == nil {
+		r.source = signals.Listen()
+		after.add(r.source.Close)
 	}
-	if err := reserveDescriptors(); err != nil {
-		return Result{ExitStatus: StatusFailure}, err
+	if err := effects.ReserveDescriptors(); err != nil {
+		return err
 	}
-	cfg.listenLate = src.Late
 	if cfg.ParentPID == 0 {
 		cfg.ParentPID = unix.Getppid()
 	}
-	r.init(role, src)
-	var err error
-	if cfg.lifeline, err = newLifeline(cfg, func() { r.post(event{kind: evLifeline}) }); err != nil {
-		return Result{ExitStatus: StatusFailure}, err
+	lifeline, err := effects.NewLifeline(cfg.Lifeline, effects.Parent{PID: cfg.ParentPID}, r.hungUp)
+	if err != nil {
+		return err
 	}
-	defer cfg.lifeline.close()
-	if r.recorder, err = newRecorder(cfg, false); err != nil {
-		return Result{ExitStatus: StatusFailure}, err
+	after.add(lifeline.Close)
+	to := r.targets(record.Self{PID: unix.Getpid()})
+	if err := r.out.Open(to, cfg.Log); err != nil {
+		return err
 	}
-	started := false
-	defer func() {
-		if !started {
-			r.recorder.discard()
-			r.eventLog.discard()
-		}
-	}()
-	if r.eventLog, err = newEventLog(cfg, r.recorder, false); err != nil {
-		return Result{ExitStatus: StatusFailure}, err
+	undo.add(r.out.Discard)
+	command, noCgroup, err := r.command(ctx, &to)
+	if err != nil {
+		return err
 	}
-	if err := makeLeaf(ctx, cfg); err != nil {
-		return Result{ExitStatus: StatusFailure}, err
-	}
-	opened := cfg.lifeline != nil || r.recorder != nil || r.eventLog != nil // since it was looked whether there is room; a leaf looks for itself
-	if opened {
-		if err := haveDescriptors(cfg.descriptors()); err != nil {
-			if cfg.leaf != nil {
-				_ = cfg.leaf.Remove(0)
-			}
-			return Result{ExitStatus: StatusFailure}, fmt.Errorf("cannot reserve %d file descriptors: %w", cfg.descriptors(), err)
+	undo.add(command.GiveBack)
+	needed := effects.LaterDescriptors + to.Descriptors()
+	if lifeline != nil || r.out.HasFiles() { // since it was looked whether there is room; a cgroup looks for itself
+		if err := effects.HaveDescriptors(needed); err != nil {
+			return fmt.Errorf("cannot reserve %d file descriptors: %w", needed, err)
 		}
 	}
-	started = true
-	r.eventLog.begin(false)
-	r.host.init(cfg, role, r.post, r.done, r.eventLog)
-	r.kernel = &r.host
-	return r.run(ctx), nil
+	r.out.Begin()
+	o := r.options(role, command, noCgroup, &to)
+	o.ListenLate, o.ParentPID = r.source.Late, cfg.ParentPID
+	r.direct.Init(o)
+	r.effects = &r.direct
+	r.decide(machinepkg.Setup{Role: role, HasCgroup: o.HasCgroup()})
+	return nil
+}
+
+// hungUp is the word of the lifeline.
+func (r *runner) hungUp() { r.post(machinepkg.Event{Kind: machinepkg.EvLifeline}) }
+
+// targets are where everything is written.
+func (r *runner) targets(self record.Self) record.Targets {
+	cfg := r.cfg
+	return record.Targets{
+		Report: cfg.Report, StateFile: cfg.StateFile, Events: cfg.Events, EventsFormat: cfg.EventsFormat,
+		Snapshots: r.policy.Dumps(), Self: self,
+	}
+}
+
+// options are what effects of both kinds know.
+func (r *runner) options(role nsutil.Role, command *spawn.Command, noCgroup error, to *record.Targets) effects.Options {
+	if noCgroup != nil {
+		r.tellNoCgroup(noCgroup)
+	}
+	return effects.Options{
+		Command: command, Role: role, NoCgroup: noCgroup, Post: r.post, Done: r.done,
+		Observer: &r.out, TellsChildren: r.out.TellsChildren(), Threads: to.Threads(), Descriptors: to.Descriptors(),
+	}
 }
 
 // needsKeeper refuses what a process in which Go runs cannot do for a child.
@@ -101,52 +127,60 @@ func needsKeeper(cfg *Config) error {
 	const why = "namespaces need a finite with its own entry point (finite --version -v tells)"
 	switch {
 	case cfg.Unshare != 0:
-		return &UsageError{"Unshare", cfg.Unshare, why}
+		return &UsageError{Field: "Unshare", Value: cfg.Unshare, Why: why}
 	case len(cfg.Join) > 0:
-		return &UsageError{"Join", strings.Join(cfg.Join, " "), why}
+		return &UsageError{Field: "Join", Value: strings.Join(cfg.Join, " "), Why: why}
 	}
 	return nil
 }
 
-// enforces reports whether there is an ending to enforce.
-func (c *Config) enforces() bool {
-	return c.Timeout != 0 || !c.Deadline.IsZero() || c.StopGrace != Off || len(c.Lifeline) > 0 || len(c.Join) > 0
+// command is what is executed, in a cgroup of its own if it is to have one; nil is none. noCgroup is
+// why it has none, where one was looked for.
+func (r *runner) command(ctx context.Context, to *record.Targets) (command *spawn.Command, noCgroup, err error) {
+	cfg := r.cfg
+	if cfg.Pause {
+		if cfg.Cgroup == ending.CgroupRequire {
+			err = &UsageError{Field: "Cgroup", Value: ending.CgroupRequire, Why: "there is no command that could be in a cgroup"}
+		}
+		return nil, nil, err
+	}
+	command = &spawn.Command{Args: cfg.Args, Env: cfg.Env, Dir: cfg.Dir, CgroupRequired: cfg.Cgroup == ending.CgroupRequire}
+	if !cfg.wantsCgroup(ctx, &r.policy) {
+		return command, nil, nil
+	}
+	command.Cgroup, noCgroup, err = makeCgroup(cfg.Cgroup, effects.LaterDescriptors+to.Descriptors())
+	return command, noCgroup, err
 }
 
-// makeLeaf makes the cgroup that the command is started in, if it is to have one of its own.
-func makeLeaf(ctx context.Context, cfg *Config) error {
-	switch cfg.Cgroup {
-	case CgroupOff:
-		return nil
-	case CgroupRequire:
-		if cfg.Pause {
-			return &UsageError{"Cgroup", CgroupRequire, "there is no command that could be in a cgroup"}
-		}
-	case CgroupAuto:
-		if !cfg.enforces() && ctx.Done() == nil || cfg.Pause {
-			return nil // it would cost more than it can be worth
-		}
+// wantsCgroup reports whether the command is to have a cgroup of its own. Where no ending is
+// foreseen, it would cost more than it can be worth.
+func (c *Config) wantsCgroup(ctx context.Context, p *ending.Policy) bool {
+	return c.Cgroup == ending.CgroupRequire || c.Cgroup == ending.CgroupAuto && (c.enforces(p) || ctx.Done() != nil)
+}
+
+// makeCgroup makes the cgroup that the command is started in, and leaves so many descriptors.
+// Without one, none is why, unless one is required.
+func makeCgroup(mode ending.CgroupMode, descriptors int) (made *cgroup.Cgroup, none, err error) {
+	parent, none := cgroup.FindUnified()
+	if none == nil && parent == "" {
+		none = errors.New("no cgroup v2 is mounted here that this process is in")
 	}
-	parent, err := cgroup.FindUnified()
-	if err == nil && parent == "" {
-		err = errors.New("no cgroup v2 is mounted here that this process is in")
+	if none == nil {
+		made, none = cgroup.New(parent)
 	}
-	if err == nil {
-		cfg.leaf, err = cgroup.New(parent)
-	}
-	if err == nil {
-		needed := cfg.descriptors()
-		if cfg.Cgroup == CgroupAuto {
-			needed += 2 // a terminal and a timer need them more
+	if none == nil {
+		if mode == ending.CgroupAuto {
+			descriptors += 2 // a terminal and a timer need them more
 		}
-		if err = haveDescriptors(needed); err != nil {
-			_ = cfg.leaf.Remove(0)
-			cfg.leaf = nil
+		if none = effects.HaveDescriptors(descriptors); none != nil {
+			_ = made.Remove(0)
 		}
 	}
-	if err != nil && cfg.Cgroup == CgroupRequire {
-		return &UsageError{"Cgroup", CgroupRequire, err.Error()}
+	if none == nil {
+		return made, nil, nil
 	}
-	cfg.noLeaf = err
-	return nil
+	if mode == ending.CgroupRequire {
+		return nil, nil, &UsageError{Field: "Cgroup", Value: ending.CgroupRequire, Why: none.Error()}
+	}
+	return nil, none, nil
 }

@@ -10,8 +10,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/init/ending"
+	"github.com/finite-init/finite/init/internal/effects"
+	machinepkg "github.com/finite-init/finite/init/internal/machine"
+	"github.com/finite-init/finite/init/record"
 	"github.com/finite-init/finite/internal/procfs"
-	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/signals"
 )
 
@@ -20,60 +23,67 @@ const eventQueue = 64 // events that may wait; a sender beyond that waits itself
 // runner is the owner: it feeds the machine and carries out what the machine says. Only its own
 // goroutine touches its fields, except for events and done.
 type runner struct {
-	cfg    *Config
-	m      *machine
-	kernel kernel
-	source *signals.Source
-	log    *logQueue
+	cfg     *Config
+	policy  ending.Policy
+	m       *machinepkg.Machine
+	effects world
+	alarm   func(d time.Duration, fire func()) clock
+	source  *signals.Source
+	out     record.Writer
 
-	events chan event
+	events chan machinepkg.Event
 	done   chan struct{}
-	answer []event // what the owner itself has to tell the machine, after the event under way
+	answer []machinepkg.Event // what the owner itself has to tell the machine, after the event under way
 
 	ctx       context.Context // Run's
 	unwatch   func() bool
-	wall      *alarm // Config.Deadline
-	clock     clock  // Config.Timeout; nil before it runs
-	earlyWall *alarm
+	wall      clock // Config.Deadline
+	clock     clock // Config.Timeout; nil before it runs
+	earlyWall clock
 	notices   []func() // stop what awaits the rungs before the deadline
-	trees     []byte   // the snapshots that were taken, as text
-	timers    [timerCount]*time.Timer
+	timers    [machinepkg.TimerCount]*time.Timer
 	begun     time.Time // when run was called
 	started   time.Time // when the command began to be
-	ladder    []Rung
-	recorder  *recorder // nil: nothing is written
-	eventLog  *eventLog // the same
-	states    []StateChange
-	recorded  string // the last state
+	ladder    []ending.Rung
+	states    []ending.StateChange
+	late      ending.Counts // of what came too late for the machine
 	finished  bool
-	orphaned  bool // the keeper has died: what was written last stays, since how the run ends is not known here
+	orphaned  bool // the keeper has died: how the run ends is not known here
 	panics    int
 	noProc    bool
 	dir       string // the command's working directory; empty: Config.Dir, or this process's own
 	starts    int    // of supervisors, this one included
 
-	// What cfg, m, log and kernel point to, unless a test has made them, and what finish returns.
-	// In one piece, because what is allocated by itself takes pages of its own for its size, and a
-	// few microseconds of the start for them.
-	machine machine
-	queue   logQueue
+	// What cfg, m and effects point to, unless a test has made them, and what finish returns. In one
+	// piece, because what is allocated by itself takes pages of its own for its size, and a few
+	// microseconds of the start for them.
+	machine machinepkg.Machine
 	config  Config
-	host    host
-	last    Result
+	direct  effects.Direct
+	last    ending.Result
 }
 
-func (r *runner) init(role nsutil.Role, source *signals.Source) {
-	r.machine.init(r.cfg, role)
+func newRunner(cfg Config) *runner {
+	r := &runner{config: cfg, events: make(chan machinepkg.Event, eventQueue), done: make(chan struct{}), alarm: timeout}
+	r.cfg = &r.config
+	return r
+}
+
+func timeout(d time.Duration, fire func()) clock { return effects.NewTimeout(d, fire) }
+
+// decide makes the machine.
+func (r *runner) decide(s machinepkg.Setup) {
+	s.Policy = &r.policy
+	if len(r.cfg.Args) > 0 {
+		s.Command = r.cfg.Args[0]
+	}
+	r.machine.Init(s)
 	r.m = &r.machine
-	r.queue.logger = r.cfg.Log
-	r.log = &r.queue
-	r.source = source
-	r.events, r.done = make(chan event, eventQueue), make(chan struct{})
 }
 
 // post hands an event to the owner. It waits while the queue is full and gives up when the run is
 // over.
-func (r *runner) post(ev event) {
+func (r *runner) post(ev machinepkg.Event) {
 	select {
 	case r.events <- ev:
 	case <-r.done:
@@ -81,19 +91,21 @@ func (r *runner) post(ev event) {
 }
 
 // run is the whole of it, from before the start to after the end.
-func (r *runner) run(ctx context.Context) Result {
+func (r *runner) run(ctx context.Context) ending.Result {
 	r.begun = time.Now()
 	r.ctx = ctx
 	r.unwatch = context.AfterFunc(ctx, func() { r.post(contextEvent(ctx)) })
-	if !r.cfg.Deadline.IsZero() {
-		r.wall = newAlarm(r.cfg.Deadline, func() { r.post(event{kind: evDeadline}) })
-	}
-	if err := r.cfg.noLeaf; err != nil {
-		r.log.add(levelDebug, "no cgroup of its own for the command: "+err.Error(), nil)
-	}
+	r.awaitWall()
 	r.before()
 	r.loop()
 	return r.finish()
+}
+
+// awaitWall has Config.Deadline announced.
+func (r *runner) awaitWall() {
+	if !r.cfg.Deadline.IsZero() {
+		r.wall = effects.NewAlarm(r.cfg.Deadline, func() { r.post(machinepkg.Event{Kind: machinepkg.EvDeadline}) })
+	}
 }
 
 // loop takes events and signals until the end.
@@ -109,11 +121,11 @@ func (r *runner) loop() {
 }
 
 // take takes one event. Where there is a keeper, signals are among them, in their order.
-func (r *runner) take(ev event) {
-	switch ev.kind {
-	case evSignal:
-		r.signal(ev.signal)
-	case evKeeperGone:
+func (r *runner) take(ev machinepkg.Event) {
+	switch ev.Kind {
+	case machinepkg.EvSignal:
+		r.signal(ev.Signal)
+	case machinepkg.EvKeeperGone:
 		r.finished, r.orphaned = true, true
 	default:
 		r.step(ev)
@@ -123,24 +135,24 @@ func (r *runner) take(ev event) {
 // signal tells the machine of one signal.
 func (r *runner) signal(sig signals.Signal) {
 	if sig.Number == unix.SIGCHLD { // only where there may be no child to wait for
-		r.kernel.look()
+		_ = r.effects.Do(&machinepkg.Action{Kind: machinepkg.ActLook})
 		return
 	}
 	if r.told() || signals.IsStop(sig.Number) {
-		sig.Sender.Comm = cmp.Or(sig.Sender.Comm, r.kernel.identify(sig.Sender.PID))
+		sig.Sender.Comm = cmp.Or(sig.Sender.Comm, r.effects.Identify(sig.Sender.PID))
 	}
-	r.eventLog.signal(sig)
-	r.step(event{kind: evSignal, signal: sig})
+	r.out.Signal(sig)
+	r.step(machinepkg.Event{Kind: machinepkg.EvSignal, Signal: sig})
 }
 
 // before looks once whether the end was asked for already, and otherwise has the command started.
 func (r *runner) before() {
 	if sig := r.cfg.ParentDeath; sig != 0 {
-		switch gone, err := r.kernel.watchParent(sig); {
+		switch gone, err := r.effects.WatchParent(sig); {
 		case err != nil:
-			r.step(event{kind: evTrouble, err: err})
+			r.step(machinepkg.Event{Kind: machinepkg.EvTrouble, Err: err})
 		case gone: // before that was set, so nothing was sent
-			r.step(event{kind: evSignal, signal: signals.Signal{Number: sig, Sender: signals.Sender{Known: true, Kernel: true}}})
+			r.step(machinepkg.Event{Kind: machinepkg.EvSignal, Signal: signals.Signal{Number: sig, Sender: signals.Sender{Known: true, Kernel: true}}})
 		}
 	}
 	for !r.finished {
@@ -158,213 +170,195 @@ func (r *runner) before() {
 			continue
 		}
 		if !r.cfg.Deadline.IsZero() && !time.Now().Before(r.cfg.Deadline) {
-			r.step(event{kind: evDeadline})
+			r.step(machinepkg.Event{Kind: machinepkg.EvDeadline})
 			continue
 		}
 		if r.cfg.Pause {
 			r.source.CatchChildren()
-			r.step(event{kind: evPaused})
+			r.step(machinepkg.Event{Kind: machinepkg.EvPaused})
 		} else {
-			r.step(event{kind: evCloning})
+			r.step(machinepkg.Event{Kind: machinepkg.EvCloning})
 		}
 		r.started = time.Now()
-		r.eventLog.startAt(r.started)
+		r.out.StartAt(r.started)
 		if r.cfg.Timeout > 0 {
-			r.clock = r.kernel.alarm(r.cfg.Timeout, func() { r.post(event{kind: evDeadline}) })
+			r.clock = r.alarm(r.cfg.Timeout, func() { r.post(machinepkg.Event{Kind: machinepkg.EvDeadline}) })
 		}
 		r.awaitEarly()
 		if r.cfg.Timeout > 0 || !r.cfg.Deadline.IsZero() {
 			r.announceLatest()
 		}
-		r.kernel.start()
+		r.effects.Start()
 		return
 	}
 }
 
 // contextEvent is the event of a context that is done.
-func contextEvent(ctx context.Context) event {
+func contextEvent(ctx context.Context) machinepkg.Event {
 	switch cause := context.Cause(ctx); {
 	case ctx.Err() == context.DeadlineExceeded:
-		return event{kind: evDeadline}
+		return machinepkg.Event{Kind: machinepkg.EvDeadline}
 	case cause == context.Canceled:
-		return event{kind: evCancel}
+		return machinepkg.Event{Kind: machinepkg.EvCancel}
 	default:
-		return event{kind: evCancel, err: cause}
+		return machinepkg.Event{Kind: machinepkg.EvCancel, Err: cause}
 	}
 }
 
 // step tells the machine one event, and then what came of it, and does what it says. Nothing that
 // goes wrong in here may end the process: a panic is logged and counted, and the next event is
 // handled.
-func (r *runner) step(ev event) {
+func (r *runner) step(ev machinepkg.Event) {
 	defer func() {
 		if v := recover(); v != nil {
 			r.panics++
-			r.log.add(levelError, fmt.Sprintf("internal error while handling %v: %v", ev.kind, v), fields{"stack": string(debug.Stack())})
-			r.finished = r.finished || r.m.state == stateEnded
+			r.out.Log(ending.LevelError, fmt.Sprintf("internal error while handling %v: %v", ev.Kind, v), record.Fields{"stack": string(debug.Stack())})
+			r.finished = r.finished || r.m.Outcome().State == ending.StateEnded
 		}
-		if ev.handled != nil {
-			ev.handled <- struct{}{}
+		if ev.Handled != nil {
+			ev.Handled <- struct{}{}
 		}
 	}()
-	switch ev.kind {
-	case evStarted:
-		r.kernel.adopt(ev.pid, ev.pidfd, ev.inLeaf)
-		if ev.err != nil {
-			r.log.add(levelDebug, "no cgroup of its own for the command: "+ev.err.Error(), nil)
+	r.effects.Note(&ev)
+	switch ev.Kind {
+	case machinepkg.EvStarted:
+		if ev.Err != nil {
+			r.tellNoCgroup(ev.Err)
 		}
-	case evTrouble, evSurvivors:
-		r.noProc = r.noProc || errors.Is(ev.err, procfs.ErrNoProc)
-	case evTimer:
-		r.kernel.noteFact(ev)
-	case evDeadline, evCancel, evLifeline:
-		r.kernel.noteFact(ev)
+	case machinepkg.EvTrouble, machinepkg.EvSurvivors:
+		r.noProc = r.noProc || errors.Is(ev.Err, procfs.ErrNoProc)
+	case machinepkg.EvDeadline, machinepkg.EvCancel, machinepkg.EvLifeline:
 		// What was observed first counts, and the command's end can be observed before the reaper's
 		// word of it is here.
-		ev.gone = r.m.alive && r.kernel.gone()
-		r.eventLog.add(runEvent{Event: ev.kind.String()})
-	case evDumped:
+		ev.Gone = r.m.Outcome().Running && r.effects.Gone()
+		r.out.Event(record.Event{Event: ev.Kind.String()})
+	case machinepkg.EvDumped:
 		r.dumped(ev)
-	case evNotice:
+	case machinepkg.EvNotice:
 		defer r.awaitEarlyByWall()
 	}
-	r.perform(r.m.handle(ev))
-	if ev.kind == evExited || ev.kind == evReaped && ev.killed > 0 {
-		if n := r.kernel.oomKills(); n > 0 {
-			r.eventLog.add(runEvent{Event: evOOM.String(), Count: n})
-			r.answer = append(r.answer, event{kind: evOOM, count: n, gone: ev.kind == evExited})
+	r.perform(r.m.Handle(ev))
+	if ev.Kind == machinepkg.EvExited || ev.Kind == machinepkg.EvReaped && ev.Killed > 0 {
+		if n := r.effects.OOMKills(); n > 0 {
+			r.out.Event(record.Event{Event: machinepkg.EvOOM.String(), Count: n})
+			r.answer = append(r.answer, machinepkg.Event{Kind: machinepkg.EvOOM, Count: n, Gone: ev.Kind == machinepkg.EvExited})
 		}
 	}
 	for len(r.answer) > 0 {
 		next := r.answer[0]
 		r.answer = r.answer[1:]
-		r.perform(r.m.handle(next))
+		r.perform(r.m.Handle(next))
 	}
 	r.follow()
-	if ev.kind == evStarted && r.m.alive {
+	if ev.Kind == machinepkg.EvStarted && r.m.Outcome().Running {
 		// What has waited until now was sent by the machine; from here on most signals need not
 		// wait for it.
-		r.passOn(ev.pidfd)
+		r.passOn(ev.Pidfd)
 	}
+}
+
+func (r *runner) tellNoCgroup(err error) {
+	r.out.Log(ending.LevelDebug, "no cgroup of its own for the command: "+err.Error(), nil)
 }
 
 // passOn has signals passed on that need not wait for the machine.
 func (r *runner) passOn(pidfd int) {
-	var rules passRules
-	rules.set = r.m.passable()
-	rules.rewritten = r.m.rewritable()
-	rules.told = r.told() || r.recorder != nil // which counts them
-	r.kernel.passOn(pidfd, rules)
+	rules := r.m.Rules()
+	rules.Told = r.told() || r.out.Reports() // which counts them
+	r.effects.PassOn(pidfd, rules)
 }
 
 // announceLatest says when what is under way should be over.
 func (r *runner) announceLatest() {
-	m, cfg := r.m, r.cfg
-	left := time.Duration(-1)
+	cfg, o := r.cfg, r.m.Outcome()
+	left, known := r.m.KillIn()
 	switch {
-	case m.state == stateStarting || m.state == stateRunning:
-		if cfg.Timeout > 0 {
-			left = cfg.Timeout + cfg.ladders.ending.killAfter()
-		}
+	case o.State == ending.StateStarting || o.State == ending.StateRunning:
+		killAfter := r.policy.Ending.KillAfter()
+		left, known = cfg.Timeout+killAfter, cfg.Timeout > 0
 		if !cfg.Deadline.IsZero() {
-			byWall := max(time.Until(cfg.Deadline), 0) + cfg.ladders.ending.killAfter()
-			if left < 0 || byWall < left {
-				left = byWall
+			byWall := max(time.Until(cfg.Deadline), 0) + killAfter
+			if !known || byWall < left {
+				left, known = byWall, true
 			}
 		}
-	case m.climbing():
-		left = m.ladder.killAfter()
-	case m.armed[timerDeadline]:
-		left = cfg.ladders.ending.killAfter()
-	case m.state == stateKilling || m.state == stateSurvey:
-		left = 0
-	default:
+	case !known:
 		return // what was announced before holds
 	}
 	status := 128 + int(unix.SIGKILL)
-	if m.state < stateStopping || m.cause.Kind == KindDeadline {
-		status = exitStatus(cfg, Cause{Kind: KindDeadline, Known: true, Signal: unix.SIGKILL}, true)
+	if o.State < ending.StateStopping || o.Cause.Kind == ending.KindDeadline {
+		status = r.policy.ExitStatus(ending.Cause{Kind: ending.KindDeadline, Known: true, Signal: unix.SIGKILL}, true)
 	}
-	if left >= 0 && cfg.GiveUp != Off {
-		left += cfg.GiveUp + surveyLimit + latestMargin
-		if cfg.dumps() {
-			left += 2 * dumpLimit
+	if known && r.policy.GiveUp != ending.Never {
+		left += r.policy.GiveUp + machinepkg.SurveyLimit + latestMargin
+		if r.policy.Dumps() {
+			left += 2 * machinepkg.DumpLimit
 		}
 	} else {
 		left = -1
 	}
-	r.kernel.latest(left, status, m.cause.Kind == KindDeadline || m.late)
+	r.effects.Latest(left, status, o.Overdue)
 }
 
 // latestMargin is what an ending may take beyond its own times.
 const latestMargin = 2 * time.Second
 
-func (r *runner) perform(actions []action) {
+func (r *runner) perform(actions []machinepkg.Action) {
 	for i := range actions {
 		a := &actions[i]
-		switch a.kind {
-		case actForward:
-			r.forward(a)
-		case actSend:
-			r.sent(signals.Name(a.sig), a.target.String(), r.kernel.signal(a.target, signals.Signal{Number: a.sig}))
-		case actTerminate:
-			r.kernel.terminate(a.sig)
-			r.sent("leftovers", "all", nil)
-		case actThaw:
-			r.kernel.thaw()
-		case actKillTree:
-			r.kernel.killTree()
-			r.sent("tree", "all", nil)
-		case actArm:
-			r.arm(a.timer, a.length)
-		case actDisarm:
-			r.timers[a.timer].Stop()
-		case actProbe:
-			r.answer = append(r.answer, event{kind: evNamespace, empty: r.kernel.empty()})
-		case actLook:
-			r.kernel.look()
-		case actSuspend:
-			r.kernel.suspend()
-		case actForeground:
-			r.kernel.foreground()
-		case actDump:
-			r.kernel.dump()
-		case actSurvey:
-			r.kernel.survey()
-		case actTransition:
-			r.states = append(r.states, StateChange{a.to.String(), r.elapsed()})
+		switch a.Kind {
+		case machinepkg.ActArm:
+			r.arm(a.Timer, a.Length)
+		case machinepkg.ActDisarm:
+			r.timers[a.Timer].Stop()
+		case machinepkg.ActProbe:
+			r.answer = append(r.answer, machinepkg.Event{Kind: machinepkg.EvNamespace, Empty: r.effects.Empty()})
+		case machinepkg.ActTransition:
+			r.states = append(r.states, ending.StateChange{State: a.To.String(), At: r.elapsed()})
 			r.announceLatest()
-			r.eventLog.add(runEvent{Event: "state", From: a.from.String(), To: a.to.String(), Why: a.why})
-			if r.log.enabled(levelDebug) {
-				r.log.add(levelDebug, "state", fields{"from": a.from.String(), "to": a.to.String(), "why": a.why})
+			r.out.Event(record.Event{Event: "state", From: a.From.String(), To: a.To.String(), Why: a.Why})
+			if r.out.Logs(ending.LevelDebug) {
+				r.out.Log(ending.LevelDebug, "state", record.Fields{"from": a.From.String(), "to": a.To.String(), "why": a.Why})
 			}
-		case actNote:
-			r.log.add(a.level, a.why, nil)
-		case actEnd:
+		case machinepkg.ActNote:
+			r.out.Log(a.Level, a.Why, nil)
+		case machinepkg.ActEnd:
 			r.finished = true
+		default:
+			r.tellDone(a, r.effects.Do(a))
 		}
 	}
 }
 
-func (r *runner) forward(a *action) {
-	var err error
-	if !a.signal.Passed {
-		err = r.kernel.signal(a.target, a.signal)
+// tellDone tells what came of an action.
+func (r *runner) tellDone(a *machinepkg.Action, err error) {
+	switch a.Kind {
+	case machinepkg.ActForward:
+		r.forwarded(a, err)
+	case machinepkg.ActSend:
+		r.sent(signals.Name(a.Sig), a.Target.String(), err)
+	case machinepkg.ActTerminate:
+		r.sent("leftovers", "all", err)
+	case machinepkg.ActKillTree:
+		r.sent("tree", "all", err)
 	}
-	name := signals.Name(a.signal.Number)
+}
+
+func (r *runner) forwarded(a *machinepkg.Action, err error) {
+	name := signals.Name(a.Signal.Number)
 	switch {
 	case errors.Is(err, unix.ESRCH): // the command is gone, and the word of it on its way
-		r.m.forwardFailed()
+		r.m.ForwardFailed()
 		return
 	case err != nil:
-		r.m.forwardFailed()
-		r.eventLog.add(runEvent{Event: "forwarded", Signal: name, Target: a.target.String(), Result: err.Error()})
-		r.log.add(levelWarn, "cannot pass "+name+" on: "+err.Error(), nil)
+		r.m.ForwardFailed()
+		r.out.Event(record.Event{Event: "forwarded", Signal: name, Target: a.Target.String(), Result: err.Error()})
+		r.out.Log(ending.LevelWarn, "cannot pass "+name+" on: "+err.Error(), nil)
 		return
 	}
-	r.eventLog.add(runEvent{Event: "forwarded", Signal: name, Target: a.target.String(), Result: "sent"})
-	if r.log.enabled(levelInfo) {
-		r.log.add(levelInfo, "passed "+name+" on to "+a.target.String()+describeSender(a.signal.Sender), nil)
+	r.out.Event(record.Event{Event: "forwarded", Signal: name, Target: a.Target.String(), Result: "sent"})
+	if r.out.Logs(ending.LevelInfo) {
+		r.out.Log(ending.LevelInfo, "passed "+name+" on to "+a.Target.String()+machinepkg.DescribeSender(a.Signal.Sender), nil)
 	}
 }
 
@@ -377,15 +371,15 @@ func (r *runner) sent(step, target string, err error) {
 }
 
 func (r *runner) rung(step, target, result string) {
-	r.eventLog.add(runEvent{Event: "rung", Step: step, Target: target, Result: result})
-	r.ladder = append(r.ladder, Rung{Step: step, Target: target, Result: result, At: r.elapsed()})
-	if r.log.enabled(levelInfo) {
-		r.log.add(levelInfo, step+" to "+target+": "+result, nil)
+	r.out.Event(record.Event{Event: "rung", Step: step, Target: target, Result: result})
+	r.ladder = append(r.ladder, ending.Rung{Step: step, Target: target, Result: result, At: r.elapsed()})
+	if r.out.Logs(ending.LevelInfo) {
+		r.out.Log(ending.LevelInfo, step+" to "+target+": "+result, nil)
 	}
 }
 
 // told reports whether every signal is told of.
-func (r *runner) told() bool { return r.eventLog != nil || r.log.enabled(levelInfo) }
+func (r *runner) told() bool { return r.out.TellsChildren() || r.out.Logs(ending.LevelInfo) }
 
 func (r *runner) elapsed() time.Duration {
 	if r.started.IsZero() {
@@ -394,6 +388,6 @@ func (r *runner) elapsed() time.Duration {
 	return time.Since(r.started)
 }
 
-func (r *runner) arm(id timerID, d time.Duration) {
-	r.timers[id] = time.AfterFunc(d, func() { r.post(event{kind: evTimer, timer: id}) })
+func (r *runner) arm(id machinepkg.TimerID, d time.Duration) {
+	r.timers[id] = time.AfterFunc(d, func() { r.post(machinepkg.Event{Kind: machinepkg.EvTimer, Timer: id}) })
 }

@@ -2,22 +2,37 @@ package pid1
 
 import (
 	"cmp"
-	"fmt"
 	"time"
+
+	"github.com/finite-init/finite/init/ending"
+	machinepkg "github.com/finite-init/finite/init/internal/machine"
+	"github.com/finite-init/finite/init/record"
 )
 
 // finish drains what is still queued, gives everything back and makes the Result.
-func (r *runner) finish() Result {
+func (r *runner) finish() ending.Result {
 	ended := time.Now()
+	r.stopClocks()
+	close(r.done) // nobody waits for the owner any more
+	r.drain()
+	if err := r.effects.Close(!r.m.Outcome().GaveUp && r.policy.Leftovers != ending.LeftoversLeave); err != nil {
+		r.out.Log(ending.LevelInfo, err.Error(), nil)
+	}
+	r.last = r.result(ended)
+	r.last.Counts.LogDropped = r.out.Close(r.report(r.last), r.orphaned)
+	return r.last
+}
+
+func (r *runner) report(res ending.Result) record.Report {
+	return record.Report{Args: r.cfg.Args, Dir: cmp.Or(r.dir, r.cfg.Dir), Result: res}
+}
+
+func (r *runner) stopClocks() {
 	r.unwatch()
-	if r.clock != nil {
-		r.clock.close()
-	}
-	if r.wall != nil {
-		r.wall.close()
-	}
-	if r.earlyWall != nil {
-		r.earlyWall.close()
+	for _, c := range []clock{r.clock, r.wall, r.earlyWall} {
+		if c != nil {
+			c.Close()
+		}
 	}
 	for _, stop := range r.notices {
 		stop()
@@ -27,107 +42,66 @@ func (r *runner) finish() Result {
 			t.Stop()
 		}
 	}
-	close(r.done) // nobody waits for the owner any more
-	r.drain()
-	if err := r.kernel.close(!r.m.gaveUp && r.cfg.Leftovers != LeftoversLeave); err != nil {
-		r.log.add(levelInfo, err.Error(), nil)
-	}
-	r.last = r.result(ended)
-	res := &r.last
-	if !r.orphaned {
-		r.record(reportEnded, res)
-	}
-	until := time.Now().Add(recordLimit) // for all that is written, together
-	r.recorder.close(until)
-	r.eventLog.add(runEvent{Event: "ended", PID: res.PID, Cause: newReportCause(&res.Cause), ExitStatus: &res.ExitStatus})
-	r.eventLog.close(until)
-	r.complain()
-	if least := time.Now().Add(leastFlush); until.Before(least) { // for what there is to say of the others
-		until = least
-	}
-	res.Counts.LogDropped = r.log.close(until)
-	return *res
 }
 
 // result is what there is to say of the run at a moment.
-func (r *runner) result(at time.Time) Result {
-	m := r.m
-	res := Result{
-		Cause: m.cause, PID: m.pid, Role: m.role, Started: r.started, Ended: at,
-		Ladder: r.ladder, States: r.states, Counts: m.counts, Survivors: m.survivors, GaveUp: m.gaveUp, Rusage: m.change.Rusage,
+func (r *runner) result(at time.Time) ending.Result {
+	o := r.m.Outcome()
+	res := ending.Result{
+		Cause: o.Cause, PID: o.PID, Role: r.m.Role, Started: r.started, Ended: at,
+		Ladder: r.ladder, States: r.states, Counts: o.Counts, Survivors: o.Survivors, GaveUp: o.GaveUp, Rusage: o.Rusage,
 		Without: r.missing(), SupervisorStarts: r.starts,
 	}
 	res.Counts.Unexpected += r.panics
+	res.Counts.Orphans += r.late.Orphans
+	res.Counts.Undelivered += r.late.Undelivered
 	if res.Started.IsZero() {
 		res.Started = r.begun
 	}
-	res.Counts.LogDropped = int(r.log.dropped.Load())
-	res.ExitStatus = exitStatus(r.cfg, m.cause, m.pid != 0)
+	res.Counts.LogDropped = r.out.Dropped()
+	res.ExitStatus = r.policy.ExitStatus(o.Cause, o.PID != 0)
 	return res
 }
 
 // follow has the state written down, if it is another than the last one.
 func (r *runner) follow() {
-	if r.recorder == nil || r.finished {
+	if !r.out.Reports() || r.finished {
 		return
 	}
 	state := ""
-	switch m := r.m; {
-	case m.state == stateRunning:
-		state = reportStarted
-	case m.state == stateStopping, m.state == stateLeftovers && m.leftovers:
-		state = reportStopping
-	case m.state == stateKilling, m.state == stateSurvey:
-		state = reportKilling
+	switch o := r.m.Outcome(); {
+	case o.State == ending.StateRunning:
+		state = record.ReportStarted
+	case o.State == ending.StateStopping, o.State == ending.StateLeftovers && o.Remaining:
+		state = record.ReportStopping
+	case o.State == ending.StateKilling, o.State == ending.StateSurvey:
+		state = record.ReportKilling
 	}
-	if state != "" && state != r.recorded {
-		res := r.result(time.Now())
-		r.record(state, &res)
-	}
-}
-
-func (r *runner) record(state string, res *Result) {
-	if r.recorder == nil {
-		return
-	}
-	r.recorded = state
-	r.recorder.add(snapshot{state: state, at: res.Ended, args: r.cfg.Args, dir: cmp.Or(r.dir, r.cfg.Dir), planned: r.cfg.planned, trees: r.trees, result: *res})
-	r.complain()
-}
-
-func (r *runner) complain() {
-	if err := r.eventLog.failure(); err != nil {
-		r.log.add(levelWarn, fmt.Sprintf("cannot write %s: %v", r.cfg.Events, err), nil)
-	}
-	for _, err := range r.recorder.failures() {
-		r.log.add(levelWarn, err.Error(), nil)
-	}
+	now := time.Now()
+	r.out.ReportOnce(state, now, func() record.Report { return r.report(r.result(now)) })
 }
 
 func (r *runner) missing() []string {
-	missing := r.kernel.without()
+	missing := r.effects.Without()
 	if r.noProc {
 		missing = append(missing, "proc")
 	}
 	return missing
 }
 
-// leastFlush is what the log has at least, of the time for all that is written.
-const leastFlush = 100 * time.Millisecond
-
 // drain counts what came and could not be acted on any more.
 func (r *runner) drain() {
 	for {
 		select {
 		case ev := <-r.events:
-			if ev.kind == evReaped {
-				r.m.counts.Orphans += ev.count
+			if ev.Kind == machinepkg.EvReaped {
+				r.late.Orphans += ev.Count
 			}
-			if ev.handled != nil {
-				ev.handled <- struct{}{}
+			if ev.Handled != nil {
+				ev.Handled <- struct{}{}
 			}
 		case <-r.source.C:
-			r.m.counts.Undelivered++
+			r.late.Undelivered++
 		default:
 			return
 		}

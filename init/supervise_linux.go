@@ -10,10 +10,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/init/ending"
+	"github.com/finite-init/finite/init/internal/effects"
+	"github.com/finite-init/finite/init/internal/machine"
+	"github.com/finite-init/finite/init/internal/spawn"
+	"github.com/finite-init/finite/init/record"
 	"github.com/finite-init/finite/internal/keeper"
 	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/nsutil/cgroup"
-	"github.com/finite-init/finite/reap"
 	"github.com/finite-init/finite/signals"
 )
 
@@ -21,14 +25,54 @@ import (
 // waits and passes signals on. Where the keeper has begun the run already, it goes on from there.
 // Package keeper has the details. own says which variables of the environment are finite's own; the
 // command does not see them.
-func Supervise(ctx context.Context, link *keeper.Link, cfg Config, own func(string) bool) (Result, error) {
+func Supervise(ctx context.Context, link *keeper.Link, cfg Config, own func(string) bool) (ending.Result, error) {
 	facts := &link.Facts
-	standardError = link.Stderr
-	front := int(facts.Front)
-	if startedPID, foreign = int(facts.Keeper), facts.Foreign; front != 0 {
-		startedPID = front
+	self := whoIsFinite(link)
+	if facts.Plain {
+		cfg.Timeout = time.Duration(facts.Timeout)
+		if cfg.Grace = time.Duration(facts.Grace); cfg.Grace == 0 {
+			cfg.Grace = ending.AtOnce
+		}
 	}
-	if foreign { // this namespace has no number for the front
+	if facts.Planned {
+		cfg.Unshare, cfg.Join, cfg.Hostname, cfg.MapRoot = 0, nil, "", false
+	}
+	var after, undo cleanup
+	defer after.run()
+	defer undo.run()
+	r := newRunner(cfg)
+	kernel, err := r.prepareLinked(ctx, link, self, own, &after, &undo)
+	if err != nil {
+		return ending.Result{ExitStatus: ending.StatusFailure}, err
+	}
+	undo.drop()
+	begun := facts.Command != 0 || facts.Paused
+	if begun {
+		r.relive(facts)
+	}
+	if err := link.Tell(keeper.Message{Kind: keeper.KindHello}, -1); err != nil {
+		return ending.Result{ExitStatus: ending.StatusFailure}, nil // the keeper is gone, and the front says so
+	}
+	go kernel.Listen()
+	if o := &kernel.Options; !facts.Plain && o.Enforces { // a fork bomb fills a limit within milliseconds
+		effects.ReserveThreads(o.Threads)
+		effects.SettleThreads()
+	}
+	if begun {
+		return r.goOn(ctx, facts.Plain), nil
+	}
+	return r.run(ctx), nil
+}
+
+// whoIsFinite says as which processes a supervisor works, and which it leaves alone.
+func whoIsFinite(link *keeper.Link) record.Self {
+	facts := &link.Facts
+	front := int(facts.Front)
+	self := record.Self{PID: int(facts.Keeper), Foreign: facts.Foreign, Stderr: link.Stderr, Planned: facts.Planned}
+	if front != 0 {
+		self.PID = front
+	}
+	if facts.Foreign { // this namespace has no number for the front
 		front = 0
 	}
 	nsutil.WorkFor(int(facts.Keeper), front)
@@ -37,126 +81,110 @@ func Supervise(ctx context.Context, link *keeper.Link, cfg Config, own func(stri
 		older = append(older, int(pid))
 	}
 	nsutil.Spare(older)
-	if facts.Plain {
-		cfg.Timeout = time.Duration(facts.Timeout)
-		if cfg.Grace = time.Duration(facts.Grace); cfg.Grace == 0 {
-			cfg.Grace = Off
-		}
-	}
-	if facts.Planned {
-		cfg.Unshare, cfg.Join, cfg.Hostname, cfg.MapRoot, cfg.planned = 0, nil, "", false, true
-	}
-	r := &runner{config: cfg}
-	r.cfg = &r.config
-	return r.superviseFor(ctx, link, own)
+	return self
 }
 
-func (r *runner) superviseFor(ctx context.Context, link *keeper.Link, own func(string) bool) (result Result, err error) {
-	cfg := r.cfg
+// prepareLinked is prepare for a supervisor.
+func (r *runner) prepareLinked(ctx context.Context, link *keeper.Link, self record.Self, own func(string) bool, after, undo *cleanup) (*effects.Linked, error) {
+	cfg, facts := r.cfg, &link.Facts
 	role := nsutil.CurrentRole()
-	result.ExitStatus = StatusFailure
-	cfg.until, _ = ctx.Deadline()
-	if err := cfg.setDefaults(role); err != nil {
-		return result, err
+	_, ends := ctx.Deadline()
+	var err error
+	if r.policy, err = cfg.policy(role, ends); err != nil {
+		return nil, err
 	}
-	if err := reserveDescriptors(); err != nil {
-		return result, err
+	if err := effects.ReserveDescriptors(); err != nil {
+		return nil, err
 	}
 	if err := link.Listen(); err != nil {
-		return result, err
+		return nil, err
 	}
-	facts := &link.Facts
-	cfg.dropsVariable = own
-	cfg.ignored = signals.Set(facts.Ignored)
-	if cfg.parentFD = int(facts.ParentFD); cfg.parentFD < 0 && slices.Contains(cfg.Lifeline, LifelineParent) {
-		return result, &UsageError{"Lifeline", "parent", "the parent process cannot be watched: it is in another PID namespace, or pidfd_open(2) is refused"}
+	if facts.ParentFD < 0 && slices.Contains(cfg.Lifeline, effects.LifelineParent) {
+		return nil, &UsageError{Field: "Lifeline", Value: "parent", Why: "the parent process cannot be watched: it is in another PID namespace, or pidfd_open(2) is refused"}
 	}
-	r.init(role, &signals.Source{})
-	if cfg.lifeline, err = newLifeline(cfg, func() { r.post(event{kind: evLifeline}) }); err != nil {
-		return result, err
-	}
-	defer cfg.lifeline.close()
-	begun := facts.Command != 0 || facts.Paused
-	cfg.records = &linkedRecords{link, begun}
-	if r.recorder, err = newRecorder(cfg, begun); err != nil {
-		return result, err
-	}
-	switch r.eventLog, err = newEventLog(cfg, r.recorder, begun); {
-	case err != nil:
-	case facts.Cgroup >= 0:
-		if cfg.leaf, cfg.noLeaf = cgroup.Adopt(int(facts.Cgroup)); facts.Planned {
-			cfg.noLeaf = nil // another user namespace may not reach it; the planner does
-		}
-	case !begun && !facts.Planned: // else the planner would have made it
-		err = makeLeaf(ctx, cfg)
-	}
+	r.source = &signals.Source{}
+	lifeline, err := effects.NewLifeline(cfg.Lifeline, effects.Parent{Pidfd: int(facts.ParentFD)}, r.hungUp)
 	if err != nil {
-		if !begun {
-			r.recorder.discard()
-			r.eventLog.discard()
-		}
-		return result, err
+		return nil, err
 	}
-	r.eventLog.begin(begun)
+	after.add(lifeline.Close)
+	to := r.targets(self)
+	to.Running = facts.Command != 0 || facts.Paused
+	to.Memory = &linkedRecords{link, to.Running}
+	if err := r.out.Open(to, cfg.Log); err != nil {
+		return nil, err
+	}
+	undo.add(r.out.Discard)
+	command, noCgroup, err := r.linkedCommand(ctx, link, &to)
+	if err != nil {
+		return nil, err
+	}
+	r.out.Begin()
 	r.starts = int(facts.Starts)
-	if r.dir = cfg.Dir; r.dir == "" && r.recorder != nil {
+	if r.dir = cfg.Dir; r.dir == "" && r.out.Reports() {
 		r.dir, _ = os.Getwd() // it is left when the command runs
 	}
-	kernel := &linked{link: link, isQuiet: r.isQuiet, events: r.eventLog}
-	kernel.init(cfg, role, r.post, r.done)
-	r.kernel = kernel
-	if begun {
-		r.relive(facts)
+	o := r.options(role, command, noCgroup, &to)
+	o.Forward, o.Rewrite, o.Enforces = cfg.Forward, cfg.Rewrite, cfg.enforces(&r.policy)
+	o.Timeout, o.KillAfter = cfg.Timeout, r.policy.Ending.KillAfter()
+	o.Lifeline, o.Records = cfg.Lifeline, []string{cfg.Report, cfg.StateFile, cfg.Events}
+	o.Own, o.IsQuiet = own, func() bool { return r.isQuiet(o.HasCgroup()) }
+	kernel := effects.NewLinked(link, o)
+	r.effects = kernel
+	r.decide(machine.Setup{Role: role, Ignored: signals.Set(facts.Ignored), HasCgroup: o.HasCgroup()})
+	return kernel, nil
+}
+
+// linkedCommand is command where a keeper, or a planner, may have made the cgroup. Another user
+// namespace may not reach what a planner has made; the planner does.
+func (r *runner) linkedCommand(ctx context.Context, link *keeper.Link, to *record.Targets) (command *spawn.Command, noCgroup, err error) {
+	facts := &link.Facts
+	if facts.Cgroup < 0 && !to.Running && !facts.Planned {
+		return r.command(ctx, to)
 	}
-	if err := link.Tell(keeper.Message{Kind: keeper.KindHello}, -1); err != nil {
-		return result, nil // the keeper is gone, and the front says so
+	if r.cfg.Pause {
+		return nil, nil, nil
 	}
-	go kernel.listen()
-	if !facts.Plain && cfg.enforces() { // a fork bomb fills a limit within milliseconds
-		reserveThreads(cfg.moreThreads())
-		settleThreads()
+	command = &spawn.Command{Args: r.cfg.Args, Dir: r.cfg.Dir, CgroupRequired: r.cfg.Cgroup == ending.CgroupRequire}
+	if facts.Cgroup >= 0 {
+		command.Cgroup, noCgroup = cgroup.Adopt(int(facts.Cgroup))
 	}
-	if begun {
-		return r.goOn(ctx, facts.Plain), nil
+	if facts.Planned {
+		noCgroup = nil
 	}
-	return r.run(ctx), nil
+	return command, noCgroup, nil
 }
 
 // isQuiet reports whether there is nothing to say, so far, of a command that soon exits by itself
 // and leaves nobody: the exit status is its own, nobody is told of the end, and no line waits to be
 // written.
-func (r *runner) isQuiet() bool {
+func (r *runner) isQuiet(hasCgroup bool) bool {
 	cfg := r.cfg
-	return r.recorder == nil && r.eventLog == nil && r.log.lines == nil && !r.log.enabled(levelDebug) &&
-		len(cfg.Expect) == 0 && cfg.leaf == nil &&
+	return r.out.IsSilent() && len(cfg.Expect) == 0 && !hasCgroup &&
 		cfg.ParentDeath == 0 && len(cfg.Lifeline) == 0 && cfg.Deadline.IsZero() && len(cfg.Escalate) == 0
 }
 
 // goOn is run for a command that another supervisor, or the keeper, has started.
-func (r *runner) goOn(ctx context.Context, plain bool) Result {
+func (r *runner) goOn(ctx context.Context, plain bool) ending.Result {
 	r.begun, r.ctx = time.Now(), ctx
 	r.unwatch = context.AfterFunc(ctx, func() { r.post(contextEvent(ctx)) })
-	if r.m.alive && !plain {
+	o := r.m.Outcome()
+	if o.Running && !plain {
 		r.passOn(-1)
 	}
-	if !r.cfg.Deadline.IsZero() {
-		r.wall = newAlarm(r.cfg.Deadline, func() { r.post(event{kind: evDeadline}) })
-	}
-	if r.cfg.Timeout > 0 && !r.m.late && r.m.cause.Kind != KindDeadline {
+	r.awaitWall()
+	if r.cfg.Timeout > 0 && !o.Overdue {
 		left := max(time.Until(r.started.Add(r.cfg.Timeout)), time.Nanosecond)
-		r.clock = r.kernel.alarm(left, func() { r.post(event{kind: evDeadline}) })
+		r.clock = r.alarm(left, func() { r.post(machine.Event{Kind: machine.EvDeadline}) })
 	}
 	r.loop()
 	return r.finish()
 }
 
-// keeperEnviron is the environment in the order in which the keeper has it.
-func keeperEnviron() []string { return keeper.Environ() }
-
 // moment is an event of the past.
 type moment struct {
 	at int64
-	ev event
+	ev machine.Event
 }
 
 // relive tells the machine what has happened so far, as the facts have it. What came of it was done
@@ -165,87 +193,77 @@ type moment struct {
 func (r *runner) relive(facts *keeper.Facts) {
 	pid := int(facts.Command)
 	r.started = wallTime(facts.Started)
-	r.eventLog.startAt(r.started)
-	past := []moment{{facts.Started, event{kind: evPaused}}}
+	r.out.StartAt(r.started)
+	past := []moment{{facts.Started, machine.Event{Kind: machine.EvPaused}}}
 	if !facts.Paused {
-		r.kernel.adopt(pid, int(facts.Pidfd), r.cfg.leaf != nil)
-		past = []moment{
-			{facts.Started, event{kind: evCloning}},
-			{facts.Started, event{kind: evStarted, pid: pid, pidfd: int(facts.Pidfd), job: !facts.Group}},
-		}
+		started := machine.Event{Kind: machine.EvStarted, Pid: pid, Pidfd: int(facts.Pidfd), Job: !facts.Group, InCgroup: r.m.HasCgroup}
+		r.effects.Note(&started)
+		past = []moment{{facts.Started, machine.Event{Kind: machine.EvCloning}}, {facts.Started, started}}
 	}
-	add := func(at int64, ev event) {
+	add := func(at int64, ev machine.Event) {
 		if at != 0 {
 			past = append(past, moment{at, ev})
 		}
 	}
 	if s := facts.Stop; s.Number != 0 {
-		sig := arrived(&s)
+		sig := effects.Arrived(&s)
 		sig.Passed = true
-		add(facts.StopAt, event{kind: evSignal, signal: sig})
+		add(facts.StopAt, machine.Event{Kind: machine.EvSignal, Signal: sig})
 	}
-	add(facts.DeadlineAt, event{kind: evDeadline})
-	add(facts.LifelineAt, event{kind: evLifeline})
+	add(facts.DeadlineAt, machine.Event{Kind: machine.EvDeadline})
+	add(facts.LifelineAt, machine.Event{Kind: machine.EvLifeline})
 	for _, at := range facts.Rungs[:facts.RungCount] {
-		add(at, event{kind: evTimer, timer: timerGrace})
+		add(at, machine.Event{Kind: machine.EvTimer, Timer: machine.TimerGrace})
 	}
 	switch {
 	case facts.FrontGone:
-		add(facts.KilledAt, event{kind: evFrontGone})
+		add(facts.KilledAt, machine.Event{Kind: machine.EvFrontGone})
 	case facts.DeadlineAt != 0:
-		add(facts.KilledAt, event{kind: evTimer, timer: timerGrace})
+		add(facts.KilledAt, machine.Event{Kind: machine.EvTimer, Timer: machine.TimerGrace})
 	}
-	add(facts.EndedAt, event{kind: evExited, change: change(facts.Ended)})
-	add(facts.LeftoversAt, event{kind: evRemaining})
-	r.m.endAsked = facts.LeftoversAt != 0 // they were not to be waited for
+	add(facts.EndedAt, machine.Event{Kind: machine.EvExited, Change: effects.Change(facts.Ended)})
+	add(facts.LeftoversAt, machine.Event{Kind: machine.EvRemaining, Asked: true}) // they were not to be waited for
 	slices.SortStableFunc(past, func(a, b moment) int { return int(min(max(a.at-b.at, -1), 1)) })
 	for _, p := range past {
-		for _, a := range r.m.handle(p.ev) {
+		for _, a := range r.m.Handle(p.ev) {
 			r.reliveAction(&a, time.Since(wallTime(p.at)))
 		}
 	}
 	if facts.WasKilled() {
-		counter, n := openOOMCounter()
+		counter, n := effects.OpenOOMCounter()
 		if counter.Close(); n > 0 {
-			r.post(event{kind: evOOM, count: n, ever: true})
+			r.post(machine.Event{Kind: machine.EvOOM, Count: n, Ever: true})
 		}
 	}
-	counts := &r.m.counts
-	counts.Forwarded, counts.Undelivered, counts.Orphans = int(facts.Forwarded), int(facts.Undelivered), int(facts.Orphans)
-	counts.LeftoversTerminated, counts.LeftoversKilled = int(facts.Terminated+facts.Killed), 0
-	if facts.KilledAt != 0 {
-		counts.LeftoversTerminated, counts.LeftoversKilled = int(facts.Terminated), int(facts.Killed)
+	counts := ending.Counts{Forwarded: int(facts.Forwarded), Undelivered: int(facts.Undelivered), Orphans: int(facts.Orphans)}
+	counts.LeftoversTerminated, counts.LeftoversKilled = int(facts.Terminated), int(facts.Killed)
+	if facts.KilledAt == 0 { // not by finite
+		counts.LeftoversTerminated, counts.LeftoversKilled = int(facts.Terminated+facts.Killed), 0
 	}
+	r.m.Recall(counts)
 }
 
 // reliveAction is what is left of an action that was due some time ago.
-func (r *runner) reliveAction(a *action, ago time.Duration) {
+func (r *runner) reliveAction(a *machine.Action, ago time.Duration) {
 	at := max(time.Since(r.started)-ago, 0)
-	switch a.kind {
-	case actArm:
-		r.arm(a.timer, max(a.length-ago, 0))
-	case actDisarm:
-		r.timers[a.timer].Stop()
-	case actTransition:
-		r.states = append(r.states, StateChange{a.to.String(), at})
-	case actSend:
-		r.ladder = append(r.ladder, Rung{Step: signals.Name(a.sig), Target: a.target.String(), Result: "sent", At: at})
-		if a.sig == unix.SIGKILL { // at least once
-			_ = r.kernel.signal(a.target, signals.Signal{Number: a.sig})
+	switch a.Kind {
+	case machine.ActArm:
+		r.arm(a.Timer, max(a.Length-ago, 0))
+	case machine.ActDisarm:
+		r.timers[a.Timer].Stop()
+	case machine.ActTransition:
+		r.states = append(r.states, ending.StateChange{State: a.To.String(), At: at})
+	case machine.ActSend:
+		r.ladder = append(r.ladder, ending.Rung{Step: signals.Name(a.Sig), Target: a.Target.String(), Result: "sent", At: at})
+		if a.Sig == unix.SIGKILL { // at least once
+			_ = r.effects.Do(a)
 		}
-	case actTerminate:
-		r.ladder = append(r.ladder, Rung{Step: "leftovers", Target: "all", Result: "sent", At: at})
-	case actKillTree:
-		r.ladder = append(r.ladder, Rung{Step: "tree", Target: "all", Result: "sent", At: at})
-		r.kernel.killTree()
+	case machine.ActTerminate:
+		r.ladder = append(r.ladder, ending.Rung{Step: "leftovers", Target: "all", Result: "sent", At: at})
+	case machine.ActKillTree:
+		r.ladder = append(r.ladder, ending.Rung{Step: "tree", Target: "all", Result: "sent", At: at})
+		_ = r.effects.Do(a)
 	}
-}
-
-// arrived is a signal that the keeper tells of.
-func arrived(s *keeper.Signal) signals.Signal {
-	sig := signals.Arrived(s.Number, s.Code, s.PID, s.UID, s.Value)
-	sig.Sender.Comm = unix.ByteSliceToString(s.Name[:])
-	return sig
 }
 
 // wallTime is when CLOCK_MONOTONIC showed at.
@@ -255,25 +273,18 @@ func wallTime(at int64) time.Time {
 	return time.Now().Add(-time.Duration(now.Nano() - at))
 }
 
-func change(c keeper.Change) reap.Change {
-	return reap.Change{
-		PID: int(c.PID), UID: int(c.UID), Code: reap.Code(c.Code), Status: int(c.Status),
-		Rusage: reap.Rusage{User: time.Duration(c.User), System: time.Duration(c.System), MaxRSS: c.MaxRSS},
-	}
-}
-
 // linkedRecords has the keeper remember which files the records are.
 type linkedRecords struct {
 	link  *keeper.Link
 	again bool
 }
 
-func (l *linkedRecords) remember(record int, at place) {
-	there := keeper.Place{File: keeper.File(at.file), Directory: keeper.File(at.dir)}
-	_ = l.link.Tell(keeper.Message{Kind: keeper.KindRecord, Value: int32(record), Place: there}, -1)
+func (l *linkedRecords) Remember(which int, at record.Place) {
+	there := keeper.Place{File: keeper.File(at.File), Directory: keeper.File(at.Dir)}
+	_ = l.link.Tell(keeper.Message{Kind: keeper.KindRecord, Value: int32(which), Place: there}, -1)
 }
 
-func (l *linkedRecords) known(record int) (place, bool) {
-	at := l.link.Facts.Records[record]
-	return place{fileID(at.File), fileID(at.Directory)}, l.again
+func (l *linkedRecords) Known(which int) (record.Place, bool) {
+	at := l.link.Facts.Records[which]
+	return record.Place{File: record.FileID(at.File), Dir: record.FileID(at.Directory)}, l.again
 }

@@ -14,7 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/finite-init/finite/init"
+	pid1 "github.com/finite-init/finite/init"
+	"github.com/finite-init/finite/init/ending"
 	"github.com/finite-init/finite/signals"
 )
 
@@ -86,7 +87,7 @@ func stormRun(rnd *rand.Rand, source *signals.Source) string {
 	orphans, left, code := rnd.IntN(6), rnd.IntN(3), rnd.IntN(256)
 	script := strings.Repeat("(:&);", orphans) + strings.Repeat("sleep 1000 & ", left) + "exit " + strconv.Itoa(code)
 	cfg := pid1.Config{Args: []string{"sh", "-c", script}, Source: source}
-	cfg.Leftovers = []pid1.Leftovers{pid1.LeftoversTerminate, pid1.LeftoversKill}[rnd.IntN(2)]
+	cfg.Leftovers = []ending.Leftovers{ending.LeftoversTerminate, ending.LeftoversKill}[rnd.IntN(2)]
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	stopped := rnd.IntN(4) == 0
@@ -97,7 +98,7 @@ func stormRun(rnd *rand.Rand, source *signals.Source) string {
 	}
 	r, err := pid1.Run(ctx, cfg)
 	fine := r.ExitStatus == code && r.Counts.Orphans == orphans+left
-	if stopped || r.Cause.Kind == pid1.KindStopRequested { // a late TERM may meet the next run
+	if stopped || r.Cause.Kind == ending.KindStopRequested { // a late TERM may meet the next run
 		fine = r.ExitStatus == code || r.ExitStatus == 143
 	}
 	if !fine || err != nil || r.GaveUp || r.Counts.Unexpected > 0 {

@@ -1,0 +1,214 @@
+package effects
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/init/ending"
+	machinepkg "github.com/finite-init/finite/init/internal/machine"
+	"github.com/finite-init/finite/init/internal/spawn"
+	"github.com/finite-init/finite/internal/sys"
+	"github.com/finite-init/finite/nsutil"
+	"github.com/finite-init/finite/nsutil/cgroup"
+	"github.com/finite-init/finite/nsutil/inspect"
+	"github.com/finite-init/finite/reap"
+	"github.com/finite-init/finite/signals"
+)
+
+// Options are what effects know of a run.
+type Options struct {
+	Command  *spawn.Command // nil: there is none (a pause)
+	Role     nsutil.Role
+	NoCgroup error                  // why the command has no cgroup of its own, though it should
+	Post     func(machinepkg.Event) // hands an event to the owner
+	Done     <-chan struct{}
+
+	Observer      Observer // never nil
+	TellsChildren bool     // the observer wants to hear of each
+	Threads       int      // that what is written may keep
+	Descriptors   int      // that what is written needs
+
+	// Of a process that clones by itself.
+	ListenLate func() // called in a goroutine once the command was started; or nil
+	ParentPID  int    // as it was at the start
+
+	// Of a supervisor.
+	Forward   ending.Forward
+	Rewrite   signals.Rewrite
+	Enforces  bool          // there is an ending to enforce
+	Timeout   time.Duration // 0: none
+	KillAfter time.Duration // of the ending at the timeout
+	Lifeline  []int
+	Records   []string             // where they go: a path, or fd:N
+	Own       func(kv string) bool // a variable of the environment that the command does not see
+	IsQuiet   func() bool          // whether there is nothing to say of a command that soon exits by itself
+}
+
+// descriptors is how many are needed after the start.
+func (o *Options) descriptors() int { return LaterDescriptors + o.Descriptors }
+
+// Observer hears of what happens to processes as soon as it does, from any goroutine.
+type Observer interface {
+	Started(pid int, args []string)
+	Zombie(event string, c *reap.Change) // a child has ended, and can still be looked at
+	// Ended tells of a child with a name that was started at a time, in clock ticks after the boot;
+	// 0: neither is known.
+	Ended(event string, c *reap.Change, name string, start int64)
+	Stopped(c *reap.Change) // or continued
+}
+
+// base is what both kinds of effects have.
+type base struct {
+	Options
+	trees    treeWorker
+	held     heldWatch
+	oom      oomWatch
+	late     *time.Timer // for what is done a little later
+	lastKill *time.Timer // of the command, where it is to be killed last
+	missing  []string    // what finite has to do without
+
+	pid, pidfd int // the command, once adopted; pidfd is -1 where there is none
+}
+
+// init takes over the options. spare is how many descriptors others need more than what only helps.
+func (b *base) init(o Options, spare int) {
+	b.Options, b.pidfd = o, -1
+	b.held.post, b.held.spare, b.oom.spare = o.Post, spare, spare
+	b.trees = treeWorker{role: o.Role, leaf: b.leaf(), post: o.Post, stopKill: make(chan struct{})}
+	if o.NoCgroup != nil {
+		b.miss("cgroup")
+	}
+}
+
+// leaf is the command's cgroup; nil: it has none of its own.
+func (b *base) leaf() *cgroup.Cgroup {
+	if b.Command == nil {
+		return nil
+	}
+	return b.Command.Cgroup
+}
+
+func (b *base) miss(what string) {
+	if !b.lacks(what) {
+		b.missing = append(b.missing, what)
+	}
+}
+
+func (b *base) lacks(what string) bool { return slices.Contains(b.missing, what) }
+
+// Without lists what finite has to do without.
+func (b *base) Without() []string { return b.missing }
+
+// adopt takes over the command that has started.
+func (b *base) adopt(ev *machinepkg.Event) {
+	b.pid, b.pidfd = ev.Pid, ev.Pidfd
+	if b.leaf() != nil && !ev.InCgroup {
+		b.miss("cgroup")
+	}
+	if b.pidfd < 0 || refused(signals.Send(b.pidfd, signals.Signal{}, false)) { // the signal 0 only asks (kill(2))
+		b.miss("pidfd")
+	}
+}
+
+// look watches for what few commands are short enough to miss.
+func (b *base) look() {
+	b.oom.begin()
+	b.held.watch(b.pid, b.pidfd)
+}
+
+// Empty reports whether no process is left: as PID 1 in the PID namespace, otherwise in the
+// command's cgroup. Such a process need not be a child.
+func (b *base) Empty() bool {
+	if b.Role == nsutil.RoleInit {
+		return nsutil.NamespaceEmpty()
+	}
+	return b.leaf() == nil || leafIsEmpty(b.leaf())
+}
+
+// do carries out what needs no parent.
+func (b *base) do(a *machinepkg.Action) {
+	switch a.Kind {
+	case machinepkg.ActThaw:
+		b.trees.thaw()
+	case machinepkg.ActDump:
+		b.dump()
+	case machinepkg.ActSurvey:
+		b.trees.survey()
+	}
+}
+
+// OOMKills returns how many processes the kernel has ended for want of memory since it was called
+// last, or since the start.
+func (b *base) OOMKills() int { return b.oom.more() }
+
+func (b *base) dump() {
+	go func() {
+		s, err := inspect.TakeSnapshot(b.Role, b.leaf(), machinepkg.DumpLimit)
+		b.Post(machinepkg.Event{Kind: machinepkg.EvDumped, Snapshot: s, Err: err})
+	}()
+}
+
+// stop ends everything that was begun and the kill of the tree.
+func (b *base) stop() {
+	b.trees.close()
+	for _, t := range []*time.Timer{b.late, b.lastKill} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+	b.held.close()
+	b.oom.close()
+}
+
+// removeCgroup removes the command's cgroup. Where nobody is left, it may take a moment until that
+// is possible.
+func (b *base) removeCgroup(nobodyLeft bool) error {
+	if b.leaf() == nil {
+		return nil
+	}
+	limit := time.Duration(0)
+	if nobodyLeft {
+		limit = RemoveLimit
+	}
+	return b.leaf().Remove(limit)
+}
+
+// RemoveLimit is how long it may take until an empty cgroup can be removed.
+const RemoveLimit = time.Second
+
+// leafIsEmpty reports whether nobody is in a cgroup. A process that was reaped leaves its cgroup by
+// itself, on its last processor; and the owner does not wait for what may take longer.
+func leafIsEmpty(leaf *cgroup.Cgroup) bool {
+	for begin := time.Now(); ; sys.Yield() {
+		populated, err := leaf.Populated()
+		if err != nil || !populated {
+			return true
+		}
+		if time.Since(begin) > leaveTime {
+			return false
+		}
+	}
+}
+
+// leaveTime is how long a process that was reaped may be seen in its cgroup.
+const leaveTime = time.Millisecond
+
+// killLast has the command killed by kill after everybody below it, where this process gets no
+// orphans: they would be somebody else's with the command gone, and not be found. If the walk over
+// the tree does not come to an end (a /proc that hangs), the command is killed all the same.
+func (b *base) killLast(kill func()) {
+	b.trees.kill()
+	b.lastKill = time.AfterFunc(lateKill, kill)
+}
+
+// lateKill is how long the kill of a tree may take to come to the command.
+const lateKill = 250 * time.Millisecond
+
+// refused reports whether a system call was not there, or not allowed.
+func refused(err error) bool { return errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) }
+
+// HasCgroup reports whether the command has a cgroup of its own.
+func (o *Options) HasCgroup() bool { return o.Command != nil && o.Command.Cgroup != nil }
