@@ -171,6 +171,9 @@ func finish() {
 			by = facts.Ended.Status
 		}
 		packet.message = Message{Value: status, Count: by, Killed: ending.orphan}
+		if isOver() {
+			packet.message.Times[0] = 1
+		}
 		send(toFront, kindStatus, -1)
 		wakeFront()
 	}

@@ -140,7 +140,7 @@ const (
 	kindContinued                 // it was continued
 	kindUntil                     // the latest time is Count milliseconds from now; Value is the status then, and before, unless Killed is 1
 	kindRules                     // Table; Value is 1 where the keeper is to hear of every signal
-	kindStatus                    // the end: Value is the status, Count the terminal's signal that ended the command, Killed the killed supervisor
+	kindStatus                    // the end: Value is the status, Count the terminal's signal that ended the command, Killed the killed supervisor; Times[0] is 1 where nobody is left
 )
 
 // Flags of kindStarted and KindStarted.

@@ -33,6 +33,7 @@ var caller struct {
 	status     int32
 	by         int32 // the signal that ended the command
 	orphan     int32 // a supervisor that was killed, and is this process's child when the keeper has ended
+	alone      bool  // nobody but the keeper was left when it told its status
 	latest     int64 // when the keeper should have ended at the latest
 	patience   int64 // when a keeper that has ended, or was killed, is waited for no longer
 	lateAs     int32 // and what the status is then
@@ -139,6 +140,7 @@ func hearKeeper() {
 			rules.given, rules.group, rules.tellAll, rules.table = true, m.Count != 0, m.Value != 0, m.Table
 		case kindStatus:
 			caller.told, caller.status, caller.by, caller.orphan = true, m.Value, m.Count, m.Killed
+			caller.alone = m.Times[0] != 0
 		}
 	}
 }
@@ -245,10 +247,14 @@ func leave() {
 	awaitHelpers()
 	if caller.keeper != 0 {
 		kill(caller.keeper, int32(unix.SIGKILL)) // it has nothing left to do, and may have been stopped
-		awaitChild(caller.keeper)
+		patience := int64(childTime)
+		if caller.alone {
+			patience = lonelyTime
+		}
+		awaitChild(caller.keeper, patience)
 	}
 	if caller.orphan != 0 {
-		awaitChild(caller.orphan)
+		awaitChild(caller.orphan, childTime)
 	}
 	endPlanner(0)
 	takeForeground()
@@ -264,11 +270,12 @@ func leave() {
 var noCore [2]uint64
 
 // awaitChild reaps a child that was killed, or is about to end. As PID 1 of a namespace a keeper
-// ends when the kernel has killed everybody in it, which can take for ever.
+// ends when the kernel has killed everybody in it, which can take for ever. One that is alone there
+// ends as soon as it gets a processor.
 //
 //go:nosplit
-func awaitChild(pid int32) {
-	for until := now() + childTime; wait(unix.P_PID, uintptr(pid), unix.WEXITED|unix.WNOHANG|unix.WALL) == 0 && now() < until; {
+func awaitChild(pid int32, patience int64) {
+	for until := now() + patience; wait(unix.P_PID, uintptr(pid), unix.WEXITED|unix.WNOHANG|unix.WALL) == 0 && now() < until; {
 		poll.fds = [6]unix.PollFd{{Fd: childFD, Events: unix.POLLIN}}
 		poll.limit = [2]int64{0, 100 * millisecond}
 		awaitPoll(1, addr(&poll.limit))
@@ -278,6 +285,7 @@ func awaitChild(pid int32) {
 
 const (
 	childTime      = second
+	lonelyTime     = 10 * second
 	keeperPatience = 2 * second
 )
 
