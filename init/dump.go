@@ -5,7 +5,7 @@ import (
 
 	"github.com/finite-init/finite/init/ending"
 	"github.com/finite-init/finite/init/internal/effects"
-	machinepkg "github.com/finite-init/finite/init/internal/machine"
+	"github.com/finite-init/finite/init/internal/machine"
 )
 
 // awaitEarly has the rungs before the deadline announced when they are due: before the first of the
@@ -15,7 +15,7 @@ func (r *runner) awaitEarly() {
 	for first := 0; first < len(early); {
 		at, count := early[first].After, early.Group(first)
 		first = count
-		notice := func() { r.post(machinepkg.Event{Kind: machinepkg.EvNotice, Count: count}) }
+		notice := func() { r.post(machine.Event{Kind: machine.EvNotice, Count: count}) }
 		after := func(d time.Duration) {
 			t := time.AfterFunc(max(0, d), notice)
 			r.notices = append(r.notices, func() { t.Stop() })
@@ -43,11 +43,11 @@ func (r *runner) awaitEarlyByWall() {
 		return
 	}
 	count := early.Group(next)
-	r.earlyWall = effects.NewAlarm(r.cfg.Deadline.Add(early[next].After), func() { r.post(machinepkg.Event{Kind: machinepkg.EvNotice, Count: count}) })
+	r.earlyWall = effects.NewAlarm(r.cfg.Deadline.Add(early[next].After), func() { r.post(machine.Event{Kind: machine.EvNotice, Count: count}) })
 }
 
 // dumped tells of the snapshot that was taken.
-func (r *runner) dumped(ev machinepkg.Event) {
+func (r *runner) dumped(ev machine.Event) {
 	if ev.Err != nil {
 		r.rung("dump", "all", ev.Err.Error())
 		r.out.Log(ending.LevelWarn, "cannot take a snapshot of the tree: "+ev.Err.Error(), nil)

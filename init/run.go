@@ -11,7 +11,7 @@ import (
 
 	"github.com/finite-init/finite/init/ending"
 	"github.com/finite-init/finite/init/internal/effects"
-	machinepkg "github.com/finite-init/finite/init/internal/machine"
+	"github.com/finite-init/finite/init/internal/machine"
 	"github.com/finite-init/finite/init/internal/spawn"
 	"github.com/finite-init/finite/init/record"
 	"github.com/finite-init/finite/nsutil"
@@ -95,12 +95,12 @@ func (r *runner) prepare(ctx context.Context, after, undo *cleanup) (err error) 
 	o.ListenLate, o.ParentPID = r.source.Late, cfg.ParentPID
 	r.direct.Init(o)
 	r.effects = &r.direct
-	r.decide(machinepkg.Setup{Role: role, HasCgroup: o.HasCgroup()})
+	r.decide(machine.Setup{Role: role, HasCgroup: o.HasCgroup()})
 	return nil
 }
 
 // hungUp is the word of the lifeline.
-func (r *runner) hungUp() { r.post(machinepkg.Event{Kind: machinepkg.EvLifeline}) }
+func (r *runner) hungUp() { r.post(machine.Event{Kind: machine.EvLifeline}) }
 
 // targets are where everything is written.
 func (r *runner) targets(self record.Self) record.Targets {

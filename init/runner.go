@@ -12,7 +12,7 @@ import (
 
 	"github.com/finite-init/finite/init/ending"
 	"github.com/finite-init/finite/init/internal/effects"
-	machinepkg "github.com/finite-init/finite/init/internal/machine"
+	"github.com/finite-init/finite/init/internal/machine"
 	"github.com/finite-init/finite/init/record"
 	"github.com/finite-init/finite/internal/procfs"
 	"github.com/finite-init/finite/signals"
@@ -25,15 +25,15 @@ const eventQueue = 64 // events that may wait; a sender beyond that waits itself
 type runner struct {
 	cfg     *Config
 	policy  ending.Policy
-	m       *machinepkg.Machine
+	m       *machine.Machine
 	effects world
 	alarm   func(d time.Duration, fire func()) clock
 	source  *signals.Source
 	out     record.Writer
 
-	events chan machinepkg.Event
+	events chan machine.Event
 	done   chan struct{}
-	answer []machinepkg.Event // what the owner itself has to tell the machine, after the event under way
+	answer []machine.Event // what the owner itself has to tell the machine, after the event under way
 
 	ctx       context.Context // Run's
 	unwatch   func() bool
@@ -41,12 +41,15 @@ type runner struct {
 	clock     clock // Config.Timeout; nil before it runs
 	earlyWall clock
 	notices   []func() // stop what awaits the rungs before the deadline
-	timers    [machinepkg.TimerCount]*time.Timer
+	timers    [machine.TimerCount]*time.Timer
+	epoch     time.Time // that the machine's times are told from
 	begun     time.Time // when run was called
 	started   time.Time // when the command began to be
 	ladder    []ending.Rung
 	states    []ending.StateChange
 	late      ending.Counts // of what came too late for the machine
+	announced ending.State  // when it was last said when the run should be over
+	killAt    time.Duration // and by then
 	finished  bool
 	orphaned  bool // the keeper has died: how the run ends is not known here
 	panics    int
@@ -57,14 +60,14 @@ type runner struct {
 	// What cfg, m and effects point to, unless a test has made them, and what finish returns. In one
 	// piece, because what is allocated by itself takes pages of its own for its size, and a few
 	// microseconds of the start for them.
-	machine machinepkg.Machine
+	machine machine.Machine
 	config  Config
 	direct  effects.Direct
 	last    ending.Result
 }
 
 func newRunner(cfg Config) *runner {
-	r := &runner{config: cfg, events: make(chan machinepkg.Event, eventQueue), done: make(chan struct{}), alarm: timeout}
+	r := &runner{config: cfg, epoch: time.Now(), events: make(chan machine.Event, eventQueue), done: make(chan struct{}), alarm: timeout}
 	r.cfg = &r.config
 	return r
 }
@@ -72,7 +75,7 @@ func newRunner(cfg Config) *runner {
 func timeout(d time.Duration, fire func()) clock { return effects.NewTimeout(d, fire) }
 
 // decide makes the machine.
-func (r *runner) decide(s machinepkg.Setup) {
+func (r *runner) decide(s machine.Setup) {
 	s.Policy = &r.policy
 	if len(r.cfg.Args) > 0 {
 		s.Command = r.cfg.Args[0]
@@ -83,7 +86,7 @@ func (r *runner) decide(s machinepkg.Setup) {
 
 // post hands an event to the owner. It waits while the queue is full and gives up when the run is
 // over.
-func (r *runner) post(ev machinepkg.Event) {
+func (r *runner) post(ev machine.Event) {
 	select {
 	case r.events <- ev:
 	case <-r.done:
@@ -104,7 +107,7 @@ func (r *runner) run(ctx context.Context) ending.Result {
 // awaitWall has Config.Deadline announced.
 func (r *runner) awaitWall() {
 	if !r.cfg.Deadline.IsZero() {
-		r.wall = effects.NewAlarm(r.cfg.Deadline, func() { r.post(machinepkg.Event{Kind: machinepkg.EvDeadline}) })
+		r.wall = effects.NewAlarm(r.cfg.Deadline, func() { r.post(machine.Event{Kind: machine.EvDeadline}) })
 	}
 }
 
@@ -121,11 +124,11 @@ func (r *runner) loop() {
 }
 
 // take takes one event. Where there is a keeper, signals are among them, in their order.
-func (r *runner) take(ev machinepkg.Event) {
+func (r *runner) take(ev machine.Event) {
 	switch ev.Kind {
-	case machinepkg.EvSignal:
+	case machine.EvSignal:
 		r.signal(ev.Signal)
-	case machinepkg.EvKeeperGone:
+	case machine.EvKeeperGone:
 		r.finished, r.orphaned = true, true
 	default:
 		r.step(ev)
@@ -135,14 +138,14 @@ func (r *runner) take(ev machinepkg.Event) {
 // signal tells the machine of one signal.
 func (r *runner) signal(sig signals.Signal) {
 	if sig.Number == unix.SIGCHLD { // only where there may be no child to wait for
-		_ = r.effects.Do(&machinepkg.Action{Kind: machinepkg.ActLook})
+		_ = r.effects.Do(&machine.Action{Kind: machine.ActLook})
 		return
 	}
 	if r.told() || signals.IsStop(sig.Number) {
 		sig.Sender.Comm = cmp.Or(sig.Sender.Comm, r.effects.Identify(sig.Sender.PID))
 	}
 	r.out.Signal(sig)
-	r.step(machinepkg.Event{Kind: machinepkg.EvSignal, Signal: sig})
+	r.step(machine.Event{Kind: machine.EvSignal, Signal: sig})
 }
 
 // before looks once whether the end was asked for already, and otherwise has the command started.
@@ -150,9 +153,9 @@ func (r *runner) before() {
 	if sig := r.cfg.ParentDeath; sig != 0 {
 		switch gone, err := r.effects.WatchParent(sig); {
 		case err != nil:
-			r.step(machinepkg.Event{Kind: machinepkg.EvTrouble, Err: err})
+			r.step(machine.Event{Kind: machine.EvTrouble, Err: err})
 		case gone: // before that was set, so nothing was sent
-			r.step(machinepkg.Event{Kind: machinepkg.EvSignal, Signal: signals.Signal{Number: sig, Sender: signals.Sender{Known: true, Kernel: true}}})
+			r.step(machine.Event{Kind: machine.EvSignal, Signal: signals.Signal{Number: sig, Sender: signals.Sender{Known: true, Kernel: true}}})
 		}
 	}
 	for !r.finished {
@@ -170,19 +173,19 @@ func (r *runner) before() {
 			continue
 		}
 		if !r.cfg.Deadline.IsZero() && !time.Now().Before(r.cfg.Deadline) {
-			r.step(machinepkg.Event{Kind: machinepkg.EvDeadline})
+			r.step(machine.Event{Kind: machine.EvDeadline})
 			continue
 		}
 		if r.cfg.Pause {
 			r.source.CatchChildren()
-			r.step(machinepkg.Event{Kind: machinepkg.EvPaused})
+			r.step(machine.Event{Kind: machine.EvPaused})
 		} else {
-			r.step(machinepkg.Event{Kind: machinepkg.EvCloning})
+			r.step(machine.Event{Kind: machine.EvCloning})
 		}
 		r.started = time.Now()
 		r.out.StartAt(r.started)
 		if r.cfg.Timeout > 0 {
-			r.clock = r.alarm(r.cfg.Timeout, func() { r.post(machinepkg.Event{Kind: machinepkg.EvDeadline}) })
+			r.clock = r.alarm(r.cfg.Timeout, func() { r.post(machine.Event{Kind: machine.EvDeadline}) })
 		}
 		r.awaitEarly()
 		if r.cfg.Timeout > 0 || !r.cfg.Deadline.IsZero() {
@@ -194,21 +197,21 @@ func (r *runner) before() {
 }
 
 // contextEvent is the event of a context that is done.
-func contextEvent(ctx context.Context) machinepkg.Event {
+func contextEvent(ctx context.Context) machine.Event {
 	switch cause := context.Cause(ctx); {
 	case ctx.Err() == context.DeadlineExceeded:
-		return machinepkg.Event{Kind: machinepkg.EvDeadline}
+		return machine.Event{Kind: machine.EvDeadline}
 	case cause == context.Canceled:
-		return machinepkg.Event{Kind: machinepkg.EvCancel}
+		return machine.Event{Kind: machine.EvCancel}
 	default:
-		return machinepkg.Event{Kind: machinepkg.EvCancel, Err: cause}
+		return machine.Event{Kind: machine.EvCancel, Err: cause}
 	}
 }
 
 // step tells the machine one event, and then what came of it, and does what it says. Nothing that
 // goes wrong in here may end the process: a panic is logged and counted, and the next event is
 // handled.
-func (r *runner) step(ev machinepkg.Event) {
+func (r *runner) step(ev machine.Event) {
 	defer func() {
 		if v := recover(); v != nil {
 			r.panics++
@@ -221,36 +224,36 @@ func (r *runner) step(ev machinepkg.Event) {
 	}()
 	r.effects.Note(&ev)
 	switch ev.Kind {
-	case machinepkg.EvStarted:
+	case machine.EvStarted:
 		if ev.Err != nil {
 			r.tellNoCgroup(ev.Err)
 		}
-	case machinepkg.EvTrouble, machinepkg.EvSurvivors:
+	case machine.EvTrouble, machine.EvSurvivors:
 		r.noProc = r.noProc || errors.Is(ev.Err, procfs.ErrNoProc)
-	case machinepkg.EvDeadline, machinepkg.EvCancel, machinepkg.EvLifeline:
+	case machine.EvDeadline, machine.EvCancel, machine.EvLifeline:
 		// What was observed first counts, and the command's end can be observed before the reaper's
 		// word of it is here.
 		ev.Gone = r.m.Outcome().Running && r.effects.Gone()
 		r.out.Event(record.Event{Event: ev.Kind.String()})
-	case machinepkg.EvDumped:
+	case machine.EvDumped:
 		r.dumped(ev)
-	case machinepkg.EvNotice:
+	case machine.EvNotice:
 		defer r.awaitEarlyByWall()
 	}
-	r.perform(r.m.Handle(ev))
-	if ev.Kind == machinepkg.EvExited || ev.Kind == machinepkg.EvReaped && ev.Killed > 0 {
+	r.handle(ev)
+	if ev.Kind == machine.EvExited || ev.Kind == machine.EvReaped && ev.Killed > 0 {
 		if n := r.effects.OOMKills(); n > 0 {
-			r.out.Event(record.Event{Event: machinepkg.EvOOM.String(), Count: n})
-			r.answer = append(r.answer, machinepkg.Event{Kind: machinepkg.EvOOM, Count: n, Gone: ev.Kind == machinepkg.EvExited})
+			r.out.Event(record.Event{Event: machine.EvOOM.String(), Count: n})
+			r.answer = append(r.answer, machine.Event{Kind: machine.EvOOM, Count: n, Gone: ev.Kind == machine.EvExited})
 		}
 	}
 	for len(r.answer) > 0 {
 		next := r.answer[0]
 		r.answer = r.answer[1:]
-		r.perform(r.m.Handle(next))
+		r.handle(next)
 	}
 	r.follow()
-	if ev.Kind == machinepkg.EvStarted && r.m.Outcome().Running {
+	if ev.Kind == machine.EvStarted && r.m.Outcome().Running {
 		// What has waited until now was sent by the machine; from here on most signals need not
 		// wait for it.
 		r.passOn(ev.Pidfd)
@@ -259,6 +262,19 @@ func (r *runner) step(ev machinepkg.Event) {
 
 func (r *runner) tellNoCgroup(err error) {
 	r.out.Log(ending.LevelDebug, "no cgroup of its own for the command: "+err.Error(), nil)
+}
+
+// handle tells the machine an event, and does what it says.
+func (r *runner) handle(ev machine.Event) {
+	ev.At = time.Since(r.epoch)
+	actions := r.m.Handle(ev)
+	state := r.m.Outcome().State
+	at, known := r.m.KillAt()
+	if state != r.announced || known && at != r.killAt {
+		r.announced, r.killAt = state, at
+		r.announceLatest()
+	}
+	r.perform(actions)
 }
 
 // passOn has signals passed on that need not wait for the machine.
@@ -271,7 +287,8 @@ func (r *runner) passOn(pidfd int) {
 // announceLatest says when what is under way should be over.
 func (r *runner) announceLatest() {
 	cfg, o := r.cfg, r.m.Outcome()
-	left, known := r.m.KillIn()
+	at, known := r.m.KillAt()
+	left := max(at-time.Since(r.epoch), 0)
 	switch {
 	case o.State == ending.StateStarting || o.State == ending.StateRunning:
 		killAfter := r.policy.Ending.KillAfter()
@@ -290,9 +307,9 @@ func (r *runner) announceLatest() {
 		status = r.policy.ExitStatus(ending.Cause{Kind: ending.KindDeadline, Known: true, Signal: unix.SIGKILL}, true)
 	}
 	if known && r.policy.GiveUp != ending.Never {
-		left += r.policy.GiveUp + machinepkg.SurveyLimit + latestMargin
+		left += r.policy.GiveUp + machine.SurveyLimit + latestMargin
 		if r.policy.Dumps() {
-			left += 2 * machinepkg.DumpLimit
+			left += 2 * machine.DumpLimit
 		}
 	} else {
 		left = -1
@@ -303,26 +320,25 @@ func (r *runner) announceLatest() {
 // latestMargin is what an ending may take beyond its own times.
 const latestMargin = 2 * time.Second
 
-func (r *runner) perform(actions []machinepkg.Action) {
+func (r *runner) perform(actions []machine.Action) {
 	for i := range actions {
 		a := &actions[i]
 		switch a.Kind {
-		case machinepkg.ActArm:
+		case machine.ActArm:
 			r.arm(a.Timer, a.Length)
-		case machinepkg.ActDisarm:
+		case machine.ActDisarm:
 			r.timers[a.Timer].Stop()
-		case machinepkg.ActProbe:
-			r.answer = append(r.answer, machinepkg.Event{Kind: machinepkg.EvNamespace, Empty: r.effects.Empty()})
-		case machinepkg.ActTransition:
+		case machine.ActProbe:
+			r.answer = append(r.answer, machine.Event{Kind: machine.EvNamespace, Empty: r.effects.Empty()})
+		case machine.ActTransition:
 			r.states = append(r.states, ending.StateChange{State: a.To.String(), At: r.elapsed()})
-			r.announceLatest()
 			r.out.Event(record.Event{Event: "state", From: a.From.String(), To: a.To.String(), Why: a.Why})
 			if r.out.Logs(ending.LevelDebug) {
 				r.out.Log(ending.LevelDebug, "state", record.Fields{"from": a.From.String(), "to": a.To.String(), "why": a.Why})
 			}
-		case machinepkg.ActNote:
+		case machine.ActNote:
 			r.out.Log(a.Level, a.Why, nil)
-		case machinepkg.ActEnd:
+		case machine.ActEnd:
 			r.finished = true
 		default:
 			r.tellDone(a, r.effects.Do(a))
@@ -331,20 +347,20 @@ func (r *runner) perform(actions []machinepkg.Action) {
 }
 
 // tellDone tells what came of an action.
-func (r *runner) tellDone(a *machinepkg.Action, err error) {
+func (r *runner) tellDone(a *machine.Action, err error) {
 	switch a.Kind {
-	case machinepkg.ActForward:
+	case machine.ActForward:
 		r.forwarded(a, err)
-	case machinepkg.ActSend:
+	case machine.ActSend:
 		r.sent(signals.Name(a.Sig), a.Target.String(), err)
-	case machinepkg.ActTerminate:
+	case machine.ActTerminate:
 		r.sent("leftovers", "all", err)
-	case machinepkg.ActKillTree:
+	case machine.ActKillTree:
 		r.sent("tree", "all", err)
 	}
 }
 
-func (r *runner) forwarded(a *machinepkg.Action, err error) {
+func (r *runner) forwarded(a *machine.Action, err error) {
 	name := signals.Name(a.Signal.Number)
 	switch {
 	case errors.Is(err, unix.ESRCH): // the command is gone, and the word of it on its way
@@ -358,7 +374,7 @@ func (r *runner) forwarded(a *machinepkg.Action, err error) {
 	}
 	r.out.Event(record.Event{Event: "forwarded", Signal: name, Target: a.Target.String(), Result: "sent"})
 	if r.out.Logs(ending.LevelInfo) {
-		r.out.Log(ending.LevelInfo, "passed "+name+" on to "+a.Target.String()+machinepkg.DescribeSender(a.Signal.Sender), nil)
+		r.out.Log(ending.LevelInfo, "passed "+name+" on to "+a.Target.String()+machine.DescribeSender(a.Signal.Sender), nil)
 	}
 }
 
@@ -388,6 +404,6 @@ func (r *runner) elapsed() time.Duration {
 	return time.Since(r.started)
 }
 
-func (r *runner) arm(id machinepkg.TimerID, d time.Duration) {
-	r.timers[id] = time.AfterFunc(d, func() { r.post(machinepkg.Event{Kind: machinepkg.EvTimer, Timer: id}) })
+func (r *runner) arm(id machine.TimerID, d time.Duration) {
+	r.timers[id] = time.AfterFunc(d, func() { r.post(machine.Event{Kind: machine.EvTimer, Timer: id}) })
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/finite-init/finite/init/ending"
-	machinepkg "github.com/finite-init/finite/init/internal/machine"
+	"github.com/finite-init/finite/init/internal/machine"
 	"github.com/finite-init/finite/init/record"
 )
 
@@ -94,7 +94,7 @@ func (r *runner) drain() {
 	for {
 		select {
 		case ev := <-r.events:
-			if ev.Kind == machinepkg.EvReaped {
+			if ev.Kind == machine.EvReaped {
 				r.late.Orphans += ev.Count
 			}
 			if ev.Handled != nil {

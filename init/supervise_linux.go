@@ -213,20 +213,22 @@ func (r *runner) relive(facts *keeper.Facts) {
 	add(facts.DeadlineAt, machine.Event{Kind: machine.EvDeadline})
 	add(facts.LifelineAt, machine.Event{Kind: machine.EvLifeline})
 	for _, at := range facts.Rungs[:facts.RungCount] {
-		add(at, machine.Event{Kind: machine.EvTimer, Timer: machine.TimerGrace})
+		add(at, machine.Event{Kind: machine.EvTimer, Timer: machine.TimerLadder, Due: true})
 	}
 	switch {
 	case facts.FrontGone:
 		add(facts.KilledAt, machine.Event{Kind: machine.EvFrontGone})
 	case facts.DeadlineAt != 0:
-		add(facts.KilledAt, machine.Event{Kind: machine.EvTimer, Timer: machine.TimerGrace})
+		add(facts.KilledAt, machine.Event{Kind: machine.EvKilled})
 	}
 	add(facts.EndedAt, machine.Event{Kind: machine.EvExited, Change: effects.Change(facts.Ended)})
 	add(facts.LeftoversAt, machine.Event{Kind: machine.EvRemaining, Asked: true}) // they were not to be waited for
 	slices.SortStableFunc(past, func(a, b moment) int { return int(min(max(a.at-b.at, -1), 1)) })
+	boot := wallTime(0)
 	for _, p := range past {
+		p.ev.At = boot.Add(time.Duration(p.at)).Sub(r.epoch)
 		for _, a := range r.m.Handle(p.ev) {
-			r.reliveAction(&a, time.Since(wallTime(p.at)))
+			r.reliveAction(&a, time.Since(boot)-time.Duration(p.at))
 		}
 	}
 	if facts.WasKilled() {

@@ -5,7 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	machinepkg "github.com/finite-init/finite/init/internal/machine"
+	"github.com/finite-init/finite/init/internal/machine"
 )
 
 // world is everything the runner does to the world. Tests put their own in the place of the real
@@ -16,11 +16,11 @@ type world interface {
 	// EvStartFailed, and after that with what becomes of children.
 	Start()
 	// Note is told of an event before the machine is.
-	Note(ev *machinepkg.Event)
+	Note(ev *machine.Event)
 	// Do carries out an action. The error is that of a signal.
-	Do(a *machinepkg.Action) error
+	Do(a *machine.Action) error
 	// PassOn says which signals are passed on without asking the owner, from now on.
-	PassOn(pidfd int, rules machinepkg.Rules)
+	PassOn(pidfd int, rules machine.Rules)
 	// Latest announces when the run should be over, and with which status; less than 0: nobody
 	// knows. A deadline was reached, or not.
 	Latest(d time.Duration, status int, reached bool)

@@ -37,7 +37,7 @@ func TestDeadlineUnderQEMU(t *testing.T) {
 				complete(t, 500*time.Millisecond, func(deadline string) bool {
 					r = startSpec(t, cageSpec{Mode: m, Args: qemu(t, endsDeafEscapee("--timeout", deadline, "--cgroup", cgroup, "--report", file)[1:]...)}, nil).wait()
 					if m == asSubreaper {
-						r.left = slices.DeleteFunc(r.left, isZombie)
+						r.left = slices.DeleteFunc(r.left, isDying)
 						if cgroup == "off" && r.stdout != "" {
 							r.left = wantOrphanAlone(t, r.left)
 						}
@@ -90,7 +90,7 @@ func TestDeadlineUnderGVisor(t *testing.T) {
 	options := []string{"--report", "fd:1"}
 	t.Run("init", func(t *testing.T) {
 		r := startSpec(t, cageSpec{Mode: asSubreaper, Args: gvisor(t, endsDeafEscapee(options...)...)}, nil).wait()
-		r.left = slices.DeleteFunc(r.left, isZombie) // gVisor's own
+		r.left = slices.DeleteFunc(r.left, isDying) // gVisor's own
 		r.wantEnded(t)
 		if !strings.Contains(r.stderr, "finite: killed 2 processes that the command had left\n") {
 			t.Errorf("stderr: %s", r.stderr)
@@ -101,7 +101,7 @@ func TestDeadlineUnderGVisor(t *testing.T) {
 		const around = `"$@"; echo "status $?"; for d in /proc/[0-9]*; do read -r _ name state parent _ <"$d/stat" && echo "$name $state $parent"; done; true`
 		args := append([]string{"sh", "-c", around, "sh"}, endsDeafEscapee(options...)...)
 		r := startSpec(t, cageSpec{Mode: asSubreaper, Args: gvisor(t, args...)}, nil).wait()
-		r.left = slices.DeleteFunc(r.left, isZombie)
+		r.left = slices.DeleteFunc(r.left, isDying)
 		r.want(t, 0)
 		wantCalm(t, r)
 		out, who, found := strings.Cut(r.stdout, "status 124\n")

@@ -128,7 +128,7 @@ func TestEventsAfterSIGKILL(t *testing.T) {
 read -r ready <up; read -r k </proc/$f/task/$f/children; kill -TERM $f; while ! grep -q stopping events; do :; done; kill -9 $f; while ! grep -q "$3" events; do :; done; while test -d /proc/$k && ! grep -q "^State:.Z" /proc/$k/status 2>&-; do :; done; cat events`
 	for format, last := range map[string]string{"json": `"event":"ended"`, "trace": `^\]`} {
 		r := startWithin(t, asSubreaper, t.TempDir(), script, nil, format, last).wait()
-		r.left = slices.DeleteFunc(r.left, isZombie) // the keeper, which nobody waits for
+		r.left = slices.DeleteFunc(r.left, isDying) // the keeper, which nobody waits for
 		r.want(t, 0)
 		_, text, _ := strings.Cut(r.stdout, "asked\n")
 		if !strings.Contains(text, "finite-killed") {

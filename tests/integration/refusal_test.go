@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -60,7 +61,7 @@ func TestDeadlineInRefusal(t *testing.T) {
 						return r.stdout != ""
 					})
 					if orphansAreLost { // they are killed with the cgroup of the command, but reaped by somebody else
-						r.left = slices.DeleteFunc(r.left, isZombie)
+						r.left = slices.DeleteFunc(r.left, isDying)
 					}
 					if orphansAreLost && slices.Contains(set, "statx") { // without which there is no cgroup
 						r.left = wantOrphanAlone(t, r.left)
@@ -81,8 +82,18 @@ func TestDeadlineInRefusal(t *testing.T) {
 	}
 }
 
-// isZombie reads a line of whoIsThere.
-func isZombie(stat string) bool { return strings.Contains(stat, ") Z ") }
+// isDying reads a line of whoIsThere: whether that is a zombie, or was killed and is about to be one
+// (PF_EXITING among the flags, proc_pid_stat(5)).
+func isDying(stat string) bool {
+	const exiting = 0x4
+	_, rest, _ := strings.Cut(stat, ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 7 {
+		return false
+	}
+	flags, _ := strconv.Atoi(fields[6])
+	return fields[0] == "Z" || flags&exiting != 0
+}
 
 // wantOrphanAlone checks that of those who are left only one runs, who was an orphan before the
 // end. It returns nobody.
@@ -110,7 +121,7 @@ func TestDeadlineWithoutOrphans(t *testing.T) {
 				r = startSpec(t, cageSpec{Mode: asSubreaper, Deny: deny, Args: args}, nil).wait()
 				return r.stdout != ""
 			})
-			r.left = wantOrphanAlone(t, slices.DeleteFunc(r.left, isZombie))
+			r.left = wantOrphanAlone(t, slices.DeleteFunc(r.left, isDying))
 			r.wantEnded(t)
 			ended(t, file, "deadline", 124)
 			wantNotContinued(t, file+".events")
@@ -135,7 +146,7 @@ func TestStopWithoutOrphans(t *testing.T) {
 		c.stdout.await(t, "ready")
 		c.signal(unix.SIGTERM)
 		r := c.wait()
-		r.left = slices.DeleteFunc(r.left, isZombie)
+		r.left = slices.DeleteFunc(r.left, isDying)
 		r.want(t, 137)
 		wantNotContinued(t, events)
 	}

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/init/ending"
-	machinepkg "github.com/finite-init/finite/init/internal/machine"
+	"github.com/finite-init/finite/init/internal/machine"
 	"github.com/finite-init/finite/init/internal/spawn"
 	"github.com/finite-init/finite/internal/sys"
 	"github.com/finite-init/finite/nsutil"
@@ -22,8 +22,8 @@ import (
 type Options struct {
 	Command  *spawn.Command // nil: there is none (a pause)
 	Role     nsutil.Role
-	NoCgroup error                  // why the command has no cgroup of its own, though it should
-	Post     func(machinepkg.Event) // hands an event to the owner
+	NoCgroup error               // why the command has no cgroup of its own, though it should
+	Post     func(machine.Event) // hands an event to the owner
 	Done     <-chan struct{}
 
 	Observer      Observer // never nil
@@ -74,10 +74,13 @@ type base struct {
 }
 
 // init takes over the options. spare is how many descriptors others need more than what only helps.
-func (b *base) init(o Options, spare int) {
+func (b *base) init(o Options, spare int, subreaper bool) {
 	b.Options, b.pidfd = o, -1
 	b.held.post, b.held.spare, b.oom.spare = o.Post, spare, spare
 	b.trees = treeWorker{role: o.Role, leaf: b.leaf(), post: o.Post, stopKill: make(chan struct{})}
+	if !subreaper {
+		b.miss("subreaper")
+	}
 	if o.NoCgroup != nil {
 		b.miss("cgroup")
 	}
@@ -103,7 +106,7 @@ func (b *base) lacks(what string) bool { return slices.Contains(b.missing, what)
 func (b *base) Without() []string { return b.missing }
 
 // adopt takes over the command that has started.
-func (b *base) adopt(ev *machinepkg.Event) {
+func (b *base) adopt(ev *machine.Event) {
 	b.pid, b.pidfd = ev.Pid, ev.Pidfd
 	if b.leaf() != nil && !ev.InCgroup {
 		b.miss("cgroup")
@@ -129,13 +132,13 @@ func (b *base) Empty() bool {
 }
 
 // do carries out what needs no parent.
-func (b *base) do(a *machinepkg.Action) {
+func (b *base) do(a *machine.Action) {
 	switch a.Kind {
-	case machinepkg.ActThaw:
+	case machine.ActThaw:
 		b.trees.thaw()
-	case machinepkg.ActDump:
+	case machine.ActDump:
 		b.dump()
-	case machinepkg.ActSurvey:
+	case machine.ActSurvey:
 		b.trees.survey()
 	}
 }
@@ -146,8 +149,8 @@ func (b *base) OOMKills() int { return b.oom.more() }
 
 func (b *base) dump() {
 	go func() {
-		s, err := inspect.TakeSnapshot(b.Role, b.leaf(), machinepkg.DumpLimit)
-		b.Post(machinepkg.Event{Kind: machinepkg.EvDumped, Snapshot: s, Err: err})
+		s, err := inspect.TakeSnapshot(b.Role, b.leaf(), machine.DumpLimit)
+		b.Post(machine.Event{Kind: machine.EvDumped, Snapshot: s, Err: err})
 	}()
 }
 

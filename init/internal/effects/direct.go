@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/init/ending"
-	machinepkg "github.com/finite-init/finite/init/internal/machine"
+	"github.com/finite-init/finite/init/internal/machine"
 	"github.com/finite-init/finite/init/internal/spawn"
 	"github.com/finite-init/finite/internal/procfs"
 	"github.com/finite-init/finite/internal/stack"
@@ -35,14 +35,9 @@ type Direct struct {
 
 // Init takes over the options.
 func (h *Direct) Init(o Options) {
-	h.init(o, o.descriptors()+2)
+	h.init(o, o.descriptors()+2, o.Role == nsutil.RoleInit || nsutil.BecomeSubreaper() == nil)
 	h.trees.pin = &h.reaper
 	h.byNumber.Store(true) // until there is something better
-	if o.Role != nsutil.RoleInit {
-		if err := nsutil.BecomeSubreaper(); err != nil {
-			h.miss("subreaper")
-		}
-	}
 	h.terminal = openTerminal()
 	h.watcher = reapWatcher{post: o.Post, done: o.Done, byNumber: &h.byNumber, observer: o.Observer}
 }
@@ -72,29 +67,29 @@ func (h *Direct) startCommand() int {
 	child, err := spawn.StartChild(h.Command, tty)
 	SettleThreads()
 	if err != nil {
-		h.Post(machinepkg.Event{Kind: machinepkg.EvStartFailed, Step: err.Step, Err: err.Err})
+		h.Post(machine.Event{Kind: machine.EvStartFailed, Step: err.Step, Err: err.Err})
 		return 0
 	}
 	h.Observer.Started(child.Pid, h.Command.Args) // here, for it is to be the first
-	h.Post(machinepkg.Event{Kind: machinepkg.EvStarted, Pid: child.Pid, Pidfd: child.Pidfd, InCgroup: child.How.Cgroup >= 0, Err: child.Err})
+	h.Post(machine.Event{Kind: machine.EvStarted, Pid: child.Pid, Pidfd: child.Pidfd, InCgroup: child.How.Cgroup >= 0, Err: child.Err})
 	if h.ListenLate != nil {
 		go func() {
 			h.ListenLate()
-			h.Post(machinepkg.Event{Kind: machinepkg.EvListening})
+			h.Post(machine.Event{Kind: machine.EvListening})
 		}()
 	}
 	return child.Pid
 }
 
 // PassOn does nothing: the source of the signals passes them on by itself.
-func (h *Direct) PassOn(int, machinepkg.Rules) {}
+func (h *Direct) PassOn(int, machine.Rules) {}
 
 // Latest does nothing: nobody here outlives the run.
 func (h *Direct) Latest(time.Duration, int, bool) {}
 
 // Note is told of events before the machine is.
-func (h *Direct) Note(ev *machinepkg.Event) {
-	if ev.Kind != machinepkg.EvStarted {
+func (h *Direct) Note(ev *machine.Event) {
+	if ev.Kind != machine.EvStarted {
 		return
 	}
 	h.adopt(ev)
@@ -106,23 +101,23 @@ func (h *Direct) Note(ev *machinepkg.Event) {
 }
 
 // Do carries out an action. The error is that of a signal.
-func (h *Direct) Do(a *machinepkg.Action) error {
+func (h *Direct) Do(a *machine.Action) error {
 	switch a.Kind {
-	case machinepkg.ActForward:
+	case machine.ActForward:
 		if !a.Signal.Passed {
 			return h.signal(a.Target, a.Signal)
 		}
-	case machinepkg.ActSend:
+	case machine.ActSend:
 		return h.signal(a.Target, signals.Signal{Number: a.Sig})
-	case machinepkg.ActTerminate:
+	case machine.ActTerminate:
 		return h.trees.signal(a.Sig, unix.SIGCONT)
-	case machinepkg.ActKillTree:
+	case machine.ActKillTree:
 		h.trees.kill()
-	case machinepkg.ActLook:
+	case machine.ActLook:
 		h.reaper.Again()
-	case machinepkg.ActSuspend:
+	case machine.ActSuspend:
 		h.suspend()
-	case machinepkg.ActForeground:
+	case machine.ActForeground:
 		if h.terminal != nil {
 			h.terminal.give()
 		}

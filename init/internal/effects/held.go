@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	machinepkg "github.com/finite-init/finite/init/internal/machine"
+	"github.com/finite-init/finite/init/internal/machine"
 	"github.com/finite-init/finite/internal/procfs"
 	"github.com/finite-init/finite/internal/sys"
 	"github.com/finite-init/finite/reap"
@@ -21,7 +21,7 @@ const heldTime = time.Second
 
 // heldWatch watches for the end of the command beside the reaper.
 type heldWatch struct {
-	post  func(machinepkg.Event)
+	post  func(machine.Event)
 	spare int // descriptors that others need more
 
 	mu     sync.Mutex
@@ -55,14 +55,14 @@ func (w *heldWatch) watch(pid, pidfd int) {
 	w.file = file
 	go func() {
 		if file.Wait() == nil {
-			w.ended(heldTime, func() machinepkg.Event { return heldEvent(procfs.NewProc(), pid) })
+			w.ended(heldTime, func() machine.Event { return heldEvent(procfs.NewProc(), pid) })
 		}
 	}()
 }
 
 // ended is called when the command has ended. If this is not closed before that time is over, the
 // event is what has become of it.
-func (w *heldWatch) ended(after time.Duration, what func() machinepkg.Event) {
+func (w *heldWatch) ended(after time.Duration, what func() machine.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.closed && w.timer == nil {
@@ -84,14 +84,14 @@ func (w *heldWatch) close() {
 
 // heldEvent says what there is to know of a zombie that cannot be had. Where its status is hidden
 // from this process, the change has no code.
-func heldEvent(proc *procfs.Proc, pid int) machinepkg.Event {
-	ev := machinepkg.Event{Kind: machinepkg.EvHeld, Change: reap.Change{PID: pid}, Why: "it cannot be reaped"}
+func heldEvent(proc *procfs.Proc, pid int) machine.Event {
+	ev := machine.Event{Kind: machine.EvHeld, Change: reap.Change{PID: pid}, Why: "it cannot be reaped"}
 	if !proc.Mounted() {
 		return ev
 	}
 	st, err := proc.Stat(pid)
 	if err != nil || st.State != 'Z' && st.State != 'X' {
-		return machinepkg.Event{Kind: machinepkg.EvNone} // it was reaped just now
+		return machine.Event{Kind: machine.EvNone} // it was reaped just now
 	}
 	status, err := proc.Status(pid)
 	if err != nil {

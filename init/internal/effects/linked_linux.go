@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/init/ending"
-	machinepkg "github.com/finite-init/finite/init/internal/machine"
+	"github.com/finite-init/finite/init/internal/machine"
 	"github.com/finite-init/finite/internal/keeper"
 	"github.com/finite-init/finite/internal/procfs"
 	"github.com/finite-init/finite/internal/sys"
@@ -34,13 +34,10 @@ type Linked struct {
 // NewLinked returns the effects of a supervisor.
 func NewLinked(link *keeper.Link, o Options) *Linked {
 	k := &Linked{link: link, proc: procfs.NewProc()}
-	k.init(o, o.descriptors())
+	k.init(o, o.descriptors(), !link.Facts.NoSubreaper)
 	k.pin = remotePin{link: link, held: make(chan struct{}, 1), over: o.Done}
 	k.trees.pin = &k.pin
 	k.trees.helpless = func() { k.tell(keeper.Message{Kind: keeper.KindByHeart, Value: int32(unix.SIGKILL)}) }
-	if link.Facts.NoSubreaper {
-		k.miss("subreaper")
-	}
 	return k
 }
 
@@ -57,7 +54,7 @@ func (k *Linked) Listen() {
 	for {
 		m, fd, err := k.link.Hear()
 		if err != nil {
-			k.Post(machinepkg.Event{Kind: machinepkg.EvKeeperGone})
+			k.Post(machine.Event{Kind: machine.EvKeeperGone})
 			return
 		}
 		switch m.Kind {
@@ -65,14 +62,14 @@ func (k *Linked) Listen() {
 			k.tell(keeper.Message{Kind: keeper.KindAlive})
 		case keeper.KindStarted:
 			k.Observer.Started(int(m.Value), k.Command.Args) // here, for it is to be the first
-			k.Post(machinepkg.Event{Kind: machinepkg.EvStarted, Pid: int(m.Value), Pidfd: fd, InCgroup: m.Count&keeper.StartedInCgroup != 0, Job: m.Count&keeper.StartedInGroup != 0})
+			k.Post(machine.Event{Kind: machine.EvStarted, Pid: int(m.Value), Pidfd: fd, InCgroup: m.Count&keeper.StartedInCgroup != 0, Job: m.Count&keeper.StartedInGroup != 0})
 		case keeper.KindNotStarted:
 			k.notStarted(unix.Errno(m.Value), m.Count)
 		case keeper.KindSignalled:
 			s := m.Signal
 			sig := Arrived(&s)
 			sig.Passed = m.Value != 0
-			k.Post(machinepkg.Event{Kind: machinepkg.EvSignal, Signal: sig})
+			k.Post(machine.Event{Kind: machine.EvSignal, Signal: sig})
 		case keeper.KindChild:
 			k.tellChild("reaped", &m)
 		case keeper.KindExited:
@@ -80,20 +77,20 @@ func (k *Linked) Listen() {
 			if k.link.Facts.OlderCount > 0 && k.Role == nsutil.RoleInit { // one of those may read until the end of what is written there
 				_ = unix.Dup3(unix.Stderr, k.link.Stderr, unix.O_CLOEXEC)
 			}
-			k.Post(machinepkg.Event{Kind: machinepkg.EvExited, Change: Change(m.Change)})
+			k.Post(machine.Event{Kind: machine.EvExited, Change: Change(m.Change)})
 		case keeper.KindChanged:
 			c := Change(m.Change)
 			k.Observer.Stopped(&c)
-			k.Post(machinepkg.Event{Kind: machinepkg.EvStopped, Change: c})
+			k.Post(machine.Event{Kind: machine.EvStopped, Change: c})
 		case keeper.KindReaped:
-			k.Post(machinepkg.Event{Kind: machinepkg.EvReaped, Count: int(m.Count), Killed: int(m.Killed)})
+			k.Post(machine.Event{Kind: machine.EvReaped, Count: int(m.Count), Killed: int(m.Killed)})
 		case keeper.KindRemaining: // they may read until the end of what the caller had open
 			k.leaveCaller()
-			k.Post(machinepkg.Event{Kind: machinepkg.EvRemaining})
+			k.Post(machine.Event{Kind: machine.EvRemaining})
 		case keeper.KindEmpty:
-			k.Post(machinepkg.Event{Kind: machinepkg.EvEmpty})
+			k.Post(machine.Event{Kind: machine.EvEmpty})
 		case keeper.KindFrontGone:
-			k.Post(machinepkg.Event{Kind: machinepkg.EvFrontGone})
+			k.Post(machine.Event{Kind: machine.EvFrontGone})
 		case keeper.KindHeld:
 			k.pin.answered()
 		}
@@ -102,17 +99,17 @@ func (k *Linked) Listen() {
 
 // Note is told of events before the machine is: the keeper remembers what begins an ending, or goes
 // on with one.
-func (k *Linked) Note(ev *machinepkg.Event) {
+func (k *Linked) Note(ev *machine.Event) {
 	m := keeper.Message{Kind: keeper.KindFact}
 	switch {
-	case ev.Kind == machinepkg.EvStarted:
+	case ev.Kind == machine.EvStarted:
 		k.takeOver(ev)
 		return
-	case ev.Kind == machinepkg.EvDeadline:
+	case ev.Kind == machine.EvDeadline:
 		m.Value = keeper.FactDeadline
-	case ev.Kind == machinepkg.EvLifeline:
+	case ev.Kind == machine.EvLifeline:
 		m.Value = keeper.FactLifeline
-	case ev.Kind == machinepkg.EvTimer && ev.Timer == machinepkg.TimerGrace:
+	case ev.Kind == machine.EvTimer && ev.Timer == machine.TimerLadder:
 		m.Value = keeper.FactRung
 	default:
 		return
@@ -134,7 +131,7 @@ func (k *Linked) Latest(d time.Duration, status int, reached bool) {
 }
 
 // takeOver adopts the command, and leaves what the caller had.
-func (k *Linked) takeOver(ev *machinepkg.Event) {
+func (k *Linked) takeOver(ev *machine.Event) {
 	k.adopt(ev)
 	if k.lacks("pidfd") {
 		k.pidfd = -1
@@ -151,27 +148,27 @@ func (k *Linked) takeOver(ev *machinepkg.Event) {
 }
 
 // Do carries out an action. The error is that of a signal.
-func (k *Linked) Do(a *machinepkg.Action) error {
+func (k *Linked) Do(a *machine.Action) error {
 	switch a.Kind {
-	case machinepkg.ActForward:
+	case machine.ActForward:
 		if !a.Signal.Passed {
 			return k.signal(a.Target, a.Signal)
 		}
-	case machinepkg.ActSend:
+	case machine.ActSend:
 		return k.signal(a.Target, signals.Signal{Number: a.Sig})
-	case machinepkg.ActTerminate:
+	case machine.ActTerminate:
 		k.tell(keeper.Message{Kind: keeper.KindLeftovers}) // before it is done
 		if !k.byHeart(a.Sig, unix.SIGCONT) {
 			return k.trees.signal(a.Sig, unix.SIGCONT)
 		}
-	case machinepkg.ActKillTree:
+	case machine.ActKillTree:
 		k.tell(keeper.Message{Kind: keeper.KindFact, Value: keeper.FactKilled})
 		if !k.byHeart(unix.SIGKILL) {
 			k.trees.kill()
 		}
-	case machinepkg.ActLook:
+	case machine.ActLook:
 		k.tell(keeper.Message{Kind: keeper.KindLook})
-	case machinepkg.ActSuspend, machinepkg.ActForeground: // the keeper and the front have seen to it
+	case machine.ActSuspend, machine.ActForeground: // the keeper and the front have seen to it
 	default:
 		k.do(a)
 	}
@@ -195,14 +192,14 @@ func (k *Linked) WatchParent(sig unix.Signal) (gone bool, err error) {
 	}
 	go func() {
 		if file.Wait() == nil {
-			k.Post(machinepkg.Event{Kind: machinepkg.EvSignal, Signal: signals.Signal{Number: sig, Sender: signals.Sender{Known: true, Kernel: true}}})
+			k.Post(machine.Event{Kind: machine.EvSignal, Signal: signals.Signal{Number: sig, Sender: signals.Sender{Known: true, Kernel: true}}})
 		}
 	}()
 	return false, nil
 }
 
 // PassOn tells the keeper and the front what they pass on without asking.
-func (k *Linked) PassOn(_ int, rules machinepkg.Rules) {
+func (k *Linked) PassOn(_ int, rules machine.Rules) {
 	m := keeper.Message{Kind: keeper.KindRules}
 	for sig := unix.Signal(1); sig <= signals.RTMax; sig++ {
 		rule := &m.Table[sig-1]

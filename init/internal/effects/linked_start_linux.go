@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/init/ending"
-	machinepkg "github.com/finite-init/finite/init/internal/machine"
+	"github.com/finite-init/finite/init/internal/machine"
 	"github.com/finite-init/finite/init/internal/spawn"
 	"github.com/finite-init/finite/internal/keeper"
 )
@@ -113,5 +113,5 @@ func (k *Linked) notStarted(err unix.Errno, why int32) {
 	if ways > 0 && required && (why == keeper.NotInCgroup || cloneFailed) {
 		step, failure = ending.StepCgroup, fmt.Errorf("a cgroup of its own is required: %w", err)
 	}
-	k.Post(machinepkg.Event{Kind: machinepkg.EvStartFailed, Step: step, Err: failure})
+	k.Post(machine.Event{Kind: machine.EvStartFailed, Step: step, Err: failure})
 }

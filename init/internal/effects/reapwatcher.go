@@ -5,13 +5,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	machinepkg "github.com/finite-init/finite/init/internal/machine"
+	"github.com/finite-init/finite/init/internal/machine"
 	"github.com/finite-init/finite/reap"
 )
 
 // reapWatcher turns what the reaper sees into events.
 type reapWatcher struct {
-	post     func(machinepkg.Event)
+	post     func(machine.Event)
 	done     <-chan struct{} // closed when the run is over
 	byNumber *atomic.Bool
 	observer Observer
@@ -22,11 +22,11 @@ type reapWatcher struct {
 func (w *reapWatcher) Exited(c reap.Change) {
 	w.observer.Zombie("exited", &c)
 	if !w.byNumber.Load() {
-		w.post(machinepkg.Event{Kind: machinepkg.EvExited, Change: c})
+		w.post(machine.Event{Kind: machine.EvExited, Change: c})
 		return
 	}
 	handled := make(chan struct{}, 1)
-	w.post(machinepkg.Event{Kind: machinepkg.EvExited, Change: c, Handled: handled})
+	w.post(machine.Event{Kind: machine.EvExited, Change: c, Handled: handled})
 	select {
 	case <-handled:
 	case <-w.done:
@@ -35,7 +35,7 @@ func (w *reapWatcher) Exited(c reap.Change) {
 
 // Reaped makes one event of a batch: of orphans, only how many there were matters.
 func (w *reapWatcher) Reaped(all []reap.Change) {
-	ev := machinepkg.Event{Kind: machinepkg.EvReaped, Count: len(all)}
+	ev := machine.Event{Kind: machine.EvReaped, Count: len(all)}
 	for i := range all {
 		if all[i].Signal() == unix.SIGKILL {
 			ev.Killed++
@@ -46,11 +46,11 @@ func (w *reapWatcher) Reaped(all []reap.Change) {
 
 func (w *reapWatcher) Stopped(c reap.Change) {
 	w.observer.Stopped(&c)
-	w.post(machinepkg.Event{Kind: machinepkg.EvStopped, Change: c})
+	w.post(machine.Event{Kind: machine.EvStopped, Change: c})
 }
 
-func (w *reapWatcher) Remaining() { w.post(machinepkg.Event{Kind: machinepkg.EvRemaining}) }
-func (w *reapWatcher) Empty()     { w.post(machinepkg.Event{Kind: machinepkg.EvEmpty}) }
+func (w *reapWatcher) Remaining() { w.post(machine.Event{Kind: machine.EvRemaining}) }
+func (w *reapWatcher) Empty()     { w.post(machine.Event{Kind: machine.EvEmpty}) }
 func (w *reapWatcher) Failed(err error) {
-	w.post(machinepkg.Event{Kind: machinepkg.EvTrouble, Err: err})
+	w.post(machine.Event{Kind: machine.EvTrouble, Err: err})
 }

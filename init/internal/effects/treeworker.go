@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	machinepkg "github.com/finite-init/finite/init/internal/machine"
+	"github.com/finite-init/finite/init/internal/machine"
 	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/nsutil/cgroup"
 	"github.com/finite-init/finite/nsutil/inspect"
@@ -22,7 +22,7 @@ type treeWorker struct {
 	role     nsutil.Role
 	pin      tree.Pinner
 	leaf     *cgroup.Cgroup
-	post     func(machinepkg.Event)
+	post     func(machine.Event)
 	helpless func()                // tells who may have another way that the kill has failed; nil: nobody has
 	jobs     chan func(*tree.Tree) // nil until there is a job
 	idle     chan struct{}         // closed when the goroutine has ended
@@ -57,7 +57,7 @@ func (w *treeWorker) run(job func(*tree.Tree), tree *tree.Tree) {
 }
 
 func (w *treeWorker) failed(err error) {
-	w.post(machinepkg.Event{Kind: machinepkg.EvTrouble, Err: fmt.Errorf("cannot signal the whole tree: %w", err)})
+	w.post(machine.Event{Kind: machine.EvTrouble, Err: fmt.Errorf("cannot signal the whole tree: %w", err)})
 }
 
 func (w *treeWorker) do(job func(*tree.Tree)) error {
@@ -104,8 +104,8 @@ func (w *treeWorker) kill() {
 func (w *treeWorker) survey() {
 	w.stop()
 	go func() { // not by the worker, which may be held by one of them
-		survivors, err := inspect.FindSurvivors(w.role, w.leaf, machinepkg.SurveyLimit/2)
-		w.post(machinepkg.Event{Kind: machinepkg.EvSurvivors, Survivors: survivors, Err: err})
+		survivors, err := inspect.FindSurvivors(w.role, w.leaf, machine.SurveyLimit/2)
+		w.post(machine.Event{Kind: machine.EvSurvivors, Survivors: survivors, Err: err})
 	}()
 }
 
@@ -121,6 +121,6 @@ func (w *treeWorker) close() {
 	close(w.jobs)
 	select {
 	case <-w.idle:
-	case <-time.After(machinepkg.SurveyLimit):
+	case <-time.After(machine.SurveyLimit):
 	}
 }

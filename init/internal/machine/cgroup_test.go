@@ -42,7 +42,7 @@ func TestMachineAsksTheCgroup(t *testing.T) {
 		{"somebody, who ends when asked", leafTerms(nil), []step{
 			{exit(0), "arm settle 1s", ending.StateLeftovers},
 			{empty, "probe", ending.StateLeftovers},
-			{namespace(false), "disarm settle; terminate SIGTERM; arm grace 5s; arm thaw 50ms; arm probe 50ms", ending.StateLeftovers},
+			{namespace(false), "disarm settle; terminate SIGTERM; arm ladder 5s; arm thaw 50ms; arm probe 50ms", ending.StateLeftovers},
 			{timer(timerProbe), "look", ending.StateLeftovers},
 			{empty, "probe", ending.StateLeftovers},
 			{namespace(true), "end", ending.StateEnded},
@@ -50,8 +50,8 @@ func TestMachineAsksTheCgroup(t *testing.T) {
 		{"somebody deaf", leafTerms(nil), []step{
 			{exit(0), "arm settle 1s", ending.StateLeftovers},
 			{empty, "probe", ending.StateLeftovers},
-			{namespace(false), "disarm settle; terminate SIGTERM; arm grace 5s; arm thaw 50ms; arm probe 50ms", ending.StateLeftovers},
-			{timer(TimerGrace), "kill-tree; arm give-up 5s", ending.StateKilling},
+			{namespace(false), "disarm settle; terminate SIGTERM; arm ladder 5s; arm thaw 50ms; arm probe 50ms", ending.StateLeftovers},
+			{timer(TimerLadder), "kill-tree; arm give-up 5s", ending.StateKilling},
 			{timer(timerProbe), "look", ending.StateKilling},
 			{empty, "probe", ending.StateKilling},
 			{namespace(false), "arm probe 50ms", ending.StateKilling},
@@ -81,7 +81,7 @@ func TestMachineAsksTheCgroup(t *testing.T) {
 			{timer(timerProbe), "look", ending.StateLeftovers},
 			{empty, "probe", ending.StateLeftovers},
 			{namespace(false), "arm probe 50ms", ending.StateLeftovers},
-			{sig(unix.SIGTERM), "terminate SIGTERM; arm grace 5s; arm thaw 50ms", ending.StateLeftovers},
+			{sig(unix.SIGTERM), "terminate SIGTERM; arm ladder 5s; arm thaw 50ms", ending.StateLeftovers},
 			{timer(timerProbe), "look", ending.StateLeftovers},
 			{empty, "probe", ending.StateLeftovers},
 			{namespace(true), "end", ending.StateEnded},

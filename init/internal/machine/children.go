@@ -137,7 +137,7 @@ func (m *Machine) remaining() {
 	case ending.LeftoversLeave:
 		m.end("what is left is left alone")
 	case ending.LeftoversWait:
-		asked := m.endAsked || m.climbing() || m.armed[timerDeadline] || m.cause.Kind == ending.KindStopRequested
+		asked := m.endAsked || m.climbing() || m.cause.Kind == ending.KindStopRequested
 		if !asked {
 			m.note(ending.LevelInfo, "the command has ended; waiting for what it left")
 			break
@@ -156,24 +156,21 @@ func (m *Machine) endLeftovers(why string) {
 		return
 	}
 	m.endAsked = true
-	if m.Policy.Leftovers == ending.LeftoversWait && m.leftovers && !m.climbing() && !m.armed[timerDeadline] {
+	if m.Policy.Leftovers == ending.LeftoversWait && m.leftovers && !m.climbing() {
 		m.terminateLeftovers(why)
 	}
 }
 
-// hurryLeftovers is the deadline of what the command has left: if an ending with a longer clock
-// (--stop-grace) is under way, its kill is brought forward.
+// hurryLeftovers is the deadline of what the command has left.
 func (m *Machine) hurryLeftovers(why string) {
-	switch {
-	case !m.late || !m.leftovers || m.state != ending.StateLeftovers || m.Policy.Leftovers == ending.LeftoversLeave:
-	case !m.graceArmed:
+	if m.late && m.leftovers && m.state == ending.StateLeftovers && m.climbing() {
 		m.hurry(why)
 	}
 }
 
 func (m *Machine) terminateLeftovers(why string) {
 	ladder := m.Policy.Ending
-	if !ladder.Immediate() && (m.climbing() || m.armed[timerDeadline]) {
+	if !ladder.Immediate() && m.climbing() {
 		sig := ladder.Signal()
 		if sig == unix.SIGKILL {
 			return // it has no other
@@ -183,7 +180,6 @@ func (m *Machine) terminateLeftovers(why string) {
 		return
 	}
 	m.note(ending.LevelInfo, why+m.announce())
-	m.graceArmed = true
 	m.climb(ladder, why)
 }
 

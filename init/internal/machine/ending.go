@@ -52,7 +52,7 @@ func (m *Machine) overdue(ev Event) {
 			m.also(kind)
 			m.note(ending.LevelWarn, why+" while a stop was under way")
 			m.hurry(why)
-		case !m.armed[timerDeadline]:
+		default:
 			// A request that has no clock ended nothing so far: it is the deadline that does.
 			m.beginEnding(ev.Gone, kind, why)
 		}
@@ -126,11 +126,9 @@ func (m *Machine) resume() {
 // kill is the last rung: everything, until nothing is left or it is given up.
 func (m *Machine) kill(why string) {
 	m.transition(ending.StateKilling, why)
-	m.ladder, m.reached, m.due = nil, 0, 0
-	m.disarm(TimerGrace)
-	m.disarm(timerDeadline)
+	m.ladder, m.killAt = nil, m.now
+	m.disarm(TimerLadder)
 	m.disarm(timerDump)
-	m.overdueKill = false
 	m.disarm(timerStart)
 	m.disarm(timerSettle)
 	m.dropDelayed()
@@ -159,7 +157,8 @@ func (m *Machine) startLimit() time.Duration {
 	return m.Policy.GiveUp
 }
 
-func (m *Machine) timer(id TimerID) {
+func (m *Machine) timer(ev Event) {
+	id := ev.Timer
 	if id >= TimerCount || !m.armed[id] {
 		return // it was over at the moment it was stopped
 	}
@@ -167,12 +166,11 @@ func (m *Machine) timer(id TimerID) {
 	switch id {
 	case timerStart:
 		m.startOverdue()
-	case TimerGrace:
-		m.reach("the grace time is over")
-	case timerDeadline:
-		if m.overdueKill = m.armed[timerDump]; !m.overdueKill {
-			m.graceOver()
+	case TimerLadder:
+		if ev.Due {
+			m.now = max(m.now, m.nextAt)
 		}
+		m.advance("the grace time is over")
 	case timerThaw:
 		if m.state != ending.StateKilling && m.state != ending.StateSurvey {
 			m.do(Action{Kind: ActThaw})

@@ -40,12 +40,13 @@ const (
 	EvListening             // all signals are caught now, not only those that ask for an end
 	EvKeeperGone            // the keeper has died: there is nothing left to do here
 	EvFrontGone             // the process that the caller waits for has died
+	EvKilled                // another has sent SIGKILL to everything
 	EvTrouble               // something that the run can do without did not go well; err
 )
 
 var eventNames = [...]string{
 	"none", "cloning", "paused", "started", "start-failed", "signal", "exited", "held", "stopped", "reaped", "remaining", "empty", "namespace", "notice", "dumped", "oom",
-	"deadline", "cancel", "lifeline", "timer", "survivors", "listening", "keeper-gone", "front-gone", "trouble",
+	"deadline", "cancel", "lifeline", "timer", "survivors", "listening", "keeper-gone", "front-gone", "killed", "trouble",
 }
 
 func (k eventKind) String() string {
@@ -58,6 +59,7 @@ func (k eventKind) String() string {
 // Event is what the machine is told. Which fields are set goes by kind.
 type Event struct {
 	Kind      eventKind
+	At        time.Duration // when it happened, by a clock that only goes forward
 	Pid       int
 	Pidfd     int // of EvStarted: -1 where the kernel gave none
 	Step      ending.Step
@@ -74,6 +76,7 @@ type Event struct {
 	InCgroup  bool // of EvStarted: the command is in the cgroup that was made for it
 	Asked     bool // of EvRemaining: the end of the others was asked for
 	Timer     TimerID
+	Due       bool // of EvTimer: the timer was over, whatever At says
 	Survivors []inspect.Survivor
 	Snapshot  inspect.Snapshot
 	Handled   chan<- struct{} // where not nil, whoever sent the event waits for a word here that it was handled
@@ -85,8 +88,7 @@ type TimerID uint8
 // The timers.
 const (
 	timerStart     TimerID = iota // the start takes too long for a stop or a deadline that waits for it
-	TimerGrace                    // until the next rung of the ladder that is climbed
-	timerDeadline                 // the grace time of a deadline that fell into an ending with a later kill
+	TimerLadder                   // until the next rung of the ladder that is climbed is due
 	timerGiveUp                   // what was killed has had its time
 	timerSettle                   // the command is gone, and nothing was heard of others for too long
 	timerProbe                    // ask again whether the PID namespace is empty
@@ -97,7 +99,7 @@ const (
 	TimerCount
 )
 
-var timerNames = [...]string{"start", "grace", "deadline-grace", "give-up", "settle", "probe", "survey", "thaw", "dump", "stop-delay"}
+var timerNames = [...]string{"start", "ladder", "give-up", "settle", "probe", "survey", "thaw", "dump", "stop-delay"}
 
 func (t TimerID) String() string { return timerNames[t] }
 

@@ -27,8 +27,8 @@ func TestMachineHeld(t *testing.T) {
 		{
 			name: "until what holds it is ended",
 			steps: []step{
-				{held(reap.CodeExited, 3), "arm settle 1s; disarm settle; terminate SIGTERM; arm grace 5s", ending.StateLeftovers},
-				{timer(TimerGrace), "kill-tree; arm give-up 5s", ending.StateKilling},
+				{held(reap.CodeExited, 3), "arm settle 1s; disarm settle; terminate SIGTERM; arm ladder 5s", ending.StateLeftovers},
+				{timer(TimerLadder), "kill-tree; arm give-up 5s", ending.StateKilling},
 				{exit(3), "", ending.StateKilling},
 				{empty, "end", ending.StateEnded},
 			},
@@ -37,8 +37,8 @@ func TestMachineHeld(t *testing.T) {
 		{
 			name: "for ever",
 			steps: []step{
-				{held(reap.CodeKilled, 11), "arm settle 1s; disarm settle; terminate SIGTERM; arm grace 5s", ending.StateLeftovers},
-				{timer(TimerGrace), "kill-tree; arm give-up 5s", ending.StateKilling},
+				{held(reap.CodeKilled, 11), "arm settle 1s; disarm settle; terminate SIGTERM; arm ladder 5s", ending.StateLeftovers},
+				{timer(TimerLadder), "kill-tree; arm give-up 5s", ending.StateKilling},
 				{timer(timerGiveUp), "survey; arm survey 1s", ending.StateSurvey},
 				{Event{Kind: EvSurvivors, Survivors: []inspect.Survivor{{PID: testPID}}}, "end", ending.StateEnded},
 			},
@@ -56,9 +56,9 @@ func TestMachineHeld(t *testing.T) {
 		{
 			name: "at the deadline",
 			steps: []step{
-				{Event{Kind: EvDeadline, Gone: true}, "arm grace 5s", ending.StateStopping},
+				{Event{Kind: EvDeadline, Gone: true}, "arm ladder 5s", ending.StateStopping},
 				{held(reap.CodeExited, 0), "arm settle 1s; disarm settle; terminate SIGTERM", ending.StateLeftovers},
-				{timer(TimerGrace), "kill-tree; arm give-up 5s", ending.StateKilling},
+				{timer(TimerLadder), "kill-tree; arm give-up 5s", ending.StateKilling},
 				{exit(0), "", ending.StateKilling},
 				{empty, "end", ending.StateEnded},
 			},
@@ -67,8 +67,8 @@ func TestMachineHeld(t *testing.T) {
 		{
 			name: "while it is killed",
 			steps: []step{
-				{deadline, "send SIGTERM child; arm grace 5s", ending.StateStopping},
-				{timer(TimerGrace), "send SIGKILL child; kill-tree; arm give-up 5s", ending.StateKilling},
+				{deadline, "send SIGTERM child; arm ladder 5s", ending.StateStopping},
+				{timer(TimerLadder), "send SIGKILL child; kill-tree; arm give-up 5s", ending.StateKilling},
 				{held(reap.CodeKilled, 9), "", ending.StateKilling},
 				{timer(timerGiveUp), "survey; arm survey 1s", ending.StateSurvey},
 				{Event{Kind: EvSurvivors, Survivors: []inspect.Survivor{{PID: testPID}}}, "end", ending.StateEnded},

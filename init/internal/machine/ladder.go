@@ -22,50 +22,68 @@ func (m *Machine) climb(l ending.Ladder, why string) {
 	if len(l) == 0 {
 		return
 	}
-	m.ladder, m.reached, m.due = l, 0, 0
-	if l[0].After > 0 {
-		m.arm(TimerGrace, l[0].After)
-	} else {
-		m.reach(why)
-	}
+	m.requested = false
+	m.ladder, m.reached, m.begun, m.killAt = l, 0, m.now, m.now+l.KillAfter()
+	m.advance(why)
 	if m.climbing() && m.HasCgroup { // so that who is frozen in it can act on the signal
 		m.arm(timerThaw, thawDelay)
 	}
 }
 
-// climbing reports whether a ladder is being climbed: an ending with a clock is under way.
-func (m *Machine) climbing() bool { return m.reached < len(m.ladder) }
+// climbing reports whether an ending with a clock is under way.
+func (m *Machine) climbing() bool { return m.ladder != nil }
 
-// reach is the moment at which the next rungs are due.
-func (m *Machine) reach(why string) {
-	if m.due >= len(m.ladder) {
-		return
+// next returns the rung that comes next, and when it is due.
+func (m *Machine) next() (r ending.LadderRung, at time.Duration) {
+	r = m.ladder[m.reached] // the last one is a kill, after which there is no ladder
+	if at = m.begun + r.After; r.Signal != unix.SIGKILL && at <= m.killAt {
+		return r, at
 	}
-	at := m.ladder[m.due].After
-	m.due = m.ladder.Group(m.due)
-	m.ascend(why)
-	if m.due < len(m.ladder) { // which is not so after the kill
-		m.arm(TimerGrace, m.ladder[m.due].After-at)
-	}
+	return ending.LadderRung{After: m.killAt - m.begun, Signal: unix.SIGKILL}, m.killAt
 }
 
-// ascend does what is due, up to a snapshot, which it then waits for.
-func (m *Machine) ascend(why string) {
-	for m.reached < m.due && !m.armed[timerDump] {
-		r := m.ladder[m.reached]
-		m.reached++
-		switch {
-		case r.Signal == 0 && r.After < m.ladder[m.due-1].After:
-			m.note(ending.LevelInfo, "left out: "+r.String()+", for what comes after it is due")
-		case r.Signal == 0:
-			m.dump()
-		case r.Signal != unix.SIGKILL:
-			m.send(r.Signal)
-		case r.After > 0:
-			m.graceOver()
-		default:
-			m.kill(why)
+// advance does what is due, up to a snapshot, which it then waits for.
+func (m *Machine) advance(why string) {
+	for m.climbing() && !m.armed[timerDump] {
+		r, at := m.next()
+		if at > m.now {
+			break
 		}
+		switch {
+		case r.Signal == unix.SIGKILL && at > m.begun:
+			m.graceOver()
+			return
+		case r.Signal == unix.SIGKILL:
+			m.kill(why)
+			return
+		}
+		m.reached++
+		switch _, after := m.next(); {
+		case r.Signal != 0:
+			m.send(r.Signal)
+		case after > at && after <= m.now:
+			m.note(ending.LevelInfo, "left out: "+r.String()+", for what comes after it is due")
+		default:
+			m.dump()
+		}
+	}
+	m.setTimer()
+}
+
+// setTimer has the timer run until the next rung is due. While a snapshot is waited for, the word of
+// that takes its place.
+func (m *Machine) setTimer() {
+	wanted := m.climbing() && !m.armed[timerDump]
+	var at time.Duration
+	if wanted {
+		_, at = m.next()
+	}
+	if m.armed[TimerLadder] && (!wanted || at != m.nextAt) {
+		m.disarm(TimerLadder)
+	}
+	if wanted {
+		m.nextAt = at
+		m.arm(TimerLadder, at-m.now)
 	}
 }
 
@@ -98,11 +116,7 @@ func (m *Machine) dump() {
 func (m *Machine) dumped() {
 	m.disarm(timerDump)
 	m.earlyRungs()
-	if m.overdueKill {
-		m.graceOver()
-		return
-	}
-	m.ascend("the snapshot is taken")
+	m.advance("the snapshot is taken")
 }
 
 // notice is the moment at which so many rungs are due before the deadline.
@@ -129,19 +143,23 @@ func (m *Machine) earlyRungs() {
 	}
 }
 
-// hurry is a deadline that falls into an ending with a later kill, which it brings forward.
+// hurry is a deadline that falls into an ending with a clock. The ending of a stop that was
+// requested is over no later than one that begins with the deadline; every other one is over before.
 func (m *Machine) hurry(why string) {
+	if !m.requested {
+		return
+	}
 	l := m.Policy.Ending
+	m.killAt = min(m.killAt, m.now+l.KillAfter())
 	switch {
-	case l.Immediate() && m.climbing() && m.due == len(m.ladder): // it waits for a snapshot alone
-	case l.Immediate():
-		m.disarm(TimerGrace)
-		m.climb(l, why)
+	case m.armed[timerDump]:
+	case l[0] == ending.LadderRung{}:
+		m.dump()
+		m.setTimer()
+	case m.killAt == m.now:
+		m.kill(why)
 	default:
-		if l[0] == (ending.LadderRung{}) && !m.armed[timerDump] {
-			m.dump()
-		}
-		m.arm(timerDeadline, l.KillAfter())
+		m.setTimer()
 	}
 }
 

@@ -25,23 +25,25 @@ type Machine struct {
 	asked     bool // a stop signal has come, other than the terminal's, whose user may stop the job
 	armed     [TimerCount]bool
 
-	cause      ending.Cause
-	change     reap.Change // how the command ended, where cause.Known
-	survivors  []inspect.Survivor
-	gaveUp     bool
-	leftovers  bool // what is left has been dealt with once, by policy
-	graceArmed bool // the grace time runs for the leftovers alone: it is the deadline's own
-	late       bool // a deadline came after the command's end
-	endAsked   bool // a stop or a deadline came after the command's end
-	counts     ending.Counts
-	pid        int // 0 until it runs
+	cause     ending.Cause
+	change    reap.Change // how the command ended, where cause.Known
+	survivors []inspect.Survivor
+	gaveUp    bool
+	leftovers bool // what is left has been dealt with once, by policy
+	late      bool // a deadline came after the command's end
+	endAsked  bool // a stop or a deadline came after the command's end
+	counts    ending.Counts
+	pid       int // 0 until it runs
 
-	ladder      ending.Ladder // that is climbed; nil: none
-	reached     int           // the rungs of it that were done
-	due         int           // the rungs of it that are due: one waits for a snapshot before it
-	early       int           // the rungs before the deadline that are behind
-	noticed     int           // and those that are due
-	overdueKill bool          // the deadline's kill waits for a snapshot
+	now       time.Duration // when the event under way happened
+	ladder    ending.Ladder // that is climbed: an ending with a clock is under way; nil: none
+	begun     time.Duration // when that was begun
+	requested bool          // it is that of a stop that was requested
+	reached   int           // the rungs of it that were done
+	killAt    time.Duration // when everything is killed, at the end of the ladder or before
+	nextAt    time.Duration // when TimerLadder is over
+	early     int           // the rungs before the deadline that are behind
+	noticed   int           // and those that are due
 
 	cloning bool             // the command is being started: it cannot be taken back
 	held    []signals.Signal // what arrived meanwhile
@@ -67,7 +69,7 @@ func (m *Machine) Init(s Setup) { m.Setup, m.actions = s, m.room[:0] }
 // Handle takes one event and returns what is to be done about it. The slice is used again by the
 // next call.
 func (m *Machine) Handle(ev Event) []Action {
-	m.actions = m.actions[:0]
+	m.actions, m.now = m.actions[:0], ev.At
 	if m.state == ending.StateEnded {
 		m.counts.Unexpected++
 		return m.actions
@@ -101,7 +103,7 @@ func (m *Machine) Handle(ev Event) []Action {
 	case EvDeadline, EvCancel, EvLifeline:
 		m.overdue(ev)
 	case EvTimer:
-		m.timer(ev.Timer)
+		m.timer(ev)
 	case EvSurvivors:
 		m.surveyed(ev)
 	case EvNotice:
@@ -112,6 +114,8 @@ func (m *Machine) Handle(ev Event) []Action {
 		m.outOfMemory(ev)
 	case EvFrontGone:
 		m.frontGone()
+	case EvKilled:
+		m.kill("everything was killed")
 	case EvListening:
 		m.note(ending.LevelDebug, "all signals are caught")
 	case EvTrouble:
@@ -203,18 +207,10 @@ func (m *Machine) Outcome() Outcome {
 	}
 }
 
-// KillIn is how long the ending that has just begun may take until everything is killed. It is not
-// known where none has begun since it was asked last.
-func (m *Machine) KillIn() (d time.Duration, known bool) {
-	switch {
-	case m.climbing():
-		return m.ladder.KillAfter(), true
-	case m.armed[timerDeadline]:
-		return m.Policy.Ending.KillAfter(), true
-	case m.state == ending.StateKilling || m.state == ending.StateSurvey:
-		return 0, true
-	}
-	return 0, false
+// KillAt is when everything is killed, or was. It is not known while no ending with a clock is under
+// way.
+func (m *Machine) KillAt() (at time.Duration, known bool) {
+	return m.killAt, m.climbing() || m.state == ending.StateKilling || m.state == ending.StateSurvey
 }
 
 // Recall has the machine of a run that goes on count from there.

@@ -18,7 +18,7 @@ import (
 // world checks what a machine does, whatever it is told.
 type world struct {
 	t       *rapid.T
-	m       *Machine
+	m       *clocked
 	gone    bool // EvExited was handled: the command's PID may be a stranger's
 	ran     bool
 	armed   map[TimerID]bool

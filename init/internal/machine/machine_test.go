@@ -60,8 +60,33 @@ type terms struct {
 	hasCgroup        bool
 }
 
-func newMachine(c *terms, role nsutil.Role) *Machine {
-	m := new(Machine)
+// clocked is a machine whose timers are over when they are due.
+type clocked struct {
+	*Machine
+	at  time.Duration
+	due map[TimerID]time.Duration
+}
+
+func (c *clocked) Handle(ev Event) []Action {
+	if due, armed := c.due[ev.Timer]; armed && ev.Kind == EvTimer {
+		c.at = max(c.at, due)
+		delete(c.due, ev.Timer)
+	}
+	ev.At = c.at
+	actions := c.Machine.Handle(ev)
+	for _, a := range actions {
+		switch a.Kind {
+		case ActArm:
+			c.due[a.Timer] = c.at + a.Length
+		case ActDisarm:
+			delete(c.due, a.Timer)
+		}
+	}
+	return actions
+}
+
+func newMachine(c *terms, role nsutil.Role) *clocked {
+	m := &clocked{Machine: new(Machine), due: map[TimerID]time.Duration{}}
 	m.Init(Setup{Policy: &c.Policy, Role: role, Command: "job", Ignored: c.ignored, HasCgroup: c.hasCgroup})
 	return m
 }
@@ -262,9 +287,9 @@ func TestMachine(t *testing.T) {
 			steps: []step{
 				{cloning, "", ending.StateStarting},
 				{started, "", ending.StateRunning},
-				{sig(unix.SIGHUP), "forward SIGHUP child; arm grace 1m0s", ending.StateStopping},
+				{sig(unix.SIGHUP), "forward SIGHUP child; arm ladder 1m0s", ending.StateStopping},
 				{sig(unix.SIGTERM), "forward SIGTERM child", ending.StateStopping},
-				{timer(TimerGrace), "send SIGKILL child; kill-tree; arm give-up 5s", ending.StateKilling},
+				{timer(TimerLadder), "send SIGKILL child; kill-tree; arm give-up 5s", ending.StateKilling},
 				{killed(unix.SIGKILL), "", ending.StateKilling},
 				{empty, "end", ending.StateEnded},
 			},
@@ -286,7 +311,7 @@ func TestMachine(t *testing.T) {
 			steps: []step{
 				{cloning, "", ending.StateStarting},
 				{started, "", ending.StateRunning},
-				{deadline, "send SIGTERM child; arm grace 5s", ending.StateStopping},
+				{deadline, "send SIGTERM child; arm ladder 5s", ending.StateStopping},
 				{exit(0), "arm settle 1s", ending.StateLeftovers},
 				{empty, "end", ending.StateEnded},
 			},
@@ -298,8 +323,8 @@ func TestMachine(t *testing.T) {
 			steps: []step{
 				{cloning, "", ending.StateStarting},
 				{started, "", ending.StateRunning},
-				{deadline, "send SIGTERM child; arm grace 5s", ending.StateStopping},
-				{timer(TimerGrace), "send SIGKILL child; kill-tree; arm give-up 5s", ending.StateKilling},
+				{deadline, "send SIGTERM child; arm ladder 5s", ending.StateStopping},
+				{timer(TimerLadder), "send SIGKILL child; kill-tree; arm give-up 5s", ending.StateKilling},
 				{orphan(reap.CodeKilled, 9), "", ending.StateKilling},
 				{killed(unix.SIGKILL), "", ending.StateKilling},
 				{empty, "end", ending.StateEnded},
@@ -324,7 +349,7 @@ func TestMachine(t *testing.T) {
 			steps: []step{
 				{cloning, "", ending.StateStarting},
 				{started, "", ending.StateRunning},
-				{Event{Kind: EvDeadline, Gone: true}, "arm grace 5s", ending.StateStopping},
+				{Event{Kind: EvDeadline, Gone: true}, "arm ladder 5s", ending.StateStopping},
 				{exit(4), "arm settle 1s", ending.StateLeftovers},
 				{empty, "end", ending.StateEnded},
 			},
@@ -336,8 +361,8 @@ func TestMachine(t *testing.T) {
 				{cloning, "", ending.StateStarting},
 				{started, "", ending.StateRunning},
 				{sig(unix.SIGTERM), "forward SIGTERM child", ending.StateStopping},
-				{deadline, "send SIGTERM child; arm grace 5s", ending.StateStopping},
-				{timer(TimerGrace), "send SIGKILL child; kill-tree; arm give-up 5s", ending.StateKilling},
+				{deadline, "send SIGTERM child; arm ladder 5s", ending.StateStopping},
+				{timer(TimerLadder), "send SIGKILL child; kill-tree; arm give-up 5s", ending.StateKilling},
 				{killed(unix.SIGKILL), "", ending.StateKilling},
 				{empty, "end", ending.StateEnded},
 			},
@@ -349,9 +374,9 @@ func TestMachine(t *testing.T) {
 			steps: []step{
 				{cloning, "", ending.StateStarting},
 				{started, "", ending.StateRunning},
-				{sig(unix.SIGTERM), "forward SIGTERM child; arm grace 1h0m0s", ending.StateStopping},
-				{deadline, "arm deadline-grace 5s", ending.StateStopping},
-				{timer(timerDeadline), "disarm grace; send SIGKILL child; kill-tree; arm give-up 5s", ending.StateKilling},
+				{sig(unix.SIGTERM), "forward SIGTERM child; arm ladder 1h0m0s", ending.StateStopping},
+				{deadline, "disarm ladder; arm ladder 5s", ending.StateStopping},
+				{timer(TimerLadder), "send SIGKILL child; kill-tree; arm give-up 5s", ending.StateKilling},
 				{killed(unix.SIGKILL), "", ending.StateKilling},
 				{empty, "end", ending.StateEnded},
 			},
@@ -362,7 +387,7 @@ func TestMachine(t *testing.T) {
 			steps: []step{
 				{cloning, "", ending.StateStarting},
 				{started, "", ending.StateRunning},
-				{cancelled, "send SIGTERM child; arm grace 5s", ending.StateStopping},
+				{cancelled, "send SIGTERM child; arm ladder 5s", ending.StateStopping},
 				{killed(unix.SIGTERM), "arm settle 1s", ending.StateLeftovers},
 				{empty, "end", ending.StateEnded},
 			},
@@ -378,10 +403,10 @@ func TestMachine(t *testing.T) {
 				{Event{Kind: EvReaped, Count: 2}, "", ending.StateRunning},
 				{remaining, "", ending.StateRunning},
 				{sig(unix.SIGUSR1), "", ending.StateRunning},
-				{sig(unix.SIGTERM), "terminate SIGTERM; arm grace 5s; look", ending.StateLeftovers},
+				{sig(unix.SIGTERM), "terminate SIGTERM; arm ladder 5s; look", ending.StateLeftovers},
 				{empty, "probe", ending.StateLeftovers},
 				{Event{Kind: EvNamespace}, "arm probe 50ms", ending.StateLeftovers},
-				{timer(TimerGrace), "kill-tree; arm give-up 5s", ending.StateKilling},
+				{timer(TimerLadder), "kill-tree; arm give-up 5s", ending.StateKilling},
 				{empty, "probe", ending.StateKilling},
 				{Event{Kind: EvNamespace, Empty: true}, "end", ending.StateEnded},
 			},
@@ -402,7 +427,7 @@ func TestMachine(t *testing.T) {
 			steps: []step{
 				{cloning, "", ending.StateStarting},
 				{started, "", ending.StateRunning},
-				{just(EvLifeline), "send SIGTERM child; arm grace 5s", ending.StateStopping},
+				{just(EvLifeline), "send SIGTERM child; arm ladder 5s", ending.StateStopping},
 				{killed(unix.SIGTERM), "arm settle 1s", ending.StateLeftovers},
 				{empty, "end", ending.StateEnded},
 			},
@@ -414,10 +439,10 @@ func TestMachine(t *testing.T) {
 				{cloning, "", ending.StateStarting},
 				{started, "", ending.StateRunning},
 				{stopped(unix.SIGSTOP), "", ending.StateRunning},
-				{deadline, "send SIGTERM child; send SIGCONT group; arm grace 5s", ending.StateStopping},
+				{deadline, "send SIGTERM child; send SIGCONT group; arm ladder 5s", ending.StateStopping},
 				{continued, "", ending.StateStopping},
 				{stopped(unix.SIGSTOP), "send SIGCONT group", ending.StateStopping},
-				{timer(TimerGrace), "send SIGKILL child; kill-tree; arm give-up 5s", ending.StateKilling},
+				{timer(TimerLadder), "send SIGKILL child; kill-tree; arm give-up 5s", ending.StateKilling},
 				{stopped(unix.SIGSTOP), "", ending.StateKilling},
 				{sig(unix.SIGTERM), "", ending.StateKilling}, // no SIGCONT: the kill has stopped it
 				{killed(unix.SIGKILL), "", ending.StateKilling},
@@ -476,7 +501,7 @@ func TestMachine(t *testing.T) {
 				{cloning, "", ending.StateStarting},
 				{started, "", ending.StateRunning},
 				{exit(5), "arm settle 1s", ending.StateLeftovers},
-				{remaining, "disarm settle; terminate SIGTERM; arm grace 5s", ending.StateLeftovers},
+				{remaining, "disarm settle; terminate SIGTERM; arm ladder 5s", ending.StateLeftovers},
 				{orphan(reap.CodeExited, 0), "", ending.StateLeftovers},
 				{empty, "end", ending.StateEnded},
 			},
@@ -489,8 +514,8 @@ func TestMachine(t *testing.T) {
 				{cloning, "", ending.StateStarting},
 				{started, "", ending.StateRunning},
 				{exit(5), "arm settle 1s", ending.StateLeftovers},
-				{remaining, "disarm settle; terminate SIGTERM; arm grace 5s", ending.StateLeftovers},
-				{timer(TimerGrace), "kill-tree; arm give-up 5s", ending.StateKilling},
+				{remaining, "disarm settle; terminate SIGTERM; arm ladder 5s", ending.StateLeftovers},
+				{timer(TimerLadder), "kill-tree; arm give-up 5s", ending.StateKilling},
 				{orphan(reap.CodeKilled, 9), "", ending.StateKilling},
 				{empty, "end", ending.StateEnded},
 			},
@@ -501,10 +526,10 @@ func TestMachine(t *testing.T) {
 			steps: []step{
 				{cloning, "", ending.StateStarting},
 				{started, "", ending.StateRunning},
-				{deadline, "send SIGTERM child; arm grace 5s", ending.StateStopping},
+				{deadline, "send SIGTERM child; arm ladder 5s", ending.StateStopping},
 				{exit(0), "arm settle 1s", ending.StateLeftovers},
 				{remaining, "disarm settle; terminate SIGTERM", ending.StateLeftovers},
-				{timer(TimerGrace), "kill-tree; arm give-up 5s", ending.StateKilling},
+				{timer(TimerLadder), "kill-tree; arm give-up 5s", ending.StateKilling},
 				{empty, "end", ending.StateEnded},
 			},
 			kind: ending.KindDeadline, status: 124,
@@ -548,7 +573,7 @@ func TestMachine(t *testing.T) {
 				{started, "", ending.StateRunning},
 				{exit(2), "arm settle 1s", ending.StateLeftovers},
 				{remaining, "disarm settle", ending.StateLeftovers},
-				{deadline, "terminate SIGTERM; arm grace 5s", ending.StateLeftovers},
+				{deadline, "terminate SIGTERM; arm ladder 5s", ending.StateLeftovers},
 				{deadline, "", ending.StateLeftovers},
 				{empty, "end", ending.StateEnded},
 			},
@@ -562,7 +587,7 @@ func TestMachine(t *testing.T) {
 				{started, "", ending.StateRunning},
 				{exit(2), "arm settle 1s", ending.StateLeftovers},
 				{deadline, "", ending.StateLeftovers},
-				{remaining, "disarm settle; terminate SIGTERM; arm grace 5s", ending.StateLeftovers},
+				{remaining, "disarm settle; terminate SIGTERM; arm ladder 5s", ending.StateLeftovers},
 				{empty, "end", ending.StateEnded},
 			},
 			kind: ending.KindExited, status: 2,
@@ -576,7 +601,7 @@ func TestMachine(t *testing.T) {
 				{exit(2), "arm settle 1s", ending.StateLeftovers},
 				{remaining, "disarm settle", ending.StateLeftovers},
 				{sig(unix.SIGUSR1), "", ending.StateLeftovers},
-				{sig(unix.SIGTERM), "terminate SIGTERM; arm grace 5s", ending.StateLeftovers},
+				{sig(unix.SIGTERM), "terminate SIGTERM; arm ladder 5s", ending.StateLeftovers},
 				{empty, "end", ending.StateEnded},
 			},
 			kind: ending.KindExited, status: 2,
@@ -589,8 +614,8 @@ func TestMachine(t *testing.T) {
 				{started, "", ending.StateRunning},
 				{exit(0), "arm settle 1s", ending.StateLeftovers},
 				{orphan(reap.CodeExited, 0), "", ending.StateLeftovers},
-				{timer(timerSettle), "terminate SIGTERM; arm grace 5s", ending.StateLeftovers},
-				{timer(TimerGrace), "kill-tree; arm give-up 5s", ending.StateKilling},
+				{timer(timerSettle), "terminate SIGTERM; arm ladder 5s", ending.StateLeftovers},
+				{timer(TimerLadder), "kill-tree; arm give-up 5s", ending.StateKilling},
 				{empty, "end", ending.StateEnded},
 			},
 			kind: ending.KindExited,
@@ -601,11 +626,11 @@ func TestMachine(t *testing.T) {
 			steps: []step{
 				{cloning, "", ending.StateStarting},
 				{started, "", ending.StateRunning},
-				{sig(unix.SIGTERM), "forward SIGTERM child; arm grace 1h0m0s", ending.StateStopping},
+				{sig(unix.SIGTERM), "forward SIGTERM child; arm ladder 1h0m0s", ending.StateStopping},
 				{exit(0), "arm settle 1s", ending.StateLeftovers},
 				{remaining, "disarm settle; terminate SIGTERM", ending.StateLeftovers},
-				{deadline, "arm deadline-grace 5s", ending.StateLeftovers},
-				{timer(timerDeadline), "disarm grace; kill-tree; arm give-up 5s", ending.StateKilling},
+				{deadline, "disarm ladder; arm ladder 5s", ending.StateLeftovers},
+				{timer(TimerLadder), "kill-tree; arm give-up 5s", ending.StateKilling},
 				{empty, "end", ending.StateEnded},
 			},
 			kind: ending.KindStopRequested,
@@ -616,10 +641,10 @@ func TestMachine(t *testing.T) {
 			steps: []step{
 				{cloning, "", ending.StateStarting},
 				{started, "", ending.StateRunning},
-				{sig(unix.SIGTERM), "forward SIGTERM child; arm grace 1h0m0s", ending.StateStopping},
+				{sig(unix.SIGTERM), "forward SIGTERM child; arm ladder 1h0m0s", ending.StateStopping},
 				{exit(0), "arm settle 1s", ending.StateLeftovers},
 				{deadline, "", ending.StateLeftovers},
-				{remaining, "disarm settle; terminate SIGTERM; arm deadline-grace 5s", ending.StateLeftovers},
+				{remaining, "disarm settle; terminate SIGTERM; disarm ladder; arm ladder 5s", ending.StateLeftovers},
 				{empty, "end", ending.StateEnded},
 			},
 			kind: ending.KindStopRequested,
@@ -644,7 +669,7 @@ func TestMachine(t *testing.T) {
 				{started, "", ending.StateRunning},
 				{exit(0), "arm settle 1s", ending.StateLeftovers},
 				{empty, "probe", ending.StateLeftovers},
-				{Event{Kind: EvNamespace}, "disarm settle; terminate SIGTERM; arm grace 5s; arm probe 50ms", ending.StateLeftovers},
+				{Event{Kind: EvNamespace}, "disarm settle; terminate SIGTERM; arm ladder 5s; arm probe 50ms", ending.StateLeftovers},
 				{timer(timerProbe), "look", ending.StateLeftovers},
 				{empty, "probe", ending.StateLeftovers},
 				{Event{Kind: EvNamespace, Empty: true}, "end", ending.StateEnded},
@@ -656,8 +681,8 @@ func TestMachine(t *testing.T) {
 			steps: []step{
 				{cloning, "", ending.StateStarting},
 				{started, "", ending.StateRunning},
-				{deadline, "send SIGTERM child; arm grace 5s", ending.StateStopping},
-				{timer(TimerGrace), "send SIGKILL child; kill-tree; arm give-up 5s", ending.StateKilling},
+				{deadline, "send SIGTERM child; arm ladder 5s", ending.StateStopping},
+				{timer(TimerLadder), "send SIGKILL child; kill-tree; arm give-up 5s", ending.StateKilling},
 				{timer(timerGiveUp), "survey; arm survey 1s", ending.StateSurvey},
 				{Event{Kind: EvSurvivors, Survivors: []inspect.Survivor{{PID: testPID, State: 'D'}}}, "end", ending.StateEnded},
 			},
@@ -674,8 +699,8 @@ func TestMachine(t *testing.T) {
 			steps: []step{
 				{cloning, "", ending.StateStarting},
 				{started, "", ending.StateRunning},
-				{deadline, "send SIGTERM child; arm grace 5s", ending.StateStopping},
-				{timer(TimerGrace), "send SIGKILL child; kill-tree; arm give-up 5s", ending.StateKilling},
+				{deadline, "send SIGTERM child; arm ladder 5s", ending.StateStopping},
+				{timer(TimerLadder), "send SIGKILL child; kill-tree; arm give-up 5s", ending.StateKilling},
 				{timer(timerGiveUp), "survey; arm survey 1s", ending.StateSurvey},
 				{timer(timerSurvey), "end", ending.StateEnded},
 			},
@@ -702,7 +727,7 @@ func TestMachine(t *testing.T) {
 				{started, "", ending.StateRunning},
 				{sig(unix.SIGTERM), "arm stop-delay 10s", ending.StateRunning},
 				{sig(unix.SIGUSR1), "forward SIGUSR1 child", ending.StateRunning},
-				{timer(timerStopDelay), "forward SIGTERM child; arm grace 1s", ending.StateStopping},
+				{timer(timerStopDelay), "forward SIGTERM child; arm ladder 1s", ending.StateStopping},
 				{killed(unix.SIGTERM), "arm settle 1s", ending.StateLeftovers},
 				{empty, "end", ending.StateEnded},
 			},
@@ -731,7 +756,7 @@ func TestMachine(t *testing.T) {
 				{cloning, "", ending.StateStarting},
 				{started, "", ending.StateRunning},
 				{sig(unix.SIGTERM), "arm stop-delay 10s", ending.StateRunning},
-				{deadline, "disarm stop-delay; send SIGTERM child; arm grace 5s", ending.StateStopping},
+				{deadline, "disarm stop-delay; send SIGTERM child; arm ladder 5s", ending.StateStopping},
 				{killed(unix.SIGTERM), "arm settle 1s", ending.StateLeftovers},
 				{empty, "end", ending.StateEnded},
 			},
@@ -768,7 +793,7 @@ func TestMachine(t *testing.T) {
 				{cloning, "", ending.StateStarting},
 				{started, "", ending.StateRunning},
 				{passed(unix.SIGUSR1), "passed SIGUSR1", ending.StateRunning},
-				{passed(unix.SIGTERM), "passed SIGTERM; arm grace 1s", ending.StateStopping},
+				{passed(unix.SIGTERM), "passed SIGTERM; arm ladder 1s", ending.StateStopping},
 				{killed(unix.SIGTERM), "arm settle 1s", ending.StateLeftovers},
 				{empty, "end", ending.StateEnded},
 			},
@@ -786,7 +811,7 @@ func TestMachine(t *testing.T) {
 				{cloning, "", ending.StateStarting},
 				{started, "forward SIGINT child", ending.StateRunning},
 				{sig(unix.SIGHUP), "forward SIGHUP child", ending.StateRunning},
-				{sig(unix.SIGTERM), "forward SIGTERM child; arm grace 1s", ending.StateStopping},
+				{sig(unix.SIGTERM), "forward SIGTERM child; arm ladder 1s", ending.StateStopping},
 				{killed(unix.SIGTERM), "arm settle 1s", ending.StateLeftovers},
 				{empty, "end", ending.StateEnded},
 			},
@@ -845,7 +870,7 @@ func TestMachine(t *testing.T) {
 				t.Errorf("exit status %d, want %d", got, tt.status)
 			}
 			if tt.check != nil {
-				tt.check(t, m)
+				tt.check(t, m.Machine)
 			}
 		})
 	}
@@ -887,7 +912,7 @@ func TestUnknownEventsAreCounted(t *testing.T) {
 	}
 	m.Handle(empty)
 	m.Handle(exit(2))
-	m.Handle(timer(TimerGrace))
+	m.Handle(timer(TimerLadder))
 	m.Handle(sig(unix.SIGTERM))
 	wantCount(t, "unexpected", m.counts.Unexpected, len(strange)+6)
 }
@@ -929,7 +954,7 @@ func TestTransitionsAreSaidOnceWithTheirCause(t *testing.T) {
 	m := newMachine(testTerms(nil), nsutil.RoleSubreaper)
 	var seen []string
 	for _, ev := range []Event{
-		cloning, started, sig(unix.SIGUSR1), sig(unix.SIGTERM), sig(unix.SIGTERM), deadline, timer(TimerGrace), killed(unix.SIGKILL), empty,
+		cloning, started, sig(unix.SIGUSR1), sig(unix.SIGTERM), sig(unix.SIGTERM), deadline, timer(TimerLadder), killed(unix.SIGKILL), empty,
 	} {
 		before := m.state
 		transitions := 0

@@ -243,4 +243,5 @@ func (m *Machine) stopRequested(arrived, number unix.Signal, sender signals.Send
 	m.transition(ending.StateStopping, "a stop was requested by "+signals.Name(arrived))
 	m.note(m.tellStop(), "stop requested by "+signals.Name(arrived)+DescribeSender(sender))
 	m.climb(m.Policy.Requested, "a stop was requested")
+	m.requested = m.climbing()
 }
