@@ -92,7 +92,7 @@ func isDying(stat string) bool {
 		return false
 	}
 	flags, _ := strconv.Atoi(fields[6])
-	return fields[0] == "Z" || flags&exiting != 0
+	return fields[0] == "Z" || flags&exiting != 0 || strings.HasSuffix(stat, killedMark)
 }
 
 // wantOrphanAlone checks that of those who are left only one runs, who was an orphan before the

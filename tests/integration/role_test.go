@@ -129,10 +129,33 @@ func whoIsThere() []string {
 			if len(stat) > 60 {
 				stat = stat[:60]
 			}
-			left = append(left, string(stat))
+			line := string(stat)
+			if isKilled("/proc/" + e.Name() + "/status") {
+				line += killedMark
+			}
+			left = append(left, line)
 		}
 	}
 	return left
+}
+
+// killedMark is at the end of the line of a process that was sent SIGKILL, and had no processor
+// since.
+const killedMark = " killed"
+
+// isKilled reads a proc_pid_status(5).
+func isKilled(status string) bool {
+	text, _ := os.ReadFile(status)
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(line, ":")
+		if name == "SigPnd" || name == "ShdPnd" {
+			set, _ := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+			if set&(1<<(unix.SIGKILL-1)) != 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // playTracer traces the process that it is told, from a thread that is not the first one, and never
