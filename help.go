@@ -30,7 +30,8 @@ func versionText(verbose, hasKeeper bool) string {
 	if verbose {
 		text += fmt.Sprintf("%s %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		if hasKeeper {
-			text += "signals: signalfd\nprocesses: a keeper without a Go runtime, and a supervisor where there is something to decide\n"
+			text += "signals: signalfd\n" +
+				"processes: a keeper without a Go runtime, and a supervisor where there is something to decide\n"
 		} else {
 			text += "signals: os/signal\nprocesses: one, with a Go runtime\n"
 		}
@@ -40,19 +41,31 @@ func versionText(verbose, hasKeeper bool) string {
 
 const helpHead = `usage: finite [options] [--] command [argument...]
 
-Runs the command, forwards signals to it, reaps what it orphans, and returns when nothing of it is left. As PID 1 it is the init of its
-PID namespace; anywhere else it is a child subreaper.
+Runs the command, forwards signals to it, reaps what it orphans, and returns
+when nothing of it is left. As PID 1 it is the init of its PID namespace;
+anywhere else it is a child subreaper.
 
 `
 
 const helpTail = `
-D is a duration: 90 (seconds), 1.5s, 300ms, 1h30m, 2d. SIG is a signal: TERM, SIGTERM, 15, RTMIN+3.
-Every option but --timeline, --inspect, --json, --version and --help can be given in the environment: --stop-grace as FINITE_STOP_GRACE. The option wins; a variable that
-is empty counts as not set; several values are separated by commas. The command does not see these variables.
+D is a duration: 90 (seconds), 1.5s, 300ms, 1h30m, 2d. SIG is a signal: TERM,
+SIGTERM, 15, RTMIN+3.
 
-exit status: the command's own; 128+n if signal n ended it; 124 if the deadline did; 125 if finite itself failed or was used wrongly; 126 if
-the command cannot be executed; 127 if it was not found.
+Every option but --timeline, --inspect, --json, --version and --help can be
+given in the environment: --stop-grace as FINITE_STOP_GRACE. The option wins; a
+variable that is empty counts as not set; several values are separated by
+commas. The command does not see these variables.
+
+exit status: the command's own; 128+n if signal n ended it; 124 if the deadline
+did; 125 if finite itself failed or was used wrongly; 126 if the command cannot
+be executed; 127 if it was not found.
 `
+
+// The columns of the help: those of the options, and all.
+const (
+	optionColumns = 26
+	helpColumns   = 79
+)
 
 func helpText() string {
 	var b strings.Builder
@@ -66,8 +79,29 @@ func helpText() string {
 		if o.arg != "" {
 			name += " " + o.arg
 		}
-		fmt.Fprintf(&b, "%-25s %s\n", name, o.help)
+		fmt.Fprintf(&b, "%-*s%s\n", optionColumns, name, wrap(o.help, optionColumns, helpColumns))
 	}
 	b.WriteString(helpTail)
+	return b.String()
+}
+
+// wrap breaks words into lines of at most so many columns, where each but the first begins at a
+// column.
+func wrap(words string, from, columns int) string {
+	var b strings.Builder
+	at := from
+	for i, word := range strings.Fields(words) {
+		switch {
+		case i == 0:
+		case at+1+len(word) > columns:
+			b.WriteString("\n" + strings.Repeat(" ", from))
+			at = from
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += len(word)
+	}
 	return b.String()
 }

@@ -26,24 +26,71 @@ func TestParseOptions(t *testing.T) {
 	}{
 		{name: "a command alone", args: "server -v", cmd: "server -v"},
 		{name: "after --", args: "-- -server --help", cmd: "-server --help"},
-		{name: "options end at the command", args: "-v server -v", cmd: "server -v", want: func(o *options) { o.verbosity = 1 }},
+		{
+			name: "options end at the command",
+			args: "-v server -v",
+			cmd:  "server -v",
+			want: func(o *options) { o.verbosity = 1 },
+		},
 		{name: "options end at --", args: "-v -- -v", cmd: "-v", want: func(o *options) { o.verbosity = 1 }},
-		{name: "bundled", args: "-gvv x", cmd: "x", want: func(o *options) { o.verbosity, o.group, o.config.Forward = 2, true, ending.ForwardGroup }},
-		{name: "value with =", args: "--timeout=1m30s x", cmd: "x", want: func(o *options) { o.config.Timeout = 90 * time.Second }},
-		{name: "value apart", args: "--timeout 1m30s x", cmd: "x", want: func(o *options) { o.config.Timeout = 90 * time.Second }},
-		{name: "short value", args: "-t90 -k 2d x", cmd: "x", want: func(o *options) { o.config.Timeout, o.config.Grace = 90*time.Second, 48*time.Hour }},
+		{
+			name: "bundled",
+			args: "-gvv x",
+			cmd:  "x",
+			want: func(o *options) { o.verbosity, o.group, o.config.Forward = 2, true, ending.ForwardGroup },
+		},
+		{
+			name: "value with =",
+			args: "--timeout=1m30s x",
+			cmd:  "x",
+			want: func(o *options) { o.config.Timeout = 90 * time.Second },
+		},
+		{
+			name: "value apart",
+			args: "--timeout 1m30s x",
+			cmd:  "x",
+			want: func(o *options) { o.config.Timeout = 90 * time.Second },
+		},
+		{
+			name: "short value",
+			args: "-t90 -k 2d x",
+			cmd:  "x",
+			want: func(o *options) { o.config.Timeout, o.config.Grace = 90*time.Second, 48*time.Hour },
+		},
 		{name: "no grace", args: "-k 0 x", cmd: "x", want: func(o *options) { o.config.Grace = ending.AtOnce }},
-		{name: "no grace for a stop", args: "--stop-grace 0 x", cmd: "x", want: func(o *options) { o.config.StopGrace = ending.AtOnce }},
-		{name: "off", args: "--stop-grace off --give-up off x", cmd: "x", want: func(o *options) { o.config.StopGrace, o.config.GiveUp = ending.Never, ending.Never }},
-		{name: "repeated", args: "-e 1 -e 2 --rewrite TERM:QUIT --rewrite HUP:0 x", cmd: "x", want: func(o *options) {
-			o.config.Expect = []int{1, 2}
-			_ = o.config.Rewrite.ParseRule("TERM:QUIT")
-			_ = o.config.Rewrite.ParseRule("HUP:0")
-		}},
-		{name: "timeout exit 0", args: "--timeout-exit 0 x", cmd: "x", want: func(o *options) { o.config.TimeoutExit = pid1.TimeoutExitZero }},
+		{
+			name: "no grace for a stop",
+			args: "--stop-grace 0 x",
+			cmd:  "x",
+			want: func(o *options) { o.config.StopGrace = ending.AtOnce },
+		},
+		{
+			name: "off",
+			args: "--stop-grace off --give-up off x",
+			cmd:  "x",
+			want: func(o *options) { o.config.StopGrace, o.config.GiveUp = ending.Never, ending.Never },
+		},
+		{
+			name: "repeated",
+			args: "-e 1 -e 2 --rewrite TERM:QUIT --rewrite HUP:0 x",
+			cmd:  "x",
+			want: func(o *options) {
+				o.config.Expect = []int{1, 2}
+				_ = o.config.Rewrite.ParseRule("TERM:QUIT")
+				_ = o.config.Rewrite.ParseRule("HUP:0")
+			},
+		},
+		{
+			name: "timeout exit 0",
+			args: "--timeout-exit 0 x",
+			cmd:  "x",
+			want: func(o *options) { o.config.TimeoutExit = pid1.TimeoutExitZero },
+		},
 		{
 			name: "everything else", args: "--deadline 2026-01-31T18:30:00Z --stop-signal rtmin+3 --leftovers wait --preserve-status -p HUP --forward all --log-level debug --log-format json " +
-				"--unshare user,net --join 12:uts --join /ns --hostname h --map-root --cgroup require --lifeline stdin --stop-exit 143 x", cmd: "x",
+				"--unshare user,net --join 12:uts --join /ns --hostname h --map-root --cgroup require --lifeline " +
+				"stdin --stop-exit 143 x",
+			cmd: "x",
 			want: func(o *options) {
 				o.config.Deadline = time.Date(2026, 1, 31, 18, 30, 0, 0, time.UTC)
 				o.config.StopSignal, o.config.Leftovers, o.config.PreserveStatus = 37, ending.LeftoversWait, true
@@ -57,35 +104,69 @@ func TestParseOptions(t *testing.T) {
 		{
 			name: "environment", args: "x", cmd: "x",
 			env: []string{
-				"FINITE_TIMEOUT=5", "FINITE_EXPECT=1, 2", "FINITE_REWRITE=TERM:QUIT,HUP:0", "FINITE_PRESERVE_STATUS=1", "FINITE_VERBOSE=2",
+				"FINITE_TIMEOUT=5", "FINITE_EXPECT=1, 2", "FINITE_REWRITE=TERM:QUIT,HUP:0",
+				"FINITE_PRESERVE_STATUS=1", "FINITE_VERBOSE=2",
 				"FINITE_GROUP=false", "FINITE_STOP_GRACE=", "FINITE_UNKNOWN=x", "FINITE_HELP=1",
 			},
 			want: func(o *options) {
-				o.config.Timeout, o.config.Expect, o.config.PreserveStatus, o.verbosity = 5*time.Second, []int{1, 2}, true, 2
+				o.config.Timeout, o.config.Expect, o.config.PreserveStatus, o.verbosity = 5*time.Second, []int{
+					1,
+					2,
+				}, true, 2
 				_ = o.config.Rewrite.ParseRule("TERM:QUIT")
 				_ = o.config.Rewrite.ParseRule("HUP:0")
 			},
 		},
 		{
-			name: "the option wins, whatever the environment says", args: "-t 7 -e 3 x", cmd: "x", env: []string{"FINITE_TIMEOUT=nonsense", "FINITE_EXPECT=1,2"},
+			name: "the option wins, whatever the environment says", args: "-t 7 -e 3 x", cmd: "x",
+			env:  []string{"FINITE_TIMEOUT=nonsense", "FINITE_EXPECT=1,2"},
 			want: func(o *options) { o.config.Timeout, o.config.Expect = 7*time.Second, []int{3} },
 		},
 		{
-			name: "an option wins over the variable of its rival", args: "--forward child -v x", cmd: "x", env: []string{"FINITE_GROUP=1", "FINITE_LOG_LEVEL=error"},
+			name: "an option wins over the variable of its rival", args: "--forward child -v x", cmd: "x",
+			env:  []string{"FINITE_GROUP=1", "FINITE_LOG_LEVEL=error"},
 			want: func(o *options) { o.forwarded, o.verbosity = true, 1 },
 		},
 		{
-			name: "and the other way round", args: "-g --log-level error x", cmd: "x", env: []string{"FINITE_FORWARD=all", "FINITE_VERBOSE=2"},
+			name: "and the other way round", args: "-g --log-level error x", cmd: "x",
+			env:  []string{"FINITE_FORWARD=all", "FINITE_VERBOSE=2"},
 			want: func(o *options) { o.group, o.config.Forward, o.logLevel = true, ending.ForwardGroup, "error" },
 		},
 		{name: "help", args: "--help", want: func(o *options) { o.help = true }},
-		{name: "inspect", args: "--inspect", env: []string{"FINITE_TIMEOUT=nonsense"}, want: func(o *options) { o.inspect.on = true }},
-		{name: "inspect one", args: "--inspect 12 --json -v", want: func(o *options) { o.inspect, o.verbosity = inspection{true, 12, true}, 1 }},
-		{name: "inspect one, the other way round", args: "--json -vv --inspect=12", want: func(o *options) { o.inspect, o.verbosity = inspection{true, 12, true}, 2 }},
-		{name: "inspect one, after --", args: "--inspect -- 12", want: func(o *options) { o.inspect = inspection{true, 12, false} }},
-		{name: "not an option of its own in the environment", args: "x", cmd: "x", env: []string{"FINITE_INSPECT=1", "FINITE_JSON=1"}},
+		{
+			name: "inspect",
+			args: "--inspect",
+			env:  []string{"FINITE_TIMEOUT=nonsense"},
+			want: func(o *options) { o.inspect.on = true },
+		},
+		{
+			name: "inspect one",
+			args: "--inspect 12 --json -v",
+			want: func(o *options) { o.inspect, o.verbosity = inspection{true, 12, true}, 1 },
+		},
+		{
+			name: "inspect one, the other way round",
+			args: "--json -vv --inspect=12",
+			want: func(o *options) { o.inspect, o.verbosity = inspection{true, 12, true}, 2 },
+		},
+		{
+			name: "inspect one, after --",
+			args: "--inspect -- 12",
+			want: func(o *options) { o.inspect = inspection{true, 12, false} },
+		},
+		{
+			name: "not an option of its own in the environment",
+			args: "x",
+			cmd:  "x",
+			env:  []string{"FINITE_INSPECT=1", "FINITE_JSON=1"},
+		},
 		{name: "a command of that name", args: "-- --inspect --json", cmd: "--inspect --json"},
-		{name: "version, whatever the environment says", args: "--version -v", env: []string{"FINITE_TIMEOUT=nonsense"}, want: func(o *options) { o.version, o.verbosity = true, 1 }},
+		{
+			name: "version, whatever the environment says",
+			args: "--version -v",
+			env:  []string{"FINITE_TIMEOUT=nonsense"},
+			want: func(o *options) { o.version, o.verbosity = true, 1 },
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -130,7 +211,10 @@ func TestParseOptionsErrors(t *testing.T) {
 		{args: "-t off x", want: "--timeout off: not a duration (examples: 90, 1.5s, 300ms, 1h30m, 2d)"},
 		{args: "--timeout= x", want: "--timeout: not a duration (examples: 90, 1.5s, 300ms, 1h30m, 2d)"},
 		{args: "--give-up 1ms x", want: "--give-up 1ms: must be at least 100ms"},
-		{args: "--deadline tomorrow x", want: "--deadline tomorrow: not a time of the form 2026-01-31T18:30:00Z (RFC 3339)"},
+		{
+			args: "--deadline tomorrow x",
+			want: "--deadline tomorrow: not a time of the form 2026-01-31T18:30:00Z (RFC 3339)",
+		},
 		{args: "--stop-signal STOP x", want: "--stop-signal STOP: SIGSTOP ends nothing"},
 		{args: "--stop-signal FOO x", want: `--stop-signal FOO: unknown signal "FOO"`},
 		{args: "--leftovers some x", want: "--leftovers some: must be terminate, kill, wait or leave"},
@@ -140,13 +224,28 @@ func TestParseOptionsErrors(t *testing.T) {
 		{args: "--forward some x", want: "--forward some: must be child, group or all"},
 		{args: "-g --forward all x", want: "--group: contradicts --forward all"},
 		{args: "--rewrite TERM x", want: `--rewrite TERM: "TERM" is not of the form SIGNAL:SIGNAL`},
-		{args: "--rewrite KILL:TERM x", want: "--rewrite KILL:TERM: SIGKILL cannot be rewritten: it is never forwarded"},
-		{args: "--unshare pid,disk x", want: `--unshare pid,disk: unknown namespace "disk"; must be pid, mount, uts, ipc, net, user, cgroup, time or all`},
+		{
+			args: "--rewrite KILL:TERM x",
+			want: "--rewrite KILL:TERM: SIGKILL cannot be rewritten: it is never forwarded",
+		},
+		{
+			args: "--unshare pid,disk x",
+			want: `--unshare pid,disk: unknown namespace "disk"; must be pid, mount, uts, ipc, net, user, cgroup, time or all`,
+		},
 		{args: "--join 0 x", want: "--join 0: not a PID"},
-		{args: "--join 12:disk x", want: `--join 12:disk: unknown namespace "disk"; must be pid, mount, uts, ipc, net, user, cgroup, time or all`},
+		{
+			args: "--join 12:disk x",
+			want: `--join 12:disk: unknown namespace "disk"; must be pid, mount, uts, ipc, net, user, cgroup, time or all`,
+		},
 		{args: "--cgroup yes x", want: "--cgroup yes: must be auto, off or require"},
-		{args: "--lifeline 0 x", want: "--lifeline 0: must be stdin, parent, or fd:N with the number of a descriptor"},
-		{args: "--lifeline fd:1000000 x", want: "--lifeline fd:1000000: finite was started without that descriptor"},
+		{
+			args: "--lifeline 0 x",
+			want: "--lifeline 0: must be stdin, parent, or fd:N with the number of a descriptor",
+		},
+		{
+			args: "--lifeline fd:1000000 x",
+			want: "--lifeline fd:1000000: finite was started without that descriptor",
+		},
 		{args: "--stop-exit 256 x", want: "--stop-exit 256: not an exit status (0-255)"},
 		{args: "--log-level loud x", want: "--log-level loud: must be error, warn, info or debug"},
 		{args: "--log-format xml x", want: "--log-format xml: must be text or json"},
@@ -162,7 +261,10 @@ func TestParseOptionsErrors(t *testing.T) {
 		{args: "--inspect --pause", want: "--pause: makes no sense with --inspect"},
 		{args: "--json x", want: "--json: only with --inspect"},
 		{args: "--json", want: "--json: only with --inspect"},
-		{args: "x", env: "FINITE_TIMEOUT=abc", want: "FINITE_TIMEOUT=abc: not a duration (examples: 90, 1.5s, 300ms, 1h30m, 2d)"},
+		{
+			args: "x", env: "FINITE_TIMEOUT=abc",
+			want: "FINITE_TIMEOUT=abc: not a duration (examples: 90, 1.5s, 300ms, 1h30m, 2d)",
+		},
 		{args: "x", env: "FINITE_GROUP=maybe", want: "FINITE_GROUP=maybe: must be 1, 0, true or false"},
 		{args: "x", env: "FINITE_VERBOSE=3", want: "FINITE_VERBOSE=3: must be 0, 1 or 2"},
 		{args: "x", env: "FINITE_EXPECT=1,,2", want: "FINITE_EXPECT=1,,2: empty value"},
@@ -177,7 +279,9 @@ func TestParseOptionsErrors(t *testing.T) {
 }
 
 func TestWithoutOptions(t *testing.T) {
-	got := withoutOptions([]string{"PATH=/bin", "FINITE_TIMEOUT=5", "FINITE_OTHER=1", "FINITE_HELP=1", "FINITE_STOP_GRACE=", "odd"})
+	got := withoutOptions(
+		[]string{"PATH=/bin", "FINITE_TIMEOUT=5", "FINITE_OTHER=1", "FINITE_HELP=1", "FINITE_STOP_GRACE=", "odd"},
+	)
 	if want := []string{"PATH=/bin", "FINITE_OTHER=1", "FINITE_HELP=1", "odd"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -218,7 +322,9 @@ func TestImportGraph(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		banned := regexp.MustCompile(`^(net(/.*)?|crypto(/.*)?|text/template(/.*)?|html/template|regexp(/.*)?|os/exec|plugin)$`)
+		banned := regexp.MustCompile(
+			`^(net(/.*)?|crypto(/.*)?|text/template(/.*)?|html/template|regexp(/.*)?|os/exec|plugin)$`,
+		)
 		for pkg := range strings.FieldsSeq(string(out)) {
 			if banned.MatchString(pkg) {
 				t.Errorf("%s: the binary imports %s", arch, pkg)
@@ -240,8 +346,14 @@ func TestUsageErrorsNameOptions(t *testing.T) {
 		usage pid1.UsageError
 		want  string
 	}{
-		{pid1.UsageError{Field: "StopGrace", Value: -3, Why: "not Config.Stop, but Config.StopGrace and Config.Stops"}, "--stop-grace -3: not Config.Stop, but --stop-grace and Config.Stops"},
-		{pid1.UsageError{Field: "Pause", Value: "", Why: "has no use for Config.StopGrace: its clock is Config.Grace"}, "--pause: has no use for --stop-grace: its clock is --grace"},
+		{
+			pid1.UsageError{Field: "StopGrace", Value: -3, Why: "not Config.Stop, but Config.StopGrace and Config.Stops"},
+			"--stop-grace -3: not Config.Stop, but --stop-grace and Config.Stops",
+		},
+		{
+			pid1.UsageError{Field: "Pause", Value: "", Why: "has no use for Config.StopGrace: its clock is Config.Grace"},
+			"--pause: has no use for --stop-grace: its clock is --grace",
+		},
 		{pid1.UsageError{Field: "Args", Value: "[]", Why: "no command"}, "Args []: no command"},
 	} {
 		if got := describeUsage(&tt.usage).Error(); got != tt.want {

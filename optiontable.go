@@ -38,9 +38,11 @@ type option struct {
 	noEnv  bool
 	rivals []string // other options that say the same thing in another way
 	list   bool     // may be given several times; in the environment, values are separated by commas
-	field  string   // the field of pid1.Config that it sets; empty: none, or one that another option is named for
-	help   string
-	set    func(*options, string) error
+	// field is the field of pid1.Config that it sets; empty: none, or one that another option is named
+	// for.
+	field string
+	help  string
+	set   func(*options, string) error
 }
 
 func (o *option) env() string {
@@ -49,11 +51,13 @@ func (o *option) env() string {
 
 var optionTable = []option{
 	{
-		long: "timeout", short: 't', arg: "D", field: "Timeout", help: "deadline, from the command's start; 0: none",
-		set: func(o *options, v string) (err error) { o.config.Timeout, err = parseDuration(v, 0, ""); return },
+		long: "timeout", short: 't', arg: "D", field: "Timeout",
+		help: "deadline, from the command's start; 0: none",
+		set:  func(o *options, v string) (err error) { o.config.Timeout, err = parseDuration(v, 0, ""); return },
 	},
 	{
-		long: "deadline", arg: "TIME", field: "Deadline", help: "deadline by the wall clock, RFC 3339: 2026-01-31T18:30:00Z",
+		long: "deadline", arg: "TIME", field: "Deadline",
+		help: "deadline by the wall clock, RFC 3339: 2026-01-31T18:30:00Z",
 		set: func(o *options, v string) error {
 			at, err := time.Parse(time.RFC3339, v)
 			if err != nil {
@@ -64,7 +68,8 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "stop-signal", arg: "SIG", field: "StopSignal", rivals: []string{"escalate"}, help: "first signal when finite itself ends something [TERM]",
+		long: "stop-signal", arg: "SIG", field: "StopSignal", rivals: []string{"escalate"},
+		help: "first signal when finite itself ends something [TERM]",
 		set: func(o *options, v string) (err error) {
 			o.config.StopSignal, err = signals.Parse(v)
 			if err == nil && o.config.StopSignal == unix.SIGSTOP {
@@ -74,7 +79,8 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "grace", short: 'k', arg: "D", field: "Grace", rivals: []string{"escalate"}, help: "from that signal to SIGKILL; 0: SIGKILL at once [5s]",
+		long: "grace", short: 'k', arg: "D", field: "Grace", rivals: []string{"escalate"},
+		help: "from that signal to SIGKILL; 0: SIGKILL at once [5s]",
 		set: func(o *options, v string) (err error) {
 			o.config.Grace, err = parseDuration(v, 0, "")
 			if o.config.Grace == 0 {
@@ -84,7 +90,8 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "stop-grace", arg: "D", field: "StopGrace", rivals: []string{"escalate"}, help: "the same for a stop that is requested by TERM, INT, QUIT or HUP [off]",
+		long: "stop-grace", arg: "D", field: "StopGrace", rivals: []string{"escalate"},
+		help: "the same for a stop that is requested by TERM, INT, QUIT or HUP [off]",
 		set: func(o *options, v string) (err error) {
 			o.config.StopGrace, err = parseDuration(v, 0, "off")
 			if o.config.StopGrace == 0 {
@@ -97,31 +104,40 @@ var optionTable = []option{
 		long: "escalate", arg: "LADDER", field: "Escalate", rivals: []string{"stop-signal", "grace", "stop-grace"},
 		help: "all three in one: USR1@-60s,QUIT@0,TERM@5s,KILL@15s; DUMP@0: a snapshot of the tree",
 		set: func(o *options, v string) (err error) {
-			o.config.Escalate, err = ending.ParseLadder(v, func(s string) (time.Duration, error) { return parseDuration(s, 0, "") })
+			o.config.Escalate, err = ending.ParseLadder(
+				v,
+				func(s string) (time.Duration, error) { return parseDuration(s, 0, "") },
+			)
 			return err
 		},
 	},
 	{
-		long: "snapshot", field: "Snapshot", help: "when finite itself begins to end something, first tell who is in the tree: on stderr, and beside the report",
+		long: "snapshot", field: "Snapshot",
+		help: "when finite itself begins to end something, first tell who is in the tree: on stderr, and " +
+			"beside the report",
 		set: setBool(func(o *options, b bool) { o.config.Snapshot = b }),
 	},
 	{
-		long: "stop-delay", arg: "D", field: "StopDelay", help: "hold the first signal that requests a stop back for D; a second one ends the wait [0]",
-		set: func(o *options, v string) (err error) { o.config.StopDelay, err = parseDuration(v, 0, ""); return },
+		long: "stop-delay", arg: "D", field: "StopDelay",
+		help: "hold the first signal that requests a stop back for D; a second one ends the wait [0]",
+		set:  func(o *options, v string) (err error) { o.config.StopDelay, err = parseDuration(v, 0, ""); return },
 	},
 	{
-		long: "leftovers", arg: "POLICY", field: "Leftovers", help: "when the command has ended, what to do with the rest: terminate, kill, wait, leave [terminate]",
-		set: func(o *options, v string) (err error) { o.config.Leftovers, err = ending.ParseLeftovers(v); return },
+		long: "leftovers", arg: "POLICY", field: "Leftovers",
+		help: "when the command has ended, what to do with the rest: terminate, kill, wait, leave [terminate]",
+		set:  func(o *options, v string) (err error) { o.config.Leftovers, err = ending.ParseLeftovers(v); return },
 	},
 	{
-		long: "give-up", arg: "D", field: "GiveUp", help: "after SIGKILL, how long to wait for what cannot die, at least 100ms; off: for ever [5s]",
+		long: "give-up", arg: "D", field: "GiveUp",
+		help: "after SIGKILL, how long to wait for what cannot die, at least 100ms; off: for ever [5s]",
 		set: func(o *options, v string) (err error) {
 			o.config.GiveUp, err = parseDuration(v, pid1.MinGiveUp, "off")
 			return err
 		},
 	},
 	{
-		long: "timeout-exit", arg: "N", field: "TimeoutExit", help: "exit status when the deadline ended the command, 0-255 [124]",
+		long: "timeout-exit", arg: "N", field: "TimeoutExit",
+		help: "exit status when the deadline ended the command, 0-255 [124]",
 		set: func(o *options, v string) (err error) {
 			o.config.TimeoutExit, err = parseStatus(v)
 			if o.config.TimeoutExit == 0 {
@@ -131,11 +147,13 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "preserve-status", field: "PreserveStatus", help: "exit with the command's own status when the deadline ended it",
-		set: setBool(func(o *options, b bool) { o.config.PreserveStatus = b }),
+		long: "preserve-status", field: "PreserveStatus",
+		help: "exit with the command's own status when the deadline ended it",
+		set:  setBool(func(o *options, b bool) { o.config.PreserveStatus = b }),
 	},
 	{
-		long: "expect", short: 'e', arg: "N", field: "Expect", list: true, help: "report the command's exit status N, 0-255, as 0 (repeatable)",
+		long: "expect", short: 'e', arg: "N", field: "Expect", list: true,
+		help: "report the command's exit status N, 0-255, as 0 (repeatable)",
 		set: func(o *options, v string) error {
 			n, err := parseStatus(v)
 			o.config.Expect = append(o.config.Expect, n)
@@ -143,7 +161,8 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "stop-exit", arg: "N", field: "StopExit", list: true, help: "the same, if its end was requested: by TERM, INT, QUIT or HUP, or the lifeline (repeatable)",
+		long: "stop-exit", arg: "N", field: "StopExit", list: true,
+		help: "the same, if its end was requested: by TERM, INT, QUIT or HUP, or the lifeline (repeatable)",
 		set: func(o *options, v string) error {
 			n, err := parseStatus(v)
 			o.config.StopExit = append(o.config.StopExit, n)
@@ -151,11 +170,13 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "parent-death", short: 'p', arg: "SIG", field: "ParentDeath", help: "act as if SIG had been sent when the parent process ends",
-		set: func(o *options, v string) (err error) { o.config.ParentDeath, err = signals.Parse(v); return },
+		long: "parent-death", short: 'p', arg: "SIG", field: "ParentDeath",
+		help: "act as if SIG had been sent when the parent process ends",
+		set:  func(o *options, v string) (err error) { o.config.ParentDeath, err = signals.Parse(v); return },
 	},
 	{
-		long: "forward", arg: "TO", field: "Forward", rivals: []string{"group"}, help: "who gets signals: child, group (its process group), all (the whole tree) [child]",
+		long: "forward", arg: "TO", field: "Forward", rivals: []string{"group"},
+		help: "who gets signals: child, group (its process group), all (the whole tree) [child]",
 		set: func(o *options, v string) (err error) {
 			o.forwarded = true
 			o.config.Forward, err = ending.ParseForward(v)
@@ -167,11 +188,14 @@ var optionTable = []option{
 		set: setBool(func(o *options, b bool) { o.group = b }),
 	},
 	{
-		long: "rewrite", arg: "A:B", field: "Rewrite", list: true, help: "pass signal A on as B, or drop it if B is 0 (repeatable)",
-		set: func(o *options, v string) error { return o.config.Rewrite.ParseRule(v) },
+		long: "rewrite", arg: "A:B", field: "Rewrite", list: true,
+		help: "pass signal A on as B, or drop it if B is 0 (repeatable)",
+		set:  func(o *options, v string) error { return o.config.Rewrite.ParseRule(v) },
 	},
 	{
-		long: "lifeline", arg: "FD", field: "Lifeline", list: true, help: "stop when this descriptor hangs up, stdin or fd:N, or when the parent process ends: parent (repeatable)",
+		long: "lifeline", arg: "FD", field: "Lifeline", list: true,
+		help: "stop when this descriptor hangs up, stdin or fd:N, or when the parent process ends: parent " +
+			"(repeatable)",
 		set: func(o *options, v string) error {
 			fd, err := parseLifeline(v)
 			o.config.Lifeline = append(o.config.Lifeline, fd)
@@ -179,34 +203,41 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "report", arg: "FILE", field: "Report", help: "write a report (JSON) at every change of state: a path or fd:N",
-		set: func(o *options, v string) error { return setRecord(&o.config.Report, v) },
+		long: "report", arg: "FILE", field: "Report",
+		help: "write a report (JSON) at every change of state: a path or fd:N",
+		set:  func(o *options, v string) error { return setRecord(&o.config.Report, v) },
 	},
 	{
-		long: "state-file", arg: "FILE", field: "StateFile", help: "write the OCI runtime-spec's State of the command: a path or fd:N",
-		set: func(o *options, v string) error { return setRecord(&o.config.StateFile, v) },
+		long: "state-file", arg: "FILE", field: "StateFile",
+		help: "write the OCI runtime-spec's State of the command: a path or fd:N",
+		set:  func(o *options, v string) error { return setRecord(&o.config.StateFile, v) },
 	},
 	{
-		long: "events", arg: "FILE", field: "Events", help: "write a line (JSON) about everything that happens: a path or fd:N",
-		set: func(o *options, v string) error { return setRecord(&o.config.Events, v) },
+		long: "events", arg: "FILE", field: "Events",
+		help: "write a line (JSON) about everything that happens: a path or fd:N",
+		set:  func(o *options, v string) error { return setRecord(&o.config.Events, v) },
 	},
 	{
-		long: "events-format", arg: "FORMAT", field: "EventsFormat", help: "json, or trace: for the viewers of Chrome and Perfetto [json]",
+		long: "events-format", arg: "FORMAT", field: "EventsFormat",
+		help: "json, or trace: for the viewers of Chrome and Perfetto [json]",
 		set: func(o *options, v string) (err error) {
 			o.config.EventsFormat, err = record.ParseEventsFormat(v)
 			return
 		},
 	},
 	{
-		long: "pause", field: "Pause", help: "run nothing: reap, until TERM or INT (exit status 0) or the deadline, and end what else is there",
-		set: setBool(func(o *options, b bool) { o.config.Pause = b }),
+		long: "pause", field: "Pause",
+		help: "run nothing: reap, until TERM or INT (exit status 0) or the deadline, and end what else is there",
+		set:  setBool(func(o *options, b bool) { o.config.Pause = b }),
 	},
 	{
-		long: "unshare", arg: "LIST", field: "Unshare", help: "make namespaces for the command: pid, mount, uts, ipc, net, user, cgroup, time, all",
-		set: func(o *options, v string) (err error) { o.config.Unshare, err = nsutil.ParseNamespaces(v); return },
+		long: "unshare", arg: "LIST", field: "Unshare",
+		help: "make namespaces for the command: pid, mount, uts, ipc, net, user, cgroup, time, all",
+		set:  func(o *options, v string) (err error) { o.config.Unshare, err = nsutil.ParseNamespaces(v); return },
 	},
 	{
-		long: "join", arg: "TARGET", field: "Join", list: true, help: "join the namespaces of a process, PID or PID:LIST, or one by the path of its file (repeatable)",
+		long: "join", arg: "TARGET", field: "Join", list: true,
+		help: "join the namespaces of a process, PID or PID:LIST, or one by the path of its file (repeatable)",
 		set: func(o *options, v string) error {
 			_, _, _, err := nsutil.SplitJoin(v)
 			o.config.Join = append(o.config.Join, v)
@@ -218,15 +249,19 @@ var optionTable = []option{
 		set: func(o *options, v string) error { o.config.Hostname = v; return nil },
 	},
 	{
-		long: "map-root", field: "MapRoot", help: "map the caller to root in the new user namespace, instead of to itself",
-		set: setBool(func(o *options, b bool) { o.config.MapRoot = b }),
+		long: "map-root", field: "MapRoot",
+		help: "map the caller to root in the new user namespace, instead of to itself",
+		set:  setBool(func(o *options, b bool) { o.config.MapRoot = b }),
 	},
 	{
-		long: "cgroup", arg: "MODE", field: "Cgroup", help: "a cgroup for the command, to kill it with: auto (where there is an ending to enforce), off, require [auto; off with no option but -t and -k]",
+		long: "cgroup", arg: "MODE", field: "Cgroup",
+		help: "a cgroup for the command, to kill it with: auto (where there is an ending to enforce), off, " +
+			"require [auto; off with no option but -t and -k]",
 		set: func(o *options, v string) (err error) { o.config.Cgroup, err = ending.ParseCgroupMode(v); return },
 	},
 	{
-		long: "verbose", short: 'v', rivals: []string{"log-level"}, help: "say more on stderr: -v info, -vv debug; FINITE_VERBOSE=2 is -vv",
+		long: "verbose", short: 'v', rivals: []string{"log-level"},
+		help: "say more on stderr: -v info, -vv debug; FINITE_VERBOSE=2 is -vv",
 		set: func(o *options, v string) error {
 			n := 1
 			if v != "" {
@@ -240,7 +275,8 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "log-level", arg: "LEVEL", rivals: []string{"verbose"}, help: "what to say on stderr: error, warn, info, debug; wins over -v [warn]",
+		long: "log-level", arg: "LEVEL", rivals: []string{"verbose"},
+		help: "what to say on stderr: error, warn, info, debug; wins over -v [warn]",
 		set: func(o *options, v string) error {
 			if _, ok := logLevels[v]; !ok {
 				return errors.New("must be error, warn, info or debug")
@@ -270,7 +306,9 @@ var optionTable = []option{
 		},
 	},
 	{
-		long: "inspect", noEnv: true, help: "run nothing: say why processes have not ended, all or the tree of one: finite --inspect [PID]; -v: more of each",
+		long: "inspect", noEnv: true,
+		help: "run nothing: say why processes have not ended, all or the tree of one: finite --inspect " +
+			"[PID]; -v: more of each",
 		set: func(o *options, v string) error {
 			o.inspect.on = true
 			if v == "" {
@@ -279,7 +317,23 @@ var optionTable = []option{
 			return o.inspect.setPID(v)
 		},
 	},
-	{long: "json", noEnv: true, help: "say it as JSON", set: setBool(func(o *options, b bool) { o.inspect.json = b })},
-	{long: "version", noEnv: true, help: "print the version and exit", set: setBool(func(o *options, b bool) { o.version = b })},
-	{long: "help", short: 'h', noEnv: true, help: "print this text and exit", set: setBool(func(o *options, b bool) { o.help = b })},
+	{
+		long:  "json",
+		noEnv: true,
+		help:  "say it as JSON",
+		set:   setBool(func(o *options, b bool) { o.inspect.json = b }),
+	},
+	{
+		long:  "version",
+		noEnv: true,
+		help:  "print the version and exit",
+		set:   setBool(func(o *options, b bool) { o.version = b }),
+	},
+	{
+		long:  "help",
+		short: 'h',
+		noEnv: true,
+		help:  "print this text and exit",
+		set:   setBool(func(o *options, b bool) { o.help = b }),
+	},
 }

@@ -53,9 +53,12 @@ func parseByLibrary(o *options, args []string) (seen []bool, operands []string, 
 // What the arguments mean is what a getopt library makes of them.
 func FuzzParseArgs(f *testing.F) {
 	for _, line := range []string{
-		"", "-- cmd", "cmd -t 5", "-t 5 -k1 -- x", "--timeout=5 --grace 1s x -v", "-vv x", "-vt5 x", "-t", "--timeout",
-		"--nope", "-Z", "-v- x", "- x", "-v - x", "--v", "--q=false x", "--t=5 x", "--t 5 x", "--", "-t= x", "--timeout= x",
-		"--help", "-h x", "--expect 3 -e 4,5 x", "-t x y", "--version=1", "--=5", "--= x", "-é x", "--é x", "-\xff x",
+		"", "-- cmd", "cmd -t 5", "-t 5 -k1 -- x", "--timeout=5 --grace 1s x -v", "-vv x", "-vt5 x", "-t",
+		"--timeout",
+		"--nope", "-Z", "-v- x", "- x", "-v - x", "--v", "--q=false x", "--t=5 x", "--t 5 x", "--",
+		"-t= x", "--timeout= x",
+		"--help", "-h x", "--expect 3 -e 4,5 x", "-t x y", "--version=1", "--=5", "--= x", "-é x",
+		"--é x", "-\xff x",
 	} {
 		f.Add(line)
 	}

@@ -152,7 +152,13 @@ func TestMakeLeafWithFewDescriptors(t *testing.T) {
 				t.Errorf("%v, %d descriptors: leaf %v, error %v, %v", mode, more, leaf, err, why)
 			}
 			if left := ownLeaves(t, dir); len(left) > 0 || openDescriptors(t) != before {
-				t.Errorf("%v, %d descriptors: left: %v, and %d descriptors more", mode, more, left, openDescriptors(t)-before)
+				t.Errorf(
+					"%v, %d descriptors: left: %v, and %d descriptors more",
+					mode,
+					more,
+					left,
+					openDescriptors(t)-before,
+				)
 			}
 		}
 		if made == 0 || none == 0 {
@@ -205,12 +211,16 @@ func TestRunInItsOwnCgroup(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	script := `grep ^0:: /proc/self/cgroup >"$0"; exit 3`
 	for _, mode := range []ending.CgroupMode{ending.CgroupAuto, ending.CgroupRequire, ending.CgroupOff} {
-		r, err := Run(t.Context(), Config{Args: []string{"sh", "-c", script, out}, Cgroup: mode, Timeout: time.Hour})
+		r, err := Run(
+			t.Context(),
+			Config{Args: []string{"sh", "-c", script, out}, Cgroup: mode, Timeout: time.Hour},
+		)
 		if err != nil || r.ExitStatus != 3 || slices.Contains(r.Without, "cgroup") {
 			t.Errorf("%v: %+v, %v", mode, r, err)
 		}
 		text, err := os.ReadFile(out)
-		if in := strings.Contains(string(text), "/finite-"+strconv.Itoa(os.Getpid())+"-"); err != nil || in != (mode != ending.CgroupOff) {
+		if in := strings.Contains(string(text), "/finite-"+strconv.Itoa(os.Getpid())+"-"); err != nil ||
+			in != (mode != ending.CgroupOff) {
 			t.Errorf("%v: the command was in %q, %v", mode, text, err)
 		}
 		if left := ownLeaves(t, dir); len(left) > 0 {
@@ -219,7 +229,11 @@ func TestRunInItsOwnCgroup(t *testing.T) {
 	}
 	// A deadline, and a start that fails.
 	r, err := Run(t.Context(), Config{
-		Args: []string{"sh", "-c", `trap "" TERM; setsid sleep 1000 & while :; do sleep 1000; done`}, Timeout: 50 * time.Millisecond, Grace: ending.AtOnce,
+		Args: []string{
+			"sh",
+			"-c",
+			`trap "" TERM; setsid sleep 1000 & while :; do sleep 1000; done`,
+		}, Timeout: 50 * time.Millisecond, Grace: ending.AtOnce,
 	})
 	if err != nil || r.ExitStatus != 124 || r.GaveUp {
 		t.Errorf("%+v, %v", r, err)
@@ -340,19 +354,31 @@ func TestRunnerWaitsForTheCgroup(t *testing.T) {
 		closed bool
 	}{
 		{"nobody", nil, nil, 0, nil, false, true},
-		{"somebody for a while", nil, []bool{false, false}, 2 * probeInterval, []string{"terminate@0s", "thaw@50ms"}, false, true},
-		{"killed", func(c *Config) { c.Grace = 75 * time.Millisecond }, []bool{false, false}, 2 * probeInterval, []string{"terminate@0s", "thaw@50ms", "tree@75ms"}, false, true},
 		{
-			"for ever", func(c *Config) { c.Grace = time.Second; c.GiveUp = time.Second }, slices.Repeat([]bool{false}, 1000), 2 * time.Second,
+			"somebody for a while", nil, []bool{false, false}, 2 * probeInterval,
+			[]string{"terminate@0s", "thaw@50ms"}, false, true,
+		},
+		{
+			"killed", func(c *Config) { c.Grace = 75 * time.Millisecond }, []bool{false, false},
+			2 * probeInterval, []string{"terminate@0s", "thaw@50ms", "tree@75ms"}, false, true,
+		},
+		{
+			"for ever", func(c *Config) { c.Grace = time.Second; c.GiveUp = time.Second },
+			slices.Repeat([]bool{false}, 1000), 2 * time.Second,
 			[]string{"terminate@0s", "thaw@50ms", "tree@1s", "survey@2s"},
 			true, false,
 		},
-		{"left alone", func(c *Config) { c.Leftovers = ending.LeftoversLeave }, []bool{false}, 0, nil, false, false},
+		{
+			"left alone", func(c *Config) { c.Leftovers = ending.LeftoversLeave }, []bool{false}, 0, nil,
+			false, false,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				k := &leafWorld{probes: tt.probes}
-				k.fakeWorld = &fakeWorld{onStart: func(f *fakeWorld) { f.die(reap.Change{Code: reap.CodeExited, Status: 4}) }}
+				k.fakeWorld = &fakeWorld{
+					onStart: func(f *fakeWorld) { f.die(reap.Change{Code: reap.CodeExited, Status: 4}) },
+				}
 				begin := time.Now()
 				res, _ := runLeaf(t, testConfig(tt.cfg), true, nil, k)
 				if took := time.Since(begin); took != tt.took || res.ExitStatus != 4 || res.GaveUp != tt.gaveUp {
@@ -369,9 +395,12 @@ func TestRunnerWaitsForTheCgroup(t *testing.T) {
 // Why there is no cgroup is said once, to who wants to know everything.
 func TestRunnerSaysWhyThereIsNoCgroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := &leafWorld{fakeWorld: &fakeWorld{onStart: func(f *fakeWorld) { f.die(reap.Change{Code: reap.CodeExited}) }}}
+		k := &leafWorld{
+			fakeWorld: &fakeWorld{onStart: func(f *fakeWorld) { f.die(reap.Change{Code: reap.CodeExited}) }},
+		}
 		_, log := runLeaf(t, testConfig(nil), false, errors.New("the moon is full"), k)
-		if strings.Count(log, "the moon is full") != 1 || strings.Count(log, "level=debug msg=\"no cgroup of its own") != 1 {
+		if strings.Count(log, "the moon is full") != 1 ||
+			strings.Count(log, "level=debug msg=\"no cgroup of its own") != 1 {
 			t.Error(log)
 		}
 	})

@@ -39,7 +39,9 @@ type Config struct {
 
 	StopSignal unix.Signal   // the first signal when an ending begins here; 0: SIGTERM
 	Grace      time.Duration // from that signal to SIGKILL; 0: DefaultGrace; or AtOnce
-	StopGrace  time.Duration // the same clock for a stop that was requested by a signal; 0: Never, as with other inits; or AtOnce
+	// The same clock for a stop that was requested by a signal; 0: Never, as with other inits; or
+	// AtOnce.
+	StopGrace time.Duration
 	// Escalate is the general form of those three, which must be zero with it. Rungs before the
 	// deadline need one. After a stop that was requested by a signal, the rungs that are due at
 	// once are left out: that signal takes their place.
@@ -49,7 +51,9 @@ type Config struct {
 	// to the file of that name with .tree behind it.
 	Snapshot bool
 
-	StopDelay time.Duration // how long the first signal that requests a stop is held back; another one ends the wait; 0: not at all
+	// How long the first signal that requests a stop is held back; another one ends the wait; 0:
+	// not at all.
+	StopDelay time.Duration
 	GiveUp    time.Duration // from the last SIGKILL to the report of survivors; 0: DefaultGiveUp; or Never
 
 	// Lifeline are descriptors of pipes, sockets or terminals, such as 0. That one of them hangs up
@@ -62,13 +66,19 @@ type Config struct {
 	Forward   ending.Forward
 	Rewrite   signals.Rewrite
 
-	TimeoutExit    int // the exit status when the deadline ended the command, 1–255; 0: DefaultTimeoutExit; TimeoutExitZero: 0
+	// The exit status when the deadline ended the command, 1–255; 0: DefaultTimeoutExit;
+	// TimeoutExitZero: 0.
+	TimeoutExit    int
 	PreserveStatus bool
 	Expect         []int // exit statuses of the command that are reported as 0
-	StopExit       []int // exit statuses of the command that are reported as 0 if its end was requested: by a stop signal, the lifeline, or the context
+	// Exit statuses of the command that are reported as 0 if its end was requested: by a stop
+	// signal, the lifeline, or the context.
+	StopExit []int
 
 	ParentDeath unix.Signal // what this process is sent when its parent ends (PR_SET_PDEATHSIG); 0: nothing
-	ParentPID   int         // the parent's PID as it was at the start, to notice a parent that is gone before that is set; 0: now
+	// The parent's PID as it was at the start, to notice a parent that is gone before that is set;
+	// 0: now.
+	ParentPID int
 
 	// Source delivers signals. nil: Run listens itself, and stops listening before it returns.
 	Source *signals.Source

@@ -16,7 +16,10 @@ func (c *Config) policy(role nsutil.Role, contextEnds bool) (ending.Policy, erro
 	p := ending.Policy{
 		Pause: c.Pause, StopSignal: c.StopSignal, StopDelay: c.StopDelay, GiveUp: c.GiveUp,
 		Leftovers: c.Leftovers, Forward: c.Forward, Rewrite: c.Rewrite,
-		TimeoutExit: max(c.TimeoutExit, 0), PreserveStatus: c.PreserveStatus, Expect: c.Expect, StopExit: c.StopExit,
+		TimeoutExit: max(
+			c.TimeoutExit,
+			0,
+		), PreserveStatus: c.PreserveStatus, Expect: c.Expect, StopExit: c.StopExit,
 	}
 	if c.TimeoutExit == 0 {
 		p.TimeoutExit = ending.DefaultTimeoutExit
@@ -63,7 +66,11 @@ func (c *Config) check(p *ending.Policy, role nsutil.Role) error {
 	case c.Leftovers > ending.LeftoversLeave:
 		return bad("Leftovers", int(c.Leftovers), "not a policy")
 	case c.Leftovers == ending.LeftoversLeave && role == nsutil.RoleInit:
-		return bad("Leftovers", c.Leftovers, "as PID 1 nothing can be left: the kernel kills the PID namespace with it")
+		return bad(
+			"Leftovers",
+			c.Leftovers,
+			"as PID 1 nothing can be left: the kernel kills the PID namespace with it",
+		)
 	case c.Forward > ending.ForwardAll:
 		return bad("Forward", int(c.Forward), "not a target")
 	case c.Hostname != "" && !c.Unshare.Has(nsutil.UTSNamespace):
@@ -101,7 +108,8 @@ func (c *Config) pauseIgnores() string {
 
 // enforces reports whether there is an ending to enforce.
 func (c *Config) enforces(p *ending.Policy) bool {
-	return c.Timeout != 0 || !c.Deadline.IsZero() || len(p.Requested) > 0 || len(c.Lifeline) > 0 || len(c.Join) > 0
+	return c.Timeout != 0 || !c.Deadline.IsZero() || len(p.Requested) > 0 || len(c.Lifeline) > 0 ||
+		len(c.Join) > 0
 }
 
 // escalation makes the ladders of Escalate.
@@ -110,7 +118,9 @@ func (c *Config) escalation(p *ending.Policy, contextEnds bool) error {
 		return err
 	}
 	if c.StopSignal != 0 || c.Grace != 0 || c.StopGrace != 0 {
-		return errors.New("replaces Config.StopSignal, Config.Grace and Config.StopGrace, which cannot be given with it")
+		return errors.New(
+			"replaces Config.StopSignal, Config.Grace and Config.StopGrace, which cannot be given with it",
+		)
 	}
 	p.SetLadder(c.Escalate, c.Snapshot)
 	if len(p.Early) == 0 {

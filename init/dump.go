@@ -43,7 +43,10 @@ func (r *runner) awaitEarlyByWall() {
 		return
 	}
 	count := early.Group(next)
-	r.earlyWall = effects.NewAlarm(r.cfg.Deadline.Add(early[next].After), func() { r.post(machine.Event{Kind: machine.EvNotice, Count: count}) })
+	r.earlyWall = effects.NewAlarm(
+		r.cfg.Deadline.Add(early[next].After),
+		func() { r.post(machine.Event{Kind: machine.EvNotice, Count: count}) },
+	)
 }
 
 // dumped tells of the snapshot that was taken.

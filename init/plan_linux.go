@@ -153,11 +153,15 @@ func (p *planner) recordRefusal(step ending.Step, err error) {
 	at := time.Now()
 	cause := ending.Cause{Kind: ending.KindStartFailed, Step: step, Err: err}
 	p.out.Close(p.report(ending.Result{
-		Cause: cause, Role: nsutil.CurrentRole(), Started: at, Ended: at, ExitStatus: p.policy.ExitStatus(cause, false),
+		Cause: cause, Role: nsutil.CurrentRole(), Started: at, Ended: at,
+		ExitStatus: p.policy.ExitStatus(cause, false),
 	}), false)
 }
 
 // complain says why no keeper can be made.
 func (p *planner) complain(err error) {
-	_, _ = unix.Write(p.link.Stderr, []byte("finite: cannot start the command: "+text.Printable(err.Error())+"\n"))
+	_, _ = unix.Write(
+		p.link.Stderr,
+		[]byte("finite: cannot start the command: "+text.Printable(err.Error())+"\n"),
+	)
 }

@@ -85,7 +85,8 @@ func (r *runner) prepare(ctx context.Context, after, undo *cleanup) (err error) 
 	}
 	undo.add(command.GiveBack)
 	needed := effects.LaterDescriptors + to.Descriptors()
-	if lifeline != nil || r.out.HasFiles() { // since it was looked whether there is room; a cgroup looks for itself
+	// Since it was looked whether there is room; a cgroup looks for itself.
+	if lifeline != nil || r.out.HasFiles() {
 		if err := effects.HaveDescriptors(needed); err != nil {
 			return fmt.Errorf("cannot reserve %d file descriptors: %w", needed, err)
 		}
@@ -112,13 +113,19 @@ func (r *runner) targets(self record.Self) record.Targets {
 }
 
 // options are what effects of both kinds know.
-func (r *runner) options(role nsutil.Role, command *spawn.Command, noCgroup error, to *record.Targets) effects.Options {
+func (r *runner) options(
+	role nsutil.Role,
+	command *spawn.Command,
+	noCgroup error,
+	to *record.Targets,
+) effects.Options {
 	if noCgroup != nil {
 		r.tellNoCgroup(noCgroup)
 	}
 	return effects.Options{
 		Command: command, Role: role, NoCgroup: noCgroup, Post: r.post, Done: r.done,
-		Observer: &r.out, TellsChildren: r.out.TellsChildren(), Threads: to.Threads(), Descriptors: to.Descriptors(),
+		Observer: &r.out, TellsChildren: r.out.TellsChildren(), Threads: to.Threads(),
+		Descriptors: to.Descriptors(),
 	}
 }
 
@@ -136,15 +143,27 @@ func needsKeeper(cfg *Config) error {
 
 // command is what is executed, in a cgroup of its own if it is to have one; nil is none. noCgroup is
 // why it has none, where one was looked for.
-func (r *runner) command(ctx context.Context, to *record.Targets) (command *spawn.Command, noCgroup, err error) {
+func (r *runner) command(
+	ctx context.Context,
+	to *record.Targets,
+) (command *spawn.Command, noCgroup, err error) {
 	cfg := r.cfg
 	if cfg.Pause {
 		if cfg.Cgroup == ending.CgroupRequire {
-			err = &UsageError{Field: "Cgroup", Value: ending.CgroupRequire, Why: "there is no command that could be in a cgroup"}
+			err = &UsageError{
+				Field: "Cgroup",
+				Value: ending.CgroupRequire,
+				Why:   "there is no command that could be in a cgroup",
+			}
 		}
 		return nil, nil, err
 	}
-	command = &spawn.Command{Args: cfg.Args, Env: cfg.Env, Dir: cfg.Dir, CgroupRequired: cfg.Cgroup == ending.CgroupRequire}
+	command = &spawn.Command{
+		Args:           cfg.Args,
+		Env:            cfg.Env,
+		Dir:            cfg.Dir,
+		CgroupRequired: cfg.Cgroup == ending.CgroupRequire,
+	}
 	if !cfg.wantsCgroup(ctx, &r.policy) {
 		return command, nil, nil
 	}
@@ -155,7 +174,8 @@ func (r *runner) command(ctx context.Context, to *record.Targets) (command *spaw
 // wantsCgroup reports whether the command is to have a cgroup of its own. Where no ending is
 // foreseen, it would cost more than it can be worth.
 func (c *Config) wantsCgroup(ctx context.Context, p *ending.Policy) bool {
-	return c.Cgroup == ending.CgroupRequire || c.Cgroup == ending.CgroupAuto && (c.enforces(p) || ctx.Done() != nil)
+	return c.Cgroup == ending.CgroupRequire ||
+		c.Cgroup == ending.CgroupAuto && (c.enforces(p) || ctx.Done() != nil)
 }
 
 // makeCgroup makes the cgroup that the command is started in, and leaves so many descriptors.

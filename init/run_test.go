@@ -30,29 +30,44 @@ func TestRun(t *testing.T) {
 		kind   ending.Kind
 		check  func(*testing.T, ending.Result)
 	}{
-		{name: "exit", cfg: sh("exit 7"), status: 7, kind: ending.KindExited, check: func(t *testing.T, r ending.Result) {
-			if r.PID == 0 || r.Rusage.MaxRSS == 0 || r.Started.IsZero() || r.Ended.Before(r.Started) || len(r.Ladder) != 0 {
-				t.Errorf("%+v", r)
-			}
-		}},
+		{
+			name:   "exit",
+			cfg:    sh("exit 7"),
+			status: 7,
+			kind:   ending.KindExited,
+			check: func(t *testing.T, r ending.Result) {
+				if r.PID == 0 || r.Rusage.MaxRSS == 0 || r.Started.IsZero() || r.Ended.Before(r.Started) ||
+					len(r.Ladder) != 0 {
+					t.Errorf("%+v", r)
+				}
+			},
+		},
 		{name: "signal", cfg: sh("kill -9 $$"), status: 137, kind: ending.KindSignaled},
-		{name: "orphans", cfg: sh("(:&) ; (:&) ; (:&) ; exit 0"), kind: ending.KindExited, check: func(t *testing.T, r ending.Result) {
-			wantCount(t, "orphans", r.Counts.Orphans, 3)
-		}},
+		{
+			name: "orphans",
+			cfg:  sh("(:&) ; (:&) ; (:&) ; exit 0"),
+			kind: ending.KindExited,
+			check: func(t *testing.T, r ending.Result) {
+				wantCount(t, "orphans", r.Counts.Orphans, 3)
+			},
+		},
 		{
 			name: "leftovers", cfg: sh("sleep 1000 & exit 3"), status: 3, kind: ending.KindExited,
 			check: func(t *testing.T, r ending.Result) { wantCount(t, "terminated", r.Counts.LeftoversTerminated, 1) },
 		},
 		{
-			name: "deaf leftovers", cfg: func() Config { c := sh("trap '' TERM; sleep 1000 & exit 3"); c.Grace = 50 * time.Millisecond; return c }(),
+			name:   "deaf leftovers",
+			cfg:    func() Config { c := sh("trap '' TERM; sleep 1000 & exit 3"); c.Grace = 50 * time.Millisecond; return c }(),
 			status: 3, kind: ending.KindExited,
 			check: func(t *testing.T, r ending.Result) { wantCount(t, "killed", r.Counts.LeftoversKilled, 1) },
 		},
 		{
-			name: "timeout", cfg: func() Config { c := sh("exec sleep 1000"); c.Timeout = 50 * time.Millisecond; return c }(),
+			name:   "timeout",
+			cfg:    func() Config { c := sh("exec sleep 1000"); c.Timeout = 50 * time.Millisecond; return c }(),
 			status: 124, kind: ending.KindDeadline,
 			check: func(t *testing.T, r ending.Result) {
-				if len(r.Ladder) != 1 || r.Ladder[0].Step != "SIGTERM" || r.Ladder[0].Result != "sent" || r.Cause.Signal != unix.SIGTERM {
+				if len(r.Ladder) != 1 || r.Ladder[0].Step != "SIGTERM" || r.Ladder[0].Result != "sent" ||
+					r.Cause.Signal != unix.SIGTERM {
 					t.Errorf("%+v", r)
 				}
 			},
@@ -74,13 +89,32 @@ func TestRun(t *testing.T) {
 				return c
 			}(), kind: ending.KindDeadline,
 		},
-		{name: "not found", cfg: Config{Args: []string{"no-such-command"}}, status: 127, kind: ending.KindStartFailed, check: func(t *testing.T, r ending.Result) {
-			if r.Cause.Step != ending.StepLookup || !errors.Is(r.Cause.Err, unix.ENOENT) || r.PID != 0 {
-				t.Errorf("%+v", r)
-			}
-		}},
-		{name: "not executable", cfg: Config{Args: []string{"/etc/passwd"}}, status: 126, kind: ending.KindStartFailed},
-		{name: "environment and directory", cfg: Config{Args: []string{"sh", "-c", `test "$A$(pwd)" = b/`}, Env: []string{"A=b", "PATH=" + os.Getenv("PATH")}, Dir: "/"}, kind: ending.KindExited},
+		{
+			name:   "not found",
+			cfg:    Config{Args: []string{"no-such-command"}},
+			status: 127,
+			kind:   ending.KindStartFailed,
+			check: func(t *testing.T, r ending.Result) {
+				if r.Cause.Step != ending.StepLookup || !errors.Is(r.Cause.Err, unix.ENOENT) || r.PID != 0 {
+					t.Errorf("%+v", r)
+				}
+			},
+		},
+		{
+			name:   "not executable",
+			cfg:    Config{Args: []string{"/etc/passwd"}},
+			status: 126,
+			kind:   ending.KindStartFailed,
+		},
+		{
+			name: "environment and directory",
+			cfg: Config{
+				Args: []string{"sh", "-c", `test "$A$(pwd)" = b/`},
+				Env:  []string{"A=b", "PATH=" + os.Getenv("PATH")},
+				Dir:  "/",
+			},
+			kind: ending.KindExited,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -105,12 +139,14 @@ func TestRunContext(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if r, err := Run(ctx, sh("exec sleep 1000")); err != nil || r.ExitStatus != 124 || r.Cause.Kind != ending.KindDeadline {
+	if r, err := Run(ctx, sh("exec sleep 1000")); err != nil || r.ExitStatus != 124 ||
+		r.Cause.Kind != ending.KindDeadline {
 		t.Errorf("deadline: %+v, %v", r, err)
 	}
 	ctx, cancel = context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
-	if r, err := Run(ctx, sh("exec sleep 1000")); err != nil || r.ExitStatus != 143 || r.Cause.Kind != ending.KindStopRequested {
+	if r, err := Run(ctx, sh("exec sleep 1000")); err != nil || r.ExitStatus != 143 ||
+		r.Cause.Kind != ending.KindStopRequested {
 		t.Errorf("cancel: %+v, %v", r, err)
 	}
 }
@@ -127,7 +163,8 @@ func TestRunRefuses(t *testing.T) {
 		"Forward":     {Args: []string{"true"}, Forward: 9},
 	} {
 		var usage *UsageError
-		if r, err := Run(t.Context(), cfg); !errors.As(err, &usage) || usage.Field != name || r.ExitStatus != ending.StatusFailure {
+		if r, err := Run(t.Context(), cfg); !errors.As(err, &usage) || usage.Field != name ||
+			r.ExitStatus != ending.StatusFailure {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
 	}
@@ -153,7 +190,12 @@ func TestRunWithAStalledLog(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	cfg := sh("exit 5")
-	cfg.Log = &logrus.Logger{Out: stalled{release}, Level: logrus.DebugLevel, Formatter: &logrus.TextFormatter{}, Hooks: logrus.LevelHooks{}}
+	cfg.Log = &logrus.Logger{
+		Out:       stalled{release},
+		Level:     logrus.DebugLevel,
+		Formatter: &logrus.TextFormatter{},
+		Hooks:     logrus.LevelHooks{},
+	}
 	r, err := Run(t.Context(), cfg)
 	if err != nil || r.ExitStatus != 5 || r.Counts.LogDropped == 0 {
 		t.Errorf("%+v, %v", r, err)
@@ -174,7 +216,12 @@ func (panicky) Write([]byte) (int, error) { panic("on purpose") }
 // A logger that panics is the caller's mistake, and not the end of an init.
 func TestRunWithAPanickingLog(t *testing.T) {
 	cfg := sh("exit 5")
-	cfg.Log = &logrus.Logger{Out: panicky{}, Level: logrus.DebugLevel, Formatter: &logrus.TextFormatter{}, Hooks: logrus.LevelHooks{}}
+	cfg.Log = &logrus.Logger{
+		Out:       panicky{},
+		Level:     logrus.DebugLevel,
+		Formatter: &logrus.TextFormatter{},
+		Hooks:     logrus.LevelHooks{},
+	}
 	if r, err := Run(t.Context(), cfg); err != nil || r.ExitStatus != 5 || r.Counts.LogDropped == 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
@@ -203,7 +250,12 @@ func TestSignalsDuringTheEnd(t *testing.T) {
 	for range 100 {
 		cfg := sh("exit 5")
 		cfg.Source = source
-		cfg.Log = &logrus.Logger{Out: &log, Level: logrus.InfoLevel, Formatter: &logrus.TextFormatter{}, Hooks: logrus.LevelHooks{}}
+		cfg.Log = &logrus.Logger{
+			Out:       &log,
+			Level:     logrus.InfoLevel,
+			Formatter: &logrus.TextFormatter{},
+			Hooks:     logrus.LevelHooks{},
+		}
 		r, err := Run(t.Context(), cfg)
 		if err != nil || r.ExitStatus != 5 || r.Counts.Unexpected > 0 {
 			t.Fatalf("%+v, %v", r, err)
@@ -218,7 +270,10 @@ func TestSignalsDuringTheEnd(t *testing.T) {
 // nothing is started.
 func TestRunWithoutItsParent(t *testing.T) {
 	started := t.TempDir() + "/started"
-	res, err := Run(t.Context(), Config{Args: []string{"touch", started}, ParentDeath: unix.SIGTERM, ParentPID: unix.Getppid() + 1})
+	res, err := Run(
+		t.Context(),
+		Config{Args: []string{"touch", started}, ParentDeath: unix.SIGTERM, ParentPID: unix.Getppid() + 1},
+	)
 	if err != nil || res.ExitStatus != 143 || res.PID != 0 || res.Cause.Kind != ending.KindStopRequested {
 		t.Errorf("%+v, %v", res, err)
 	}

@@ -67,7 +67,13 @@ type runner struct {
 }
 
 func newRunner(cfg Config) *runner {
-	r := &runner{config: cfg, epoch: time.Now(), events: make(chan machine.Event, eventQueue), done: make(chan struct{}), alarm: timeout}
+	r := &runner{
+		config: cfg,
+		epoch:  time.Now(),
+		events: make(chan machine.Event, eventQueue),
+		done:   make(chan struct{}),
+		alarm:  timeout,
+	}
 	r.cfg = &r.config
 	return r
 }
@@ -155,7 +161,12 @@ func (r *runner) before() {
 		case err != nil:
 			r.step(machine.Event{Kind: machine.EvTrouble, Err: err})
 		case gone: // before that was set, so nothing was sent
-			r.step(machine.Event{Kind: machine.EvSignal, Signal: signals.Signal{Number: sig, Sender: signals.Sender{Known: true, Kernel: true}}})
+			r.step(
+				machine.Event{
+					Kind:   machine.EvSignal,
+					Signal: signals.Signal{Number: sig, Sender: signals.Sender{Known: true, Kernel: true}},
+				},
+			)
 		}
 	}
 	for !r.finished {
@@ -215,7 +226,11 @@ func (r *runner) step(ev machine.Event) {
 	defer func() {
 		if v := recover(); v != nil {
 			r.panics++
-			r.out.Log(ending.LevelError, fmt.Sprintf("internal error while handling %v: %v", ev.Kind, v), record.Fields{"stack": string(debug.Stack())})
+			r.out.Log(
+				ending.LevelError,
+				fmt.Sprintf("internal error while handling %v: %v", ev.Kind, v),
+				record.Fields{"stack": string(debug.Stack())},
+			)
 			r.finished = r.finished || r.m.Outcome().State == ending.StateEnded
 		}
 		if ev.Handled != nil {
@@ -244,7 +259,10 @@ func (r *runner) step(ev machine.Event) {
 	if ev.Kind == machine.EvExited || ev.Kind == machine.EvReaped && ev.Killed > 0 {
 		if n := r.effects.OOMKills(); n > 0 {
 			r.out.Event(record.Event{Event: machine.EvOOM.String(), Count: n})
-			r.answer = append(r.answer, machine.Event{Kind: machine.EvOOM, Count: n, Gone: ev.Kind == machine.EvExited})
+			r.answer = append(
+				r.answer,
+				machine.Event{Kind: machine.EvOOM, Count: n, Gone: ev.Kind == machine.EvExited},
+			)
 		}
 	}
 	for len(r.answer) > 0 {
@@ -304,7 +322,10 @@ func (r *runner) announceLatest() {
 	}
 	status := 128 + int(unix.SIGKILL)
 	if o.State < ending.StateStopping || o.Cause.Kind == ending.KindDeadline {
-		status = r.policy.ExitStatus(ending.Cause{Kind: ending.KindDeadline, Known: true, Signal: unix.SIGKILL}, true)
+		status = r.policy.ExitStatus(
+			ending.Cause{Kind: ending.KindDeadline, Known: true, Signal: unix.SIGKILL},
+			true,
+		)
 	}
 	if known && r.policy.GiveUp != ending.Never {
 		left += r.policy.GiveUp + machine.SurveyLimit + latestMargin
@@ -334,7 +355,11 @@ func (r *runner) perform(actions []machine.Action) {
 			r.states = append(r.states, ending.StateChange{State: a.To.String(), At: r.elapsed()})
 			r.out.Event(record.Event{Event: "state", From: a.From.String(), To: a.To.String(), Why: a.Why})
 			if r.out.Logs(ending.LevelDebug) {
-				r.out.Log(ending.LevelDebug, "state", record.Fields{"from": a.From.String(), "to": a.To.String(), "why": a.Why})
+				r.out.Log(
+					ending.LevelDebug,
+					"state",
+					record.Fields{"from": a.From.String(), "to": a.To.String(), "why": a.Why},
+				)
 			}
 		case machine.ActNote:
 			r.out.Log(a.Level, a.Why, nil)
@@ -374,7 +399,11 @@ func (r *runner) forwarded(a *machine.Action, err error) {
 	}
 	r.out.Event(record.Event{Event: "forwarded", Signal: name, Target: a.Target.String(), Result: "sent"})
 	if r.out.Logs(ending.LevelInfo) {
-		r.out.Log(ending.LevelInfo, "passed "+name+" on to "+a.Target.String()+machine.DescribeSender(a.Signal.Sender), nil)
+		r.out.Log(
+			ending.LevelInfo,
+			"passed "+name+" on to "+a.Target.String()+machine.DescribeSender(a.Signal.Sender),
+			nil,
+		)
 	}
 }
 

@@ -49,7 +49,8 @@ func (r *runner) result(at time.Time) ending.Result {
 	o := r.m.Outcome()
 	res := ending.Result{
 		Cause: o.Cause, PID: o.PID, Role: r.m.Role, Started: r.started, Ended: at,
-		Ladder: r.ladder, States: r.states, Counts: o.Counts, Survivors: o.Survivors, GaveUp: o.GaveUp, Rusage: o.Rusage,
+		Ladder: r.ladder, States: r.states, Counts: o.Counts, Survivors: o.Survivors, GaveUp: o.GaveUp,
+		Rusage:  o.Rusage,
 		Without: r.missing(), SupervisorStarts: r.starts,
 	}
 	res.Counts.Unexpected += r.panics

@@ -81,7 +81,9 @@ func (w *fakeWorld) Do(a *machine.Action) error {
 		w.dump()
 	case machine.ActSurvey:
 		w.note("survey")
-		go w.post(machine.Event{Kind: machine.EvSurvivors, Survivors: []inspect.Survivor{{PID: testPID, State: 'D'}}})
+		go w.post(
+			machine.Event{Kind: machine.EvSurvivors, Survivors: []inspect.Survivor{{PID: testPID, State: 'D'}}},
+		)
 	}
 	return nil
 }
@@ -100,7 +102,12 @@ func (w *fakeWorld) dump() {
 	}
 	go func() {
 		time.Sleep(w.dumps())
-		w.post(machine.Event{Kind: machine.EvDumped, Snapshot: inspect.Snapshot{Processes: []inspect.Process{{PID: testPID, Comm: "job"}}}})
+		w.post(
+			machine.Event{
+				Kind:     machine.EvDumped,
+				Snapshot: inspect.Snapshot{Processes: []inspect.Process{{PID: testPID, Comm: "job"}}},
+			},
+		)
 	}()
 }
 
@@ -144,7 +151,12 @@ func testRunner(cfg Config, w world, incoming <-chan signals.Signal) *runner {
 
 // runFake runs a command in a bubble in which time is exact, and returns the result and how long it
 // took.
-func runFake(ctx context.Context, cfg Config, w *fakeWorld, incoming <-chan signals.Signal) (ending.Result, time.Duration) {
+func runFake(
+	ctx context.Context,
+	cfg Config,
+	w *fakeWorld,
+	incoming <-chan signals.Signal,
+) (ending.Result, time.Duration) {
 	r := testRunner(cfg, w, incoming)
 	w.post = r.post
 	begin := time.Now()
@@ -215,7 +227,8 @@ func TestRunnerKeepsTime(t *testing.T) {
 			name:  "timeout, grace, kill, give up",
 			cfg:   func(c *Config) { c.Timeout = 30 * time.Second; c.GiveUp = 2 * time.Second },
 			world: fakeWorld{},
-			took:  37 * time.Second, status: 124, got: []string{"SIGTERM@30s", "SIGKILL@35s", "tree@35s", "survey@37s"},
+			took:  37 * time.Second, status: 124,
+			got: []string{"SIGTERM@30s", "SIGKILL@35s", "tree@35s", "survey@37s"},
 		},
 		{
 			name:  "a requested stop has its own clock",
@@ -229,7 +242,8 @@ func TestRunnerKeepsTime(t *testing.T) {
 			cfg:   func(c *Config) { c.Timeout = 10 * time.Second },
 			world: fakeWorld{react: dieOfKill},
 			send:  map[time.Duration]unix.Signal{time.Second: unix.SIGTERM},
-			took:  15 * time.Second, status: 124, got: []string{"SIGTERM@1s", "SIGTERM@10s", "SIGKILL@15s", "tree@15s"},
+			took:  15 * time.Second, status: 124,
+			got: []string{"SIGTERM@1s", "SIGTERM@10s", "SIGKILL@15s", "tree@15s"},
 		},
 	}
 	for _, tt := range tests {
@@ -285,7 +299,9 @@ func TestRunnerCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
-		k := &fakeWorld{react: func(k *fakeWorld, sig unix.Signal) { k.die(reap.Change{Code: reap.CodeKilled, Status: int(sig)}) }}
+		k := &fakeWorld{
+			react: func(k *fakeWorld, sig unix.Signal) { k.die(reap.Change{Code: reap.CodeKilled, Status: int(sig)}) },
+		}
 		res, took := runFake(ctx, testConfig(nil), k, nil)
 		if took != time.Second || res.ExitStatus != 143 || res.Cause.Kind != ending.KindStopRequested {
 			t.Errorf("took %v, status %d, cause %v", took, res.ExitStatus, res.Cause.Kind)
@@ -304,7 +320,10 @@ func TestRunnerStartsNothingTooLate(t *testing.T) {
 		kind   ending.Kind
 	}{
 		{name: "cancelled", cancel: true, status: 143, kind: ending.KindStopRequested},
-		{name: "deadline", cfg: func(c *Config) { c.Deadline = time.Now() }, status: 124, kind: ending.KindDeadline},
+		{
+			name: "deadline", cfg: func(c *Config) { c.Deadline = time.Now() }, status: 124,
+			kind: ending.KindDeadline,
+		},
 		{name: "signal", sig: unix.SIGINT, status: 130, kind: ending.KindStopRequested},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -320,7 +339,14 @@ func TestRunnerStartsNothingTooLate(t *testing.T) {
 			k := &fakeWorld{onStart: func(*fakeWorld) { t.Error("the command was started") }}
 			res, _ := runFake(ctx, testConfig(tt.cfg), k, incoming)
 			if res.PID != 0 || res.ExitStatus != tt.status || res.Cause.Kind != tt.kind {
-				t.Errorf("pid %d, status %d, cause %v; want 0, %d, %v", res.PID, res.ExitStatus, res.Cause.Kind, tt.status, tt.kind)
+				t.Errorf(
+					"pid %d, status %d, cause %v; want 0, %d, %v",
+					res.PID,
+					res.ExitStatus,
+					res.Cause.Kind,
+					tt.status,
+					tt.kind,
+				)
 			}
 		})
 	}
@@ -337,7 +363,10 @@ func TestRunnerParentIsGone(t *testing.T) {
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
-		k := &fakeWorld{orphaned: true, react: func(k *fakeWorld, sig unix.Signal) { k.die(reap.Change{Code: reap.CodeExited, Status: int(sig)}) }}
+		k := &fakeWorld{
+			orphaned: true,
+			react:    func(k *fakeWorld, sig unix.Signal) { k.die(reap.Change{Code: reap.CodeExited, Status: int(sig)}) },
+		}
 		res, _ := runFake(t.Context(), testConfig(func(c *Config) { c.ParentDeath = unix.SIGUSR1 }), k, nil)
 		if res.ExitStatus != int(unix.SIGUSR1) {
 			t.Errorf("status %d: SIGUSR1 did not reach the command", res.ExitStatus)
@@ -352,9 +381,14 @@ func TestRunnerNamesTheSender(t *testing.T) {
 		time.AfterFunc(time.Second, func() {
 			incoming <- signals.Signal{Number: unix.SIGTERM, Sender: signals.Sender{Known: true, PID: 42, UID: 7}}
 		})
-		k := &fakeWorld{react: func(k *fakeWorld, sig unix.Signal) { k.die(reap.Change{Code: reap.CodeKilled, Status: int(sig)}) }}
+		k := &fakeWorld{
+			react: func(k *fakeWorld, sig unix.Signal) { k.die(reap.Change{Code: reap.CodeKilled, Status: int(sig)}) },
+		}
 		res, _ := runFake(t.Context(), testConfig(nil), k, incoming)
-		want := ending.By{Signal: unix.SIGTERM, Sender: signals.Sender{Known: true, PID: 42, UID: 7, Comm: "sender"}}
+		want := ending.By{
+			Signal: unix.SIGTERM,
+			Sender: signals.Sender{Known: true, PID: 42, UID: 7, Comm: "sender"},
+		}
 		if res.Cause.By != want {
 			t.Errorf("by %+v, want %+v", res.Cause.By, want)
 		}
@@ -370,7 +404,10 @@ func TestAPanicDoesNotEndTheRun(t *testing.T) {
 		}}
 		r := testRunner(testConfig(nil), panickyWorld{k}, make(chan signals.Signal))
 		k.post = r.post
-		time.AfterFunc(time.Millisecond, func() { r.post(machine.Event{Kind: machine.EvSignal, Signal: signals.Signal{Number: unix.SIGUSR1}}) })
+		time.AfterFunc(
+			time.Millisecond,
+			func() { r.post(machine.Event{Kind: machine.EvSignal, Signal: signals.Signal{Number: unix.SIGUSR1}}) },
+		)
 		res := r.run(t.Context())
 		if res.ExitStatus != 6 || res.Counts.Unexpected != 1 {
 			t.Errorf("status %d with %d unexpected events, want 6 and 1", res.ExitStatus, res.Counts.Unexpected)

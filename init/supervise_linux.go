@@ -25,7 +25,12 @@ import (
 // waits and passes signals on. Where the keeper has begun the run already, it goes on from there.
 // Package keeper has the details. own says which variables of the environment are finite's own; the
 // command does not see them.
-func Supervise(ctx context.Context, link *keeper.Link, cfg Config, own func(string) bool) (ending.Result, error) {
+func Supervise(
+	ctx context.Context,
+	link *keeper.Link,
+	cfg Config,
+	own func(string) bool,
+) (ending.Result, error) {
 	facts := &link.Facts
 	self := whoIsFinite(link)
 	if facts.Plain {
@@ -68,7 +73,12 @@ func Supervise(ctx context.Context, link *keeper.Link, cfg Config, own func(stri
 func whoIsFinite(link *keeper.Link) record.Self {
 	facts := &link.Facts
 	front := int(facts.Front)
-	self := record.Self{PID: int(facts.Keeper), Foreign: facts.Foreign, Stderr: link.Stderr, Planned: facts.Planned}
+	self := record.Self{
+		PID:     int(facts.Keeper),
+		Foreign: facts.Foreign,
+		Stderr:  link.Stderr,
+		Planned: facts.Planned,
+	}
 	if front != 0 {
 		self.PID = front
 	}
@@ -85,7 +95,13 @@ func whoIsFinite(link *keeper.Link) record.Self {
 }
 
 // prepareLinked is prepare for a supervisor.
-func (r *runner) prepareLinked(ctx context.Context, link *keeper.Link, self record.Self, own func(string) bool, after, undo *cleanup) (*effects.Linked, error) {
+func (r *runner) prepareLinked(
+	ctx context.Context,
+	link *keeper.Link,
+	self record.Self,
+	own func(string) bool,
+	after, undo *cleanup,
+) (*effects.Linked, error) {
 	cfg, facts := r.cfg, &link.Facts
 	role := nsutil.CurrentRole()
 	_, ends := ctx.Deadline()
@@ -100,7 +116,11 @@ func (r *runner) prepareLinked(ctx context.Context, link *keeper.Link, self reco
 		return nil, err
 	}
 	if facts.ParentFD < 0 && slices.Contains(cfg.Lifeline, effects.LifelineParent) {
-		return nil, &UsageError{Field: "Lifeline", Value: "parent", Why: "the parent process cannot be watched: it is in another PID namespace, or pidfd_open(2) is refused"}
+		return nil, &UsageError{
+			Field: "Lifeline",
+			Value: "parent",
+			Why:   "the parent process cannot be watched: it is in another PID namespace, or pidfd_open(2) is refused",
+		}
 	}
 	r.source = &signals.Source{}
 	lifeline, err := effects.NewLifeline(cfg.Lifeline, effects.Parent{Pidfd: int(facts.ParentFD)}, r.hungUp)
@@ -137,7 +157,11 @@ func (r *runner) prepareLinked(ctx context.Context, link *keeper.Link, self reco
 
 // linkedCommand is command where a keeper, or a planner, may have made the cgroup. Another user
 // namespace may not reach what a planner has made; the planner does.
-func (r *runner) linkedCommand(ctx context.Context, link *keeper.Link, to *record.Targets) (command *spawn.Command, noCgroup, err error) {
+func (r *runner) linkedCommand(
+	ctx context.Context,
+	link *keeper.Link,
+	to *record.Targets,
+) (command *spawn.Command, noCgroup, err error) {
 	facts := &link.Facts
 	if facts.Cgroup < 0 && !to.Running && !facts.Planned {
 		return r.command(ctx, to)
@@ -145,7 +169,11 @@ func (r *runner) linkedCommand(ctx context.Context, link *keeper.Link, to *recor
 	if r.cfg.Pause {
 		return nil, nil, nil
 	}
-	command = &spawn.Command{Args: r.cfg.Args, Dir: r.cfg.Dir, CgroupRequired: r.cfg.Cgroup == ending.CgroupRequire}
+	command = &spawn.Command{
+		Args:           r.cfg.Args,
+		Dir:            r.cfg.Dir,
+		CgroupRequired: r.cfg.Cgroup == ending.CgroupRequire,
+	}
 	if facts.Cgroup >= 0 {
 		command.Cgroup, noCgroup = cgroup.Adopt(int(facts.Cgroup))
 	}
@@ -196,7 +224,13 @@ func (r *runner) relive(facts *keeper.Facts) {
 	r.out.StartAt(r.started)
 	past := []moment{{facts.Started, machine.Event{Kind: machine.EvPaused}}}
 	if !facts.Paused {
-		started := machine.Event{Kind: machine.EvStarted, Pid: pid, Pidfd: int(facts.Pidfd), Job: !facts.Group, InCgroup: r.m.HasCgroup}
+		started := machine.Event{
+			Kind:     machine.EvStarted,
+			Pid:      pid,
+			Pidfd:    int(facts.Pidfd),
+			Job:      !facts.Group,
+			InCgroup: r.m.HasCgroup,
+		}
 		r.effects.Note(&started)
 		past = []moment{{facts.Started, machine.Event{Kind: machine.EvCloning}}, {facts.Started, started}}
 	}
@@ -222,7 +256,8 @@ func (r *runner) relive(facts *keeper.Facts) {
 		add(facts.KilledAt, machine.Event{Kind: machine.EvKilled})
 	}
 	add(facts.EndedAt, machine.Event{Kind: machine.EvExited, Change: effects.Change(facts.Ended)})
-	add(facts.LeftoversAt, machine.Event{Kind: machine.EvRemaining, Asked: true}) // they were not to be waited for
+	// They were not to be waited for.
+	add(facts.LeftoversAt, machine.Event{Kind: machine.EvRemaining, Asked: true})
 	slices.SortStableFunc(past, func(a, b moment) int { return int(min(max(a.at-b.at, -1), 1)) })
 	boot := wallTime(0)
 	for _, p := range past {
@@ -237,7 +272,11 @@ func (r *runner) relive(facts *keeper.Facts) {
 			r.post(machine.Event{Kind: machine.EvOOM, Count: n, Ever: true})
 		}
 	}
-	counts := ending.Counts{Forwarded: int(facts.Forwarded), Undelivered: int(facts.Undelivered), Orphans: int(facts.Orphans)}
+	counts := ending.Counts{
+		Forwarded:   int(facts.Forwarded),
+		Undelivered: int(facts.Undelivered),
+		Orphans:     int(facts.Orphans),
+	}
 	counts.LeftoversTerminated, counts.LeftoversKilled = int(facts.Terminated), int(facts.Killed)
 	if facts.KilledAt == 0 { // not by finite
 		counts.LeftoversTerminated, counts.LeftoversKilled = int(facts.Terminated+facts.Killed), 0
@@ -256,7 +295,10 @@ func (r *runner) reliveAction(a *machine.Action, ago time.Duration) {
 	case machine.ActTransition:
 		r.states = append(r.states, ending.StateChange{State: a.To.String(), At: at})
 	case machine.ActSend:
-		r.ladder = append(r.ladder, ending.Rung{Step: signals.Name(a.Sig), Target: a.Target.String(), Result: "sent", At: at})
+		r.ladder = append(
+			r.ladder,
+			ending.Rung{Step: signals.Name(a.Sig), Target: a.Target.String(), Result: "sent", At: at},
+		)
 		if a.Sig == unix.SIGKILL { // at least once
 			_ = r.effects.Do(a)
 		}

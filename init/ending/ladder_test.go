@@ -30,7 +30,8 @@ func TestParseLadder(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if text := got.String(); text != "USR1@-1m0s,QUIT@0s,DUMP@0s,TERM@5s,RTMIN+1@6s,KILL@1m0s" || !slices.Equal(mustParseLadder(text), got) {
+	if text := got.String(); text != "USR1@-1m0s,QUIT@0s,DUMP@0s,TERM@5s,RTMIN+1@6s,KILL@1m0s" ||
+		!slices.Equal(mustParseLadder(text), got) {
 		t.Errorf("got %q", text)
 	}
 	if text := got.from(0).Announce(); text != "SIGQUIT, a snapshot, SIGTERM in 5s, SIGRTMIN+1 in 6s, and SIGKILL to everything in 1m0s" {

@@ -31,8 +31,9 @@ type Leftovers uint8
 const (
 	LeftoversTerminate Leftovers = iota // the stop signal and SIGCONT, then, after the grace time, SIGKILL
 	LeftoversKill                       // SIGKILL at once
-	LeftoversWait                       // wait until they end by themselves; a stop signal or the deadline terminates them
-	LeftoversLeave                      // leave them to the next reaper; not as PID 1
+	// Wait until they end by themselves; a stop signal or the deadline terminates them.
+	LeftoversWait
+	LeftoversLeave // leave them to the next reaper; not as PID 1
 )
 
 var leftoversNames = [...]string{"terminate", "kill", "wait", "leave"}
@@ -64,9 +65,11 @@ type CgroupMode uint8
 
 // The modes.
 const (
-	CgroupAuto    CgroupMode = iota // where one can be made and an ending is foreseen: a deadline, a stop grace time, a lifeline, or a context that can end
-	CgroupOff                       // never
-	CgroupRequire                   // always, or the command is not started
+	// Where one can be made and an ending is foreseen: a deadline, a stop grace time, a lifeline,
+	// or a context that can end.
+	CgroupAuto    CgroupMode = iota
+	CgroupOff                // never
+	CgroupRequire            // always, or the command is not started
 )
 
 var cgroupNames = [...]string{"auto", "off", "require"}

@@ -56,7 +56,11 @@ func (p *Policy) SetPlain(grace, stopGrace time.Duration, snapshot bool) error {
 	case grace == AtOnce:
 		kill = 0
 	case grace < 0:
-		return &usage.Error{Field: "Grace", Value: grace, Why: "must be a length or AtOnce: a command that ignores the stop signal would not end"}
+		return &usage.Error{
+			Field: "Grace",
+			Value: grace,
+			Why:   "must be a length or AtOnce: a command that ignores the stop signal would not end",
+		}
 	}
 	p.Ending = Ladder{{0, p.StopSignal}, {kill, unix.SIGKILL}}
 	if kill == 0 || p.StopSignal == unix.SIGKILL {
@@ -108,7 +112,8 @@ func (p *Policy) ExitStatus(cause Cause, ran bool) int {
 	case !ran && cause.By.Signal != 0:
 		return 128 + int(cause.By.Signal)
 	case !ran:
-		return 128 + int(cmp.Or(p.StopSignal, unix.SIGKILL)) // cancelled before the start: as if it had been started and stopped
+		// Cancelled before the start: as if it had been started and stopped.
+		return 128 + int(cmp.Or(p.StopSignal, unix.SIGKILL))
 	case !cause.Known && cause.Kind == KindExited:
 		return StatusFailure // its status was taken away
 	case !cause.Known:

@@ -24,20 +24,24 @@ type Kind string
 
 // The kinds.
 const (
-	KindExited        Kind = "exited"         // it exited by itself
-	KindSignaled      Kind = "signaled"       // a signal ended it that finite neither sent nor passed on as a request to stop
-	KindDeadline      Kind = "deadline"       // the deadline was reached first
-	KindStopRequested Kind = "stop-requested" // a stop signal was passed on, or the context was cancelled, before it ended
-	KindLifeline      Kind = "lifeline"       // a descriptor of Config.Lifeline had hung up before it ended
-	KindOOM           Kind = "oom"            // the kernel ended it for want of memory
-	KindFiniteKilled  Kind = "finite-killed"  // the process of finite that its caller waits for was killed
-	KindStartFailed   Kind = "start-failed"   // it never ran
+	KindExited Kind = "exited" // it exited by itself
+	// A signal ended it that finite neither sent nor passed on as a request to stop.
+	KindSignaled Kind = "signaled"
+	KindDeadline Kind = "deadline" // the deadline was reached first
+	// A stop signal was passed on, or the context was cancelled, before it ended.
+	KindStopRequested Kind = "stop-requested"
+	KindLifeline      Kind = "lifeline"      // a descriptor of Config.Lifeline had hung up before it ended
+	KindOOM           Kind = "oom"           // the kernel ended it for want of memory
+	KindFiniteKilled  Kind = "finite-killed" // the process of finite that its caller waits for was killed
+	KindStartFailed   Kind = "start-failed"  // it never ran
 )
 
 // Cause says what ended the command, and how it ended.
 type Cause struct {
-	Kind       Kind
-	Known      bool        // whether ExitCode, Signal and CoreDumped are known: not if it never ran or could not be reaped
+	Kind Kind
+	// Whether ExitCode, Signal and CoreDumped are known: not if it never ran or could not be
+	// reaped.
+	Known      bool
 	ExitCode   int         // 0–255; 0 if a signal ended it
 	Signal     unix.Signal // the signal that ended it, 0 if none did
 	CoreDumped bool
@@ -73,7 +77,9 @@ const (
 
 // Rung is one step of an ending that was taken.
 type Rung struct {
-	Step   string        // SIGTERM, SIGCONT, SIGKILL, tree (the kill of the whole tree), leftovers (the stop signal to the rest)
+	// SIGTERM, SIGCONT, SIGKILL, tree (the kill of the whole tree), leftovers (the stop signal to
+	// the rest).
+	Step   string
 	At     time.Duration // after Started
 	Target string        // child, group, all
 	Result string        // sent, or the error
@@ -87,14 +93,18 @@ type StateChange struct {
 
 // Counts are counts of events.
 type Counts struct {
-	Forwarded           int // signals that were passed on
-	Undelivered         int // signals that arrived and were not passed on: dropped by a rule, refused, or nobody there to take them
+	Forwarded int // signals that were passed on
+	// Signals that arrived and were not passed on: dropped by a rule, refused, or nobody there to
+	// take them.
+	Undelivered         int
 	Orphans             int // children other than the command that were reaped, whenever they ended
 	LeftoversTerminated int // of these, those that ended after the command, on their own or by the stop signal
 	LeftoversKilled     int // of these, those that ended after the command by SIGKILL
-	OOMKills            int // processes that the kernel ended for want of memory, in this process's memory cgroup and below, since the start
-	Unexpected          int // events that should not have come: ignored
-	LogDropped          int // log lines that were dropped because nobody read them
+	// Processes that the kernel ended for want of memory, in this process's memory cgroup and
+	// below, since the start.
+	OOMKills   int
+	Unexpected int // events that should not have come: ignored
+	LogDropped int // log lines that were dropped because nobody read them
 }
 
 // Result is what became of the command.
@@ -109,8 +119,9 @@ type Result struct {
 	States     []StateChange
 	Counts     Counts
 	Survivors  []inspect.Survivor
-	GaveUp     bool // the tree is not known to be empty; Survivors lists who is left, as far as that could be read
-	Rusage     reap.Rusage
+	// The tree is not known to be empty; Survivors lists who is left, as far as that could be read.
+	GaveUp bool
+	Rusage reap.Rusage
 	// SupervisorStarts is how often a supervisor was started ([Supervise]): more than once where
 	// one died. 0: there was none.
 	SupervisorStarts int

@@ -38,17 +38,40 @@ func TestExitStatusTable(t *testing.T) {
 		{"`-e 3`", func(c *Policy) { c.Expect = []int{3} }, []int{0, 0, 137, 0, 143, 0, 124, 124, 124}},
 		{"`-e 137`", func(c *Policy) { c.Expect = []int{137} }, []int{0, 3, 0, 3, 143, 3, 124, 124, 124}},
 		{"`--stop-exit 3`", func(c *Policy) { c.StopExit = []int{3} }, []int{0, 3, 137, 0, 143, 0, 124, 124, 124}},
-		{"`--stop-exit 143`", func(c *Policy) { c.StopExit = []int{143} }, []int{0, 3, 137, 3, 0, 3, 124, 124, 124}},
+		{
+			"`--stop-exit 143`",
+			func(c *Policy) { c.StopExit = []int{143} },
+			[]int{0, 3, 137, 3, 0, 3, 124, 124, 124},
+		},
 		{"`--timeout-exit 9`", func(c *Policy) { c.TimeoutExit = 9 }, []int{0, 3, 137, 3, 143, 3, 9, 9, 9}},
 		{"`--timeout-exit 0`", func(c *Policy) { c.TimeoutExit = 0 }, []int{0, 3, 137, 3, 143, 3, 0, 0, 0}},
-		{"`--preserve-status`", func(c *Policy) { c.PreserveStatus = true }, []int{0, 3, 137, 3, 143, 3, 3, 137, 137}},
-		{"`--preserve-status -e 3`", func(c *Policy) { c.PreserveStatus, c.Expect = true, []int{3} }, []int{0, 0, 137, 0, 143, 0, 0, 137, 137}},
-		{"`--preserve-status --stop-exit 3`", func(c *Policy) { c.PreserveStatus, c.StopExit = true, []int{3} }, []int{0, 3, 137, 0, 143, 0, 3, 137, 137}},
-		{"`--preserve-status --timeout-exit 9`", func(c *Policy) { c.PreserveStatus, c.TimeoutExit = true, 9 }, []int{0, 3, 137, 3, 143, 3, 3, 137, 137}},
+		{
+			"`--preserve-status`",
+			func(c *Policy) { c.PreserveStatus = true },
+			[]int{0, 3, 137, 3, 143, 3, 3, 137, 137},
+		},
+		{
+			"`--preserve-status -e 3`",
+			func(c *Policy) { c.PreserveStatus, c.Expect = true, []int{3} },
+			[]int{0, 0, 137, 0, 143, 0, 0, 137, 137},
+		},
+		{
+			"`--preserve-status --stop-exit 3`",
+			func(c *Policy) { c.PreserveStatus, c.StopExit = true, []int{3} },
+			[]int{0, 3, 137, 0, 143, 0, 3, 137, 137},
+		},
+		{
+			"`--preserve-status --timeout-exit 9`",
+			func(c *Policy) { c.PreserveStatus, c.TimeoutExit = true, 9 },
+			[]int{0, 3, 137, 3, 143, 3, 3, 137, 137},
+		},
 	}
 	var b strings.Builder
-	b.WriteString("# Exit status\n\nWhat finite exits with, by how the command ended and the options that have a say in it. Statuses of finite's own (125, 126, 127, and 128+n " +
-		"for a stop\nsignal that comes before the command) are not changed by any of them. This table is written by the test that checks it: `go test ./init/ending -update`.\n\n| the command |")
+	b.WriteString(
+		"# Exit status\n\nWhat finite exits with, by how the command ended and the options that have a say in it. Statuses of finite's own (125, 126, 127, and 128+n " +
+			"for a stop\nsignal that comes before the command) are not changed by any of them. This table is " +
+			"written by the test that checks it: `go test ./init/ending -update`.\n\n| the command |",
+	)
 	for _, c := range columns {
 		fmt.Fprintf(&b, " %s |", c.name)
 	}

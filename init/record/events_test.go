@@ -31,11 +31,17 @@ func openEvents(t *testing.T, target string, format EventsFormat) *eventLog {
 
 // tellAll tells of one event of every kind.
 func tellAll(l *eventLog) {
-	status, cause := 143, &reportCause{Kind: ending.KindStopRequested, Signal: "SIGTERM", By: &reportBy{Signal: "SIGTERM", From: "outside"}}
+	status, cause := 143, &reportCause{
+		Kind:   ending.KindStopRequested,
+		Signal: "SIGTERM",
+		By:     &reportBy{Signal: "SIGTERM", From: "outside"},
+	}
 	l.startAt(time.Now())
 	l.add(Event{Event: "started", PID: 7, Command: []string{"job", "<&>"}})
 	l.add(Event{Event: "state", From: "starting", To: "running", Why: "the command was started"})
-	l.signal(signals.Signal{Number: unix.SIGTERM, Sender: signals.Sender{Known: true, PID: 9, UID: 0, Comm: "sh"}})
+	l.signal(
+		signals.Signal{Number: unix.SIGTERM, Sender: signals.Sender{Known: true, PID: 9, UID: 0, Comm: "sh"}},
+	)
 	l.signal(signals.Signal{Number: unix.SIGUSR1})
 	l.add(Event{Event: "forwarded", Signal: "SIGTERM", Target: "child", Result: "sent"})
 	l.stopped(&reap.Change{PID: 7, Code: reap.CodeStopped, Status: int(unix.SIGSTOP)})
@@ -45,7 +51,10 @@ func tellAll(l *eventLog) {
 	l.add(Event{Event: "deadline"})
 	l.add(Event{Event: "cancel"})
 	l.add(Event{Event: "lifeline"})
-	l.reaped("reaped", &reap.Change{PID: os.Getpid(), Code: reap.CodeExited, Status: 3}) // not a zombie, but it can be read about
+	l.reaped(
+		"reaped",
+		&reap.Change{PID: os.Getpid(), Code: reap.CodeExited, Status: 3},
+	) // not a zombie, but it can be read about
 	l.reaped("exited", &reap.Change{PID: 1 << 23, Code: reap.CodeDumped, Status: int(unix.SIGSEGV)})
 	l.add(Event{Event: "oom", Count: 2})
 	l.add(Event{Event: "ended", PID: 7, Cause: cause, ExitStatus: &status})
@@ -95,7 +104,9 @@ func TestEvents(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	for _, want := range []string{
-		`"command":["job","<&>"]`, `"signal":"SIGTERM","by":{"pid":9,"uid":0,"comm":"sh","from":"inside"}`, `"signal":"SIGUSR1"}`, `"exit_code":3,"lived_ms":`,
+		`"command":["job","<&>"]`,
+		`"signal":"SIGTERM","by":{"pid":9,"uid":0,"comm":"sh","from":"inside"}`, `"signal":"SIGUSR1"}`,
+		`"exit_code":3,"lived_ms":`,
 		`"signal":"SIGSEGV","core_dumped":true`,
 	} {
 		if !strings.Contains(string(text), want) {
@@ -215,7 +226,8 @@ func TestEventsAreWhereNothingElseIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.discard()
-	if _, err := newEventLog(&Targets{Events: path}, r); err == nil || !strings.Contains(err.Error(), "is where another record goes") {
+	if _, err := newEventLog(&Targets{Events: path}, r); err == nil ||
+		!strings.Contains(err.Error(), "is where another record goes") {
 		t.Errorf("got %v", err)
 	}
 	if l, err := newEventLog(&Targets{}, nil); l != nil || err != nil {

@@ -44,9 +44,10 @@ type recordFile struct {
 type recordKind uint8
 
 const (
-	byRename recordKind = iota // a new file takes its place (rename(2)), so that whoever reads it finds one or the other
-	inPlace                    // it is written over: a mount point, or its directory cannot be written to
-	asStream                   // it is written behind the last one, each in a line: a pipe, a socket, a terminal
+	// A new file takes its place (rename(2)), so that whoever reads it finds one or the other.
+	byRename recordKind = iota
+	inPlace             // it is written over: a mount point, or its directory cannot be written to
+	asStream            // it is written behind the last one, each in a line: a pipe, a socket, a terminal
 )
 
 // openRecord opens a path, or fd:N, a descriptor that the command does not get.
@@ -132,7 +133,8 @@ func (f *recordFile) openPath(target string) (err error) {
 		return err
 	}
 	// O_NONBLOCK: a FIFO that nobody reads is an error (ENXIO), not a reason to wait.
-	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_NOFOLLOW | unix.O_NOCTTY | unix.O_NONBLOCK | unix.O_CLOEXEC
+	const flags = unix.O_WRONLY | unix.O_CREAT |
+		unix.O_NOFOLLOW | unix.O_NOCTTY | unix.O_NONBLOCK | unix.O_CLOEXEC
 	if f.fd, err = unix.Openat(f.dir, name, flags|unix.O_EXCL, 0o644); err == nil {
 		f.made = true
 		return nil
@@ -150,8 +152,22 @@ func (f *recordFile) openBeside(suffix string) (*recordFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	beside := &recordFile{late: f.late, target: f.target + suffix, name: f.name + suffix, dir: dir, fd: -1, mode: f.mode, uid: f.uid, gid: f.gid}
-	beside.fd, err = unix.Openat(dir, beside.name, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	beside := &recordFile{
+		late:   f.late,
+		target: f.target + suffix,
+		name:   f.name + suffix,
+		dir:    dir,
+		fd:     -1,
+		mode:   f.mode,
+		uid:    f.uid,
+		gid:    f.gid,
+	}
+	beside.fd, err = unix.Openat(
+		dir,
+		beside.name,
+		unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC,
+		0,
+	)
 	switch err {
 	case nil:
 		err = beside.classify(false)
@@ -225,19 +241,24 @@ func (f *recordFile) remove() {
 // is reports whether both are the same file.
 func (f *recordFile) is(other *recordFile) bool {
 	var a, b unix.Stat_t
-	return unix.Fstat(f.fd, &a) == nil && unix.Fstat(other.fd, &b) == nil && sameFile(&a, &b) && a.Mode&unix.S_IFMT == unix.S_IFREG
+	return unix.Fstat(f.fd, &a) == nil && unix.Fstat(other.fd, &b) == nil && sameFile(&a, &b) &&
+		a.Mode&unix.S_IFMT == unix.S_IFREG
 }
 
 // isNamedAs reports whether both have the same name in the same directory.
 func (f *recordFile) isNamedAs(other *recordFile) bool {
 	var a, b unix.Stat_t
-	return f.dir >= 0 && other.dir >= 0 && f.name == other.name && unix.Fstat(f.dir, &a) == nil && unix.Fstat(other.dir, &b) == nil && sameFile(&a, &b)
+	return f.dir >= 0 && other.dir >= 0 && f.name == other.name && unix.Fstat(f.dir, &a) == nil &&
+		unix.Fstat(other.dir, &b) == nil &&
+		sameFile(&a, &b)
 }
 
 // isInPlace reports whether the file is still the one that its name is of.
 func (f *recordFile) isInPlace() bool {
 	var own, there unix.Stat_t
-	return unix.Fstat(f.fd, &own) == nil && unix.Fstatat(f.dir, f.name, &there, unix.AT_SYMLINK_NOFOLLOW) == nil && sameFile(&own, &there)
+	return unix.Fstat(f.fd, &own) == nil &&
+		unix.Fstatat(f.dir, f.name, &there, unix.AT_SYMLINK_NOFOLLOW) == nil &&
+		sameFile(&own, &there)
 }
 
 func sameFile(a, b *unix.Stat_t) bool { return a.Dev == b.Dev && a.Ino == b.Ino }

@@ -32,7 +32,10 @@ type logLine struct {
 }
 
 var logLevels = [...]logrus.Level{
-	ending.LevelDebug: logrus.DebugLevel, ending.LevelInfo: logrus.InfoLevel, ending.LevelWarn: logrus.WarnLevel, ending.LevelError: logrus.ErrorLevel,
+	ending.LevelDebug: logrus.DebugLevel,
+	ending.LevelInfo:  logrus.InfoLevel,
+	ending.LevelWarn:  logrus.WarnLevel,
+	ending.LevelError: logrus.ErrorLevel,
 }
 
 func (q *logQueue) start() {

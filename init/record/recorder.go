@@ -44,8 +44,14 @@ func newRecorder(to *Targets) (*recorder, error) {
 		record        int
 		render        func(*snapshot, int) []byte
 	}{
-		{"Report", to.Report, recordReport, func(s *snapshot, limit int) []byte { return newReport(s, &to.Self).encode(limit) }},
-		{"StateFile", to.StateFile, recordState, func(s *snapshot, _ int) []byte { return renderState(s, &to.Self) }},
+		{
+			"Report", to.Report, recordReport,
+			func(s *snapshot, limit int) []byte { return newReport(s, &to.Self).encode(limit) },
+		},
+		{
+			"StateFile", to.StateFile, recordState,
+			func(s *snapshot, _ int) []byte { return renderState(s, &to.Self) },
+		},
 	} {
 		if want.target == "" {
 			continue

@@ -10,8 +10,14 @@ import (
 func (f *recordFile) replace(text []byte) error {
 	var now unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_REALTIME, &now)
-	temporary := "." + f.name[:min(len(f.name), 200)] + "." + strconv.FormatInt(now.Nano(), 36) // one of that name is somebody's, who was quick
-	fd, err := unix.Openat(f.dir, temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	// One of that name is somebody's, who was quick.
+	temporary := "." + f.name[:min(len(f.name), 200)] + "." + strconv.FormatInt(now.Nano(), 36)
+	fd, err := unix.Openat(
+		f.dir,
+		temporary,
+		unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC,
+		0o600,
+	)
 	if err != nil {
 		return err
 	}
@@ -59,7 +65,10 @@ func (f *recordFile) own(fd int) error {
 // may find some of both.)
 func (f *recordFile) writeOver(text []byte) error {
 	if len(text) > f.size {
-		if err := unix.Fallocate(f.fd, unix.FALLOC_FL_KEEP_SIZE, 0, int64(len(text))); err != nil && err != unix.EOPNOTSUPP && err != unix.ENOSYS && err != unix.EPERM {
+		if err := unix.Fallocate(f.fd, unix.FALLOC_FL_KEEP_SIZE, 0, int64(len(text))); err != nil &&
+			err != unix.EOPNOTSUPP &&
+			err != unix.ENOSYS &&
+			err != unix.EPERM {
 			return err
 		}
 	}

@@ -131,7 +131,8 @@ func newReport(s *snapshot, self *Self) *report {
 		args = []string{} // a pause
 	}
 	r := &report{
-		Schema: ReportSchema, State: s.state, Command: args, PID: res.PID, Role: res.Role.String(), Started: stamp(res.Started),
+		Schema: ReportSchema, State: s.state, Command: args, PID: res.PID, Role: res.Role.String(),
+		Started:   stamp(res.Started),
 		ElapsedMS: milliseconds(s.at.Sub(res.Started)), Cause: newReportCause(&res.Cause, self),
 		GaveUp: res.GaveUp, OOMKills: res.Counts.OOMKills, Without: res.Without, LogDropped: res.Counts.LogDropped,
 	}
@@ -159,7 +160,10 @@ func newReport(s *snapshot, self *Self) *report {
 	}
 	for i := range res.Survivors {
 		v := &res.Survivors[i]
-		r.Survivors = append(r.Survivors, reportSurvivor{v.PID, v.Comm, string(rune(v.State)), v.WChan, v.Stack, v.Tracer, v.UID, v.Why})
+		r.Survivors = append(
+			r.Survivors,
+			reportSurvivor{v.PID, v.Comm, string(rune(v.State)), v.WChan, v.Stack, v.Tracer, v.UID, v.Why},
+		)
 	}
 	if res.Cause.Known {
 		u := &res.Rusage

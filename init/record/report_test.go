@@ -43,13 +43,37 @@ func fullSnapshot() *snapshot {
 		result: ending.Result{
 			ExitStatus: 124, PID: 7, Role: nsutil.RoleInit, Started: at, Ended: at.Add(35 * time.Second),
 			Cause: ending.Cause{
-				Kind: ending.KindDeadline, Known: true, Signal: unix.SIGKILL, CoreDumped: true, Also: []ending.Kind{ending.KindStopRequested},
-				By: ending.By{Signal: unix.SIGTERM, Sender: signals.Sender{Known: true, PID: 9, UID: 5, Comm: "sh"}},
+				Kind: ending.KindDeadline, Known: true, Signal: unix.SIGKILL, CoreDumped: true,
+				Also: []ending.Kind{ending.KindStopRequested},
+				By:   ending.By{Signal: unix.SIGTERM, Sender: signals.Sender{Known: true, PID: 9, UID: 5, Comm: "sh"}},
 			},
-			Ladder:    []ending.Rung{{Step: "SIGTERM", At: 30 * time.Second, Target: "child", Result: "sent"}, {Step: "tree", At: 35 * time.Second, Target: "all", Result: "sent"}},
-			Counts:    ending.Counts{Forwarded: 3, Undelivered: 1, Orphans: 12, LeftoversTerminated: 3, LeftoversKilled: 1, OOMKills: 1, LogDropped: 2},
-			Survivors: []inspect.Survivor{{PID: 9, Comm: "cat", State: 'D', WChan: "request_wait_answer", Stack: []string{"a", "b"}, Tracer: 3, Why: "stuck"}},
-			GaveUp:    true, Rusage: reap.Rusage{User: 1200 * time.Microsecond, System: 3400 * time.Microsecond, MaxRSS: 5120}, Without: []string{"cgroup"},
+			Ladder: []ending.Rung{
+				{Step: "SIGTERM", At: 30 * time.Second, Target: "child", Result: "sent"},
+				{Step: "tree", At: 35 * time.Second, Target: "all", Result: "sent"},
+			},
+			Counts: ending.Counts{
+				Forwarded:           3,
+				Undelivered:         1,
+				Orphans:             12,
+				LeftoversTerminated: 3,
+				LeftoversKilled:     1,
+				OOMKills:            1,
+				LogDropped:          2,
+			},
+			Survivors: []inspect.Survivor{
+				{
+					PID:    9,
+					Comm:   "cat",
+					State:  'D',
+					WChan:  "request_wait_answer",
+					Stack:  []string{"a", "b"},
+					Tracer: 3,
+					Why:    "stuck",
+				},
+			},
+			GaveUp:  true,
+			Rusage:  reap.Rusage{User: 1200 * time.Microsecond, System: 3400 * time.Microsecond, MaxRSS: 5120},
+			Without: []string{"cgroup"},
 		},
 	}
 }
@@ -97,25 +121,47 @@ func TestReportFitsTheSchema(t *testing.T) {
 		})
 		s := fullSnapshot()
 		s.args = rapid.SliceOfN(long, 1, 6).Draw(t, "args")
-		s.state = rapid.SampledFrom([]string{ReportStarted, ReportStopping, ReportKilling, ReportEnded}).Draw(t, "state")
+		s.state = rapid.SampledFrom([]string{ReportStarted, ReportStopping, ReportKilling, ReportEnded}).
+			Draw(t, "state")
 		self := Self{PID: unix.Getpid(), Planned: rapid.Bool().Draw(t, "planned")}
 		res := &s.result
 		if rapid.Bool().Draw(t, "empty") {
 			*res = ending.Result{Started: res.Started, Ended: res.Ended}
 		}
-		res.Cause.Kind = rapid.SampledFrom([]ending.Kind{ending.KindExited, ending.KindSignaled, ending.KindDeadline, ending.KindStopRequested, ending.KindLifeline, ending.KindOOM, ending.KindStartFailed}).Draw(t, "kind")
+		res.Cause.Kind = rapid.SampledFrom([]ending.Kind{ending.KindExited, ending.KindSignaled, ending.KindDeadline, ending.KindStopRequested, ending.KindLifeline, ending.KindOOM, ending.KindStartFailed}).
+			Draw(t, "kind")
 		if res.Cause.Kind == ending.KindStartFailed {
-			res.Cause = ending.Cause{Kind: ending.KindStartFailed, Step: ending.StepUnshare, Err: errors.New(long.Draw(t, "error"))}
+			res.Cause = ending.Cause{
+				Kind: ending.KindStartFailed,
+				Step: ending.StepUnshare,
+				Err:  errors.New(long.Draw(t, "error")),
+			}
 		}
 		if rapid.Bool().Draw(t, "stranger") {
-			res.Cause.By = ending.By{Signal: 34, Sender: rapid.SampledFrom([]signals.Sender{{}, {Known: true}, {Known: true, Kernel: true}, {Known: true, PID: unix.Getpid()}}).Draw(t, "sender")}
+			res.Cause.By = ending.By{
+				Signal: 34,
+				Sender: rapid.SampledFrom([]signals.Sender{{}, {Known: true}, {Known: true, Kernel: true}, {Known: true, PID: unix.Getpid()}}).
+					Draw(t, "sender"),
+			}
 		}
 		why := text.Draw(t, "why")
 		for i := range rapid.SampledFrom([]int{0, 3, 50}).Draw(t, "survivors") {
-			res.Survivors = append(res.Survivors, inspect.Survivor{PID: i + 1, Comm: "c", State: 'D', Stack: strings.Split(strings.Repeat("function ", 10), " "), Why: why})
+			res.Survivors = append(
+				res.Survivors,
+				inspect.Survivor{
+					PID:   i + 1,
+					Comm:  "c",
+					State: 'D',
+					Stack: strings.Split(strings.Repeat("function ", 10), " "),
+					Why:   why,
+				},
+			)
 		}
 		for range rapid.SampledFrom([]int{0, 5, 60}).Draw(t, "rungs") {
-			res.Ladder = append(res.Ladder, ending.Rung{Step: "SIGTERM", At: time.Second, Target: "child", Result: why})
+			res.Ladder = append(
+				res.Ladder,
+				ending.Rung{Step: "SIGTERM", At: time.Second, Target: "child", Result: why},
+			)
 		}
 		check(t, s, &self)
 	})
@@ -276,12 +322,14 @@ func TestRecordFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer unix.Close(fd)
-		if f, err := openRecord(fmt.Sprintf("fd:%d", fd), &Self{}); err == nil || err.Error() != "not open for writing" {
+		if f, err := openRecord(fmt.Sprintf("fd:%d", fd), &Self{}); err == nil ||
+			err.Error() != "not open for writing" {
 			t.Errorf("%v, %v", f, err)
 		}
 	})
 	for target, want := range map[string]string{
-		dir: "is a directory", dir + "/": "not the name of a file", dir + "/no/such": "no such file or directory", "fd:x": "not the number of a descriptor",
+		dir: "is a directory", dir + "/": "not the name of a file",
+		dir + "/no/such": "no such file or directory", "fd:x": "not the number of a descriptor",
 		dir + "/link": "a symbolic link, which is not followed", dir + "/fifo": "no such device or address", "fd:1000": "bad file descriptor",
 	} {
 		_ = os.Symlink("mode", dir+"/link")
@@ -312,7 +360,10 @@ func TestRecorder(t *testing.T) {
 	if err == nil {
 		err = json.Unmarshal(text, &state)
 	}
-	if err != nil || state.Version != specs.Version || state.Status != specs.StateStopped || state.Pid != 7 || state.Bundle == "" || state.ID == "" || state.Annotations["finite.cause"] != "deadline" {
+	if err != nil || state.Version != specs.Version || state.Status != specs.StateStopped || state.Pid != 7 ||
+		state.Bundle == "" ||
+		state.ID == "" ||
+		state.Annotations["finite.cause"] != "deadline" {
 		t.Errorf("%s, %v", text, err)
 	}
 	if text, err := os.ReadFile(dir + "/r"); err != nil || !strings.Contains(string(text), `"exit_status":124`) {
@@ -322,16 +373,19 @@ func TestRecorder(t *testing.T) {
 		t.Errorf("%v, %v", none, err)
 	}
 	var bad *usage.Error
-	if _, err := newRecorder(&Targets{Report: dir + "/new", StateFile: dir + "/no/s"}); !errors.As(err, &bad) || bad.Field != "StateFile" {
+	if _, err := newRecorder(&Targets{Report: dir + "/new", StateFile: dir + "/no/s"}); !errors.As(err, &bad) ||
+		bad.Field != "StateFile" {
 		t.Errorf("%v", err)
 	}
 	if _, err := os.Stat(dir + "/new"); err == nil {
 		t.Error("an empty report is left")
 	}
-	if late, err := newRecorder(&Targets{Report: dir + "/no/r", StateFile: dir + "/no/s", Running: true}); err != nil || len(late.failures()) != 2 {
+	if late, err := newRecorder(&Targets{Report: dir + "/no/r", StateFile: dir + "/no/s", Running: true}); err != nil ||
+		len(late.failures()) != 2 {
 		t.Errorf("where the command runs: %v", err)
 	}
-	if _, err := newRecorder(&Targets{Report: dir + "/r", StateFile: dir + "/./r"}); !errors.As(err, &bad) || bad.Field != "StateFile" {
+	if _, err := newRecorder(&Targets{Report: dir + "/r", StateFile: dir + "/./r"}); !errors.As(err, &bad) ||
+		bad.Field != "StateFile" {
 		t.Errorf("%v", err)
 	}
 }
@@ -393,7 +447,11 @@ func TestRecordOfAnotherSupervisor(t *testing.T) {
 			t.Fatal(err)
 		}
 		second.follow(known, recordReport)
-		nowhere, err := unix.Open("/proc", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // no file can be made there
+		nowhere, err := unix.Open(
+			"/proc",
+			unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC,
+			0,
+		) // no file can be made there
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -408,7 +466,8 @@ func TestRecordOfAnotherSupervisor(t *testing.T) {
 		if text := readFile(t, victim); text != "untouched" || wrote != tt.over {
 			t.Errorf("%s: the victim is %q, written over: %v", name, text, wrote)
 		}
-		if err := second.write([]byte("third")); err != nil || readFile(t, path) != "third" || readFile(t, victim) != "untouched" {
+		if err := second.write([]byte("third")); err != nil || readFile(t, path) != "third" ||
+			readFile(t, victim) != "untouched" {
 			t.Errorf("%s: %v, %q, the victim is %q", name, err, readFile(t, path), readFile(t, victim))
 		}
 		if known.ids[recordReport].File != second.id() {

@@ -13,7 +13,13 @@ import (
 // the start to the end of the command's tree, and stopped then; to create and to start are one step
 // here.
 func renderState(s *snapshot, self *Self) []byte {
-	state := specs.State{Version: specs.Version, ID: "finite-" + strconv.Itoa(self.PID), Status: specs.StateRunning, Pid: s.result.PID, Bundle: s.dir}
+	state := specs.State{
+		Version: specs.Version,
+		ID:      "finite-" + strconv.Itoa(self.PID),
+		Status:  specs.StateRunning,
+		Pid:     s.result.PID,
+		Bundle:  s.dir,
+	}
 	if s.args == nil { // a pause: it is this process that runs
 		state.Pid = unix.Getpid()
 	}
@@ -22,7 +28,10 @@ func renderState(s *snapshot, self *Self) []byte {
 	}
 	if s.state == ReportEnded {
 		state.Status = specs.StateStopped
-		state.Annotations = map[string]string{"finite.cause": string(s.result.Cause.Kind), "finite.exit_status": strconv.Itoa(s.result.ExitStatus)}
+		state.Annotations = map[string]string{
+			"finite.cause":       string(s.result.Cause.Kind),
+			"finite.exit_status": strconv.Itoa(s.result.ExitStatus),
+		}
 	}
 	text, err := json.Marshal(state)
 	if err != nil { // there is nothing in it that cannot be encoded

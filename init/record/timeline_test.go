@@ -41,7 +41,8 @@ left: pid 9 (cat, state D, uid 0): stuck
 		t.Errorf("got %v\n%s\nwant\n%s", err, got, want)
 	}
 	got, err = Timeline(timelineReport(), text.Style{Width: 80, Colour: true, Unicode: true})
-	if err != nil || !strings.Contains(got, "\x1b[32m░░") || !strings.Contains(got, "\x1b[33m█\x1b[0m\n") || !strings.Contains(got, "\x1b[31m█\x1b[0m\n") {
+	if err != nil || !strings.Contains(got, "\x1b[32m░░") || !strings.Contains(got, "\x1b[33m█\x1b[0m\n") ||
+		!strings.Contains(got, "\x1b[31m█\x1b[0m\n") {
 		t.Errorf("got %v\n%s", err, got)
 	}
 }
@@ -62,7 +63,10 @@ func TestTimelineFits(t *testing.T) {
 
 func FuzzTimeline(f *testing.F) {
 	f.Add(timelineReport(), 80)
-	f.Add([]byte(`{"schema":"finite.report/v1","elapsed_ms":-1,"states":[{"state":"running","at_ms":1e300}]}`), 40)
+	f.Add(
+		[]byte(`{"schema":"finite.report/v1","elapsed_ms":-1,"states":[{"state":"running","at_ms":1e300}]}`),
+		40,
+	)
 	f.Fuzz(func(_ *testing.T, report []byte, width int) {
 		_, _ = Timeline(report, text.Style{Width: width % 1000})
 	})
@@ -70,7 +74,8 @@ func FuzzTimeline(f *testing.F) {
 
 func TestTimelineOfSomethingElse(t *testing.T) {
 	for _, report := range []string{"", "{}", "[]", `{"schema":"finite.report/v2"}`} {
-		if got, err := Timeline([]byte(report), text.Style{}); err == nil || !strings.HasPrefix(err.Error(), "not a report: ") {
+		if got, err := Timeline([]byte(report), text.Style{}); err == nil ||
+			!strings.HasPrefix(err.Error(), "not a report: ") {
 			t.Errorf("%q: got %q, %v", report, got, err)
 		}
 	}

@@ -57,7 +57,10 @@ func (t *tracer) append(text []byte, e *Event) []byte {
 		return t.add(text, &traceEvent{Name: e.To, Phase: "B", At: at, PID: t.pid, Track: trackStates, Args: e})
 	case "exited", "reaped":
 		slice := instant
-		slice.Name, slice.Phase, slice.Track, slice.Scope = cmp.Or(e.Comm, "pid "+strconv.Itoa(e.PID)), "X", e.PID, ""
+		slice.Name, slice.Phase, slice.Track, slice.Scope = cmp.Or(
+			e.Comm,
+			"pid "+strconv.Itoa(e.PID),
+		), "X", e.PID, ""
 		var took int64
 		if e.LivedMS != nil {
 			took = int64(*e.LivedMS * 1000)

@@ -133,7 +133,12 @@ const maxTrees = 1 << 20
 
 // Tree has a snapshot written.
 func (w *Writer) Tree(s *inspect.Snapshot, after time.Duration) {
-	text := fmt.Sprintf("%d processes at %s, %.3f s after the start", len(s.Processes)+s.Left, stamp(s.At), after.Seconds())
+	text := fmt.Sprintf(
+		"%d processes at %s, %.3f s after the start",
+		len(s.Processes)+s.Left,
+		stamp(s.At),
+		after.Seconds(),
+	)
 	w.Log(ending.LevelWarn, "snapshot: "+text, Fields{TreeField: s})
 	if w.reports == nil {
 		return
@@ -142,8 +147,9 @@ func (w *Writer) Tree(s *inspect.Snapshot, after time.Duration) {
 	if len(trees) > maxTrees {
 		trees = lastLines(trees, maxTrees/2)
 	}
-	w.trees = append(trees[:len(trees):len(trees)], text+"\n"+s.Table()+"\n"...) // the recorder may be reading the old one
-	w.reported = ""                                                              // have it written
+	// The recorder may be reading the old one.
+	w.trees = append(trees[:len(trees):len(trees)], text+"\n"+s.Table()+"\n"...)
+	w.reported = "" // have it written
 }
 
 // complain logs what could not be written.
@@ -173,7 +179,14 @@ func (w *Writer) Close(r Report, abandoned bool) (dropped int) {
 	until := time.Now().Add(RecordLimit) // for all that is written, together
 	w.reports.close(until)
 	res := &r.Result
-	w.Event(Event{Event: "ended", PID: res.PID, Cause: newReportCause(&res.Cause, &w.to.Self), ExitStatus: &res.ExitStatus})
+	w.Event(
+		Event{
+			Event:      "ended",
+			PID:        res.PID,
+			Cause:      newReportCause(&res.Cause, &w.to.Self),
+			ExitStatus: &res.ExitStatus,
+		},
+	)
 	w.events.close(until)
 	w.complain()
 	if least := time.Now().Add(leastFlush); until.Before(least) { // for what there is to say of the others

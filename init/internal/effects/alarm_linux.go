@@ -13,9 +13,11 @@ import (
 // wall clock when it is stepped, and it is on time to the microsecond, while the runtime's own
 // timers wait in epoll_wait(2), which counts in milliseconds.
 type alarm struct {
-	fd       int
-	file     *sys.File
-	fallback *time.Timer // where there is no timerfd: a seccomp filter, or too few descriptors. It does not follow the wall clock
+	fd   int
+	file *sys.File
+	// Where there is no timerfd: a seccomp filter, or too few descriptors. It does not follow the
+	// wall clock.
+	fallback *time.Timer
 	fire     func()
 	over     atomic.Bool // it has fired, or was closed
 }

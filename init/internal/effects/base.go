@@ -77,7 +77,7 @@ type base struct {
 func (b *base) init(o Options, spare int, subreaper bool) {
 	b.Options, b.pidfd = o, -1
 	b.held.post, b.held.spare, b.oom.spare = o.Post, spare, spare
-	b.trees = treeWorker{role: o.Role, leaf: b.leaf(), post: o.Post, stopKill: make(chan struct{})}
+	b.trees = treeWorker{role: o.Role, cgroup: b.cgroup(), post: o.Post, stopKill: make(chan struct{})}
 	if !subreaper {
 		b.miss("subreaper")
 	}
@@ -86,8 +86,8 @@ func (b *base) init(o Options, spare int, subreaper bool) {
 	}
 }
 
-// leaf is the command's cgroup; nil: it has none of its own.
-func (b *base) leaf() *cgroup.Cgroup {
+// cgroup is the command's cgroup; nil: it has none of its own.
+func (b *base) cgroup() *cgroup.Cgroup {
 	if b.Command == nil {
 		return nil
 	}
@@ -108,10 +108,11 @@ func (b *base) Without() []string { return b.missing }
 // adopt takes over the command that has started.
 func (b *base) adopt(ev *machine.Event) {
 	b.pid, b.pidfd = ev.Pid, ev.Pidfd
-	if b.leaf() != nil && !ev.InCgroup {
+	if b.cgroup() != nil && !ev.InCgroup {
 		b.miss("cgroup")
 	}
-	if b.pidfd < 0 || refused(signals.Send(b.pidfd, signals.Signal{}, false)) { // the signal 0 only asks (kill(2))
+	// The signal 0 only asks (kill(2)).
+	if b.pidfd < 0 || refused(signals.Send(b.pidfd, signals.Signal{}, false)) {
 		b.miss("pidfd")
 	}
 }
@@ -128,7 +129,7 @@ func (b *base) Empty() bool {
 	if b.Role == nsutil.RoleInit {
 		return nsutil.NamespaceEmpty()
 	}
-	return b.leaf() == nil || leafIsEmpty(b.leaf())
+	return b.cgroup() == nil || cgroupIsEmpty(b.cgroup())
 }
 
 // do carries out what needs no parent.
@@ -149,7 +150,7 @@ func (b *base) OOMKills() int { return b.oom.more() }
 
 func (b *base) dump() {
 	go func() {
-		s, err := inspect.TakeSnapshot(b.Role, b.leaf(), machine.DumpLimit)
+		s, err := inspect.TakeSnapshot(b.Role, b.cgroup(), machine.DumpLimit)
 		b.Post(machine.Event{Kind: machine.EvDumped, Snapshot: s, Err: err})
 	}()
 }
@@ -169,22 +170,22 @@ func (b *base) stop() {
 // removeCgroup removes the command's cgroup. Where nobody is left, it may take a moment until that
 // is possible.
 func (b *base) removeCgroup(nobodyLeft bool) error {
-	if b.leaf() == nil {
+	if b.cgroup() == nil {
 		return nil
 	}
 	limit := time.Duration(0)
 	if nobodyLeft {
 		limit = RemoveLimit
 	}
-	return b.leaf().Remove(limit)
+	return b.cgroup().Remove(limit)
 }
 
 // RemoveLimit is how long it may take until an empty cgroup can be removed.
 const RemoveLimit = time.Second
 
-// leafIsEmpty reports whether nobody is in a cgroup. A process that was reaped leaves its cgroup by
+// cgroupIsEmpty reports whether nobody is in a cgroup. A process that was reaped leaves its cgroup by
 // itself, on its last processor; and the owner does not wait for what may take longer.
-func leafIsEmpty(leaf *cgroup.Cgroup) bool {
+func cgroupIsEmpty(leaf *cgroup.Cgroup) bool {
 	for begin := time.Now(); ; sys.Yield() {
 		populated, err := leaf.Populated()
 		if err != nil || !populated {

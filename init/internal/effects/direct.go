@@ -30,7 +30,8 @@ type Direct struct {
 	proc        *procfs.Proc // nil until it is needed
 	procMounted bool
 
-	byNumber atomic.Bool // the command is signalled by its PID, so the reaper must not free that before the owner knows
+	// The command is signalled by its PID, so the reaper must not free that before the owner knows.
+	byNumber atomic.Bool
 }
 
 // Init takes over the options.
@@ -71,7 +72,15 @@ func (h *Direct) startCommand() int {
 		return 0
 	}
 	h.Observer.Started(child.Pid, h.Command.Args) // here, for it is to be the first
-	h.Post(machine.Event{Kind: machine.EvStarted, Pid: child.Pid, Pidfd: child.Pidfd, InCgroup: child.How.Cgroup >= 0, Err: child.Err})
+	h.Post(
+		machine.Event{
+			Kind:     machine.EvStarted,
+			Pid:      child.Pid,
+			Pidfd:    child.Pidfd,
+			InCgroup: child.How.Cgroup >= 0,
+			Err:      child.Err,
+		},
+	)
 	if h.ListenLate != nil {
 		go func() {
 			h.ListenLate()
@@ -237,7 +246,9 @@ func (h *Direct) suspend() {
 		return
 	}
 	if h.ListenLate != nil {
-		h.ListenLate() // SIGCONT must be caught before a stop that only SIGCONT ends; done already, unless the stop comes at once
+		// SIGCONT must be caught before a stop that only SIGCONT ends; done already, unless the
+		// stop comes at once.
+		h.ListenLate()
 	}
 	h.terminal.suspend()
 }

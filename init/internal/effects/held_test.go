@@ -36,7 +36,8 @@ func TestHeldEvent(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		want.PID, want.UID = pid, unix.Getuid()
-		if ev := heldEvent(procfs.NewProc(), pid); ev.Kind != machine.EvHeld || ev.Change != want || !strings.Contains(ev.Why, "cannot be reaped") {
+		if ev := heldEvent(procfs.NewProc(), pid); ev.Kind != machine.EvHeld || ev.Change != want ||
+			!strings.Contains(ev.Why, "cannot be reaped") {
 			t.Errorf("%s: got %+v, want %+v", script, ev, want)
 		}
 		_ = cmd.Wait()
@@ -96,7 +97,8 @@ func TestHeldWatchSeesTheEnd(t *testing.T) {
 	stdin.Close()
 	select {
 	case ev := <-events:
-		if want := (reap.Change{PID: pid, UID: unix.Getuid(), Code: reap.CodeExited}); ev.Kind != machine.EvHeld || ev.Change != want {
+		if want := (reap.Change{PID: pid, UID: unix.Getuid(), Code: reap.CodeExited}); ev.Kind != machine.EvHeld ||
+			ev.Change != want {
 			t.Errorf("got %+v, want %+v", ev, want)
 		}
 	case <-time.After(time.Minute):

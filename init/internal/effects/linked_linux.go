@@ -62,7 +62,15 @@ func (k *Linked) Listen() {
 			k.tell(keeper.Message{Kind: keeper.KindAlive})
 		case keeper.KindStarted:
 			k.Observer.Started(int(m.Value), k.Command.Args) // here, for it is to be the first
-			k.Post(machine.Event{Kind: machine.EvStarted, Pid: int(m.Value), Pidfd: fd, InCgroup: m.Count&keeper.StartedInCgroup != 0, Job: m.Count&keeper.StartedInGroup != 0})
+			k.Post(
+				machine.Event{
+					Kind:     machine.EvStarted,
+					Pid:      int(m.Value),
+					Pidfd:    fd,
+					InCgroup: m.Count&keeper.StartedInCgroup != 0,
+					Job:      m.Count&keeper.StartedInGroup != 0,
+				},
+			)
 		case keeper.KindNotStarted:
 			k.notStarted(unix.Errno(m.Value), m.Count)
 		case keeper.KindSignalled:
@@ -74,7 +82,8 @@ func (k *Linked) Listen() {
 			k.tellChild("reaped", &m)
 		case keeper.KindExited:
 			k.tellChild("exited", &m)
-			if k.link.Facts.OlderCount > 0 && k.Role == nsutil.RoleInit { // one of those may read until the end of what is written there
+			// One of those may read until the end of what is written there.
+			if k.link.Facts.OlderCount > 0 && k.Role == nsutil.RoleInit {
 				_ = unix.Dup3(unix.Stderr, k.link.Stderr, unix.O_CLOEXEC)
 			}
 			k.Post(machine.Event{Kind: machine.EvExited, Change: Change(m.Change)})
@@ -180,7 +189,9 @@ func (k *Linked) Do(a *machine.Action) error {
 func (k *Linked) WatchParent(sig unix.Signal) (gone bool, err error) {
 	fd := int(k.link.Facts.ParentFD)
 	if fd < 0 {
-		return false, errors.New("the parent cannot be watched: pidfd_open(2) was refused, or it is in another PID namespace")
+		return false, errors.New(
+			"the parent cannot be watched: pidfd_open(2) was refused, or it is in another PID namespace",
+		)
 	}
 	if sys.Readable(fd) {
 		return true, nil
@@ -192,7 +203,12 @@ func (k *Linked) WatchParent(sig unix.Signal) (gone bool, err error) {
 	}
 	go func() {
 		if file.Wait() == nil {
-			k.Post(machine.Event{Kind: machine.EvSignal, Signal: signals.Signal{Number: sig, Sender: signals.Sender{Known: true, Kernel: true}}})
+			k.Post(
+				machine.Event{
+					Kind:   machine.EvSignal,
+					Signal: signals.Signal{Number: sig, Sender: signals.Sender{Known: true, Kernel: true}},
+				},
+			)
 		}
 	}()
 	return false, nil
@@ -266,7 +282,8 @@ func (k *Linked) leadsGroup() bool {
 
 // Identify looks up the sender's name, which may be another's by now if the sender is gone.
 func (k *Linked) Identify(pid int) string {
-	if pid <= 0 || k.link.Facts.Foreign || !k.proc.Mounted() { // the front has looked it up where that is the number of somebody
+	// The front has looked it up where that is the number of somebody.
+	if pid <= 0 || k.link.Facts.Foreign || !k.proc.Mounted() {
 		return ""
 	}
 	comm, _ := k.proc.Comm(pid)

@@ -76,7 +76,7 @@ func (k *Linked) tryStart() {
 	case k.tried == ways-1:
 		m.Count |= keeper.StartMove
 	case k.tried < ways:
-		fd = k.leaf().FD()
+		fd = k.cgroup().FD()
 	}
 	k.tried++
 	_ = k.link.Tell(m, fd)
@@ -89,7 +89,7 @@ func (k *Linked) cgroupWays() int {
 	switch {
 	case k.link.Facts.Planned && k.link.Facts.Cgroup >= 0:
 		return 1
-	case k.leaf() != nil:
+	case k.cgroup() != nil:
 		return 2
 	}
 	return 0
@@ -99,7 +99,8 @@ func (k *Linked) cgroupWays() int {
 func (k *Linked) notStarted(err unix.Errno, why int32) {
 	cloneFailed := why == keeper.NotCloned && !spawn.IsExhausted(err)
 	ways, required := k.cgroupWays(), k.Command.CgroupRequired
-	if (why == keeper.NotInCgroup || cloneFailed) && (k.tried < ways || k.tried == ways && ways > 0 && !required) {
+	if (why == keeper.NotInCgroup || cloneFailed) &&
+		(k.tried < ways || k.tried == ways && ways > 0 && !required) {
 		k.tryStart()
 		return
 	}

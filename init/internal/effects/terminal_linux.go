@@ -109,7 +109,8 @@ func hasJobControlParent(proc *procfs.Proc, group int) bool {
 // forgets the terminal. A shell that has it meanwhile, or another of its jobs, keeps it.
 func (t *terminal) close() {
 	current, err := sys.Foreground(t.fd)
-	if err == nil && current != t.group && (current == t.command || t.foreground && unix.Kill(-current, 0) == unix.ESRCH) {
+	if err == nil && current != t.group &&
+		(current == t.command || t.foreground && unix.Kill(-current, 0) == unix.ESRCH) {
 		t.set(t.group)
 	}
 	sys.Close(t.fd)

@@ -21,7 +21,7 @@ import (
 type treeWorker struct {
 	role     nsutil.Role
 	pin      tree.Pinner
-	leaf     *cgroup.Cgroup
+	cgroup   *cgroup.Cgroup
 	post     func(machine.Event)
 	helpless func()                // tells who may have another way that the kill has failed; nil: nobody has
 	jobs     chan func(*tree.Tree) // nil until there is a job
@@ -38,7 +38,7 @@ func (w *treeWorker) start() {
 	w.jobs, w.idle = make(chan func(*tree.Tree), treeJobs), make(chan struct{})
 	go func() {
 		defer close(w.idle)
-		tree := tree.New(w.role, w.pin, w.leaf)
+		tree := tree.New(w.role, w.pin, w.cgroup)
 		for job := range w.jobs {
 			w.run(job, tree)
 		}
@@ -80,7 +80,7 @@ func (w *treeWorker) signal(sigs ...unix.Signal) error {
 	})
 }
 
-func (w *treeWorker) thaw() { _ = w.do(func(*tree.Tree) { w.leaf.Thaw() }) }
+func (w *treeWorker) thaw() { _ = w.do(func(*tree.Tree) { w.cgroup.Thaw() }) }
 
 func (w *treeWorker) kill() {
 	job := func(t *tree.Tree) {
@@ -104,7 +104,7 @@ func (w *treeWorker) kill() {
 func (w *treeWorker) survey() {
 	w.stop()
 	go func() { // not by the worker, which may be held by one of them
-		survivors, err := inspect.FindSurvivors(w.role, w.leaf, machine.SurveyLimit/2)
+		survivors, err := inspect.FindSurvivors(w.role, w.cgroup, machine.SurveyLimit/2)
 		w.post(machine.Event{Kind: machine.EvSurvivors, Survivors: survivors, Err: err})
 	}()
 }

@@ -42,7 +42,11 @@ func TestMachineAsksTheCgroup(t *testing.T) {
 		{"somebody, who ends when asked", leafTerms(nil), []step{
 			{exit(0), "arm settle 1s", ending.StateLeftovers},
 			{empty, "probe", ending.StateLeftovers},
-			{namespace(false), "disarm settle; terminate SIGTERM; arm ladder 5s; arm thaw 50ms; arm probe 50ms", ending.StateLeftovers},
+			{
+				namespace(false),
+				"disarm settle; terminate SIGTERM; arm ladder 5s; arm thaw 50ms; arm probe 50ms",
+				ending.StateLeftovers,
+			},
 			{timer(timerProbe), "look", ending.StateLeftovers},
 			{empty, "probe", ending.StateLeftovers},
 			{namespace(true), "end", ending.StateEnded},
@@ -50,7 +54,11 @@ func TestMachineAsksTheCgroup(t *testing.T) {
 		{"somebody deaf", leafTerms(nil), []step{
 			{exit(0), "arm settle 1s", ending.StateLeftovers},
 			{empty, "probe", ending.StateLeftovers},
-			{namespace(false), "disarm settle; terminate SIGTERM; arm ladder 5s; arm thaw 50ms; arm probe 50ms", ending.StateLeftovers},
+			{
+				namespace(false),
+				"disarm settle; terminate SIGTERM; arm ladder 5s; arm thaw 50ms; arm probe 50ms",
+				ending.StateLeftovers,
+			},
 			{timer(TimerLadder), "kill-tree; arm give-up 5s", ending.StateKilling},
 			{timer(timerProbe), "look", ending.StateKilling},
 			{empty, "probe", ending.StateKilling},
@@ -92,7 +100,10 @@ func TestMachineAsksTheCgroup(t *testing.T) {
 			m := newMachine(tt.cfg, nsutil.RoleSubreaper)
 			steps := slices.Concat(begin, tt.steps)
 			if tt.steps == nil {
-				steps = []step{{cloning, "", ending.StateStarting}, {Event{Kind: EvStartFailed, Step: ending.StepExec, Err: unix.EACCES}, "end", ending.StateEnded}}
+				steps = []step{
+					{cloning, "", ending.StateStarting},
+					{Event{Kind: EvStartFailed, Step: ending.StepExec, Err: unix.EACCES}, "end", ending.StateEnded},
+				}
 			}
 			for i, s := range steps {
 				if got := said(m.Handle(s.Event)); got != s.want || m.state != s.state {
@@ -119,7 +130,8 @@ func TestMachineCountsOOM(t *testing.T) {
 	}
 	wantCount(t, "OOM kills", m.counts.OOMKills, 3)
 	wantCount(t, "unexpected", m.counts.Unexpected, 0)
-	if len(notes) != 2 || !strings.HasPrefix(notes[0], "out of memory: the kernel killed 2 ") || !strings.HasPrefix(notes[1], "out of memory: the kernel killed 1 ") {
+	if len(notes) != 2 || !strings.HasPrefix(notes[0], "out of memory: the kernel killed 2 ") ||
+		!strings.HasPrefix(notes[1], "out of memory: the kernel killed 1 ") {
 		t.Errorf("notes: %q", notes)
 	}
 	if m.cause.Kind != ending.KindExited || m.state != ending.StateEnded {

@@ -71,7 +71,11 @@ func (m *Machine) ended(c reap.Change) {
 // killed. What the kernel did before the start may have been to others: it is said, and is no
 // cause.
 func (m *Machine) outOfMemory(ev Event) {
-	said := "out of memory: the kernel killed " + text.Plural(ev.Count, "process", "processes") + " of this memory cgroup"
+	said := "out of memory: the kernel killed " + text.Plural(
+		ev.Count,
+		"process",
+		"processes",
+	) + " of this memory cgroup"
 	if ev.Ever {
 		m.note(ending.LevelWarn, "the command was killed; "+said+" since that was made")
 		return
@@ -176,7 +180,10 @@ func (m *Machine) terminateLeftovers(why string) {
 			return // it has no other
 		}
 		m.do(Action{Kind: ActTerminate, Sig: sig})
-		m.note(ending.LevelInfo, why+": "+signals.Name(sig)+", and SIGKILL when the time of the stop that is under way is over")
+		m.note(
+			ending.LevelInfo,
+			why+": "+signals.Name(sig)+", and SIGKILL when the time of the stop that is under way is over",
+		)
 		return
 	}
 	m.note(ending.LevelInfo, why+m.announce())
@@ -199,7 +206,10 @@ func (m *Machine) empty() {
 		if m.cause.Kind == "" {
 			m.cause.Kind = ending.KindExited
 		}
-		m.note(ending.LevelError, "the command is gone and its exit status was taken by another wait in this process")
+		m.note(
+			ending.LevelError,
+			"the command is gone and its exit status was taken by another wait in this process",
+		)
 		m.end("nothing is left")
 	case m.Role == nsutil.RoleInit || m.HasCgroup:
 		m.do(Action{Kind: ActProbe})

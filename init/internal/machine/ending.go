@@ -143,10 +143,12 @@ func (m *Machine) kill(why string) {
 
 // Times that are nobody's to choose.
 const (
-	probeInterval = 50 * time.Millisecond // between questions whether a PID namespace is empty; nothing tells when it becomes so
-	settleLimit   = time.Second           // from the command's end until its leftovers are dealt with, if no word of them comes
-	longestStart  = 5 * time.Second       // that an ending without a limit waits for a start
-	SurveyLimit   = time.Second           // for the description of survivors; /proc may be slow, never that slow
+	// Between questions whether a PID namespace is empty; nothing tells when it becomes so.
+	probeInterval = 50 * time.Millisecond
+	// From the command's end until its leftovers are dealt with, if no word of them comes.
+	settleLimit  = time.Second
+	longestStart = 5 * time.Second // that an ending without a limit waits for a start
+	SurveyLimit  = time.Second     // for the description of survivors; /proc may be slow, never that slow
 )
 
 // startLimit is how long an ending waits for a start that is under way.
@@ -220,10 +222,16 @@ func (m *Machine) surveyed(ev Event) {
 	}
 	m.survivors, m.gaveUp = ev.Survivors, ev.Err != nil || len(ev.Survivors) > 0
 	for _, s := range ev.Survivors {
-		m.note(ending.LevelWarn, fmt.Sprintf("gave up: pid %d (%s, state %c, uid %d) is left: %s", s.PID, s.Comm, s.State, s.UID, s.Why))
+		m.note(
+			ending.LevelWarn,
+			fmt.Sprintf("gave up: pid %d (%s, state %c, uid %d) is left: %s", s.PID, s.Comm, s.State, s.UID, s.Why),
+		)
 	}
 	if ev.Err != nil {
-		m.note(ending.LevelWarn, fmt.Sprintf("gave up: processes are left, and it cannot be told which: %v", ev.Err))
+		m.note(
+			ending.LevelWarn,
+			fmt.Sprintf("gave up: processes are left, and it cannot be told which: %v", ev.Err),
+		)
 	}
 	m.end("gave up")
 }

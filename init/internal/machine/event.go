@@ -23,30 +23,34 @@ const (
 	EvStartFailed           // it does not; step, err
 	EvSignal                // a signal arrived; signal
 	EvExited                // the command ended and is a zombie until this event was handled; change
-	EvHeld                  // the command ended, but cannot be reaped; change, without a code where that is not known; why
-	EvStopped               // the command was stopped or continued; change
-	EvReaped                // other children ended; count, killed
-	EvRemaining             // the command is gone and others live
-	EvEmpty                 // there is no child (ECHILD)
-	EvNamespace             // the answer to ActProbe; empty
-	EvNotice                // it is that many rungs before the deadline; count
-	EvDumped                // the answer to ActDump; snapshot, err
-	EvOOM                   // the kernel has ended processes for want of memory; count
-	EvDeadline              // the deadline was reached; gone: the command was a zombie already when that was noticed
-	EvCancel                // the context was cancelled; err: its cause, if it has one; gone as above
-	EvLifeline              // a descriptor of the lifeline has hung up; gone as above
-	EvTimer                 // a timer that ActArm started is over; timer
-	EvSurvivors             // the answer to ActSurvey; survivors, err
-	EvListening             // all signals are caught now, not only those that ask for an end
-	EvKeeperGone            // the keeper has died: there is nothing left to do here
-	EvFrontGone             // the process that the caller waits for has died
-	EvKilled                // another has sent SIGKILL to everything
-	EvTrouble               // something that the run can do without did not go well; err
+	// The command ended, but cannot be reaped; change, without a code where that is not known; why.
+	EvHeld
+	EvStopped   // the command was stopped or continued; change
+	EvReaped    // other children ended; count, killed
+	EvRemaining // the command is gone and others live
+	EvEmpty     // there is no child (ECHILD)
+	EvNamespace // the answer to ActProbe; empty
+	EvNotice    // it is that many rungs before the deadline; count
+	EvDumped    // the answer to ActDump; snapshot, err
+	EvOOM       // the kernel has ended processes for want of memory; count
+	// The deadline was reached; gone: the command was a zombie already when that was noticed.
+	EvDeadline
+	EvCancel     // the context was cancelled; err: its cause, if it has one; gone as above
+	EvLifeline   // a descriptor of the lifeline has hung up; gone as above
+	EvTimer      // a timer that ActArm started is over; timer
+	EvSurvivors  // the answer to ActSurvey; survivors, err
+	EvListening  // all signals are caught now, not only those that ask for an end
+	EvKeeperGone // the keeper has died: there is nothing left to do here
+	EvFrontGone  // the process that the caller waits for has died
+	EvKilled     // another has sent SIGKILL to everything
+	EvTrouble    // something that the run can do without did not go well; err
 )
 
 var eventNames = [...]string{
-	"none", "cloning", "paused", "started", "start-failed", "signal", "exited", "held", "stopped", "reaped", "remaining", "empty", "namespace", "notice", "dumped", "oom",
-	"deadline", "cancel", "lifeline", "timer", "survivors", "listening", "keeper-gone", "front-gone", "killed", "trouble",
+	"none", "cloning", "paused", "started", "start-failed", "signal", "exited", "held", "stopped",
+	"reaped", "remaining", "empty", "namespace", "notice", "dumped", "oom",
+	"deadline", "cancel", "lifeline", "timer", "survivors", "listening", "keeper-gone", "front-gone",
+	"killed", "trouble",
 }
 
 func (k eventKind) String() string {
@@ -99,7 +103,17 @@ const (
 	TimerCount
 )
 
-var timerNames = [...]string{"start", "ladder", "give-up", "settle", "probe", "survey", "thaw", "dump", "stop-delay"}
+var timerNames = [...]string{
+	"start",
+	"ladder",
+	"give-up",
+	"settle",
+	"probe",
+	"survey",
+	"thaw",
+	"dump",
+	"stop-delay",
+}
 
 func (t TimerID) String() string { return timerNames[t] }
 
@@ -127,7 +141,8 @@ const (
 )
 
 var actionNames = [...]string{
-	"forward", "send", "terminate", "thaw", "kill-tree", "arm", "disarm", "probe", "look", "suspend", "foreground", "dump", "survey",
+	"forward", "send", "terminate", "thaw", "kill-tree", "arm", "disarm", "probe", "look", "suspend",
+	"foreground", "dump", "survey",
 	"transition", "note", "end",
 }
 

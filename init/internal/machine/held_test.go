@@ -11,7 +11,11 @@ import (
 )
 
 func held(code reap.Code, status int) Event {
-	return Event{Kind: EvHeld, Change: reap.Change{PID: testPID, Code: code, Status: status}, Why: "its tracer gdb (pid 9) holds it"}
+	return Event{
+		Kind:   EvHeld,
+		Change: reap.Change{PID: testPID, Code: code, Status: status},
+		Why:    "its tracer gdb (pid 9) holds it",
+	}
 }
 
 // A command whose zombie a tracer holds has ended: the rest is dealt with, and its status is what
@@ -27,7 +31,10 @@ func TestMachineHeld(t *testing.T) {
 		{
 			name: "until what holds it is ended",
 			steps: []step{
-				{held(reap.CodeExited, 3), "arm settle 1s; disarm settle; terminate SIGTERM; arm ladder 5s", ending.StateLeftovers},
+				{
+					held(reap.CodeExited, 3), "arm settle 1s; disarm settle; terminate SIGTERM; arm ladder 5s",
+					ending.StateLeftovers,
+				},
 				{timer(TimerLadder), "kill-tree; arm give-up 5s", ending.StateKilling},
 				{exit(3), "", ending.StateKilling},
 				{empty, "end", ending.StateEnded},
@@ -37,7 +44,10 @@ func TestMachineHeld(t *testing.T) {
 		{
 			name: "for ever",
 			steps: []step{
-				{held(reap.CodeKilled, 11), "arm settle 1s; disarm settle; terminate SIGTERM; arm ladder 5s", ending.StateLeftovers},
+				{
+					held(reap.CodeKilled, 11), "arm settle 1s; disarm settle; terminate SIGTERM; arm ladder 5s",
+					ending.StateLeftovers,
+				},
 				{timer(TimerLadder), "kill-tree; arm give-up 5s", ending.StateKilling},
 				{timer(timerGiveUp), "survey; arm survey 1s", ending.StateSurvey},
 				{Event{Kind: EvSurvivors, Survivors: []inspect.Survivor{{PID: testPID}}}, "end", ending.StateEnded},
@@ -45,7 +55,8 @@ func TestMachineHeld(t *testing.T) {
 			kind: ending.KindSignaled, status: 128 + 11,
 		},
 		{
-			name: "and let go before anything is done about it", cfg: func(c *terms) { c.Leftovers = ending.LeftoversWait },
+			name: "and let go before anything is done about it",
+			cfg:  func(c *terms) { c.Leftovers = ending.LeftoversWait },
 			steps: []step{
 				{held(0, 0), "arm settle 1s; disarm settle", ending.StateLeftovers},
 				{exit(4), "", ending.StateLeftovers},
@@ -91,8 +102,16 @@ func TestMachineHeld(t *testing.T) {
 					t.Fatalf("step %d, %v: %q, %v; want %q, %v", i, s.Event.Kind, got, m.state, s.want, s.state)
 				}
 			}
-			if status := m.Policy.ExitStatus(m.cause, true); m.cause.Kind != test.kind || status != test.status || m.counts.Unexpected > 0 {
-				t.Errorf("%+v, status %d, %d unexpected; want %v, %d", m.cause, status, m.counts.Unexpected, test.kind, test.status)
+			if status := m.Policy.ExitStatus(m.cause, true); m.cause.Kind != test.kind || status != test.status ||
+				m.counts.Unexpected > 0 {
+				t.Errorf(
+					"%+v, status %d, %d unexpected; want %v, %d",
+					m.cause,
+					status,
+					m.counts.Unexpected,
+					test.kind,
+					test.status,
+				)
 			}
 		})
 	}

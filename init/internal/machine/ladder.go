@@ -104,7 +104,10 @@ func (m *Machine) send(sig unix.Signal) {
 // dump is a rung that is a snapshot. Of a tree whose end nobody asked for, none is taken: the
 // command has ended by itself, and left others.
 func (m *Machine) dump() {
-	asked := m.state == ending.StateRunning || m.cause.Kind == ending.KindDeadline || m.cause.Kind == ending.KindLifeline || m.cause.Kind == ending.KindStopRequested || m.late
+	asked := m.state == ending.StateRunning || m.cause.Kind == ending.KindDeadline ||
+		m.cause.Kind == ending.KindLifeline ||
+		m.cause.Kind == ending.KindStopRequested ||
+		m.late
 	if !asked {
 		return
 	}

@@ -11,7 +11,10 @@ import (
 
 // Another deadline does not begin again what waits for a snapshot alone.
 func TestMachineTwoDeadlines(t *testing.T) {
-	m := newMachine(testTerms(func(c *terms) { c.Escalate = mustParseLadder("DUMP@0s,KILL@0s") }), nsutil.RoleSubreaper)
+	m := newMachine(
+		testTerms(func(c *terms) { c.Escalate = mustParseLadder("DUMP@0s,KILL@0s") }),
+		nsutil.RoleSubreaper,
+	)
 	for i, s := range []step{
 		{cloning, "", ending.StateStarting},
 		{started, "", ending.StateRunning},
@@ -36,7 +39,10 @@ func TestAStaleTimerBringsNothingForward(t *testing.T) {
 		{started, ""},
 		{Event{Kind: EvDeadline, At: 10 * time.Second}, "send SIGTERM child; arm ladder 5s"},
 		{Event{Kind: EvTimer, Timer: TimerLadder, At: 11 * time.Second}, "arm ladder 4s"},
-		{Event{Kind: EvTimer, Timer: TimerLadder, At: 14 * time.Second, Due: true}, "send SIGKILL child; kill-tree; arm give-up 5s"},
+		{
+			Event{Kind: EvTimer, Timer: TimerLadder, At: 14 * time.Second, Due: true},
+			"send SIGKILL child; kill-tree; arm give-up 5s",
+		},
 	} {
 		if got := said(m.Machine.Handle(s.event)); got != s.want {
 			t.Fatalf("%v at %v: %q, want %q", s.event.Kind, s.event.At, got, s.want)
@@ -50,7 +56,8 @@ func TestMachineIsToldOfTheKill(t *testing.T) {
 	for _, ev := range []Event{cloning, started, deadline} {
 		m.Handle(ev)
 	}
-	if got := said(m.Handle(just(EvKilled))); got != "disarm ladder; send SIGKILL child; kill-tree; arm give-up 5s" || m.state != ending.StateKilling {
+	if got := said(m.Handle(just(EvKilled))); got != "disarm ladder; send SIGKILL child; kill-tree; arm give-up 5s" ||
+		m.state != ending.StateKilling {
 		t.Errorf("%q, %v", got, m.state)
 	}
 }

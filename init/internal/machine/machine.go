@@ -158,7 +158,10 @@ func (m *Machine) end(why string) {
 		if m.Policy.Pause {
 			whose = "had been there"
 		}
-		m.note(ending.LevelWarn, "killed "+text.Plural(m.counts.LeftoversKilled, "process", "processes")+" that "+whose)
+		m.note(
+			ending.LevelWarn,
+			"killed "+text.Plural(m.counts.LeftoversKilled, "process", "processes")+" that "+whose,
+		)
 	}
 	m.transition(ending.StateEnded, why)
 	m.do(Action{Kind: ActEnd})
@@ -202,8 +205,10 @@ type Outcome struct {
 // Outcome is what the run has come to so far.
 func (m *Machine) Outcome() Outcome {
 	return Outcome{
-		State: m.state, Running: m.alive, Remaining: m.leftovers, Overdue: m.late || m.cause.Kind == ending.KindDeadline, Early: m.noticed,
-		PID: m.pid, Cause: m.cause, Rusage: m.change.Rusage, Counts: m.counts, Survivors: m.survivors, GaveUp: m.gaveUp,
+		State: m.state, Running: m.alive, Remaining: m.leftovers,
+		Overdue: m.late || m.cause.Kind == ending.KindDeadline, Early: m.noticed,
+		PID: m.pid, Cause: m.cause, Rusage: m.change.Rusage, Counts: m.counts, Survivors: m.survivors,
+		GaveUp: m.gaveUp,
 	}
 }
 
@@ -215,6 +220,7 @@ func (m *Machine) KillAt() (at time.Duration, known bool) {
 
 // Recall has the machine of a run that goes on count from there.
 func (m *Machine) Recall(counts ending.Counts) {
-	m.counts.Forwarded, m.counts.Undelivered, m.counts.Orphans = counts.Forwarded, counts.Undelivered, counts.Orphans
-	m.counts.LeftoversTerminated, m.counts.LeftoversKilled = counts.LeftoversTerminated, counts.LeftoversKilled
+	c := &m.counts
+	c.Forwarded, c.Undelivered, c.Orphans = counts.Forwarded, counts.Undelivered, counts.Orphans
+	c.LeftoversTerminated, c.LeftoversKilled = counts.LeftoversTerminated, counts.LeftoversKilled
 }

@@ -92,8 +92,10 @@ func drawConfig(t *rapid.T) (*terms, nsutil.Role) {
 		c.ignored = rapid.SampledFrom([]signals.Set{0, signals.SetOf(unix.SIGTERM, unix.SIGHUP)}).Draw(t, "ignored")
 		c.StopGrace = rapid.SampledFrom([]time.Duration{ending.Never, time.Second}).Draw(t, "stop-grace")
 		c.GiveUp = rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(t, "give-up")
-		c.Leftovers = rapid.SampledFrom([]ending.Leftovers{ending.LeftoversTerminate, ending.LeftoversKill, ending.LeftoversWait, ending.LeftoversLeave}).Draw(t, "leftovers")
-		c.Forward = rapid.SampledFrom([]ending.Forward{ending.ForwardChild, ending.ForwardGroup, ending.ForwardAll}).Draw(t, "forward")
+		c.Leftovers = rapid.SampledFrom([]ending.Leftovers{ending.LeftoversTerminate, ending.LeftoversKill, ending.LeftoversWait, ending.LeftoversLeave}).
+			Draw(t, "leftovers")
+		c.Forward = rapid.SampledFrom([]ending.Forward{ending.ForwardChild, ending.ForwardGroup, ending.ForwardAll}).
+			Draw(t, "forward")
 		c.Snapshot = rapid.Bool().Draw(t, "snapshot")
 		if l := rapid.SampledFrom([]string{"", "", "KILL@0s", "QUIT@0s,KILL@0s", "DUMP@0s,TERM@0s,KILL@0s", "USR1@-2s,DUMP@-1s,QUIT@0s,DUMP@0s,TERM@1s,DUMP@2s,KILL@2s"}).Draw(t, "ladder"); l != "" {
 			c.Escalate, c.Grace, c.StopGrace = mustParseLadder(l), 0, 0
@@ -111,7 +113,8 @@ func drawConfig(t *rapid.T) (*terms, nsutil.Role) {
 // to keep.
 func drawEvent(t *rapid.T) Event {
 	ev := Event{Kind: rapid.SampledFrom([]eventKind{
-		EvNone, EvCloning, EvStarted, EvStartFailed, EvSignal, EvSignal, EvExited, EvStopped, EvStopped, EvReaped, EvRemaining, EvEmpty,
+		EvNone, EvCloning, EvStarted, EvStartFailed, EvSignal, EvSignal, EvExited, EvStopped, EvStopped,
+		EvReaped, EvRemaining, EvEmpty,
 		EvNamespace, EvDeadline, EvCancel, EvTimer, EvTimer, EvSurvivors, EvTrouble, EvNotice, EvDumped, EvHeld,
 	}).Draw(t, "kind")}
 	switch ev.Kind {
@@ -129,12 +132,16 @@ func drawEvent(t *rapid.T) Event {
 		ev.Killed = rapid.IntRange(0, ev.Count).Draw(t, "killed")
 	case EvExited, EvStopped:
 		ev.Change = reap.Change{
-			PID:    rapid.SampledFrom([]int{testPID, testPID, 99}).Draw(t, "pid"),
-			Code:   rapid.SampledFrom([]reap.Code{reap.CodeExited, reap.CodeKilled, reap.CodeStopped, reap.CodeContinued}).Draw(t, "code"),
+			PID: rapid.SampledFrom([]int{testPID, testPID, 99}).Draw(t, "pid"),
+			Code: rapid.SampledFrom([]reap.Code{reap.CodeExited, reap.CodeKilled, reap.CodeStopped, reap.CodeContinued}).
+				Draw(t, "code"),
 			Status: rapid.SampledFrom([]int{0, 1, 9, 15, 19, 20}).Draw(t, "status"),
 		}
 	case EvHeld:
-		ev.Change = reap.Change{PID: testPID, Code: rapid.SampledFrom([]reap.Code{0, reap.CodeExited}).Draw(t, "code")}
+		ev.Change = reap.Change{
+			PID:  testPID,
+			Code: rapid.SampledFrom([]reap.Code{0, reap.CodeExited}).Draw(t, "code"),
+		}
 	case EvNamespace:
 		ev.Empty = rapid.Bool().Draw(t, "empty")
 	case EvDeadline, EvCancel:

@@ -119,7 +119,10 @@ func mustParseLadder(s string) ending.Ladder {
 func sig(s unix.Signal) Event { return Event{Kind: EvSignal, Signal: signals.Signal{Number: s}} }
 
 func terminalSig(s unix.Signal) Event {
-	return Event{Kind: EvSignal, Signal: signals.Signal{Number: s, Sender: signals.Sender{Known: true, Kernel: true}}}
+	return Event{
+		Kind:   EvSignal,
+		Signal: signals.Signal{Number: s, Sender: signals.Sender{Known: true, Kernel: true}},
+	}
 }
 
 func passed(s unix.Signal) Event {
@@ -177,31 +180,48 @@ func TestMachine(t *testing.T) {
 		{
 			name: "the command exits and leaves nothing",
 			steps: []step{
-				{cloning, "", ending.StateStarting}, {started, "", ending.StateRunning}, {exit(3), "arm settle 1s", ending.StateLeftovers}, {empty, "end", ending.StateEnded},
+				{
+					cloning,
+					"",
+					ending.StateStarting,
+				}, {started, "", ending.StateRunning}, {exit(3), "arm settle 1s", ending.StateLeftovers}, {empty, "end", ending.StateEnded},
 			},
 			kind: ending.KindExited, status: 3,
 		},
 		{
 			name: "a signal ends the command",
 			steps: []step{
-				{cloning, "", ending.StateStarting}, {started, "", ending.StateRunning}, {killed(unix.SIGSEGV), "arm settle 1s", ending.StateLeftovers}, {empty, "end", ending.StateEnded},
+				{
+					cloning,
+					"",
+					ending.StateStarting,
+				}, {started, "", ending.StateRunning}, {killed(unix.SIGSEGV), "arm settle 1s", ending.StateLeftovers}, {empty, "end", ending.StateEnded},
 			},
 			kind: ending.KindSignaled, status: 128 + 11,
 		},
 		{
-			name:  "the start fails",
-			steps: []step{{cloning, "", ending.StateStarting}, {Event{Kind: EvStartFailed, Step: ending.StepExec, Err: unix.EACCES}, "end", ending.StateEnded}},
-			kind:  ending.KindStartFailed, status: 126,
+			name: "the start fails",
+			steps: []step{
+				{cloning, "", ending.StateStarting},
+				{Event{Kind: EvStartFailed, Step: ending.StepExec, Err: unix.EACCES}, "end", ending.StateEnded},
+			},
+			kind: ending.KindStartFailed, status: 126,
 		},
 		{
-			name:  "there is no such command",
-			steps: []step{{cloning, "", ending.StateStarting}, {Event{Kind: EvStartFailed, Step: ending.StepLookup, Err: unix.ENOENT}, "end", ending.StateEnded}},
-			kind:  ending.KindStartFailed, status: 127,
+			name: "there is no such command",
+			steps: []step{
+				{cloning, "", ending.StateStarting},
+				{Event{Kind: EvStartFailed, Step: ending.StepLookup, Err: unix.ENOENT}, "end", ending.StateEnded},
+			},
+			kind: ending.KindStartFailed, status: 127,
 		},
 		{
-			name:  "no process can be made",
-			steps: []step{{cloning, "", ending.StateStarting}, {Event{Kind: EvStartFailed, Step: ending.StepClone, Err: unix.EAGAIN}, "end", ending.StateEnded}},
-			kind:  ending.KindStartFailed, status: 125,
+			name: "no process can be made",
+			steps: []step{
+				{cloning, "", ending.StateStarting},
+				{Event{Kind: EvStartFailed, Step: ending.StepClone, Err: unix.EAGAIN}, "end", ending.StateEnded},
+			},
+			kind: ending.KindStartFailed, status: 125,
 		},
 		{
 			name:  "a stop before the start begins starts nothing",
@@ -209,10 +229,17 @@ func TestMachine(t *testing.T) {
 			kind:  ending.KindStopRequested, status: 143,
 		},
 		{
-			name:  "a stop that is dropped by a rule is none",
-			cfg:   func(c *terms) { _ = c.Rewrite.ParseRule("TERM:0") },
-			steps: []step{{sig(unix.SIGTERM), "", ending.StateStarting}, {cloning, "", ending.StateStarting}, {started, "", ending.StateRunning}, {sig(unix.SIGTERM), "", ending.StateRunning}, {exit(0), "arm settle 1s", ending.StateLeftovers}, {empty, "end", ending.StateEnded}},
-			kind:  ending.KindExited,
+			name: "a stop that is dropped by a rule is none",
+			cfg:  func(c *terms) { _ = c.Rewrite.ParseRule("TERM:0") },
+			steps: []step{
+				{sig(unix.SIGTERM), "", ending.StateStarting},
+				{cloning, "", ending.StateStarting},
+				{started, "", ending.StateRunning},
+				{sig(unix.SIGTERM), "", ending.StateRunning},
+				{exit(0), "arm settle 1s", ending.StateLeftovers},
+				{empty, "end", ending.StateEnded},
+			},
+			kind: ending.KindExited,
 		},
 		{
 			name:  "a deadline before the start begins starts nothing",
@@ -226,7 +253,11 @@ func TestMachine(t *testing.T) {
 				{sig(unix.SIGUSR1), "", ending.StateStarting},
 				{sig(unix.SIGTERM), "arm start 5s", ending.StateStarting},
 				{sig(unix.SIGUSR2), "", ending.StateStarting},
-				{started, "disarm start; forward SIGUSR1 child; forward SIGTERM child; forward SIGUSR2 child", ending.StateStopping},
+				{
+					started,
+					"disarm start; forward SIGUSR1 child; forward SIGTERM child; forward SIGUSR2 child",
+					ending.StateStopping,
+				},
 				{killed(unix.SIGTERM), "arm settle 1s", ending.StateLeftovers},
 				{empty, "end", ending.StateEnded},
 			},
@@ -547,10 +578,15 @@ func TestMachine(t *testing.T) {
 			kind: ending.KindExited,
 		},
 		{
-			name:  "leftovers are left by policy",
-			cfg:   func(c *terms) { c.Leftovers = ending.LeftoversLeave },
-			steps: []step{{cloning, "", ending.StateStarting}, {started, "", ending.StateRunning}, {exit(2), "arm settle 1s", ending.StateLeftovers}, {remaining, "disarm settle; end", ending.StateEnded}},
-			kind:  ending.KindExited, status: 2,
+			name: "leftovers are left by policy",
+			cfg:  func(c *terms) { c.Leftovers = ending.LeftoversLeave },
+			steps: []step{
+				{cloning, "", ending.StateStarting},
+				{started, "", ending.StateRunning},
+				{exit(2), "arm settle 1s", ending.StateLeftovers},
+				{remaining, "disarm settle; end", ending.StateEnded},
+			},
+			kind: ending.KindExited, status: 2,
 		},
 		{
 			name: "leftovers are waited for by policy",
@@ -669,7 +705,11 @@ func TestMachine(t *testing.T) {
 				{started, "", ending.StateRunning},
 				{exit(0), "arm settle 1s", ending.StateLeftovers},
 				{empty, "probe", ending.StateLeftovers},
-				{Event{Kind: EvNamespace}, "disarm settle; terminate SIGTERM; arm ladder 5s; arm probe 50ms", ending.StateLeftovers},
+				{
+					Event{Kind: EvNamespace},
+					"disarm settle; terminate SIGTERM; arm ladder 5s; arm probe 50ms",
+					ending.StateLeftovers,
+				},
 				{timer(timerProbe), "look", ending.StateLeftovers},
 				{empty, "probe", ending.StateLeftovers},
 				{Event{Kind: EvNamespace, Empty: true}, "end", ending.StateEnded},
@@ -684,7 +724,11 @@ func TestMachine(t *testing.T) {
 				{deadline, "send SIGTERM child; arm ladder 5s", ending.StateStopping},
 				{timer(TimerLadder), "send SIGKILL child; kill-tree; arm give-up 5s", ending.StateKilling},
 				{timer(timerGiveUp), "survey; arm survey 1s", ending.StateSurvey},
-				{Event{Kind: EvSurvivors, Survivors: []inspect.Survivor{{PID: testPID, State: 'D'}}}, "end", ending.StateEnded},
+				{
+					Event{Kind: EvSurvivors, Survivors: []inspect.Survivor{{PID: testPID, State: 'D'}}},
+					"end",
+					ending.StateEnded,
+				},
 			},
 			kind: ending.KindDeadline, status: 124,
 			check: func(t *testing.T, m *Machine) {
@@ -837,7 +881,11 @@ func TestMachine(t *testing.T) {
 		{
 			name: "a status that another wait took away",
 			steps: []step{
-				{cloning, "", ending.StateStarting}, {started, "", ending.StateRunning}, {empty, "end", ending.StateEnded},
+				{
+					cloning,
+					"",
+					ending.StateStarting,
+				}, {started, "", ending.StateRunning}, {empty, "end", ending.StateEnded},
 			},
 			kind: ending.KindExited, status: 125,
 		},
@@ -860,7 +908,15 @@ func TestMachine(t *testing.T) {
 			for i, s := range tt.steps {
 				got := said(m.Handle(s.Event))
 				if got != s.want || m.state != s.state {
-					t.Fatalf("step %d, %v: got %q and state %v, want %q and state %v", i, s.Event.Kind, got, m.state, s.want, s.state)
+					t.Fatalf(
+						"step %d, %v: got %q and state %v, want %q and state %v",
+						i,
+						s.Event.Kind,
+						got,
+						m.state,
+						s.want,
+						s.state,
+					)
 				}
 			}
 			if m.state != ending.StateEnded || m.cause.Kind != tt.kind {
@@ -964,7 +1020,15 @@ func TestTransitionsAreSaidOnceWithTheirCause(t *testing.T) {
 			}
 			transitions++
 			if a.From != before || a.To != m.state || a.Why == "" {
-				t.Errorf("%v: transition from %v to %v (%q), but the state went from %v to %v", ev.Kind, a.From, a.To, a.Why, before, m.state)
+				t.Errorf(
+					"%v: transition from %v to %v (%q), but the state went from %v to %v",
+					ev.Kind,
+					a.From,
+					a.To,
+					a.Why,
+					before,
+					m.state,
+				)
 			}
 			seen = append(seen, a.To.String())
 		}

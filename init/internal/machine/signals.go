@@ -54,7 +54,14 @@ func (m *Machine) hold(sig signals.Signal, stop bool) {
 		if !m.cloning {
 			m.cause = ending.Cause{Kind: ending.KindStopRequested, By: by}
 			m.counts.Undelivered++
-			m.note(m.tellStop(), "stop requested by "+signals.Name(sig.Number)+DescribeSender(sig.Sender)+" before the command was started")
+			m.note(
+				m.tellStop(),
+				"stop requested by "+signals.Name(
+					sig.Number,
+				)+DescribeSender(
+					sig.Sender,
+				)+" before the command was started",
+			)
 			m.end("a stop came first")
 			return
 		}
@@ -173,8 +180,11 @@ func (m *Machine) delay(sig signals.Signal) bool {
 	}
 	m.delayed = sig
 	m.arm(timerStopDelay, m.Policy.StopDelay)
-	m.note(m.tellStop(), fmt.Sprintf("stop requested by %s%s: it is held back for %v, or until another one comes",
-		signals.Name(sig.Number), DescribeSender(sig.Sender), m.Policy.StopDelay))
+	m.note(
+		m.tellStop(),
+		fmt.Sprintf("stop requested by %s%s: it is held back for %v, or until another one comes",
+			signals.Name(sig.Number), DescribeSender(sig.Sender), m.Policy.StopDelay),
+	)
 	return true
 }
 

@@ -72,7 +72,8 @@ func (p *CallList) fork() {
 // awaitRanges has the child say when it can be mapped, and wait until it is.
 func (p *CallList) awaitRanges() {
 	var ready, done [2]int
-	if err := errors.Join(unix.Pipe2(ready[:], unix.O_CLOEXEC), unix.Pipe2(done[:], unix.O_CLOEXEC)); err != nil {
+	err := errors.Join(unix.Pipe2(ready[:], unix.O_CLOEXEC), unix.Pipe2(done[:], unix.O_CLOEXEC))
+	if err != nil {
 		p.err = fmt.Errorf("pipe: %w", err)
 		return
 	}
@@ -124,7 +125,8 @@ func (p *CallList) move(procs int, required bool) {
 // Hand gives the descriptors to the front, which makes the keeper then.
 func (p *CallList) Hand(link *keeper.Link) error {
 	for _, d := range p.fds {
-		if err := link.Tell(keeper.Message{Kind: keeper.KindPlanDescriptor, Value: int32(d.call)}, d.fd); err != nil {
+		m := keeper.Message{Kind: keeper.KindPlanDescriptor, Value: int32(d.call)}
+		if err := link.Tell(m, d.fd); err != nil {
 			return err
 		}
 	}
@@ -158,7 +160,8 @@ func (p *CallList) MapRanges(pid int) error {
 }
 
 // Refusal is which call has failed, and why; ok: false where none has.
-func (p *CallList) Refusal() (step ending.Step, err error, ok bool) { //nolint:revive // the error is a value here
+// The error is a value here.
+func (p *CallList) Refusal() (step ending.Step, err error, ok bool) { //nolint:revive
 	n := int(p.plan.Failed)
 	if n <= 0 || n > len(p.steps) {
 		return "", nil, false

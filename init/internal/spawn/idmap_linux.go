@@ -28,7 +28,8 @@ type idRanges struct {
 // grant, but also has no ranges of its own.
 func findRanges(root bool) *idRanges {
 	uid, gid := unix.Geteuid(), unix.Getegid()
-	if nnp, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); uid == 0 || err != nil || nnp != 0 { // the programs have their rights from setuid
+	// The programs have their rights from setuid.
+	if nnp, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); uid == 0 || err != nil || nnp != 0 {
 		return nil
 	}
 	r := &idRanges{}

@@ -42,9 +42,17 @@ func NewNamespaces(w Wanted) (*Namespaces, error) {
 	var err error
 	switch {
 	case n.joins(nsutil.TimeNamespace):
-		err = &usage.Error{Field: "Join", Value: strings.Join(w.Targets, " "), Why: "a time namespace cannot be joined by a program that has threads (setns(2))"}
+		err = &usage.Error{
+			Field: "Join",
+			Value: strings.Join(w.Targets, " "),
+			Why:   "a time namespace cannot be joined by a program that has threads (setns(2))",
+		}
 	case n.joins(nsutil.PIDNamespace) && n.Unshare.Has(nsutil.PIDNamespace): // unshare(2), EINVAL
-		err = &usage.Error{Field: "Unshare", Value: n.Unshare, Why: "no PID namespace can be made together with one that is joined"}
+		err = &usage.Error{
+			Field: "Unshare",
+			Value: n.Unshare,
+			Why:   "no PID namespace can be made together with one that is joined",
+		}
 	case n.calls() > maxCalls:
 		err = &usage.Error{Field: "Join", Value: strconv.Itoa(len(n.Join)), Why: "too many namespaces"}
 	}
@@ -104,14 +112,24 @@ func (n *Namespaces) enter(p *CallList) {
 	}
 	self := p.next()
 	if n.Unshare.Has(nsutil.UserNamespace) && n.ranges == nil {
-		for range 3 { // before a /proc is joined that does not know this process; one for each file, since a result goes to one place
-			p.add(keeper.MustCall, unix.SYS_OPENAT, uintptr(atFDCWD), p.text("/proc/self"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		// Before a /proc is joined that does not know this process; one for each file, since a
+		// result goes to one place.
+		for range 3 {
+			p.add(
+				keeper.MustCall,
+				unix.SYS_OPENAT,
+				uintptr(atFDCWD),
+				p.text("/proc/self"),
+				unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC,
+				0,
+			)
 		}
 	}
 	p.begin(ending.StepJoin)
 	for _, f := range n.Join {
 		p.add(keeper.MustCall, unix.SYS_SETNS, p.descriptor(f.FD), uintptr(f.Kind))
-		if f.Kind == nsutil.UserNamespace { // whoever this is there, root is the one who can go on; not if nobody is mapped
+		// Whoever this is there, root is the one who can go on; not if nobody is mapped.
+		if f.Kind == nsutil.UserNamespace {
 			p.add(keeper.MayCall, unix.SYS_SETGROUPS, 0, 0)
 			p.add(keeper.MayCall, unix.SYS_SETGID, 0)
 			p.add(keeper.MayCall, unix.SYS_SETUID, 0)
@@ -133,7 +151,9 @@ func (n *Namespaces) enter(p *CallList) {
 		p.fork()
 	}
 	p.begin(ending.StepMount)
-	if n.joins(nsutil.PIDNamespace) && !n.joins(nsutil.MountNamespace) && !n.Unshare.Has(nsutil.MountNamespace) && n.proc {
+	if n.joins(nsutil.PIDNamespace) && !n.joins(nsutil.MountNamespace) &&
+		!n.Unshare.Has(nsutil.MountNamespace) &&
+		n.proc {
 		// The /proc here is another namespace's: nobody could be found by it. Where a fresh one may
 		// not be mounted, it has to do.
 		p.add(keeper.MustCall, unix.SYS_UNSHARE, unix.CLONE_NEWNS)
@@ -163,7 +183,15 @@ func makeMountsPrivate(p *CallList) {
 }
 
 func mountProc(p *CallList, kind int64) {
-	p.add(kind, unix.SYS_MOUNT, p.text("proc"), p.text("/proc"), p.text("proc"), unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, 0)
+	p.add(
+		kind,
+		unix.SYS_MOUNT,
+		p.text("proc"),
+		p.text("/proc"),
+		p.text("proc"),
+		unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC,
+		0,
+	)
 }
 
 // raiseLoopback sets the flag IFF_UP of lo (netdevice(7)).

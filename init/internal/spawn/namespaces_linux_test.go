@@ -134,7 +134,11 @@ func openOwn(t *testing.T, names ...string) (files []nsutil.NamespaceFile) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		kinds := map[string]nsutil.Namespaces{"net": nsutil.NetworkNamespace, "time": nsutil.TimeNamespace, "pid": nsutil.PIDNamespace}
+		kinds := map[string]nsutil.Namespaces{
+			"net":  nsutil.NetworkNamespace,
+			"time": nsutil.TimeNamespace,
+			"pid":  nsutil.PIDNamespace,
+		}
 		files = append(files, nsutil.NamespaceFile{FD: fd, Kind: kinds[name]})
 	}
 	return files

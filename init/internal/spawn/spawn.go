@@ -38,9 +38,9 @@ type startError struct {
 
 func (e *startError) Error() string { return fmt.Sprintf("%s: %v", e.Step, e.Err) }
 
-// StartChild starts the command: in a process group of its own, in the foreground of a terminal if tty is
-// its descriptor and not -1, with a pidfd from clone. It is called on the reaper's thread and returns when the
-// command has been executed, or could not be.
+// StartChild starts the command: in a process group of its own, in the foreground of a terminal if
+// tty is its descriptor and not -1, with a pidfd from clone. It is called on the reaper's thread and
+// returns when the command has been executed, or could not be.
 func StartChild(cmd *Command, tty int) (child, *startError) {
 	env := cmd.Env
 	if env == nil {
@@ -72,9 +72,11 @@ func StartChild(cmd *Command, tty int) (child, *startError) {
 
 // forkMode is what is asked of the kernel that it may refuse.
 type forkMode struct {
-	pidfd  bool
-	tty    int // the terminal whose foreground the command gets; -1: none
-	Cgroup int // the descriptor of the cgroup it is to be cloned into (CLONE_INTO_CGROUP, Linux 5.7); -1: this process's own
+	pidfd bool
+	tty   int // the terminal whose foreground the command gets; -1: none
+	// The descriptor of the cgroup it is to be cloned into (CLONE_INTO_CGROUP, Linux 5.7); -1: this
+	// process's own.
+	Cgroup int
 }
 
 // fork tries to start path with everything, and then without what the kernel, a filter or the
@@ -126,7 +128,8 @@ func refusedStart(err error) bool {
 
 // IsExhausted reports whether there was too little of something for a process to be made.
 func IsExhausted(err error) bool {
-	return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
+	return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EMFILE) ||
+		errors.Is(err, unix.ENFILE)
 }
 
 // errCgroup says that a command could not be put into its cgroup.
@@ -150,7 +153,8 @@ func forkExec(how forkMode, path string, args, env []string, dir string) (child,
 	var err error
 	c.Pid, err = syscall.ForkExec(path, args, attr)
 	executable := unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS) == nil
-	if how.Cgroup >= 0 && (err == unix.EACCES && executable || err == unix.EBUSY || err == unix.EOPNOTSUPP || err == unix.ENODEV) {
+	if how.Cgroup >= 0 &&
+		(err == unix.EACCES && executable || err == unix.EBUSY || err == unix.EOPNOTSUPP || err == unix.ENODEV) {
 		err = fmt.Errorf("%w: %w", errCgroup, err)
 	}
 	return c, err
@@ -188,7 +192,8 @@ func lookPath(name string, env []string) (string, error) {
 			}
 			continue
 		}
-		if st.Mode&unix.S_IFMT == unix.S_IFDIR || unix.Faccessat(unix.AT_FDCWD, file, unix.X_OK, unix.AT_EACCESS) != nil {
+		if st.Mode&unix.S_IFMT == unix.S_IFDIR ||
+			unix.Faccessat(unix.AT_FDCWD, file, unix.X_OK, unix.AT_EACCESS) != nil {
 			found = unix.EACCES
 			continue
 		}
