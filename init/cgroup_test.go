@@ -355,12 +355,18 @@ func TestRunnerWaitsForTheCgroup(t *testing.T) {
 	}{
 		{"nobody", nil, nil, 0, nil, false, true},
 		{
-			"somebody for a while", nil, []bool{false, false}, 2 * probeInterval,
-			[]string{"terminate@0s", "thaw@50ms"}, false, true,
+			"somebody for a while", nil,
+			[]bool{false, false},
+			2 * probeInterval,
+			[]string{"terminate@0s", "thaw@50ms"},
+			false, true,
 		},
 		{
-			"killed", func(c *Config) { c.Grace = 75 * time.Millisecond }, []bool{false, false},
-			2 * probeInterval, []string{"terminate@0s", "thaw@50ms", "tree@75ms"}, false, true,
+			"killed", func(c *Config) { c.Grace = 75 * time.Millisecond },
+			[]bool{false, false},
+			2 * probeInterval,
+			[]string{"terminate@0s", "thaw@50ms", "tree@75ms"},
+			false, true,
 		},
 		{
 			"for ever", func(c *Config) { c.Grace = time.Second; c.GiveUp = time.Second },
@@ -369,7 +375,9 @@ func TestRunnerWaitsForTheCgroup(t *testing.T) {
 			true, false,
 		},
 		{
-			"left alone", func(c *Config) { c.Leftovers = ending.LeftoversLeave }, []bool{false}, 0, nil,
+			"left alone", func(c *Config) { c.Leftovers = ending.LeftoversLeave },
+			[]bool{false},
+			0, nil,
 			false, false,
 		},
 	} {

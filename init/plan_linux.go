@@ -100,8 +100,8 @@ func openNamespaces(cfg *Config) (*spawn.Namespaces, error) {
 func (p *planner) attend() {
 	leaf := p.command.Cgroup
 	gone, kill := p.serve()
-	if step, err, failed := p.calls.Refusal(); failed {
-		p.recordRefusal(step, err)
+	if refused := p.calls.Refused(); refused != nil {
+		p.recordRefusal(refused)
 	}
 	if leaf == nil {
 		return
@@ -144,14 +144,14 @@ func (p *planner) serve() (gone, kill bool) {
 }
 
 // recordRefusal writes the report of a keeper that could not be made.
-func (p *planner) recordRefusal(step ending.Step, err error) {
+func (p *planner) recordRefusal(refused *spawn.Refusal) {
 	to := p.targets(record.Self{PID: unix.Getpid(), Stderr: p.link.Stderr})
 	to.Events = ""
 	if p.out.Open(to, nil) != nil {
 		return
 	}
 	at := time.Now()
-	cause := ending.Cause{Kind: ending.KindStartFailed, Step: step, Err: err}
+	cause := ending.Cause{Kind: ending.KindStartFailed, Step: refused.Step, Err: refused.Err}
 	p.out.Close(p.report(ending.Result{
 		Cause: cause, Role: nsutil.CurrentRole(), Started: at, Ended: at,
 		ExitStatus: p.policy.ExitStatus(cause, false),

@@ -159,17 +159,22 @@ func (p *CallList) MapRanges(pid int) error {
 	return nil
 }
 
-// Refusal is which call has failed, and why; ok: false where none has.
-// The error is a value here.
-func (p *CallList) Refusal() (step ending.Step, err error, ok bool) { //nolint:revive
+// Refusal is a call that has failed.
+type Refusal struct {
+	Step ending.Step
+	Err  error
+}
+
+// Refused returns which call has failed; nil: none has.
+func (p *CallList) Refused() *Refusal {
 	n := int(p.plan.Failed)
 	if n <= 0 || n > len(p.steps) {
-		return "", nil, false
+		return nil
 	}
-	err = p.unmap
+	err := p.unmap
 	if err == nil {
 		err = unix.Errno(p.plan.Errno)
 	}
-	step = p.steps[n-1]
-	return step, p.namespaces.describe(step, err), true
+	step := p.steps[n-1]
+	return &Refusal{step, p.namespaces.describe(step, err)}
 }
