@@ -64,20 +64,21 @@ func TestReadmeListsTheOptions(t *testing.T) {
 		if m := byDefault.FindStringSubmatch(o.help); m != nil {
 			value = m[1]
 		}
-		switch arg := ""; {
-		case o.long == "verbose":
+		switch o.long {
+		case "verbose":
 			add("-v", value)
 			add("-vv", value)
-		case o.long == "inspect":
+		case "inspect":
 			add("--inspect [PID]", value)
 		default:
 			if o.short != 0 {
 				add(fmt.Sprintf("-%c", o.short), value)
 			}
+			name := "--" + o.long
 			if o.arg != "" {
-				arg = " " + o.arg
+				name += " " + o.arg
 			}
-			add("--"+o.long+arg, value)
+			add(name, value)
 		}
 	}
 	slices.Sort(options)

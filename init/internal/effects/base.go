@@ -117,10 +117,10 @@ func (b *base) adopt(ev *machine.Event) {
 	}
 }
 
-// look watches for what few commands are short enough to miss.
-func (b *base) look() {
+// look watches for what few commands are short enough to miss. It may be called by any goroutine.
+func (b *base) look(pid, pidfd int) {
 	b.oom.begin()
-	b.held.watch(b.pid, b.pidfd)
+	b.held.watch(pid, pidfd)
 }
 
 // Empty reports whether no process is left: as PID 1 in the PID namespace, otherwise in the

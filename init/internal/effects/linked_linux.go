@@ -150,9 +150,10 @@ func (k *Linked) takeOver(ev *machine.Event) {
 		k.leaveCaller()
 		return
 	}
+	pid, pidfd := k.pid, k.pidfd
 	k.late = time.AfterFunc(keeper.QuietTime, func() {
 		k.leaveCaller()
-		k.look()
+		k.look(pid, pidfd)
 	})
 }
 
