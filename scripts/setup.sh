@@ -38,8 +38,19 @@ if [ ! -e /usr/sbin/policy-rc.d ]; then
 fi
 
 export DEBIAN_FRONTEND=noninteractive
+
+# apt runs apt-get. Another apt holds the lock of the lists or of dpkg: that one is waited for, ten minutes at most.
+apt() {
+	tries=0
+	until apt-get -qq "$@" >"$log" 2>&1 </dev/null; do
+		if ! grep -q 'Could not get lock\|Unable to acquire' "$log" || [ $tries -ge 200 ]; then
+			cat "$log" >&2
+			exit 1
+		fi
+		tries=$((tries + 1))
+		sleep 3
+	done
+}
+apt update
 # shellcheck disable=SC2086 # a list of words
-if ! { apt-get -qq update && apt-get -qq install --no-install-recommends $missing; } >"$log" 2>&1 </dev/null; then
-	cat "$log" >&2
-	exit 1
-fi
+apt install --no-install-recommends $missing

@@ -62,7 +62,7 @@ part_lint() {
 	# A module of its own is out of the main module's ./...
 	for dir in . tools tests/integration tests/bench; do
 		[ -e "$dir/go.mod" ] || continue
-		(cd "$dir" && "$root/bin/tools/golangci-lint" run -c "$root/.golangci.yml" ./...) || status=1
+		(cd "$dir" && "$root/bin/tools/golangci-lint" run --allow-serial-runners --timeout "$(limit 5)" -c "$root/.golangci.yml" ./...) || status=1
 	done
 	# The other architecture has code of its own, and vet knows assembly. riscv64 stands for those that have no entry point.
 	for arch in amd64 arm64 riscv64; do
