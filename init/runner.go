@@ -47,7 +47,7 @@ type runner struct {
 	started   time.Time // when the command began to be
 	ladder    []ending.Rung
 	states    []ending.StateChange
-	late      ending.Counts // of what came too late for the machine
+	unheard   ending.Counts // of what came after the end, and the machine was not told of
 	announced ending.State  // when it was last said when the run should be over
 	killAt    time.Duration // and by then
 	finished  bool

@@ -54,8 +54,8 @@ func (r *runner) result(at time.Time) ending.Result {
 		Without: r.missing(), SupervisorStarts: r.starts,
 	}
 	res.Counts.Unexpected += r.panics
-	res.Counts.Orphans += r.late.Orphans
-	res.Counts.Undelivered += r.late.Undelivered
+	res.Counts.Orphans += r.unheard.Orphans
+	res.Counts.Undelivered += r.unheard.Undelivered
 	if res.Started.IsZero() {
 		res.Started = r.begun
 	}
@@ -96,13 +96,13 @@ func (r *runner) drain() {
 		select {
 		case ev := <-r.events:
 			if ev.Kind == machine.EvReaped {
-				r.late.Orphans += ev.Count
+				r.unheard.Orphans += ev.Count
 			}
 			if ev.Handled != nil {
 				ev.Handled <- struct{}{}
 			}
 		case <-r.source.C:
-			r.late.Undelivered++
+			r.unheard.Undelivered++
 		default:
 			return
 		}

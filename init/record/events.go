@@ -78,7 +78,7 @@ type eventLog struct {
 	failed  error
 	over    bool
 
-	late atomic.Bool // it was not waited for, and is to write no more
+	abandoned atomic.Bool // it was not waited for, and is to write no more
 }
 
 // maxEvents bounds the text that waits to be written, in bytes.
@@ -114,7 +114,7 @@ func newEventLog(to *Targets, reports *recorder) (*eventLog, error) {
 		return nil, &usage.Error{Field: "Events", Value: to.Events, Why: err.Error()}
 	}
 	l := &eventLog{file: f, self: to.Self, wake: make(chan struct{}, 1), idle: make(chan struct{})}
-	f.late = l.late.Load
+	f.abandoned = l.abandoned.Load
 	if proc := procfs.NewProc(); proc.Mounted() {
 		l.proc = proc // else its numbers are strangers'
 	}
@@ -247,7 +247,7 @@ func (l *eventLog) close(until time.Time) {
 	l.mu.Unlock()
 	close(l.wake)
 	if !isClosedBy(l.idle, until) {
-		l.late.Store(true)
+		l.abandoned.Store(true)
 		l.mu.Lock()
 		l.failed = errNobodyReads
 		l.mu.Unlock()

@@ -20,24 +20,24 @@ const inPlaceLimit = 4096
 type recordFile struct {
 	target string // as it was given
 	limit  int    // bytes; 0: none
-	render func(*snapshot, int) []byte
+	render func(*account, int) []byte
 
-	kind     recordKind
-	dir      int // of its directory; -1: there is none
-	name     string
-	made     bool // it was not there before
-	replaced bool // a file of this process has taken its place
-	stale    bool // a stream that is to be emptied first
-	astray   bool // another directory is in the place of the first one
-	foreign  bool // it is not what the supervisor before this one has written, and nothing is written into it
-	remember func(FileID)
-	late     func() bool // whether nobody waits for it any more
-	fd       int
-	stream   *stream // nil: it is none
-	streamID FileID
-	mode     uint32
-	uid, gid int
-	size     int // of what is in it
+	kind      recordKind
+	dir       int // of its directory; -1: there is none
+	name      string
+	made      bool // it was not there before
+	replaced  bool // a file of this process has taken its place
+	stale     bool // a stream that is to be emptied first
+	astray    bool // another directory is in the place of the first one
+	foreign   bool // it is not what the supervisor before this one has written, and nothing is written into it
+	remember  func(FileID)
+	abandoned func() bool // whether nobody waits for it any more
+	fd        int
+	stream    *stream // nil: it is none
+	streamID  FileID
+	mode      uint32
+	uid, gid  int
+	size      int // of what is in it
 }
 
 // recordKind is how a state takes the place of the last one.
@@ -52,7 +52,7 @@ const (
 
 // openRecord opens a path, or fd:N, a descriptor that the command does not get.
 func openRecord(target string, self *Self) (*recordFile, error) {
-	f := &recordFile{target: target, dir: -1, fd: -1, late: func() bool { return false }}
+	f := &recordFile{target: target, dir: -1, fd: -1, abandoned: func() bool { return false }}
 	stream := false
 	if number, ok := strings.CutPrefix(target, "fd:"); ok {
 		n, err := strconv.ParseUint(number, 10, 20)
@@ -153,14 +153,14 @@ func (f *recordFile) openBeside(suffix string) (*recordFile, error) {
 		return nil, err
 	}
 	beside := &recordFile{
-		late:   f.late,
-		target: f.target + suffix,
-		name:   f.name + suffix,
-		dir:    dir,
-		fd:     -1,
-		mode:   f.mode,
-		uid:    f.uid,
-		gid:    f.gid,
+		abandoned: f.abandoned,
+		target:    f.target + suffix,
+		name:      f.name + suffix,
+		dir:       dir,
+		fd:        -1,
+		mode:      f.mode,
+		uid:       f.uid,
+		gid:       f.gid,
 	}
 	beside.fd, err = unix.Openat(
 		dir,

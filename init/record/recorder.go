@@ -16,13 +16,13 @@ import (
 // that is slow, or a reader that does not read, must not hold supervision up. add and close are the
 // owner's.
 type recorder struct {
-	files   []*recordFile
-	queue   chan snapshot
-	written int           // bytes of the snapshots
-	idle    chan struct{} // closed when the goroutine has ended
-	tree    *recordFile   // of the snapshots, beside the report; nil: there is none
-	noTree  error         // why there is none; nil: none was wanted
-	late    atomic.Bool   // it was not waited for, and is to write no more
+	files     []*recordFile
+	queue     chan account
+	written   int           // bytes of the snapshots
+	idle      chan struct{} // closed when the goroutine has ended
+	tree      *recordFile   // of the snapshots, beside the report; nil: there is none
+	noTree    error         // why there is none; nil: none was wanted
+	abandoned atomic.Bool   // it was not waited for, and is to write no more
 
 	mu     sync.Mutex
 	unsaid []error         // failures, each text once
@@ -42,15 +42,15 @@ func newRecorder(to *Targets) (*recorder, error) {
 	for _, want := range []struct {
 		field, target string
 		record        int
-		render        func(*snapshot, int) []byte
+		render        func(*account, int) []byte
 	}{
 		{
 			"Report", to.Report, recordReport,
-			func(s *snapshot, limit int) []byte { return newReport(s, &to.Self).encode(limit) },
+			func(s *account, limit int) []byte { return newReport(s, &to.Self).encode(limit) },
 		},
 		{
 			"StateFile", to.StateFile, recordState,
-			func(s *snapshot, _ int) []byte { return renderState(s, &to.Self) },
+			func(s *account, _ int) []byte { return renderState(s, &to.Self) },
 		},
 	} {
 		if want.target == "" {
@@ -69,7 +69,7 @@ func newRecorder(to *Targets) (*recorder, error) {
 			r.discard()
 			return nil, &usage.Error{Field: want.field, Value: want.target, Why: err.Error()}
 		}
-		f.render, f.late = want.render, r.late.Load
+		f.render, f.abandoned = want.render, r.abandoned.Load
 		f.follow(to.Memory, want.record)
 		r.files = append(r.files, f)
 	}
@@ -98,9 +98,9 @@ func newRecorder(to *Targets) (*recorder, error) {
 
 var errReportIsThere = errors.New("is where the report goes")
 
-// add has a snapshot written. If the last ones were not yet, they are out of date, and this one
+// add has an account written. If the last ones were not yet, they are out of date, and this one
 // takes their place.
-func (r *recorder) add(s snapshot) {
+func (r *recorder) add(s account) {
 	if r == nil {
 		return
 	}
@@ -121,8 +121,8 @@ func (r *recorder) add(s snapshot) {
 }
 
 func (r *recorder) start() {
-	r.queue, r.idle = make(chan snapshot, 1), make(chan struct{})
-	go func(queue <-chan snapshot) {
+	r.queue, r.idle = make(chan account, 1), make(chan struct{})
+	go func(queue <-chan account) {
 		defer close(r.idle)
 		for s := range queue {
 			r.write(&s)
@@ -132,7 +132,7 @@ func (r *recorder) start() {
 }
 
 // write writes to every file. A mistake in that does not end the process.
-func (r *recorder) write(s *snapshot) {
+func (r *recorder) write(s *account) {
 	defer func() {
 		if v := recover(); v != nil {
 			r.fail(fmt.Errorf("cannot write a record: internal error: %v", v))
@@ -140,7 +140,7 @@ func (r *recorder) write(s *snapshot) {
 	}()
 	r.writeTree(s.trees)
 	for _, f := range r.files {
-		if r.late.Load() {
+		if r.abandoned.Load() {
 			return
 		}
 		limit := f.limit
@@ -156,7 +156,7 @@ func (r *recorder) write(s *snapshot) {
 
 // writeTree writes the snapshots that were taken, if there is one more.
 func (r *recorder) writeTree(trees []byte) {
-	if len(trees) == r.written || r.late.Load() {
+	if len(trees) == r.written || r.abandoned.Load() {
 		return
 	}
 	if r.tree == nil {
@@ -224,7 +224,7 @@ func (r *recorder) close(until time.Time) {
 	}
 	close(r.queue)
 	if !isClosedBy(r.idle, until) {
-		r.late.Store(true)
+		r.abandoned.Store(true)
 		r.fail(errRecordSlow)
 	}
 }

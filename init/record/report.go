@@ -23,8 +23,8 @@ const (
 	ReportEnded    = "ended"    // nothing more will happen
 )
 
-// snapshot is what a run has come to. The slices in it are only appended to by the owner.
-type snapshot struct {
+// account is what a run has come to. The slices in it are only appended to by the owner.
+type account struct {
 	state  string
 	at     time.Time
 	args   []string
@@ -123,8 +123,8 @@ type reportRusage struct {
 	MaxRSSKB int64   `json:"max_rss_kb"`
 }
 
-// newReport makes a report of a snapshot.
-func newReport(s *snapshot, self *Self) *report {
+// newReport makes a report of an account.
+func newReport(s *account, self *Self) *report {
 	res := &s.result
 	args := s.args
 	if args == nil {

@@ -35,10 +35,10 @@ func reportSchema(t *testing.T) *jsonschema.Schema {
 	return schema
 }
 
-// fullSnapshot has everything in it.
-func fullSnapshot() *snapshot {
+// fullAccount has everything in it.
+func fullAccount() *account {
 	at := time.Date(2026, 11, 20, 10, 0, 0, 123_456_789, time.UTC)
-	return &snapshot{
+	return &account{
 		state: ReportEnded, at: at.Add(35 * time.Second), args: []string{"./job", "<&>\u2028"},
 		result: ending.Result{
 			ExitStatus: 124, PID: 7, Role: nsutil.RoleInit, Started: at, Ended: at.Add(35 * time.Second),
@@ -86,7 +86,7 @@ func TestReport(t *testing.T) {
 		`"reaped":{"orphans":12,"leftovers_terminated":3,"leftovers_killed":1},"signals":{"forwarded":3,"undelivered":1},` +
 		`"survivors":[{"pid":9,"comm":"cat","state":"D","wchan":"request_wait_answer","stack":["a","b"],"tracer":3,"uid":0,"why":"stuck"}],"gave_up":true,` +
 		`"oom_kills":1,"rusage":{"user_ms":1.2,"system_ms":3.4,"max_rss_kb":5120},"without":["cgroup"],"log_dropped":2}` + "\n"
-	if got := string(newReport(fullSnapshot(), &Self{}).encode(0)); got != want {
+	if got := string(newReport(fullAccount(), &Self{}).encode(0)); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 }
@@ -94,7 +94,7 @@ func TestReport(t *testing.T) {
 // Whatever a run has come to, its report is of the schema, and fits where room is limited.
 func TestReportFitsTheSchema(t *testing.T) {
 	schema := reportSchema(t)
-	check := func(t interface{ Fatalf(string, ...any) }, s *snapshot, self *Self) {
+	check := func(t interface{ Fatalf(string, ...any) }, s *account, self *Self) {
 		for _, limit := range []int{0, inPlaceLimit} {
 			text := newReport(s, self).encode(limit)
 			if limit > 0 && len(text) > limit {
@@ -109,7 +109,7 @@ func TestReportFitsTheSchema(t *testing.T) {
 			}
 		}
 	}
-	check(t, fullSnapshot(), &Self{})
+	check(t, fullAccount(), &Self{})
 	checks := flag.Lookup("rapid.checks").Value
 	before := checks.String()
 	defer func() { _ = checks.Set(before) }()
@@ -119,7 +119,7 @@ func TestReportFitsTheSchema(t *testing.T) {
 		long := rapid.Custom(func(t *rapid.T) string {
 			return strings.Repeat(text.Draw(t, "text")+"x", rapid.SampledFrom([]int{1, 30, 300}).Draw(t, "times"))
 		})
-		s := fullSnapshot()
+		s := fullAccount()
 		s.args = rapid.SliceOfN(long, 1, 6).Draw(t, "args")
 		s.state = rapid.SampledFrom([]string{ReportStarted, ReportStopping, ReportKilling, ReportEnded}).
 			Draw(t, "state")
@@ -349,7 +349,7 @@ func TestRecorder(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 100 {
-		rec.add(*fullSnapshot())
+		rec.add(*fullAccount())
 	}
 	rec.close(soon())
 	if errs := rec.failures(); len(errs) > 0 {

@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// renderState renders a snapshot as the State of the OCI runtime-spec. Its status is running from
+// renderState renders an account as the State of the OCI runtime-spec. Its status is running from
 // the start to the end of the command's tree, and stopped then; to create and to start are one step
 // here.
-func renderState(s *snapshot, self *Self) []byte {
+func renderState(s *account, self *Self) []byte {
 	state := specs.State{
 		Version: specs.Version,
 		ID:      "finite-" + strconv.Itoa(self.PID),

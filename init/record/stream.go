@@ -88,13 +88,13 @@ func (f *recordFile) writeLines(text []byte, deadline time.Time) error {
 		select {
 		case f.stream.turn <- struct{}{}:
 		case <-time.After(look):
-			if f.late() || !deadline.IsZero() && time.Now().After(deadline) {
+			if f.abandoned() || !deadline.IsZero() && time.Now().After(deadline) {
 				return errNobodyReads
 			}
 			continue
 		}
 		n := wholeLines(text)
-		err := writeAll(f.fd, text[:n], deadline, f.late)
+		err := writeAll(f.fd, text[:n], deadline, f.abandoned)
 		<-f.stream.turn
 		if err == unix.ETIMEDOUT {
 			return errNobodyReads

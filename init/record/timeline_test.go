@@ -12,7 +12,7 @@ import (
 )
 
 func timelineReport() []byte {
-	s := fullSnapshot()
+	s := fullAccount()
 	s.result.States = []ending.StateChange{
 		{State: "running", At: time.Millisecond},
 		{State: "stopping", At: 30 * time.Second},

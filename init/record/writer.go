@@ -118,7 +118,7 @@ func (w *Writer) report(state string, at time.Time, r Report) {
 		return
 	}
 	w.reported = state
-	w.reports.add(snapshot{state: state, at: at, args: r.Args, dir: r.Dir, trees: w.trees, result: r.Result})
+	w.reports.add(account{state: state, at: at, args: r.Args, dir: r.Dir, trees: w.trees, result: r.Result})
 	w.complain()
 }
 

@@ -66,7 +66,7 @@ type base struct {
 	trees    treeWorker
 	held     heldWatch
 	oom      oomWatch
-	late     *time.Timer // for what is done a little later
+	later    *time.Timer // for what is done a little later
 	lastKill *time.Timer // of the command, where it is to be killed last
 	missing  []string    // what finite has to do without
 
@@ -158,7 +158,7 @@ func (b *base) dump() {
 // stop ends everything that was begun and the kill of the tree.
 func (b *base) stop() {
 	b.trees.close()
-	for _, t := range []*time.Timer{b.late, b.lastKill} {
+	for _, t := range []*time.Timer{b.later, b.lastKill} {
 		if t != nil {
 			t.Stop()
 		}

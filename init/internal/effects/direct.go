@@ -104,7 +104,7 @@ func (h *Direct) Note(ev *machine.Event) {
 	h.adopt(ev)
 	h.byNumber.Store(h.lacks("pidfd"))
 	pid, pidfd := h.pid, h.pidfd
-	h.late = time.AfterFunc(lateDelay, func() { h.look(pid, pidfd) })
+	h.later = time.AfterFunc(lateDelay, func() { h.look(pid, pidfd) })
 	if h.terminal != nil && !h.terminal.adopt(ev.Pid) {
 		h.miss("foreground")
 	}

@@ -151,7 +151,7 @@ func (k *Linked) takeOver(ev *machine.Event) {
 		return
 	}
 	pid, pidfd := k.pid, k.pidfd
-	k.late = time.AfterFunc(keeper.QuietTime, func() {
+	k.later = time.AfterFunc(keeper.QuietTime, func() {
 		k.leaveCaller()
 		k.look(pid, pidfd)
 	})

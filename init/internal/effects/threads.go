@@ -22,30 +22,30 @@ import (
 func neededThreads() int { return min(runtime.GOMAXPROCS(0), 2) + 4 }
 
 var reserved struct {
-	once sync.Once
-	hold *holding
+	once   sync.Once
+	parked *parking
 }
 
-// holding is a number of threads that are held in the kernel at the same time.
-type holding struct {
-	want int32         // how many
-	held atomic.Int32  // how many there are
-	open atomic.Uint32 // 1 when they were all held
-	left atomic.Int32  // how many are not any more
+// parking is a number of threads that are parked in the kernel at the same time.
+type parking struct {
+	want  int32         // how many
+	there atomic.Int32  // how many there are
+	open  atomic.Uint32 // 1 when all were there
+	left  atomic.Int32  // how many are not any more
 }
 
-// hold begins to hold threads, away from the caller; wait adds the caller's own.
-func hold(threads int) *holding {
-	h := &holding{want: int32(threads) + 1}
+// park begins to park threads in the kernel, away from the caller; wait adds the caller's own.
+func park(threads int) *parking {
+	h := &parking{want: int32(threads) + 1}
 	for range threads {
 		go h.wait()
 	}
 	return h
 }
 
-// wait keeps the caller's thread until all are held.
-func (h *holding) wait() {
-	if h.held.Add(1) == h.want { // more come if reserveThreads is called again, and find it open
+// wait parks the caller's thread until all are parked.
+func (h *parking) wait() {
+	if h.there.Add(1) == h.want { // more come if reserveThreads is called again, and find it open
 		h.open.Store(1)
 		sys.FutexWake(&h.open)
 	}
@@ -63,7 +63,7 @@ func (h *holding) wait() {
 // four more, and does not wait for them; [Run] does, before it starts the command. A program that
 // calls it first thing has less to wait for then. GOMAXPROCS must not be raised after it.
 func Reserve() {
-	reserved.once.Do(func() { reserved.hold = hold(neededThreads() - 1) })
+	reserved.once.Do(func() { reserved.parked = park(neededThreads() - 1) })
 }
 
 // Reserved returns when the threads that [Reserve] has begun to make can be used, for a caller that
@@ -79,21 +79,21 @@ func Reserved() {
 func ReserveThreads(more int) {
 	Reserve()
 	runtime.Gosched() // to be the last, and have none to wait for
-	reserved.hold.wait()
+	reserved.parked.wait()
 	if more == 0 {
 		return
 	}
 	SettleThreads() // so that those there are count
-	reserved.hold = hold(neededThreads() - 1 + more)
+	reserved.parked = park(neededThreads() - 1 + more)
 	runtime.Gosched()
-	reserved.hold.wait()
+	reserved.parked.wait()
 }
 
-// SettleThreads returns when the threads that were held are the runtime's to use again: until they
+// SettleThreads returns when the threads that were parked are the runtime's to use again: until they
 // have come out of the kernel it does not know them as idle. It is called when the command has been
 // started, which took longer, but before the first wait.
 func SettleThreads() {
-	for reserved.hold.left.Load() < reserved.hold.want {
+	for reserved.parked.left.Load() < reserved.parked.want {
 		sys.Yield()
 		runtime.Gosched()
 	}

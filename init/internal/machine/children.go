@@ -167,7 +167,7 @@ func (m *Machine) endLeftovers(why string) {
 
 // hurryLeftovers is the deadline of what the command has left.
 func (m *Machine) hurryLeftovers(why string) {
-	if m.late && m.leftovers && m.state == ending.StateLeftovers && m.climbing() {
+	if m.overdue && m.leftovers && m.state == ending.StateLeftovers && m.climbing() {
 		m.hurry(why)
 	}
 }

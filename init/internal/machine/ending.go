@@ -22,7 +22,7 @@ func endOf(ev Event) (kind ending.Kind, why string) {
 	return ending.KindStopRequested, "the context was cancelled"
 }
 
-func (m *Machine) overdue(ev Event) {
+func (m *Machine) endAskedBy(ev Event) {
 	kind, why := endOf(ev)
 	switch m.state {
 	case ending.StateStarting:
@@ -57,7 +57,7 @@ func (m *Machine) overdue(ev Event) {
 			m.beginEnding(ev.Gone, kind, why)
 		}
 	case ending.StateLeftovers:
-		m.late = true
+		m.overdue = true
 		m.endLeftovers(why)
 		m.hurryLeftovers(why)
 	default: // it is being killed already
@@ -209,8 +209,8 @@ func (m *Machine) startOverdue() {
 	if m.cause = (ending.Cause{Kind: kind}); kind == ending.KindStopRequested {
 		m.cause.By = by
 	}
-	m.counts.Undelivered += len(m.held)
-	m.held = nil
+	m.counts.Undelivered += len(m.kept)
+	m.kept = nil
 	m.note(ending.LevelWarn, "the command was still being started when its end was asked for")
 	m.kill("the start takes too long")
 }

@@ -107,7 +107,7 @@ func (m *Machine) dump() {
 	asked := m.state == ending.StateRunning || m.cause.Kind == ending.KindDeadline ||
 		m.cause.Kind == ending.KindLifeline ||
 		m.cause.Kind == ending.KindStopRequested ||
-		m.late
+		m.overdue
 	if !asked {
 		return
 	}

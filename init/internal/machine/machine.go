@@ -30,7 +30,7 @@ type Machine struct {
 	survivors []inspect.Survivor
 	gaveUp    bool
 	leftovers bool // what is left has been dealt with once, by policy
-	late      bool // a deadline came after the command's end
+	overdue   bool // a deadline came after the command's end
 	endAsked  bool // a stop or a deadline came after the command's end
 	counts    ending.Counts
 	pid       int // 0 until it runs
@@ -46,7 +46,7 @@ type Machine struct {
 	noticed   int           // and those that are due
 
 	cloning bool             // the command is being started: it cannot be taken back
-	held    []signals.Signal // what arrived meanwhile
+	kept    []signals.Signal // what arrived meanwhile
 	delayed signals.Signal   // a stop signal that is held back, while timerStopDelay is armed
 	pending Event            // EvDeadline, EvCancel or EvLifeline that came meanwhile
 
@@ -101,7 +101,7 @@ func (m *Machine) Handle(ev Event) []Action {
 	case EvNamespace:
 		m.namespace(ev.Empty)
 	case EvDeadline, EvCancel, EvLifeline:
-		m.overdue(ev)
+		m.endAskedBy(ev)
 	case EvTimer:
 		m.timer(ev)
 	case EvSurvivors:
@@ -206,7 +206,7 @@ type Outcome struct {
 func (m *Machine) Outcome() Outcome {
 	return Outcome{
 		State: m.state, Running: m.alive, Remaining: m.leftovers,
-		Overdue: m.late || m.cause.Kind == ending.KindDeadline, Early: m.noticed,
+		Overdue: m.overdue || m.cause.Kind == ending.KindDeadline, Early: m.noticed,
 		PID: m.pid, Cause: m.cause, Rusage: m.change.Rusage, Counts: m.counts, Survivors: m.survivors,
 		GaveUp: m.gaveUp,
 	}

@@ -22,12 +22,12 @@ func (m *Machine) started(ev Event) {
 	m.disarm(timerStart)
 	m.cause = ending.Cause{}
 	m.transition(ending.StateRunning, "the command was started")
-	for _, sig := range m.held {
+	for _, sig := range m.kept {
 		m.signalled(sig)
 	}
-	m.held = nil
+	m.kept = nil
 	if m.pending.Kind != EvNone {
-		m.overdue(m.pending)
+		m.endAskedBy(m.pending)
 	}
 }
 
@@ -45,10 +45,10 @@ func (m *Machine) startFailed(ev Event) {
 	m.end("the command could not be started")
 }
 
-// hold keeps a signal for the command that is being started. A stop before that was begun ends the
+// keep keeps a signal for the command that is being started. A stop before that was begun ends the
 // run with nothing started; one that waits for a start that hangs (an executable on a file system
 // that does not answer) waits for the give-up time.
-func (m *Machine) hold(sig signals.Signal, stop bool) {
+func (m *Machine) keep(sig signals.Signal, stop bool) {
 	if stop {
 		by := ending.By{Signal: sig.Number, Sender: sig.Sender}
 		if !m.cloning {
@@ -71,11 +71,11 @@ func (m *Machine) hold(sig signals.Signal, stop bool) {
 		m.arm(timerStart, m.startLimit())
 	}
 	const most = 1024 // a bound on memory
-	if len(m.held) == most {
+	if len(m.kept) == most {
 		m.counts.Undelivered++
 		return
 	}
-	m.held = append(m.held, sig)
+	m.kept = append(m.kept, sig)
 }
 
 // passRules are the signals that may be passed on without asking the machine first, while the
@@ -139,7 +139,7 @@ func (m *Machine) signalled(sig signals.Signal) {
 	}
 	switch m.state {
 	case ending.StateStarting:
-		m.hold(sig, endsStart(arrived, number) && !m.Ignored.Has(arrived))
+		m.keep(sig, endsStart(arrived, number) && !m.Ignored.Has(arrived))
 	case ending.StateRunning, ending.StateStopping:
 		if m.Policy.Pause {
 			m.pauseSignalled(sig, number)
