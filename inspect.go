@@ -20,7 +20,7 @@ import (
 // inspection is what --inspect asks for.
 type inspection struct {
 	on   bool
-	pid  int // 0: everybody
+	pid  int // 0: all processes
 	json bool
 }
 

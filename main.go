@@ -41,7 +41,8 @@ func main() {
 
 // run does what the arguments say and returns the exit status.
 func run(args, env []string) int {
-	// Never closed: until the very end a signal is forwarded or counted, and then the process is gone.
+	// Never closed: until the very end a signal is forwarded or counted, and then the process is
+	// gone.
 	source := signals.Listen()
 	opts, err := parseOptions(args, env)
 	if err != nil {

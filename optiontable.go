@@ -38,8 +38,8 @@ type option struct {
 	noEnv  bool
 	rivals []string // other options that say the same thing in another way
 	list   bool     // may be given several times; in the environment, values are separated by commas
-	// field is the field of pid1.Config that it sets; empty: none, or one that another option is named
-	// for.
+	// field is the field of pid1.Config that it sets; empty: none, or one that another option is
+	// named for.
 	field string
 	help  string
 	set   func(*options, string) error

@@ -44,7 +44,7 @@ func plan(link *keeper.Link, args, env []string) int {
 	return 0
 }
 
-// superviseFor returns the exit status, whether somebody is left, and an error, which was said, if
+// superviseFor returns the exit status, whether a process is left, and an error, which was said, if
 // it could not begin.
 func superviseFor(link *keeper.Link, args, env []string) (status int, left bool, err error) {
 	opts := &options{logFormat: "text"}

@@ -12,5 +12,5 @@ func (c *cleanup) run() {
 	*c = nil
 }
 
-// drop forgets everything: it is somebody else's now.
+// drop forgets everything: what was made has another owner now.
 func (c *cleanup) drop() { *c = nil }

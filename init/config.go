@@ -57,7 +57,7 @@ type Config struct {
 	GiveUp    time.Duration // from the last SIGKILL to the report of survivors; 0: DefaultGiveUp; or Never
 
 	// Lifeline are descriptors of pipes, sockets or terminals, such as 0. That one of them hangs up
-	// is a stop: the one at the other end, the client of a docker exec for example, has gone away.
+	// is a stop: the other end, the client of a docker exec for example, has gone away.
 	// They are neither read from nor closed. Of a pipe, it hangs up when the last writer closes it,
 	// read or not. LifelineParent stands for the parent process: that it ends is a stop as well.
 	Lifeline []int

@@ -43,7 +43,7 @@ func Plan(ctx context.Context, link *keeper.Link, cfg Config) error {
 	return nil
 }
 
-// planner is who has made a plan.
+// planner makes a plan, and serves the front and the keeper while they need it.
 type planner struct {
 	*runner // that does not run
 	link    *keeper.Link
@@ -116,8 +116,8 @@ func (p *planner) attend() {
 	_ = leaf.Remove(effects.RemoveLimit)
 }
 
-// serve answers the front and the keeper until they need the planner no more, or are gone. kill: the
-// cgroup is to be killed.
+// serve answers the front and the keeper until they need the planner no more, or are gone. kill:
+// the cgroup is to be killed.
 func (p *planner) serve() (gone, kill bool) {
 	plan := p.link.Plan
 	for over := !p.calls.MapsRanges() && !plan.Stays; !over; {
@@ -134,7 +134,7 @@ func (p *planner) serve() (gone, kill bool) {
 			}
 		case m.Kind == keeper.KindPlanBegun:
 			plan.Stays = p.command.Cgroup != nil
-			if over = !plan.Stays; !over { // nobody waits for the end of what this process writes
+			if over = !plan.Stays; !over { // a reader of standard error does not wait for this process
 				_ = unix.Dup3(unix.Stderr, p.link.Stderr, unix.O_CLOEXEC)
 				go effects.CloseCallers([]int{unix.Stderr})
 			}

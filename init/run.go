@@ -141,8 +141,8 @@ func needsKeeper(cfg *Config) error {
 	return nil
 }
 
-// command is what is executed, in a cgroup of its own if it is to have one; nil is none. noCgroup is
-// why it has none, where one was looked for.
+// command is what is executed, in a cgroup of its own if it is to have one; nil is none. noCgroup
+// is why it has none, where one was looked for.
 func (r *runner) command(
 	ctx context.Context,
 	to *record.Targets,

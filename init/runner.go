@@ -57,8 +57,8 @@ type runner struct {
 	dir       string // the command's working directory; empty: Config.Dir, or this process's own
 	starts    int    // of supervisors, this one included
 
-	// What cfg, m and effects point to, unless a test has made them, and what finish returns. In one
-	// piece, because what is allocated by itself takes pages of its own for its size, and a few
+	// What cfg, m and effects point to, unless a test has made them, and what finish returns. In
+	// one piece, because what is allocated by itself takes pages of its own for its size, and a few
 	// microseconds of the start for them.
 	machine machine.Machine
 	config  Config

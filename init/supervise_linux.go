@@ -184,7 +184,7 @@ func (r *runner) linkedCommand(
 }
 
 // isQuiet reports whether there is nothing to say, so far, of a command that soon exits by itself
-// and leaves nobody: the exit status is its own, nobody is told of the end, and no line waits to be
+// and leaves no process: the exit status is its own, no record has the end, and no line waits to be
 // written.
 func (r *runner) isQuiet(hasCgroup bool) bool {
 	cfg := r.cfg

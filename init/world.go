@@ -21,8 +21,8 @@ type world interface {
 	Do(a *machine.Action) error
 	// PassOn says which signals are passed on without asking the owner, from now on.
 	PassOn(pidfd int, rules machine.Rules)
-	// Latest announces when the run should be over, and with which status; less than 0: nobody
-	// knows. A deadline was reached, or not.
+	// Latest announces when the run should be over, and with which status; less than 0: that
+	// is not known. A deadline was reached, or not.
 	Latest(d time.Duration, status int, reached bool)
 	// WatchParent has sig sent to this process when its parent ends, and reports whether the parent
 	// is gone already.
@@ -39,8 +39,8 @@ type world interface {
 	OOMKills() int
 	// Without lists what is missing.
 	Without() []string
-	// Close gives everything back: the terminal, descriptors, goroutines, the cgroup. Where nobody
-	// is left, it may take a moment until that can be removed.
+	// Close gives everything back: the terminal, descriptors, goroutines, the cgroup. Where no
+	// process is left, the removal of the cgroup may take a moment.
 	Close(nobodyLeft bool) error
 }
 

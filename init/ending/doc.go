@@ -2,5 +2,5 @@
 //
 // A [Policy] is complete: no field of it stands for a default, and its ladders are made. A [Result]
 // is what became of a command. Nothing here acts, waits or reads a clock, and nothing depends on
-// the machine that it runs on. Values may be shared; who has made one owns it.
+// the machine that it runs on. The maker of a value owns it; readers may share it.
 package ending

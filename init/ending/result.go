@@ -94,8 +94,8 @@ type StateChange struct {
 // Counts are counts of events.
 type Counts struct {
 	Forwarded int // signals that were passed on
-	// Signals that arrived and were not passed on: dropped by a rule, refused, or nobody there to
-	// take them.
+	// Signals that arrived and were not passed on: dropped by a rule, refused, or no command there
+	// to take them.
 	Undelivered         int
 	Orphans             int // children other than the command that were reaped, whenever they ended
 	LeftoversTerminated int // of these, those that ended after the command, on their own or by the stop signal
@@ -104,7 +104,7 @@ type Counts struct {
 	// below, since the start.
 	OOMKills   int
 	Unexpected int // events that should not have come: ignored
-	LogDropped int // log lines that were dropped because nobody read them
+	LogDropped int // log lines that were dropped because the reader was slow
 }
 
 // Result is what became of the command.
@@ -119,7 +119,8 @@ type Result struct {
 	States     []StateChange
 	Counts     Counts
 	Survivors  []inspect.Survivor
-	// The tree is not known to be empty; Survivors lists who is left, as far as that could be read.
+	// The tree is not known to be empty; Survivors lists the processes that are left, as far as
+	// /proc tells.
 	GaveUp bool
 	Rusage reap.Rusage
 	// SupervisorStarts is how often a supervisor was started ([Supervise]): more than once where

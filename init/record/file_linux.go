@@ -31,7 +31,7 @@ type recordFile struct {
 	astray    bool // another directory is in the place of the first one
 	foreign   bool // it is not what the supervisor before this one has written, and nothing is written into it
 	remember  func(FileID)
-	abandoned func() bool // whether nobody waits for it any more
+	abandoned func() bool // whether the run has stopped waiting for it
 	fd        int
 	stream    *stream // nil: it is none
 	streamID  FileID
@@ -74,7 +74,7 @@ func openRecord(target string, self *Self) (*recordFile, error) {
 		if int(n) > unix.Stderr {                                  // those are the command's as well
 			unix.CloseOnExec(fd)
 		}
-		// A descriptor of its own: the other one is the caller's, who may have others write to it.
+		// A copy: the caller's descriptor may be written to by other processes.
 		if f.fd, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, unix.Stderr+1); err != nil {
 			return nil, err
 		}
@@ -219,7 +219,7 @@ func (f *recordFile) write(text []byte) error {
 		return nil
 	}
 	if f.foreign || err == unix.EBUSY && f.replaced {
-		return err // somebody has mounted over it since, or put another file there
+		return err // something was mounted over it since, or another file put there
 	}
 	if err == unix.EBUSY { // a mount point, for which the limit is another
 		f.kind, f.limit = inPlace, inPlaceLimit
@@ -253,7 +253,7 @@ func (f *recordFile) isNamedAs(other *recordFile) bool {
 		sameFile(&a, &b)
 }
 
-// isInPlace reports whether the file is still the one that its name is of.
+// isInPlace reports whether the name still leads to the file.
 func (f *recordFile) isInPlace() bool {
 	var own, there unix.Stat_t
 	return unix.Fstat(f.fd, &own) == nil &&

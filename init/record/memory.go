@@ -25,8 +25,8 @@ type Memory interface {
 type Place struct{ File, Dir FileID }
 
 // follow has the memory know where a record is. A file that the memory does not know was put there
-// by somebody else since. It may be another name of a file that is none of finite's business: it is
-// replaced, but not written into. Nothing is written in another directory than the first one.
+// by another process since. It may be another name of a file that is none of finite's business: it
+// is replaced, but not written into. Nothing is written in another directory than the first one.
 func (f *recordFile) follow(memory Memory, record int) {
 	if memory == nil || f.dir < 0 {
 		return

@@ -10,7 +10,7 @@ import (
 func (f *recordFile) replace(text []byte) error {
 	var now unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_REALTIME, &now)
-	// One of that name is somebody's, who was quick.
+	// A file of that name is not finite's: O_EXCL refuses it.
 	temporary := "." + f.name[:min(len(f.name), 200)] + "." + strconv.FormatInt(now.Nano(), 36)
 	fd, err := unix.Openat(
 		f.dir,
@@ -36,7 +36,7 @@ func (f *recordFile) replace(text []byte) error {
 	if f.remember != nil {
 		f.remember(identify(fd))
 	}
-	if f.fd < 0 { // and it stays closed: nobody has counted on one more descriptor
+	if f.fd < 0 { // it stays closed: one more descriptor was not reserved
 		_ = unix.Close(fd)
 		return nil
 	}

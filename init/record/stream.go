@@ -81,7 +81,7 @@ func (f *recordFile) unshare() {
 const oneTurn = 4096
 
 // writeLines writes lines to a stream. It is given up at the deadline, if that is not zero, and
-// when nobody waits for the record any more. A line may be cut then.
+// when the run does not wait for the record any more. A line may be cut then.
 func (f *recordFile) writeLines(text []byte, deadline time.Time) error {
 	const look = 10 * time.Millisecond
 	for len(text) > 0 {

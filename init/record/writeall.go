@@ -44,7 +44,7 @@ func writeAll(fd int, p []byte, deadline time.Time, stop func() bool) error {
 		switch err {
 		case nil:
 			p, wait = p[n:], time.Millisecond
-		case unix.EINTR, unix.EAGAIN: // the latter where somebody made it non-blocking, for everybody
+		case unix.EINTR, unix.EAGAIN: // EAGAIN: another process has made the open file non-blocking
 		default:
 			return err
 		}

@@ -167,8 +167,7 @@ func (b *base) stop() {
 	b.oom.close()
 }
 
-// removeCgroup removes the command's cgroup. Where nobody is left, it may take a moment until that
-// is possible.
+// removeCgroup removes the command's cgroup. Where no process is left, that may take a moment.
 func (b *base) removeCgroup(nobodyLeft bool) error {
 	if b.cgroup() == nil {
 		return nil
@@ -183,8 +182,8 @@ func (b *base) removeCgroup(nobodyLeft bool) error {
 // RemoveLimit is how long it may take until an empty cgroup can be removed.
 const RemoveLimit = time.Second
 
-// cgroupIsEmpty reports whether nobody is in a cgroup. A process that was reaped leaves its cgroup by
-// itself, on its last processor; and the owner does not wait for what may take longer.
+// cgroupIsEmpty reports whether a cgroup has no process. A process that was reaped leaves its
+// cgroup by itself, on its last processor; and the owner does not wait for what may take longer.
 func cgroupIsEmpty(leaf *cgroup.Cgroup) bool {
 	for begin := time.Now(); ; sys.Yield() {
 		populated, err := leaf.Populated()
@@ -200,9 +199,10 @@ func cgroupIsEmpty(leaf *cgroup.Cgroup) bool {
 // leaveTime is how long a process that was reaped may be seen in its cgroup.
 const leaveTime = time.Millisecond
 
-// killLast has the command killed by kill after everybody below it, where this process gets no
-// orphans: they would be somebody else's with the command gone, and not be found. If the walk over
-// the tree does not come to an end (a /proc that hangs), the command is killed all the same.
+// killLast has the command killed by kill after its descendants, where this process gets no
+// orphans: with the command gone they would be another process's children, and not be found. If the
+// walk over the tree does not come to an end (a /proc that hangs), the command is killed all the
+// same.
 func (b *base) killLast(kill func()) {
 	b.trees.kill()
 	b.lastKill = time.AfterFunc(lateKill, kill)

@@ -93,7 +93,7 @@ func (h *Direct) startCommand() int {
 // PassOn does nothing: the source of the signals passes them on by itself.
 func (h *Direct) PassOn(int, machine.Rules) {}
 
-// Latest does nothing: nobody here outlives the run.
+// Latest does nothing: no process of finite outlives this one.
 func (h *Direct) Latest(time.Duration, int, bool) {}
 
 // Note is told of events before the machine is.
@@ -241,7 +241,7 @@ func (h *Direct) Gone() bool {
 	return h.pid != 0 && reap.HasEnded(h.pid)
 }
 
-// suspend stops finite's own process group, if somebody is there to resume it.
+// suspend stops finite's own process group, if a shell is there to resume it.
 func (h *Direct) suspend() {
 	if h.Role == nsutil.RoleInit || h.terminal == nil {
 		return

@@ -32,7 +32,7 @@ type heldWatch struct {
 
 // watch waits for a pidfd, of which it takes a copy, away from the owner. Without room for that,
 // only a deadline sees such an end. The pidfd becomes non-blocking, which matters to waitid(2) with
-// P_PIDFD alone, and that nobody here asks for.
+// P_PIDFD alone, which finite does not use.
 func (w *heldWatch) watch(pid, pidfd int) {
 	if pidfd < 0 || HaveDescriptors(w.spare) != nil {
 		return

@@ -14,10 +14,10 @@ import (
 // What the caller had open is the command's alone: finite lets go of it once the command has it.
 
 // leaveCaller closes what the caller had open, once: it is the command's. What the options name
-// stays, and standard error. A file system that does not answer keeps nobody but the goroutine that
-// closes. It may be called by any goroutine.
+// stays, and standard error. A file system that does not answer holds up the goroutine that closes,
+// and no other. It may be called by any goroutine.
 //
-// It comes a little after the start: a command that has ended by then has nobody waiting for it.
+// It comes a little after the start: a command that has ended by then keeps no reader waiting.
 func (k *Linked) leaveCaller() { k.left.Do(k.closeInherited) }
 
 func (k *Linked) closeInherited() {

@@ -19,8 +19,8 @@ import (
 )
 
 // Linked carries out in a supervisor what the machine decides: the keeper clones, waits and passes
-// signals on, and tells of it. What needs no parent, such as the kill of the tree, is done here. Its
-// methods are the owner's, except where they say otherwise.
+// signals on, and tells of it. What needs no parent, such as the kill of the tree, is done here.
+// Its methods are the owner's, except where they say otherwise.
 type Linked struct {
 	base
 	link  *keeper.Link
@@ -126,7 +126,7 @@ func (k *Linked) Note(ev *machine.Event) {
 	k.tell(m)
 }
 
-// Latest announces when the run should be over, and with which status; less than 0: nobody knows. A
+// Latest announces when the run should be over, and with which status; less than 0: not known. A
 // deadline was reached, or not.
 func (k *Linked) Latest(d time.Duration, status int, reached bool) {
 	m := keeper.Message{Kind: keeper.KindLatest, Value: int32(status)}
@@ -283,7 +283,7 @@ func (k *Linked) leadsGroup() bool {
 
 // Identify looks up the sender's name, which may be another's by now if the sender is gone.
 func (k *Linked) Identify(pid int) string {
-	// The front has looked it up where that is the number of somebody.
+	// The front has looked the name up in its own PID namespace.
 	if pid <= 0 || k.link.Facts.Foreign || !k.proc.Mounted() {
 		return ""
 	}

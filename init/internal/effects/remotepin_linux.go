@@ -10,7 +10,7 @@ import (
 )
 
 // remotePin is the reaper of the keeper's children, as far as a tree needs it: while it is locked,
-// the keeper reaps nobody. The keeper bounds that by a second.
+// the keeper reaps no child. The keeper bounds that by a second.
 type remotePin struct {
 	mu   sync.Mutex
 	link *keeper.Link
@@ -19,7 +19,7 @@ type remotePin struct {
 }
 
 // pinLimit is how long the keeper may take to answer. Without an answer its children are signalled
-// all the same: it reaps late, and seldom who is signalled just then.
+// all the same: the PID that is signalled is seldom freed at that moment.
 const pinLimit = 200 * time.Millisecond
 
 func (p *remotePin) Lock() {

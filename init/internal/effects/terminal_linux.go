@@ -73,7 +73,7 @@ func (t *terminal) give() {
 
 // suspend stops finite's process group because the command was stopped by the terminal: the shell
 // that waits for finite then takes the terminal back and offers to resume the job. It does nothing
-// where no such shell is there, since nobody could ever resume finite.
+// where no such shell is there, since finite would never be resumed.
 func (t *terminal) suspend() {
 	if hasJobControlParent(procfs.NewProc(), t.group) {
 		_ = unix.Kill(0, unix.SIGSTOP)

@@ -89,9 +89,9 @@ func ReserveThreads(more int) {
 	reserved.parked.wait()
 }
 
-// SettleThreads returns when the threads that were parked are the runtime's to use again: until they
-// have come out of the kernel it does not know them as idle. It is called when the command has been
-// started, which took longer, but before the first wait.
+// SettleThreads returns when the threads that were parked are the runtime's to use again: until
+// they have come out of the kernel it does not know them as idle. It is called when the command has
+// been started, which took longer, but before the first wait.
 func SettleThreads() {
 	for reserved.parked.left.Load() < reserved.parked.want {
 		sys.Yield()

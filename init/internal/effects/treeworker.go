@@ -23,7 +23,7 @@ type treeWorker struct {
 	pin      tree.Pinner
 	cgroup   *cgroup.Cgroup
 	post     func(machine.Event)
-	helpless func()                // tells who may have another way that the kill has failed; nil: nobody has
+	helpless func()                // called when the kill has failed; nil: there is no other way
 	jobs     chan func(*tree.Tree) // nil until there is a job
 	idle     chan struct{}         // closed when the goroutine has ended
 	stopKill chan struct{}
@@ -111,8 +111,9 @@ func (w *treeWorker) survey() {
 
 func (w *treeWorker) stop() { w.stopOnce.Do(func() { close(w.stopKill) }) }
 
-// close ends the kill and the worker, and waits for that: after it, nobody is signalled, who may be
-// the next run's command. The wait is bounded by SurveyLimit, against a /proc that does not answer.
+// close ends the kill and the worker, and waits for that: after it, no process is signalled: that
+// could be the next run's command. The wait is bounded by SurveyLimit, against a /proc that does
+// not answer.
 func (w *treeWorker) close() {
 	if w.jobs == nil {
 		return

@@ -33,7 +33,7 @@ func (m *Machine) isHeld(ev Event) {
 	m.note(ending.LevelWarn, "the command has ended, but "+ev.Why)
 	m.zombie = true
 	m.ended(ev.Change)
-	m.remaining() // somebody holds it, and it is in the way of the word that others are left
+	m.remaining() // a zombie that is held keeps the reaper from telling that others are left
 }
 
 // known is how the command ended, if there is a code.
@@ -67,7 +67,7 @@ func (m *Machine) ended(c reap.Change) {
 	m.arm(timerSettle, settleLimit)
 }
 
-// outOfMemory tells a command that the kernel ended for want of memory from one that somebody
+// outOfMemory tells a command that the kernel ended for want of memory from one that a process
 // killed. What the kernel did before the start may have been to others: it is said, and is no
 // cause.
 func (m *Machine) outOfMemory(ev Event) {
@@ -190,16 +190,17 @@ func (m *Machine) terminateLeftovers(why string) {
 	m.climb(ladder, why)
 }
 
-// empty is ECHILD. As PID 1 there may still be processes that came in from outside and are nobody's
-// children here; and in the command's cgroup, such as were orphaned in another PID namespace.
+// empty is ECHILD. Processes may be left that are no child of this process: as PID 1 those that
+// came in from outside, and in the command's cgroup those that were orphaned in another PID
+// namespace.
 func (m *Machine) empty() {
 	switch {
 	case m.state == ending.StateStarting:
 		m.unexpected(EvEmpty)
-	case m.state == ending.StateRunning && m.Policy.Pause: // somebody may come
-	case m.state == ending.StateSurvey: // just in time, but the survey answers first: it will find nobody
+	case m.state == ending.StateRunning && m.Policy.Pause: // a process may come in
+	case m.state == ending.StateSurvey: // just in time: the survey, which answers first, finds no process
 	case m.alive:
-		// Only if another wait in this process took the command's status away. There is nobody left
+		// Only if another wait in this process took the command's status away. No child is left
 		// to wait for.
 		m.unexpected(EvEmpty)
 		m.alive = false

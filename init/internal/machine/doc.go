@@ -8,8 +8,8 @@
 //	    └───────────┴────────────┴────────────┴► killing ─┴─► survey
 //
 // It guarantees for every order of events: states only go forward; the command is not signalled
-// before EvStarted nor after EvExited; ActEnd comes once, and last; and once an ending has begun, it
-// is reached if timers fire, whatever else does or does not happen.
+// before EvStarted nor after EvExited; ActEnd comes once, and last; and once an ending has begun,
+// it is reached if timers fire, whatever else does or does not happen.
 //
-// It does not know who carries its actions out, nor who writes them down.
+// It knows neither the effects, which carry its actions out, nor the records.
 package machine

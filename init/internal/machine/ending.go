@@ -141,7 +141,7 @@ func (m *Machine) kill(why string) {
 	}
 }
 
-// Times that are nobody's to choose.
+// Times that no option sets.
 const (
 	// Between questions whether a PID namespace is empty; nothing tells when it becomes so.
 	probeInterval = 50 * time.Millisecond
@@ -199,7 +199,8 @@ func (m *Machine) timer(ev Event) {
 	}
 }
 
-// startOverdue ends a run whose start hangs: what is there of the command is killed with the tree.
+// startOverdue ends a run whose start hangs: a command that exists all the same is killed with the
+// tree.
 func (m *Machine) startOverdue() {
 	if m.state != ending.StateStarting {
 		return
@@ -236,7 +237,7 @@ func (m *Machine) surveyed(ev Event) {
 	m.end("gave up")
 }
 
-// frontGone ends everything at once: nobody waits for it any more.
+// frontGone ends everything at once: the caller's process is gone.
 func (m *Machine) frontGone() {
 	const why = "finite was killed"
 	switch {

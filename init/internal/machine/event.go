@@ -134,7 +134,7 @@ const (
 	ActSuspend                      // the command was stopped by its terminal: stop with it
 	ActForeground                   // give the terminal to the command, if it is here
 	ActDump                         // take a snapshot of the tree; answered by EvDumped
-	ActSurvey                       // describe who is left; answered by EvSurvivors
+	ActSurvey                       // describe the processes that are left; answered by EvSurvivors
 	ActTransition                   // the state has changed; from, to, why
 	ActNote                         // say that something happened; level, why
 	ActEnd                          // the end; result is final

@@ -25,7 +25,7 @@ func (m *Machine) climb(l ending.Ladder, why string) {
 	m.requested = false
 	m.ladder, m.reached, m.begun, m.killAt = l, 0, m.now, m.now+l.KillAfter()
 	m.advance(why)
-	if m.climbing() && m.HasCgroup { // so that who is frozen in it can act on the signal
+	if m.climbing() && m.HasCgroup { // a frozen process cannot act on a signal
 		m.arm(timerThaw, thawDelay)
 	}
 }
@@ -70,8 +70,8 @@ func (m *Machine) advance(why string) {
 	m.setTimer()
 }
 
-// setTimer has the timer run until the next rung is due. While a snapshot is waited for, the word of
-// that takes its place.
+// setTimer has the timer run until the next rung is due. While a snapshot is waited for, the word
+// of that takes its place.
 func (m *Machine) setTimer() {
 	wanted := m.climbing() && !m.armed[timerDump]
 	var at time.Duration
@@ -101,7 +101,7 @@ func (m *Machine) send(sig unix.Signal) {
 	}
 }
 
-// dump is a rung that is a snapshot. Of a tree whose end nobody asked for, none is taken: the
+// dump is a rung that is a snapshot. Of a tree whose end was not asked for, none is taken: the
 // command has ended by itself, and left others.
 func (m *Machine) dump() {
 	asked := m.state == ending.StateRunning || m.cause.Kind == ending.KindDeadline ||
@@ -129,7 +129,7 @@ func (m *Machine) notice(count int) {
 }
 
 // earlyRungs does what is due before the deadline, up to a snapshot, which it then waits for. It is
-// for a command that runs, and that nobody has asked to end.
+// for a command that runs, and whose end was not asked for.
 func (m *Machine) earlyRungs() {
 	for m.early < m.noticed && !m.armed[timerDump] {
 		r := m.Policy.Early[m.early]
@@ -147,7 +147,8 @@ func (m *Machine) earlyRungs() {
 }
 
 // hurry is a deadline that falls into an ending with a clock. The ending of a stop that was
-// requested is over no later than one that begins with the deadline; every other one is over before.
+// requested is over no later than one that begins with the deadline; every other one is over
+// before.
 func (m *Machine) hurry(why string) {
 	if !m.requested {
 		return

@@ -212,8 +212,8 @@ func (m *Machine) Outcome() Outcome {
 	}
 }
 
-// KillAt is when everything is killed, or was. It is not known while no ending with a clock is under
-// way.
+// KillAt is when everything is killed, or was. It is not known while no ending with a clock is
+// under way.
 func (m *Machine) KillAt() (at time.Duration, known bool) {
 	return m.killAt, m.climbing() || m.state == ending.StateKilling || m.state == ending.StateSurvey
 }

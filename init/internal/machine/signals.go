@@ -110,7 +110,7 @@ func (m *Machine) isStop(arrived, number unix.Signal) bool {
 	return !reload || len(m.Policy.Requested) > 0
 }
 
-// pauseSignalled ends the pause if the signal asks for that. There is nobody to pass it on to.
+// pauseSignalled ends the pause if the signal asks for that. There is no command to pass it on to.
 func (m *Machine) pauseSignalled(sig signals.Signal, number unix.Signal) {
 	m.counts.Undelivered++
 	if !m.isStop(sig.Number, number) {
@@ -150,7 +150,7 @@ func (m *Machine) signalled(sig signals.Signal) {
 		}
 		m.pass(sig, arrived, number)
 	case ending.StateLeftovers:
-		// The command is gone, and its process group's number may already be somebody else's.
+		// The command is gone, and its process group's number may be another group's by now.
 		if m.Policy.Forward == ending.ForwardAll {
 			sig.Number = number
 			m.forward(sig, ending.ForwardAll)
@@ -166,7 +166,7 @@ func (m *Machine) signalled(sig signals.Signal) {
 }
 
 // endsStart reports whether a signal that arrives before there is a command ends the run: one that
-// asks for an end, or whose default, which nobody is there to change, would be the end at once.
+// asks for an end, or whose default action, with no command there to change it, is the end.
 func endsStart(arrived, number unix.Signal) bool {
 	return signals.IsStop(arrived) || signals.IsStop(number) || arrived == unix.SIGKILL
 }

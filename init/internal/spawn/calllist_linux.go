@@ -63,7 +63,7 @@ func (p *CallList) descriptor(fd int) uintptr {
 	return 0
 }
 
-// fork has a child of the front's go on in the place of the one that makes the calls.
+// fork has another child of the front go on in the place of the child that makes the calls.
 func (p *CallList) fork() {
 	p.plan.Forks = true
 	p.add(keeper.ForkCall, unix.SYS_CLONE, unix.CLONE_PARENT|uintptr(unix.SIGCHLD), 0, 0, 0, 0)

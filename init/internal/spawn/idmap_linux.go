@@ -50,7 +50,7 @@ func findRanges(root bool) *idRanges {
 	return r
 }
 
-// idMap maps id to root or to itself, and everybody else, in order, to the range.
+// idMap maps id to root or to itself, and all other IDs, in order, to the range.
 func idMap(root bool, id, start, count int) []string {
 	inside := id
 	if root {

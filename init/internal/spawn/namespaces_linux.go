@@ -128,7 +128,8 @@ func (n *Namespaces) enter(p *CallList) {
 	p.begin(ending.StepJoin)
 	for _, f := range n.Join {
 		p.add(keeper.MustCall, unix.SYS_SETNS, p.descriptor(f.FD), uintptr(f.Kind))
-		// Whoever this is there, root is the one who can go on; not if nobody is mapped.
+		// In the joined namespace root has the rights to go on. Where no ID is mapped, there is no
+		// root.
 		if f.Kind == nsutil.UserNamespace {
 			p.add(keeper.MayCall, unix.SYS_SETGROUPS, 0, 0)
 			p.add(keeper.MayCall, unix.SYS_SETGID, 0)
@@ -154,8 +155,8 @@ func (n *Namespaces) enter(p *CallList) {
 	if n.joins(nsutil.PIDNamespace) && !n.joins(nsutil.MountNamespace) &&
 		!n.Unshare.Has(nsutil.MountNamespace) &&
 		n.proc {
-		// The /proc here is another namespace's: nobody could be found by it. Where a fresh one may
-		// not be mounted, it has to do.
+		// The /proc here is another namespace's: no process could be found by it. Where a fresh one
+		// may not be mounted, it has to do.
 		p.add(keeper.MustCall, unix.SYS_UNSHARE, unix.CLONE_NEWNS)
 		makeMountsPrivate(p)
 		mountProc(p, keeper.MayCall)
@@ -226,7 +227,7 @@ func (n *Namespaces) mapIDs(p *CallList, self int) {
 // atFDCWD is AT_FDCWD in a register.
 var atFDCWD = unix.AT_FDCWD
 
-// singleMap maps nobody but id.
+// singleMap maps id alone.
 func singleMap(root bool, id int) string { return strings.Join(idMap(root, id, 0, 0), " ") }
 
 // describe names what was asked for, for an error at a step.

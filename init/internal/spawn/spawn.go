@@ -39,8 +39,8 @@ type startError struct {
 func (e *startError) Error() string { return fmt.Sprintf("%s: %v", e.Step, e.Err) }
 
 // StartChild starts the command: in a process group of its own, in the foreground of a terminal if
-// tty is its descriptor and not -1, with a pidfd from clone. It is called on the reaper's thread and
-// returns when the command has been executed, or could not be.
+// tty is its descriptor and not -1, with a pidfd from clone. It is called on the reaper's thread
+// and returns when the command has been executed, or could not be.
 func StartChild(cmd *Command, tty int) (child, *startError) {
 	env := cmd.Env
 	if env == nil {
