@@ -15,8 +15,19 @@ import (
 	"github.com/finite-init/finite/nsutil/inspect"
 )
 
-var logLevels = map[string]logrus.Level{
-	"error": logrus.ErrorLevel, "warn": logrus.WarnLevel, "info": logrus.InfoLevel, "debug": logrus.DebugLevel,
+// logLevel is the level of a name.
+func logLevel(name string) (logrus.Level, bool) {
+	switch name {
+	case "error":
+		return logrus.ErrorLevel, true
+	case "warn":
+		return logrus.WarnLevel, true
+	case "info":
+		return logrus.InfoLevel, true
+	case "debug":
+		return logrus.DebugLevel, true
+	}
+	return 0, false
 }
 
 // newLogger makes the logger that the options ask for: warnings only, by default. It is used from
@@ -24,7 +35,7 @@ var logLevels = map[string]logrus.Level{
 func newLogger(o *options, out stderr) *logrus.Logger {
 	level := logrus.WarnLevel + logrus.Level(min(o.verbosity, 2))
 	if o.logLevel != "" {
-		level = logLevels[o.logLevel]
+		level, _ = logLevel(o.logLevel)
 	}
 	logger := &logrus.Logger{Out: out, Level: level, Hooks: make(logrus.LevelHooks), ExitFunc: func(int) {}}
 	logger.Formatter = lineFormatter{}

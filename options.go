@@ -4,27 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/finite-init/finite/init/ending"
 )
-
-// setBool is a switch: on where it is named, and what its variable says in the environment.
-func setBool(set func(*options, bool)) func(*options, string) error {
-	return func(o *options, v string) error {
-		if v == "" {
-			set(o, true)
-			return nil
-		}
-		b, err := strconv.ParseBool(v)
-		if err != nil {
-			return errors.New("must be 1, 0, true or false")
-		}
-		set(o, b)
-		return nil
-	}
-}
 
 func optionError(name string, value any, why string) error {
 	if value == "" {
@@ -105,7 +88,7 @@ func (o *options) fromEnv(row *option, env []string) error {
 		if v = strings.TrimSpace(v); v == "" {
 			return fmt.Errorf("%s=%s: empty value", row.env(), value)
 		}
-		if err := row.set(o, v); err != nil {
+		if err := row.apply(o, v); err != nil {
 			return fmt.Errorf("%s=%s: %w", row.env(), value, err)
 		}
 	}
@@ -141,5 +124,5 @@ func isOwnVariable(kv string) bool {
 		return false
 	}
 	name, _, _ := strings.Cut(kv, "=")
-	return slices.ContainsFunc(optionTable, func(o option) bool { return !o.noEnv && o.env() == name })
+	return slices.ContainsFunc(optionTable[:], func(o option) bool { return !o.noEnv && o.env() == name })
 }

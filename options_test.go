@@ -337,7 +337,7 @@ func TestImportGraph(t *testing.T) {
 func TestUsageErrorsNameOptions(t *testing.T) {
 	notOptions := []string{"Args", "Env", "Dir", "ParentPID", "Source", "Log"}
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[pid1.Config]()) {
-		named := slices.ContainsFunc(optionTable, func(o option) bool { return o.field == field.Name })
+		named := slices.ContainsFunc(optionTable[:], func(o option) bool { return o.field == field.Name })
 		if named == slices.Contains(notOptions, field.Name) {
 			t.Errorf("%s: an option is named for it: %v", field.Name, named)
 		}

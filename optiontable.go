@@ -43,13 +43,34 @@ type option struct {
 	field string
 	help  string
 	set   func(*options, string) error
+	turn  func(*options, bool) // in the place of set, for a switch
+}
+
+// apply sets the option. A switch is on where it is named, and what its variable says in the
+// environment.
+func (o *option) apply(to *options, value string) error {
+	switch {
+	case o.turn == nil:
+		return o.set(to, value)
+	case value == "":
+		o.turn(to, true)
+		return nil
+	}
+	b, err := strconv.ParseBool(value)
+	if err != nil {
+		return errors.New("must be 1, 0, true or false")
+	}
+	o.turn(to, b)
+	return nil
 }
 
 func (o *option) env() string {
 	return "FINITE_" + strings.ToUpper(strings.ReplaceAll(o.long, "-", "_"))
 }
 
-var optionTable = []option{
+// optionTable has the options in the order of the help. Nothing in it is a call: the linker makes all
+// of it.
+var optionTable = [...]option{
 	{
 		long: "timeout", short: 't', arg: "D", field: "Timeout",
 		help: "deadline, from the command's start; 0: none",
@@ -115,7 +136,7 @@ var optionTable = []option{
 		long: "snapshot", field: "Snapshot",
 		help: "when finite itself begins to end something, first tell who is in the tree: on stderr, and " +
 			"beside the report",
-		set: setBool(func(o *options, b bool) { o.config.Snapshot = b }),
+		turn: func(o *options, b bool) { o.config.Snapshot = b },
 	},
 	{
 		long: "stop-delay", arg: "D", field: "StopDelay",
@@ -149,7 +170,7 @@ var optionTable = []option{
 	{
 		long: "preserve-status", field: "PreserveStatus",
 		help: "exit with the command's own status when the deadline ended it",
-		set:  setBool(func(o *options, b bool) { o.config.PreserveStatus = b }),
+		turn: func(o *options, b bool) { o.config.PreserveStatus = b },
 	},
 	{
 		long: "expect", short: 'e', arg: "N", field: "Expect", list: true,
@@ -185,7 +206,7 @@ var optionTable = []option{
 	},
 	{
 		long: "group", short: 'g', rivals: []string{"forward"}, help: "short for --forward group",
-		set: setBool(func(o *options, b bool) { o.group = b }),
+		turn: func(o *options, b bool) { o.group = b },
 	},
 	{
 		long: "rewrite", arg: "A:B", field: "Rewrite", list: true,
@@ -228,7 +249,7 @@ var optionTable = []option{
 	{
 		long: "pause", field: "Pause",
 		help: "run nothing: reap, until TERM or INT (exit status 0) or the deadline, and end what else is there",
-		set:  setBool(func(o *options, b bool) { o.config.Pause = b }),
+		turn: func(o *options, b bool) { o.config.Pause = b },
 	},
 	{
 		long: "unshare", arg: "LIST", field: "Unshare",
@@ -251,7 +272,7 @@ var optionTable = []option{
 	{
 		long: "map-root", field: "MapRoot",
 		help: "map the caller to root in the new user namespace, instead of to itself",
-		set:  setBool(func(o *options, b bool) { o.config.MapRoot = b }),
+		turn: func(o *options, b bool) { o.config.MapRoot = b },
 	},
 	{
 		long: "cgroup", arg: "MODE", field: "Cgroup",
@@ -278,7 +299,7 @@ var optionTable = []option{
 		long: "log-level", arg: "LEVEL", rivals: []string{"verbose"},
 		help: "what to say on stderr: error, warn, info, debug; wins over -v [warn]",
 		set: func(o *options, v string) error {
-			if _, ok := logLevels[v]; !ok {
+			if _, ok := logLevel(v); !ok {
 				return errors.New("must be error, warn, info or debug")
 			}
 			o.logLevel = v
@@ -321,19 +342,19 @@ var optionTable = []option{
 		long:  "json",
 		noEnv: true,
 		help:  "say it as JSON",
-		set:   setBool(func(o *options, b bool) { o.inspect.json = b }),
+		turn:  func(o *options, b bool) { o.inspect.json = b },
 	},
 	{
 		long:  "version",
 		noEnv: true,
 		help:  "print the version and exit",
-		set:   setBool(func(o *options, b bool) { o.version = b }),
+		turn:  func(o *options, b bool) { o.version = b },
 	},
 	{
 		long:  "help",
 		short: 'h',
 		noEnv: true,
 		help:  "print this text and exit",
-		set:   setBool(func(o *options, b bool) { o.help = b }),
+		turn:  func(o *options, b bool) { o.help = b },
 	},
 }

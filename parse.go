@@ -40,7 +40,7 @@ func (o *options) parseArgs(args []string) (seen []bool, operands []string, err 
 // takeLong sets the option of a word that began with "--". It returns the words behind its value.
 func (o *options) takeLong(word string, words []string, seen []bool) ([]string, error) {
 	name, value, has := strings.Cut(word, "=")
-	row := slices.IndexFunc(optionTable, func(row option) bool { return row.long == name })
+	row := slices.IndexFunc(optionTable[:], func(row option) bool { return row.long == name })
 	if c, size := utf8.DecodeRuneInString(name); row < 0 && size == len(name) {
 		row = shortOption(c)
 	}
@@ -85,12 +85,12 @@ func (o *options) takeShort(letters string, words []string, seen []bool) ([]stri
 }
 
 func shortOption(c rune) int {
-	return slices.IndexFunc(optionTable, func(row option) bool { return row.short == c && c != 0 })
+	return slices.IndexFunc(optionTable[:], func(row option) bool { return row.short == c && c != 0 })
 }
 
 func (o *options) take(row int, value string, seen []bool) error {
 	seen[row] = true
-	if err := optionTable[row].set(o, value); err != nil {
+	if err := optionTable[row].apply(o, value); err != nil {
 		return optionError("--"+optionTable[row].long, value, err.Error())
 	}
 	return nil

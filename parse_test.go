@@ -20,7 +20,7 @@ type libraryValue struct {
 func (v libraryValue) String() string { return "" }
 
 func (v libraryValue) Set(value string, _ getopt.Option) error {
-	err := v.option.set(v.to, value)
+	err := v.option.apply(v.to, value)
 	if err != nil && *v.bad == nil {
 		*v.bad = optionError("--"+v.option.long, value, err.Error())
 	}
