@@ -68,8 +68,8 @@ func (o *option) env() string {
 	return "FINITE_" + strings.ToUpper(strings.ReplaceAll(o.long, "-", "_"))
 }
 
-// optionTable has the options in the order of the help. Nothing in it is a call: the linker makes all
-// of it.
+// optionTable has the options in the order of the help. Nothing in it is a call: the linker makes
+// all of it.
 var optionTable = [...]option{
 	{
 		long: "timeout", short: 't', arg: "D", field: "Timeout",

@@ -36,12 +36,7 @@ type runner struct {
 	answer []machine.Event // what the owner itself has to tell the machine, after the event under way
 
 	ctx       context.Context // Run's
-	unwatch   func() bool
-	wall      clock // Config.Deadline
-	clock     clock // Config.Timeout; nil before it runs
-	earlyWall clock
-	notices   []func() // stop what awaits the rungs before the deadline
-	timers    [machine.TimerCount]*time.Timer
+	clocks    clocks
 	epoch     time.Time // that the machine's times are told from
 	begun     time.Time // when run was called
 	started   time.Time // when the command began to be
@@ -78,8 +73,6 @@ func newRunner(cfg Config) *runner {
 	return r
 }
 
-func timeout(d time.Duration, fire func()) clock { return effects.NewTimeout(d, fire) }
-
 // decide makes the machine.
 func (r *runner) decide(s machine.Setup) {
 	s.Policy = &r.policy
@@ -102,19 +95,11 @@ func (r *runner) post(ev machine.Event) {
 // run is the whole of it, from before the start to after the end.
 func (r *runner) run(ctx context.Context) ending.Result {
 	r.begun = time.Now()
-	r.ctx = ctx
-	r.unwatch = context.AfterFunc(ctx, func() { r.post(contextEvent(ctx)) })
+	r.awaitContext(ctx)
 	r.awaitWall()
 	r.before()
 	r.loop()
 	return r.finish()
-}
-
-// awaitWall has Config.Deadline announced.
-func (r *runner) awaitWall() {
-	if !r.cfg.Deadline.IsZero() {
-		r.wall = effects.NewAlarm(r.cfg.Deadline, func() { r.post(machine.Event{Kind: machine.EvDeadline}) })
-	}
 }
 
 // loop takes events and signals until the end.
@@ -196,7 +181,7 @@ func (r *runner) before() {
 		r.started = time.Now()
 		r.out.StartAt(r.started)
 		if r.cfg.Timeout > 0 {
-			r.clock = r.alarm(r.cfg.Timeout, func() { r.post(machine.Event{Kind: machine.EvDeadline}) })
+			r.awaitTimeout(r.cfg.Timeout)
 		}
 		r.awaitEarly()
 		if r.cfg.Timeout > 0 || !r.cfg.Deadline.IsZero() {
@@ -302,137 +287,5 @@ func (r *runner) passOn(pidfd int) {
 	r.effects.PassOn(pidfd, rules)
 }
 
-// announceLatest says when what is under way should be over.
-func (r *runner) announceLatest() {
-	cfg, o := r.cfg, r.m.Outcome()
-	at, known := r.m.KillAt()
-	left := max(at-time.Since(r.epoch), 0)
-	switch {
-	case o.State == ending.StateStarting || o.State == ending.StateRunning:
-		killAfter := r.policy.Ending.KillAfter()
-		left, known = cfg.Timeout+killAfter, cfg.Timeout > 0
-		if !cfg.Deadline.IsZero() {
-			byWall := max(time.Until(cfg.Deadline), 0) + killAfter
-			if !known || byWall < left {
-				left, known = byWall, true
-			}
-		}
-	case !known:
-		return // what was announced before holds
-	}
-	status := 128 + int(unix.SIGKILL)
-	if o.State < ending.StateStopping || o.Cause.Kind == ending.KindDeadline {
-		status = r.policy.ExitStatus(
-			ending.Cause{Kind: ending.KindDeadline, Known: true, Signal: unix.SIGKILL},
-			true,
-		)
-	}
-	if known && r.policy.GiveUp != ending.Never {
-		left += r.policy.GiveUp + machine.SurveyLimit + latestMargin
-		if r.policy.Dumps() {
-			left += 2 * machine.DumpLimit
-		}
-	} else {
-		left = -1
-	}
-	r.effects.Latest(left, status, o.Overdue)
-}
-
-// latestMargin is what an ending may take beyond its own times.
-const latestMargin = 2 * time.Second
-
-func (r *runner) perform(actions []machine.Action) {
-	for i := range actions {
-		a := &actions[i]
-		switch a.Kind {
-		case machine.ActArm:
-			r.arm(a.Timer, a.Length)
-		case machine.ActDisarm:
-			r.timers[a.Timer].Stop()
-		case machine.ActProbe:
-			r.answer = append(r.answer, machine.Event{Kind: machine.EvNamespace, Empty: r.effects.Empty()})
-		case machine.ActTransition:
-			r.states = append(r.states, ending.StateChange{State: a.To.String(), At: r.elapsed()})
-			r.out.Event(record.Event{Event: "state", From: a.From.String(), To: a.To.String(), Why: a.Why})
-			if r.out.Logs(ending.LevelDebug) {
-				r.out.Log(
-					ending.LevelDebug,
-					"state",
-					record.Fields{"from": a.From.String(), "to": a.To.String(), "why": a.Why},
-				)
-			}
-		case machine.ActNote:
-			r.out.Log(a.Level, a.Why, nil)
-		case machine.ActEnd:
-			r.finished = true
-		default:
-			r.tellDone(a, r.effects.Do(a))
-		}
-	}
-}
-
-// tellDone tells what came of an action.
-func (r *runner) tellDone(a *machine.Action, err error) {
-	switch a.Kind {
-	case machine.ActForward:
-		r.forwarded(a, err)
-	case machine.ActSend:
-		r.sent(signals.Name(a.Sig), a.Target.String(), err)
-	case machine.ActTerminate:
-		r.sent("leftovers", "all", err)
-	case machine.ActKillTree:
-		r.sent("tree", "all", err)
-	}
-}
-
-func (r *runner) forwarded(a *machine.Action, err error) {
-	name := signals.Name(a.Signal.Number)
-	switch {
-	case errors.Is(err, unix.ESRCH): // the command is gone, and the word of it on its way
-		r.m.ForwardFailed()
-		return
-	case err != nil:
-		r.m.ForwardFailed()
-		r.out.Event(record.Event{Event: "forwarded", Signal: name, Target: a.Target.String(), Result: err.Error()})
-		r.out.Log(ending.LevelWarn, "cannot pass "+name+" on: "+err.Error(), nil)
-		return
-	}
-	r.out.Event(record.Event{Event: "forwarded", Signal: name, Target: a.Target.String(), Result: "sent"})
-	if r.out.Logs(ending.LevelInfo) {
-		r.out.Log(
-			ending.LevelInfo,
-			"passed "+name+" on to "+a.Target.String()+machine.DescribeSender(a.Signal.Sender),
-			nil,
-		)
-	}
-}
-
-func (r *runner) sent(step, target string, err error) {
-	result := "sent"
-	if err != nil {
-		result = err.Error()
-	}
-	r.rung(step, target, result)
-}
-
-func (r *runner) rung(step, target, result string) {
-	r.out.Event(record.Event{Event: "rung", Step: step, Target: target, Result: result})
-	r.ladder = append(r.ladder, ending.Rung{Step: step, Target: target, Result: result, At: r.elapsed()})
-	if r.out.Logs(ending.LevelInfo) {
-		r.out.Log(ending.LevelInfo, step+" to "+target+": "+result, nil)
-	}
-}
-
 // told reports whether every signal is told of.
 func (r *runner) told() bool { return r.out.TellsChildren() || r.out.Logs(ending.LevelInfo) }
-
-func (r *runner) elapsed() time.Duration {
-	if r.started.IsZero() {
-		return 0
-	}
-	return time.Since(r.started)
-}
-
-func (r *runner) arm(id machine.TimerID, d time.Duration) {
-	r.timers[id] = time.AfterFunc(d, func() { r.post(machine.Event{Kind: machine.EvTimer, Timer: id}) })
-}

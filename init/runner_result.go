@@ -12,7 +12,7 @@ import (
 // finish drains what is still queued, gives everything back and makes the Result.
 func (r *runner) finish() ending.Result {
 	ended := time.Now()
-	r.stopClocks()
+	r.clocks.stop()
 	close(r.done) // nobody waits for the owner any more
 	r.drain()
 	if err := r.effects.Close(!r.m.Outcome().GaveUp && r.policy.Leftovers != ending.LeftoversLeave); err != nil {
@@ -25,23 +25,6 @@ func (r *runner) finish() ending.Result {
 
 func (r *runner) report(res ending.Result) record.Report {
 	return record.Report{Args: r.cfg.Args, Dir: cmp.Or(r.dir, r.cfg.Dir), Result: res}
-}
-
-func (r *runner) stopClocks() {
-	r.unwatch()
-	for _, c := range []clock{r.clock, r.wall, r.earlyWall} {
-		if c != nil {
-			c.Close()
-		}
-	}
-	for _, stop := range r.notices {
-		stop()
-	}
-	for _, t := range r.timers {
-		if t != nil {
-			t.Stop()
-		}
-	}
 }
 
 // result is what there is to say of the run at a moment.

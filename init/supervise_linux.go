@@ -194,16 +194,15 @@ func (r *runner) isQuiet(hasCgroup bool) bool {
 
 // goOn is run for a command that another supervisor, or the keeper, has started.
 func (r *runner) goOn(ctx context.Context, plain bool) ending.Result {
-	r.begun, r.ctx = time.Now(), ctx
-	r.unwatch = context.AfterFunc(ctx, func() { r.post(contextEvent(ctx)) })
+	r.begun = time.Now()
+	r.awaitContext(ctx)
 	o := r.m.Outcome()
 	if o.Running && !plain {
 		r.passOn(-1)
 	}
 	r.awaitWall()
 	if r.cfg.Timeout > 0 && !o.Overdue {
-		left := max(time.Until(r.started.Add(r.cfg.Timeout)), time.Nanosecond)
-		r.clock = r.alarm(left, func() { r.post(machine.Event{Kind: machine.EvDeadline}) })
+		r.awaitTimeout(max(time.Until(r.started.Add(r.cfg.Timeout)), time.Nanosecond))
 	}
 	r.loop()
 	return r.finish()
@@ -291,7 +290,7 @@ func (r *runner) reliveAction(a *machine.Action, ago time.Duration) {
 	case machine.ActArm:
 		r.arm(a.Timer, max(a.Length-ago, 0))
 	case machine.ActDisarm:
-		r.timers[a.Timer].Stop()
+		r.clocks.timers[a.Timer].Stop()
 	case machine.ActTransition:
 		r.states = append(r.states, ending.StateChange{State: a.To.String(), At: at})
 	case machine.ActSend:
