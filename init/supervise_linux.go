@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/finite-init/finite/init/ending"
 	"github.com/finite-init/finite/init/internal/effects"
 	"github.com/finite-init/finite/init/internal/machine"
@@ -206,114 +204,6 @@ func (r *runner) goOn(ctx context.Context, plain bool) ending.Result {
 	}
 	r.loop()
 	return r.finish()
-}
-
-// moment is an event of the past.
-type moment struct {
-	at int64
-	ev machine.Event
-}
-
-// relive tells the machine what has happened so far, as the facts have it. What came of it was done
-// by the keeper, but for the kill of the tree, which is done again. Timers that it would have
-// started go on.
-func (r *runner) relive(facts *keeper.Facts) {
-	pid := int(facts.Command)
-	r.started = wallTime(facts.Started)
-	r.out.StartAt(r.started)
-	past := []moment{{facts.Started, machine.Event{Kind: machine.EvPaused}}}
-	if !facts.Paused {
-		started := machine.Event{
-			Kind:     machine.EvStarted,
-			Pid:      pid,
-			Pidfd:    int(facts.Pidfd),
-			Job:      !facts.Group,
-			InCgroup: r.m.HasCgroup,
-		}
-		r.effects.Note(&started)
-		past = []moment{{facts.Started, machine.Event{Kind: machine.EvCloning}}, {facts.Started, started}}
-	}
-	add := func(at int64, ev machine.Event) {
-		if at != 0 {
-			past = append(past, moment{at, ev})
-		}
-	}
-	if s := facts.Stop; s.Number != 0 {
-		sig := effects.Arrived(&s)
-		sig.Passed = true
-		add(facts.StopAt, machine.Event{Kind: machine.EvSignal, Signal: sig})
-	}
-	add(facts.DeadlineAt, machine.Event{Kind: machine.EvDeadline})
-	add(facts.LifelineAt, machine.Event{Kind: machine.EvLifeline})
-	for _, at := range facts.Rungs[:facts.RungCount] {
-		add(at, machine.Event{Kind: machine.EvTimer, Timer: machine.TimerLadder, Due: true})
-	}
-	switch {
-	case facts.FrontGone:
-		add(facts.KilledAt, machine.Event{Kind: machine.EvFrontGone})
-	case facts.DeadlineAt != 0:
-		add(facts.KilledAt, machine.Event{Kind: machine.EvKilled})
-	}
-	add(facts.EndedAt, machine.Event{Kind: machine.EvExited, Change: effects.Change(facts.Ended)})
-	// They were not to be waited for.
-	add(facts.LeftoversAt, machine.Event{Kind: machine.EvRemaining, Asked: true})
-	slices.SortStableFunc(past, func(a, b moment) int { return int(min(max(a.at-b.at, -1), 1)) })
-	boot := wallTime(0)
-	for _, p := range past {
-		p.ev.At = boot.Add(time.Duration(p.at)).Sub(r.epoch)
-		for _, a := range r.m.Handle(p.ev) {
-			r.reliveAction(&a, time.Since(boot)-time.Duration(p.at))
-		}
-	}
-	if facts.WasKilled() {
-		counter, n := effects.OpenOOMCounter()
-		if counter.Close(); n > 0 {
-			r.post(machine.Event{Kind: machine.EvOOM, Count: n, Ever: true})
-		}
-	}
-	counts := ending.Counts{
-		Forwarded:   int(facts.Forwarded),
-		Undelivered: int(facts.Undelivered),
-		Orphans:     int(facts.Orphans),
-	}
-	counts.LeftoversTerminated, counts.LeftoversKilled = int(facts.Terminated), int(facts.Killed)
-	if facts.KilledAt == 0 { // not by finite
-		counts.LeftoversTerminated, counts.LeftoversKilled = int(facts.Terminated+facts.Killed), 0
-	}
-	r.m.Recall(counts)
-}
-
-// reliveAction is what is left of an action that was due some time ago.
-func (r *runner) reliveAction(a *machine.Action, ago time.Duration) {
-	at := max(time.Since(r.started)-ago, 0)
-	switch a.Kind {
-	case machine.ActArm:
-		r.arm(a.Timer, max(a.Length-ago, 0))
-	case machine.ActDisarm:
-		r.clocks.timers[a.Timer].Stop()
-	case machine.ActTransition:
-		r.states = append(r.states, ending.StateChange{State: a.To.String(), At: at})
-	case machine.ActSend:
-		r.ladder = append(
-			r.ladder,
-			ending.Rung{Step: signals.Name(a.Sig), Target: a.Target.String(), Result: "sent", At: at},
-		)
-		if a.Sig == unix.SIGKILL { // at least once
-			_ = r.effects.Do(a)
-		}
-	case machine.ActTerminate:
-		r.ladder = append(r.ladder, ending.Rung{Step: "leftovers", Target: "all", Result: "sent", At: at})
-	case machine.ActKillTree:
-		r.ladder = append(r.ladder, ending.Rung{Step: "tree", Target: "all", Result: "sent", At: at})
-		_ = r.effects.Do(a)
-	}
-}
-
-// wallTime is when CLOCK_MONOTONIC showed at.
-func wallTime(at int64) time.Time {
-	var now unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
-	return time.Now().Add(-time.Duration(now.Nano() - at))
 }
 
 // linkedRecords has the keeper remember which files the records are.
