@@ -30,7 +30,9 @@ const (
 
 	shortForm = 40 // rounds, where nobody says how many
 
-	mostPids = 2000 // processes and threads of a round that is to have enough of them: whatever goes wrong, the machine is not filled
+	// Processes and threads of a round that is to have enough of them. Whatever goes wrong, the machine
+	// is not filled.
+	mostPids = 2000
 
 	margin = 2000                   // milliseconds that finite may take over what is due
 	stall  = 500 * time.Millisecond // without a processor, from which on a round that fails is played again
@@ -121,7 +123,8 @@ func needAll(t *testing.T) {
 	if os.Geteuid() != 0 {
 		testkit.Missing(t, "needs root to make namespaces, limits and file systems")
 	}
-	if out, err := exec.Command("gcc", "-O2", "-static", "-pthread", "-o", playerBin, "testdata/player.c").CombinedOutput(); err != nil {
+	if out, err := exec.Command("gcc", "-O2", "-static", "-pthread", "-o", playerBin,
+		"testdata/player.c").CombinedOutput(); err != nil {
 		testkit.Missing(t, "gcc: %v\n%s", err, out)
 	}
 }
@@ -192,14 +195,17 @@ func play(t *testing.T, r *round, sum *summary, c *testkit.Canaries) {
 		begin := time.Now()
 		e := playOnce(t, r)
 		if missed := c.Missed(begin); e.violation != nil && missed > stall && again < plays-1 {
-			fmt.Printf("chaos: seed %d is played again, the machine stood still for %v: %.300s\n", r.Seed, missed.Round(time.Millisecond), e.violation)
+			fmt.Printf("chaos: seed %d is played again, the machine stood still for %v: %.300s\n",
+				r.Seed, missed.Round(time.Millisecond), e.violation)
 			sum.repeat()
 			continue
 		}
 		sum.add(e)
 		if e.violation != nil {
-			fmt.Printf("chaos: seed %d failed: %.4000s\n", r.Seed, e.violation) // at once: the test may be stopped before its end
-			t.Errorf("%v\nround: %v\nseen: %+v\nreport: %s\nstdout: %.2000s\nstderr: %.4000s\nagain: go test ./tests/chaos -chaos.seed %d -chaos.rounds 1",
+			// It is said at once, because the test may be stopped before its end.
+			fmt.Printf("chaos: seed %d failed: %.4000s\n", r.Seed, e.violation)
+			t.Errorf("%v\nround: %v\nseen: %+v\nreport: %s\nstdout: %.2000s\n"+
+				"stderr: %.4000s\nagain: go test ./tests/chaos -chaos.seed %d -chaos.rounds 1",
 				e.violation, r, e.seen, e.reportText, e.stdout, e.stderr, r.Seed)
 		}
 		return
@@ -207,7 +213,10 @@ func play(t *testing.T, r *round, sum *summary, c *testkit.Canaries) {
 }
 
 func playOnce(t *testing.T, r *round) *evidence {
-	o := order{Round: r, Finite: finiteBin, Player: playerBin, Dir: t.TempDir(), Patience: testkit.Stretched(5 * time.Second)}
+	o := order{
+		Round: r, Finite: finiteBin, Player: playerBin, Dir: t.TempDir(),
+		Patience: testkit.Stretched(5 * time.Second),
+	}
 	if err := makeCounters(o.file("counters")); err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +293,9 @@ func (e *evidence) run(t *testing.T, o order, place string) error {
 	}
 	cmd.ExtraFiles = []*os.File{down} // descriptor 3 in the cage
 	cmd.WaitDelay = testkit.Stretched(10 * time.Second)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL,
+	}
 	testkit.Within(t, place)(cmd)
 	if err := testkit.StartLocked(cmd); err != nil {
 		down.Close()
@@ -359,7 +370,9 @@ func (e *evidence) check(cgroups []string) error {
 	e.checkStatus(&v)
 	e.checkLeft(&v, cgroups)
 	e.checkReport(&v)
-	for _, word := range []string{"goroutine ", "runtime:", "fatal error", "panic:", "SIGABRT: ", "internal error", "cage:"} {
+	for _, word := range []string{
+		"goroutine ", "runtime:", "fatal error", "panic:", "SIGABRT: ", "internal error", "cage:",
+	} {
 		if strings.Contains(e.stderr, word) {
 			v.add("%q is on stderr", word)
 		}
@@ -394,7 +407,8 @@ func (e *evidence) checkLeft(v *violations, cgroups []string) {
 	stuck := e.has("D0(")
 	for _, p := range e.Left {
 		switch {
-		case e.Kind == "finite is killed": // and it is for the kernel to end the others, which takes a moment: they are among the ghosts, if ever
+		// The kernel ends the others, which takes a moment. They are among the ghosts, if ever.
+		case e.Kind == "finite is killed":
 		case !stuck && e.blind(): // it says so, see checkReport
 		case !stuck:
 			v.add("left: %+v", p)
@@ -544,7 +558,10 @@ func (s *summary) add(e *evidence) {
 }
 
 func (s *summary) String() string {
-	return fmt.Sprintf("%d rounds by kind %v, by role %v; orphans were counted in %d (%d of them exactly, %d orphans), survivors named in %d, OOM kills seen in %d; "+
-		"%d ended more than %d ms after they were due, by %d ms more at most; %d were repeated because the machine stood still",
-		s.rounds, s.kinds, s.roles, s.counted, s.exact, s.orphaned, s.survivors, s.oom, s.over, margin, s.worst, s.repeated)
+	return fmt.Sprintf("%d rounds by kind %v, by role %v; orphans were counted in %d (%d of them exactly, "+
+		"%d orphans), survivors named in %d, OOM kills seen in %d; "+
+		"%d ended more than %d ms after they were due, by %d ms more at most; "+
+		"%d were repeated because the machine stood still",
+		s.rounds, s.kinds, s.roles, s.counted, s.exact, s.orphaned, s.survivors,
+		s.oom, s.over, margin, s.worst, s.repeated)
 }

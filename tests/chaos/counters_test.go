@@ -37,7 +37,8 @@ func mapCounters(path string) (*counters, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := unix.Mmap(int(f.Fd()), 0, int(unsafe.Sizeof(counters{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	b, err := unix.Mmap(int(f.Fd()), 0, int(unsafe.Sizeof(counters{})),
+		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return nil, err
 	}

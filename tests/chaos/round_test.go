@@ -89,7 +89,9 @@ func pick[T any](d dice, from ...T) T { return from[d.IntN(len(from))] }
 // newRound draws the round of a seed.
 func newRound(seed uint64) *round {
 	d := dice{rand.New(rand.NewPCG(seed, 0x66696e697465))}
-	r := &round{Seed: seed, Stderr: "pipe", Stdin: "null", Leftovers: "terminate", Forward: "child", GiveUp: 5000}
+	r := &round{
+		Seed: seed, Stderr: "pipe", Stdin: "null", Leftovers: "terminate", Forward: "child", GiveUp: 5000,
+	}
 	r.Role = pick(d, asInit, asSubreaper, asSubreaper, asNamespace)
 	r.Cgroup = pick(d, "auto", "off", "off", "require")
 	r.Grace = pick(d, 0, 50, 100, 200, 300)
@@ -134,7 +136,9 @@ var harmless = map[byte][]unix.Signal{
 	'p': {unix.SIGCONT, unix.SIGTSTP, unix.SIGWINCH, unix.SIGURG, 34, 40, 50, 64},
 	'a': {unix.SIGUSR1, unix.SIGUSR2, unix.SIGHUP, unix.SIGCONT, unix.SIGTSTP, 34, 40, 50, 64},
 	's': {unix.SIGUSR1, unix.SIGCONT, unix.SIGTSTP, 34, 64},
-	'i': {unix.SIGUSR1, unix.SIGHUP, unix.SIGCONT, unix.SIGTSTP, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, 34, 64},
+	'i': {
+		unix.SIGUSR1, unix.SIGHUP, unix.SIGCONT, unix.SIGTSTP, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, 34, 64,
+	},
 }
 
 // noise adds signals that change nothing about the end.
@@ -170,7 +174,8 @@ func drawExit(d dice, r *round) {
 }
 
 func drawSignal(d dice, r *round) {
-	sig := pick(d, unix.SIGTERM, unix.SIGKILL, unix.SIGSEGV, unix.SIGABRT, unix.SIGUSR1, unix.SIGHUP, unix.SIGPIPE, 40)
+	sig := pick(d, unix.SIGTERM, unix.SIGKILL, unix.SIGSEGV, unix.SIGABRT,
+		unix.SIGUSR1, unix.SIGHUP, unix.SIGPIPE, 40)
 	r.Kind, r.Want = "signal", []int{128 + int(sig)}
 	r.End = fmt.Sprintf("g%d,%d", sig, d.IntN(80))
 }
@@ -220,7 +225,8 @@ func drawCommandKilled(d dice, r *round) {
 // drawFiniteKilled has finite itself killed, where the kernel then sees to the end of all: as PID
 // 1, or with a PID namespace that it made.
 func drawFiniteKilled(d dice, r *round) {
-	r.Kind, r.Role, r.End, r.Want = "finite is killed", pick(d, asInit, asNamespace), pick(d, "p", "i", "s"), []int{-9}
+	r.Kind, r.Role, r.End, r.Want = "finite is killed", pick(d, asInit, asNamespace),
+		pick(d, "p", "i", "s"), []int{-9}
 	r.Signals = []shot{{At: d.IntN(200), Sig: int(unix.SIGKILL)}}
 }
 
@@ -342,7 +348,10 @@ func (r *round) stick(d dice) {
 // options are finite's.
 func (r *round) options(report string) []string {
 	ms := func(n int) string { return strconv.Itoa(n) + "ms" }
-	args := []string{"-t", ms(r.Timeout), "-k", ms(r.Grace), "--give-up", ms(r.GiveUp), "--leftovers", r.Leftovers, "--forward", r.Forward, "--cgroup", r.Cgroup}
+	args := []string{
+		"-t", ms(r.Timeout), "-k", ms(r.Grace), "--give-up", ms(r.GiveUp),
+		"--leftovers", r.Leftovers, "--forward", r.Forward, "--cgroup", r.Cgroup,
+	}
 	if r.StopGrace > 0 {
 		args = append(args, "--stop-grace", ms(r.StopGrace))
 	}

@@ -140,8 +140,11 @@ func Limited(t *testing.T, controller, fileV1, fileV2, limit string) string {
 			if !hasWord(m.Options, controller) {
 				continue
 			}
-		} else if text, _ := os.ReadFile(filepath.Join(m.Point, "cgroup.subtree_control")); !hasWord(strings.ReplaceAll(strings.TrimSpace(string(text)), " ", ","), controller) {
-			continue
+		} else {
+			text, _ := os.ReadFile(filepath.Join(m.Point, "cgroup.subtree_control"))
+			if !hasWord(strings.ReplaceAll(strings.TrimSpace(string(text)), " ", ","), controller) {
+				continue
+			}
 		}
 		dir := MakeCgroup(t, m.Point)
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(limit), 0); err != nil {
@@ -164,5 +167,7 @@ func hasWord(list, word string) bool {
 
 // Joins is a command that goes into a cgroup, and becomes args there.
 func Joins(dir string, args ...string) []string {
-	return append([]string{"/bin/sh", "-c", `echo 0 >"$1/cgroup.procs" || exit 97; shift; exec "$@"`, "sh", dir}, args...)
+	return append([]string{
+		"/bin/sh", "-c", `echo 0 >"$1/cgroup.procs" || exit 97; shift; exec "$@"`, "sh", dir,
+	}, args...)
 }

@@ -65,14 +65,16 @@ func (d *Denial) Install() error {
 		}
 		prog = append(prog,
 			unix.SockFilter{Code: jeq, K: rule.nr, Jf: 3},
-			unix.SockFilter{Code: load, K: offsetArgs + 8*uint32(rule.arg)}, // the low half, on a little-endian machine
+			// The low half, on a little-endian machine.
+			unix.SockFilter{Code: load, K: offsetArgs + 8*uint32(rule.arg)},
 			unix.SockFilter{Code: test, K: rule.bits, Jf: 1},
 			refuse,
 		)
 	}
 	prog = append(prog, unix.SockFilter{Code: ret, K: unix.SECCOMP_RET_ALLOW})
 	fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
-	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&fprog)))
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER,
+		0, uintptr(unsafe.Pointer(&fprog)))
 	if errno != 0 {
 		return fmt.Errorf("seccomp: %w", errno)
 	}

@@ -15,8 +15,10 @@ import (
 const (
 	patience = 60 * time.Second // see Patience
 
-	usual   = 1500 * time.Microsecond // for a program that does nothing, from its start to its end, on the slowest machine that the tests' times suit as they are
-	slowest = 10                      // nobody is waited for any longer than that
+	// A program that does nothing takes this from its start to its end, on the slowest machine that
+	// the tests' times suit as they are.
+	usual   = 1500 * time.Microsecond
+	slowest = 10 // nobody is waited for any longer than that
 )
 
 // Slow says by how much this machine is slower than the times in the tests suit: 1, or more. It is

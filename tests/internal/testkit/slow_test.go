@@ -12,9 +12,11 @@ import (
 func TestStretch(t *testing.T) {
 	const text = `exec "$0" -t 1s -k 300ms --escalate USR1@-1s,KILL@0 --stop-grace 1h -- sh -c "sleep 1000; s=7"`
 	for factor, want := range map[float64]string{
-		1:   text,
-		2:   `exec "$0" -t 2000ms -k 600ms --escalate USR1@-2000ms,KILL@0 --stop-grace 1h -- sh -c "sleep 1000; s=7"`,
-		3.5: `exec "$0" -t 3500ms -k 1050ms --escalate USR1@-3500ms,KILL@0 --stop-grace 1h -- sh -c "sleep 1000; s=7"`,
+		1: text,
+		2: `exec "$0" -t 2000ms -k 600ms --escalate USR1@-2000ms,KILL@0 ` +
+			`--stop-grace 1h -- sh -c "sleep 1000; s=7"`,
+		3.5: `exec "$0" -t 3500ms -k 1050ms --escalate USR1@-3500ms,KILL@0 ` +
+			`--stop-grace 1h -- sh -c "sleep 1000; s=7"`,
 	} {
 		if got := stretch(text, factor); got != want {
 			t.Errorf("by %v: %s, want %s", factor, got, want)
@@ -23,7 +25,9 @@ func TestStretch(t *testing.T) {
 }
 
 func TestSlowness(t *testing.T) {
-	for took, want := range map[time.Duration]float64{0: 1, usual / 2: 1, usual: 1, 3 * usual: 3, 1000 * usual: slowest} {
+	for took, want := range map[time.Duration]float64{
+		0: 1, usual / 2: 1, usual: 1, 3 * usual: 3, 1000 * usual: slowest,
+	} {
 		if got := slowness(took); got != want {
 			t.Errorf("%v for a program: %v, want %v", took, got, want)
 		}

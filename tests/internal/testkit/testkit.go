@@ -38,7 +38,8 @@ func Build(dir string) (string, error) {
 	if given != "" {
 		return path, CopyFile(path, given)
 	}
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-E github.com/finite-init/finite/internal/keeper.entry", "-o", path,
+	cmd := exec.Command("go", "build",
+		"-buildvcs=false", "-ldflags", "-E github.com/finite-init/finite/internal/keeper.entry", "-o", path,
 		"github.com/finite-init/finite")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
