@@ -22,7 +22,8 @@ func cgroup2Mount() (string, error) {
 	}
 	for line := range strings.Lines(string(mounts)) {
 		mount, kind, _ := strings.Cut(line, " - ") // proc_pid_mountinfo(5)
-		if fields := strings.Fields(mount); len(fields) > 5 && strings.HasPrefix(kind, "cgroup2 ") && strings.HasPrefix(fields[5], "rw") {
+		if fields := strings.Fields(mount); len(fields) > 5 && strings.HasPrefix(kind, "cgroup2 ") &&
+			strings.HasPrefix(fields[5], "rw") {
 			return fields[4], nil
 		}
 	}

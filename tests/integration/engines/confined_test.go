@@ -20,7 +20,11 @@ var confinements = []struct {
 	{"read-only root", []string{"--read-only"}, `! touch /x 2>/dev/null`},
 	{"arbitrary uid", []string{"--user", "12345:12345"}, `[ "$(id -u):$(id -g)" = 12345:12345 ]`},
 	{"no capabilities", []string{"--cap-drop", "ALL"}, `grep -q "^CapBnd:.0*$" /proc/self/status`},
-	{"no new privileges", []string{"--security-opt", "no-new-privileges"}, `grep -q "^NoNewPrivs:.1$" /proc/self/status`},
+	{
+		"no new privileges",
+		[]string{"--security-opt", "no-new-privileges"},
+		`grep -q "^NoNewPrivs:.1$" /proc/self/status`,
+	},
 	// Where the engine's cgroup has no pids controller it says so and sets no limit; there is
 	// TestDockerProcessLimit too.
 	{"pids limit", []string{"--pids-limit", "32"}, ":"},
@@ -40,7 +44,10 @@ func TestDockerConfined(t *testing.T) {
 
 func testConfined(t *testing.T, d *dockerd, options []string, proof string) {
 	t.Parallel()
-	finite := []string{"--timeout", testkit.Stretch("2s"), "--grace", testkit.Stretch("500ms"), "--", "sh", "-c", proof + " || exit 99" + deafTree}
+	finite := []string{
+		"--timeout", testkit.Stretch("2s"), "--grace", testkit.Stretch("500ms"),
+		"--", "sh", "-c", proof + " || exit 99" + deafTree,
+	}
 	first := d.runFinite(t, options, finite...)
 	c := d.runBystander(t, options...)
 	job, mark := c.exec(append([]string{"/finite"}, finite...)...)
@@ -64,7 +71,10 @@ func TestDockerProcessLimit(t *testing.T) {
 			// The limit counts all threads of the user on the machine, so each container has one of
 			// its own.
 			options := []string{"--user", strconv.Itoa(100_000 + 2*os.Getpid() + i), "--ulimit", "nproc=40:40"}
-			finite := []string{"--timeout", testkit.Stretch("2s"), "--grace", testkit.Stretch("500ms"), "--", "sh", "-c", "mkfifo /tmp/never;" + filler}
+			finite := []string{
+				"--timeout", testkit.Stretch("2s"), "--grace", testkit.Stretch("500ms"),
+				"--", "sh", "-c", "mkfifo /tmp/never;" + filler,
+			}
 			var out outcome
 			if role == "init" {
 				out = d.runFinite(t, options, finite...).end()

@@ -48,14 +48,16 @@ func (c *container) options() []string {
 // runFinite starts a container whose PID 1 is finite with these arguments.
 func (d *dockerd) runFinite(t *testing.T, options []string, args ...string) *container {
 	t.Helper()
-	return d.run(t, append(append([]string{"--entrypoint", "/finite"}, options...), append([]string{"--"}, args...)...)...)
+	return d.run(t, append(append([]string{"--entrypoint", "/finite"}, options...),
+		append([]string{"--"}, args...)...)...)
 }
 
 // runBystander starts a container whose PID 1 has nothing to do with finite, and reaps nobody, so
 // that zombies would stay.
 func (d *dockerd) runBystander(t *testing.T, options ...string) *container {
 	t.Helper()
-	c := d.run(t, append(append([]string{"-i", "--entrypoint", "sh"}, options...), "--", "-c", "echo bystander; exec cat")...)
+	c := d.run(t, append(append([]string{"-i", "--entrypoint", "sh"}, options...),
+		"--", "-c", "echo bystander; exec cat")...)
 	c.await("bystander")
 	return c
 }

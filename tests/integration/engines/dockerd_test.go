@@ -50,7 +50,8 @@ func newDockerd() (*dockerd, error) {
 	dir := filepath.Join(r.dir, "docker")
 	d := &dockerd{socket: filepath.Join(dir, "sock"), config: filepath.Join(dir, "client")}
 	configPath := filepath.Join(dir, "daemon.json")
-	if err := errors.Join(os.MkdirAll(d.config, 0o755), os.WriteFile(configPath, []byte("{}\n"), 0o644)); err != nil {
+	if err := errors.Join(os.MkdirAll(d.config, 0o755),
+		os.WriteFile(configPath, []byte("{}\n"), 0o644)); err != nil {
 		return nil, err
 	}
 	logPath := filepath.Join(dir, "log")
@@ -60,7 +61,8 @@ func newDockerd() (*dockerd, error) {
 	}
 	defer log.Close()
 	daemon := r.command("dockerd", "--host", "unix://"+d.socket,
-		"--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"), "--pidfile", filepath.Join(dir, "pid"),
+		"--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
+		"--pidfile", filepath.Join(dir, "pid"),
 		"--config-file", configPath, "--exec-opt", "native.cgroupdriver=cgroupfs",
 		"--bridge=none", "--iptables=false", "--ip-forward=false", "--userland-proxy=false")
 	daemon.Stdout, daemon.Stderr = log, log
@@ -108,6 +110,7 @@ func (d *dockerd) buildImage(dir string) error {
 // command is a command of the docker client.
 func (d *dockerd) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(dockerClient(), args...)
-	cmd.Env = append(os.Environ(), "DOCKER_HOST=unix://"+d.socket, "DOCKER_CONFIG="+d.config, "DOCKER_BUILDKIT=0")
+	cmd.Env = append(os.Environ(), "DOCKER_HOST=unix://"+d.socket, "DOCKER_CONFIG="+d.config,
+		"DOCKER_BUILDKIT=0")
 	return cmd
 }

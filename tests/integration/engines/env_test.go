@@ -12,7 +12,8 @@ import (
 func TestDockerEnvironment(t *testing.T) {
 	d := docker(t)
 	t.Parallel()
-	c := d.run(t, "-e", testkit.Stretch("FINITE_TIMEOUT=1s"), "-e", testkit.Stretch("FINITE_GRACE=300ms"), "--", "sh", "-c", `trap "" TERM; env; echo end; sleep 10000`)
+	c := d.run(t, "-e", testkit.Stretch("FINITE_TIMEOUT=1s"), "-e", testkit.Stretch("FINITE_GRACE=300ms"),
+		"--", "sh", "-c", `trap "" TERM; env; echo end; sleep 10000`)
 	out := c.end()
 	out.check(t, 124)
 	out.prints(t, "end", 1)

@@ -13,8 +13,10 @@ func TestDockerExecTimeout(t *testing.T) {
 	t.Parallel()
 	c := d.runBystander(t)
 	// A line of descent that forks and ends as fast as it can comes on top of the tree.
-	const racer = `racer='sh -c "$0" "$0" &'; trap "" TERM; (setsid sh -c "$racer" "$racer" 2>/dev/null &)` + "\n"
-	job, mark := c.exec("/finite", "--timeout", testkit.Stretch("2s"), "--grace", testkit.Stretch("500ms"), "--", "sh", "-c", racer+deafTree)
+	const racer = `racer='sh -c "$0" "$0" &'; trap "" TERM; ` +
+		`(setsid sh -c "$racer" "$racer" 2>/dev/null &)` + "\n"
+	job, mark := c.exec("/finite", "--timeout", testkit.Stretch("2s"),
+		"--grace", testkit.Stretch("500ms"), "--", "sh", "-c", racer+deafTree)
 	out := job.wait()
 	checkGone(t, mark)
 	checkDeafTree(t, out)
@@ -32,7 +34,8 @@ func TestDockerExecLeftovers(t *testing.T) {
 	c := d.runBystander(t)
 	job, mark := c.exec("/finite", "--", "sh", "-c", `
 mkfifo /tmp/up
-(setsid sh -c 'trap "echo asked; sleep 0.3; echo cleaned; exit" TERM; echo up >/tmp/up; while :; do sleep 0.1; done' &)
+(setsid sh -c 'trap "echo asked; sleep 0.3; echo cleaned; exit" TERM; echo up >/tmp/up;
+while :; do sleep 0.1; done' &)
 read -r _ </tmp/up
 exit 9`)
 	out := job.wait()
@@ -51,7 +54,8 @@ func TestDockerZombies(t *testing.T) {
 	t.Parallel()
 	c := d.run(t, "-i", "--", "sh", "-c", `
 i=0
-while [ $i -lt 50 ]; do (sh -c 'exec 2>/dev/null' &); i=$((i + 1)); done | cat # which ends when all of them have
+while [ $i -lt 50 ]; do (sh -c 'exec 2>/dev/null' &); i=$((i + 1)); done |
+cat # which ends when all of them have
 echo orphans
 read -r _`)
 	c.await("orphans")

@@ -86,7 +86,8 @@ func TestPodmanExecIsKilled(t *testing.T) {
 			"--runtime", "crun", "--cgroup-manager", "cgroupfs", "--events-backend", "none",
 		}, args...)...))
 	}
-	c := podman("run", "-i", "--rm", "--name", "killed", "--network", "none", "--cgroups", "disabled", "--read-only", "--rootfs", r.rootfs,
+	c := podman("run", "-i", "--rm", "--name", "killed", "--network", "none",
+		"--cgroups", "disabled", "--read-only", "--rootfs", r.rootfs,
 		"sh", "-c", "echo bystander; exec cat")
 	c.await("bystander")
 	job := podman("exec", "-e", mark, "killed", "/finite", "--", "sh", "-c", deafTree)
@@ -102,7 +103,8 @@ func TestDockerInitIsOpen(t *testing.T) {
 	for name, options := range map[string][]string{"root": nil, "user": {"--user", "12345:12345"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			const script = `echo "by stdout" >/proc/1/fd/1; grep -qz ENGINES_MARK= /proc/1/environ || exit 9; [ "$(readlink /proc/1/exe)" = /finite ] || exit 8; exit 3`
+			const script = `echo "by stdout" >/proc/1/fd/1; grep -qz ENGINES_MARK= /proc/1/environ || exit 9; ` +
+				`[ "$(readlink /proc/1/exe)" = /finite ] || exit 8; exit 3`
 			out := d.runFinite(t, options, "sh", "-c", script).end()
 			out.check(t, 3)
 			out.prints(t, "by stdout", 1)

@@ -30,7 +30,8 @@ func TestDockerImage(t *testing.T) {
 	d := docker(t) // not beside others: it takes all processors
 	goImage := d.goImage(t)
 	const built, used = "finite-built", "finite-used"
-	d.build(t, "--build-arg", "GO_IMAGE="+goImage, "--build-arg", "VERSION=v1.2.3-test", "--build-arg", "COMMIT=0123456789ab", "-t", built, sources)
+	d.build(t, "--build-arg", "GO_IMAGE="+goImage, "--build-arg", "VERSION=v1.2.3-test",
+		"--build-arg", "COMMIT=0123456789ab", "-t", built, sources)
 	if files := d.files(t, built); !slices.Equal(files, []string{"finite"}) {
 		t.Errorf("the image holds %v", files)
 	}
@@ -47,7 +48,8 @@ func TestDockerImage(t *testing.T) {
 	}
 	if err := errors.Join(
 		copyFile(busybox, filepath.Join(dir, "server"), 0o755),
-		os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM "+built+"\nCOPY server /busybox\nCMD [\"/busybox\", \"sh\", \"-c\", \"exit 3\"]\n"), 0o644),
+		os.WriteFile(filepath.Join(dir, "Dockerfile"),
+			[]byte("FROM "+built+"\nCOPY server /busybox\nCMD [\"/busybox\", \"sh\", \"-c\", \"exit 3\"]\n"), 0o644),
 	); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +57,8 @@ func TestDockerImage(t *testing.T) {
 	out := start(t, d.command("run", "--rm", "--network", "none", used)).wait()
 	out.check(t, 3)
 	out.silent(t)
-	out = start(t, d.command("run", "--rm", "--network", "none", used, "--timeout", testkit.Stretch("100ms"), "--", "/busybox", "sleep", "1000")).wait()
+	out = start(t, d.command("run", "--rm", "--network", "none", used,
+		"--timeout", testkit.Stretch("100ms"), "--", "/busybox", "sleep", "1000")).wait()
 	out.check(t, 124)
 	out.says(t, "deadline was reached")
 }
@@ -66,12 +69,15 @@ func TestDockerContext(t *testing.T) {
 	d := docker(t)
 	t.Parallel()
 	in := []string{
-		".dockerignore", "Dockerfile", "Makefile", "bin/finite", "dist/finite-linux-arm64", "go.mod", "go.sum", "init/run.go", "init/vfork_linux_amd64.s",
+		".dockerignore", "Dockerfile", "Makefile", "bin/finite", "dist/finite-linux-arm64",
+		"go.mod", "go.sum", "init/run.go", "init/vfork_linux_amd64.s",
 		"internal/sys/sys_linux.go", "main.go", "new/package/file.go", "new/package/table.json",
 	}
 	out := []string{
-		".ci/run", ".git/HEAD", ".gitignore", ".golangci.yml", "LICENSE", "README.md", "bin/.linked", "bin/tools/golangci-lint", "docs/report.md", "examples/misbehave.sh",
-		"init/run_test.go", "main_test.go", "new/package/file_test.go", "scripts/test.sh", "signals/testdata/entered/main.go", "tests/bench/go.mod",
+		".ci/run", ".git/HEAD", ".gitignore", ".golangci.yml", "LICENSE",
+		"README.md", "bin/.linked", "bin/tools/golangci-lint", "docs/report.md", "examples/misbehave.sh",
+		"init/run_test.go", "main_test.go", "new/package/file_test.go",
+		"scripts/test.sh", "signals/testdata/entered/main.go", "tests/bench/go.mod",
 		"tests/integration/main_test.go", "tools/go.mod",
 	}
 	dir := t.TempDir()
@@ -84,7 +90,8 @@ func TestDockerContext(t *testing.T) {
 	dockerfile := filepath.Join(t.TempDir(), "Dockerfile")
 	if err := errors.Join(
 		copyFile(filepath.Join(sources, ".dockerignore"), filepath.Join(dir, ".dockerignore"), 0o644),
-		copyFile(filepath.Join(sources, "examples/prebuilt.Dockerfile"), filepath.Join(dir, "examples/prebuilt.Dockerfile"), 0o644),
+		copyFile(filepath.Join(sources, "examples/prebuilt.Dockerfile"),
+			filepath.Join(dir, "examples/prebuilt.Dockerfile"), 0o644),
 		os.WriteFile(dockerfile, []byte("FROM scratch\nCOPY . /\nCMD [\"/none\"]\n"), 0o644),
 	); err != nil {
 		t.Fatal(err)
@@ -101,7 +108,8 @@ func TestDockerContext(t *testing.T) {
 
 	// The other Dockerfile takes the binary from it.
 	for _, options := range [][]string{nil, {"--build-arg", "BINARY=dist/finite-linux-arm64"}} {
-		d.build(t, append(options, "-f", filepath.Join(dir, "examples/prebuilt.Dockerfile"), "-t", "finite-prebuilt", dir)...)
+		d.build(t, append(options, "-f", filepath.Join(dir, "examples/prebuilt.Dockerfile"),
+			"-t", "finite-prebuilt", dir)...)
 		if files := d.files(t, "finite-prebuilt"); !slices.Equal(files, []string{"finite"}) {
 			t.Errorf("%v: the image holds %v", options, files)
 		}
@@ -111,7 +119,8 @@ func TestDockerContext(t *testing.T) {
 // build is docker build, without a network.
 func (d *dockerd) build(t *testing.T, args ...string) {
 	t.Helper()
-	if out, err := d.command(append([]string{"build", "--network", "none"}, args...)...).CombinedOutput(); err != nil {
+	cmd := d.command(append([]string{"build", "--network", "none"}, args...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("docker build %v: %v\n%s", args, err, out)
 	}
 }
@@ -134,7 +143,9 @@ func (d *dockerd) files(t *testing.T, image string) []string {
 	}
 	var files []string
 	for _, layer := range manifest[0].Layers {
-		if err := eachFile(content[layer], func(name string, _ []byte) { files = append(files, name) }); err != nil {
+		if err := eachFile(content[layer], func(name string, _ []byte) {
+			files = append(files, name)
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -172,7 +183,8 @@ func (d *dockerd) goImage(t *testing.T) string {
 		t.Fatalf("go env: %q", env)
 	}
 	root, modules, tools := env[0], env[1], "pkg/tool/"+env[2]+"_"+env[3]
-	cmd := d.command("import", "-c", "ENV PATH=/usr/local/go/bin:/bin", "-c", "ENV GOPROXY=file:///modules", "-c", "ENV GOSUMDB=off", "-c", "ENV GOTOOLCHAIN=local",
+	cmd := d.command("import", "-c", "ENV PATH=/usr/local/go/bin:/bin",
+		"-c", "ENV GOPROXY=file:///modules", "-c", "ENV GOSUMDB=off", "-c", "ENV GOTOOLCHAIN=local",
 		"-c", "ENV HOME=/root", "-", name)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -186,7 +198,9 @@ func (d *dockerd) goImage(t *testing.T) string {
 	w := &imageWriter{Writer: tar.NewWriter(stdin), has: map[string]bool{}}
 	w.dir("tmp", 0o777)
 	w.dir("root", 0o700)
-	for _, file := range []string{"VERSION", "go.env", "bin/go", tools + "/asm", tools + "/compile", tools + "/link"} {
+	for _, file := range []string{
+		"VERSION", "go.env", "bin/go", tools + "/asm", tools + "/compile", tools + "/link",
+	} {
 		w.file("usr/local/go/"+file, filepath.Join(root, file))
 	}
 	for _, dir := range []string{"pkg/include", "src"} {
@@ -277,7 +291,9 @@ func (w *imageWriter) file(name, path string) {
 		if err != nil {
 			return err
 		}
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: int64(info.Mode().Perm()), Size: int64(len(text))}); err != nil {
+		if err := w.WriteHeader(&tar.Header{
+			Typeflag: tar.TypeReg, Name: name, Mode: int64(info.Mode().Perm()), Size: int64(len(text)),
+		}); err != nil {
 			return err
 		}
 		_, err = w.Write(text)

@@ -63,8 +63,9 @@ func keepRoom(cgroup string) error {
 	cmd := exec.Command("/bin/sh", "-c", roomScript)
 	cmd.Stdin, cmd.Stderr = os.Stdin, os.Stderr
 	cmd.SysProcAttr = &unix.SysProcAttr{
-		Cloneflags:   unix.CLONE_NEWPID | unix.CLONE_NEWNET,
-		Unshareflags: unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP, // after the clone into the cgroup, which so becomes the root in there
+		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNET,
+		// The cgroup becomes the root in there, because this is after the clone into it.
+		Unshareflags: unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP,
 		UseCgroupFD:  true,
 		CgroupFD:     fd,
 		Pdeathsig:    unix.SIGKILL,

@@ -35,10 +35,19 @@ func TestDockerCgroup(t *testing.T) {
 	}{
 		{"writable", mounting, true},
 		{"read-only", nil, false},
-		{"of the host, writable", []string{"--cgroupns", "host", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--security-opt", "seccomp=unconfined"}, true},
+		{
+			"of the host, writable", []string{
+				"--cgroupns", "host", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw",
+				"--security-opt", "seccomp=unconfined",
+			}, true,
+		},
 		// The default profile has no clone3 for who has no CAP_SYS_ADMIN, and so no process can be
 		// started in a cgroup: it moves there.
-		{"of the host, writable, without clone3", []string{"--cgroupns", "host", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw"}, true},
+		{
+			"of the host, writable, without clone3",
+			[]string{"--cgroupns", "host", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw"},
+			true,
+		},
 		{"of the host, read-only", []string{"--cgroupns", "host"}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -76,7 +85,8 @@ func TestDockerCgroup(t *testing.T) {
 			}
 			// In the container's own cgroup: with the host's namespace, those of other containers
 			// are seen as well.
-			list, _ := c.exec("sh", "-c", `find "/sys/fs/cgroup$(sed -n 's,^0::,,p' /proc/1/cgroup)" -name 'finite-[0-9]*-*' -type d`)
+			list, _ := c.exec("sh", "-c",
+				`find "/sys/fs/cgroup$(sed -n 's,^0::,,p' /proc/1/cgroup)" -name 'finite-[0-9]*-*' -type d`)
 			left := list.wait()
 			left.check(t, 0)
 			if left.stdout != "" {

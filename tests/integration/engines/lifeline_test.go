@@ -13,7 +13,8 @@ func TestDockerExecLifeline(t *testing.T) {
 	t.Parallel()
 	c := d.runBystander(t)
 	mark := newMark()
-	client := start(t, d.command("exec", "-i", "-e", mark, c.name, "/finite", "--lifeline", "stdin", "--grace", testkit.Stretch("300ms"), "--", "sh", "-c", deafTree))
+	client := start(t, d.command("exec", "-i", "-e", mark, c.name, "/finite",
+		"--lifeline", "stdin", "--grace", testkit.Stretch("300ms"), "--", "sh", "-c", deafTree))
 	for range deafMembers {
 		client.await("member")
 	}

@@ -13,10 +13,13 @@ func TestPodman(t *testing.T) {
 	r := enter(t)
 	t.Parallel()
 	dir, mark := filepath.Join(r.dir, "podman"), newMark()
-	p := start(t, r.command("podman", "--root", filepath.Join(dir, "root"), "--runroot", filepath.Join(dir, "run"),
+	p := start(t, r.command("podman",
+		"--root", filepath.Join(dir, "root"), "--runroot", filepath.Join(dir, "run"),
 		"--runtime", "crun", "--cgroup-manager", "cgroupfs", "--events-backend", "none",
-		"run", "--rm", "--network", "none", "--cgroups", "disabled", "--read-only", "-e", mark, "--rootfs", r.rootfs,
-		"/finite", "--timeout", testkit.Stretch("2s"), "--grace", testkit.Stretch("500ms"), "--", "sh", "-c", deafTree))
+		"run", "--rm", "--network", "none", "--cgroups", "disabled", "--read-only",
+		"-e", mark, "--rootfs", r.rootfs,
+		"/finite", "--timeout", testkit.Stretch("2s"), "--grace", testkit.Stretch("500ms"),
+		"--", "sh", "-c", deafTree))
 	out := p.wait()
 	checkGone(t, mark)
 	checkDeafTree(t, out)

@@ -116,7 +116,8 @@ func (r *room) startJanitor(cgroup string) error {
 
 // command is a command that runs in the room.
 func (r *room) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command("nsenter", append([]string{"-t", r.pid, "--mount", "--cgroup", "--pid", "--net", "--", name}, args...)...)
+	cmd := exec.Command("nsenter",
+		append([]string{"-t", r.pid, "--mount", "--cgroup", "--pid", "--net", "--", name}, args...)...)
 	cmd.SysProcAttr = &unix.SysProcAttr{UseCgroupFD: true, CgroupFD: int(r.cgroup.Fd())}
 	return cmd
 }

@@ -105,7 +105,8 @@ func TestRuncStatus(t *testing.T) {
 
 func TestRuncTimeout(t *testing.T) {
 	t.Parallel()
-	checkDeafTree(t, runBundle(t, "--timeout", testkit.Stretch("2s"), "--grace", testkit.Stretch("500ms"), "--", "sh", "-c", deafTree).end())
+	checkDeafTree(t, runBundle(t, "--timeout", testkit.Stretch("2s"), "--grace", testkit.Stretch("500ms"),
+		"--", "sh", "-c", deafTree).end())
 }
 
 func TestRuncKill(t *testing.T) {
@@ -123,7 +124,8 @@ func TestRuncExec(t *testing.T) {
 	t.Parallel()
 	b := runBundle(t, "--", "sh", "-c", "echo ready; read -r _; exit 3")
 	b.await("ready")
-	job := start(t, b.runc("exec", "--env", b.mark+".job", b.id, "/finite", "--timeout", testkit.Stretch("2s"), "--grace", testkit.Stretch("500ms"), "--", "sh", "-c", deafTree))
+	job := start(t, b.runc("exec", "--env", b.mark+".job", b.id, "/finite",
+		"--timeout", testkit.Stretch("2s"), "--grace", testkit.Stretch("500ms"), "--", "sh", "-c", deafTree))
 	out := job.wait()
 	checkGone(t, b.mark+".job")
 	checkDeafTree(t, out)

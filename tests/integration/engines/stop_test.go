@@ -24,7 +24,8 @@ func TestDockerStop(t *testing.T) {
 func TestDockerStopGrace(t *testing.T) {
 	d := docker(t)
 	t.Parallel()
-	c := d.runFinite(t, nil, "--stop-grace", testkit.Stretch("1s"), "--", "sh", "-c", `trap "" TERM; echo ready; sleep 10000; echo slept`)
+	c := d.runFinite(t, nil, "--stop-grace", testkit.Stretch("1s"), "--",
+		"sh", "-c", `trap "" TERM; echo ready; sleep 10000; echo slept`)
 	c.await("ready")
 	start(t, d.command("stop", "-t", "30", c.name)).wait().check(t, 0)
 	out := c.end()
@@ -52,7 +53,8 @@ func TestDockerLeftovers(t *testing.T) {
 	t.Parallel()
 	c := d.run(t, "--", "sh", "-c", `
 mkfifo /tmp/up
-(setsid sh -c 'trap "echo asked; sleep 0.3; echo cleaned; exit" TERM; echo up >/tmp/up; while :; do sleep 0.1; done' &)
+(setsid sh -c 'trap "echo asked; sleep 0.3; echo cleaned; exit" TERM; echo up >/tmp/up;
+while :; do sleep 0.1; done' &)
 read -r _ </tmp/up
 exit 3`)
 	out := c.end()
