@@ -20,9 +20,12 @@ while (1) { my $p = fork; POSIX::setsid() if defined $p && !$p; exit if $p && $$
 func bombed(t *testing.T, m mode, limit int, deadline string, options ...string) (result, int) {
 	t.Helper()
 	dir := limited(t, "pids", "pids.max", "pids.max", strconv.Itoa(limit))
-	args := append([]string{finiteBin, "-t", deadline, "-k", stretch("100ms"), "--give-up", stretch("5s")}, options...)
+	args := append([]string{
+		finiteBin, "-t", deadline, "-k", stretch("100ms"), "--give-up", stretch("5s"),
+	}, options...)
 	place := room(t)
-	c := startSpec(t, cageSpec{Mode: m, Args: joins(dir, append(args, "--", "perl", "-e", bomb)...)}, within(t, place))
+	c := startSpec(t, cageSpec{Mode: m, Args: joins(dir, append(args, "--", "perl", "-e", bomb)...)},
+		within(t, place))
 	r := c.wait()
 	wantNoLeaf(t, place)
 	text, err := os.ReadFile(filepath.Join(dir, "pids.events"))
@@ -104,7 +107,9 @@ func TestTooFewProcesses(t *testing.T) {
 				place := room(t)
 				dir := limited(t, "pids", "pids.max", "pids.max", strconv.Itoa(limit))
 				args := append([]string{finiteBin, "-t", stretch("300ms"), "-k", stretch("100ms")}, p.options...)
-				r := startSpec(t, cageSpec{Mode: p.m, Args: joins(dir, append(args, "--", "perl", "-e", bomb)...)}, within(t, place)).wait()
+				r := startSpec(t, cageSpec{
+					Mode: p.m, Args: joins(dir, append(args, "--", "perl", "-e", bomb)...),
+				}, within(t, place)).wait()
 				if r.status != 124 && r.status != 125 && r.status != 2 || len(r.left) > 0 { // 2 is the Go runtime's
 					t.Errorf("limit %d: status %d, left %v, stderr: %s", limit, r.status, r.left, r.stderr)
 				}

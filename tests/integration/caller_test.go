@@ -20,7 +20,8 @@ func startBash(t *testing.T, spec cageSpec, dir, script string) *cage {
 // A child that the caller had before it became finite is not the command's: it is not asked to end.
 // It sees the end of its input, though others are left then, and goes on to its own end.
 func TestOlderChildGoesOn(t *testing.T) {
-	const logger = `logger() { trap "echo asked to end >>log" TERM HUP INT; while read -r line; do echo "logged $line" >>log; done; echo complete >>log; }; `
+	const logger = `logger() { trap "echo asked to end >>log" TERM HUP INT; ` +
+		`while read -r line; do echo "logged $line" >>log; done; echo complete >>log; }; `
 	for name, command := range map[string]string{
 		"a clean end":         `echo hello; exit 3`,
 		"leftovers":           `sleep 1000 & setsid sleep 1000 & echo hello; exit 3`,
@@ -35,7 +36,8 @@ func TestOlderChildGoesOn(t *testing.T) {
 				if name == "leftovers and no Go" {
 					prepare = "ulimit -Sv 40000; "
 				}
-				c := startBash(t, cageSpec{Mode: m, Late: true}, dir, logger+prepare+fmt.Sprintf(`exec > >(logger); exec "$0" -k 300ms -- sh -c '%s'`, command))
+				c := startBash(t, cageSpec{Mode: m, Late: true}, dir,
+					logger+prepare+fmt.Sprintf(`exec > >(logger); exec "$0" -k 300ms -- sh -c '%s'`, command))
 				c.wait().want(t, 3)
 				text, _ := os.ReadFile(filepath.Join(dir, "log"))
 				if string(text) != "logged hello\ncomplete\n" {
@@ -52,7 +54,8 @@ func TestOlderChildOfPID1(t *testing.T) {
 	for name, options := range map[string]string{"plain": "", "a supervisor from the start": "--give-up 5s "} {
 		t.Run(name, func(t *testing.T) {
 			dir := openDir(t)
-			const script = `logger() { trap "echo asked to end >>log" TERM HUP INT; while read -r line; do echo "logged $line" >>log; done; echo complete >>log; }
+			const script = `logger() { trap "echo asked to end >>log" TERM HUP INT
+while read -r line; do echo "logged $line" >>log; done; echo complete >>log; }
 exec > >(logger) 2>&1; exec "$0" %s-k 30s -- sh -c 'setsid sleep 1000 & echo hello; exit 3'`
 			startBash(t, cageSpec{Mode: asInit}, dir, fmt.Sprintf(script, options)).wait().want(t, 3)
 			text, _ := os.ReadFile(filepath.Join(dir, "log"))
@@ -96,7 +99,9 @@ func closedSoon(t *testing.T, modes []mode, options []string, first string) {
 					t.Fatal(err)
 				}
 				defer reader.Close()
-				c := startBash(t, cageSpec{Mode: m}, dir, fmt.Sprintf(`exec %d>pipe; exec "$0" %s -- bash -c '%strap "exit 3" TERM; exec %[1]d>&-; echo closed >&2; while :; do sleep 0.05; done'`, fd, option, first))
+				c := startBash(t, cageSpec{Mode: m}, dir,
+					fmt.Sprintf(`exec %d>pipe; exec "$0" %s -- bash -c '%strap "exit 3" TERM; `+
+						`exec %[1]d>&-; echo closed >&2; while :; do sleep 0.05; done'`, fd, option, first))
 				c.stderr.await(t, "closed")
 				eventually(t, "the reader sees the end", func() bool {
 					n, err := unix.Read(int(reader.Fd()), make([]byte, 16))
@@ -114,9 +119,12 @@ func TestDirectoryIsNotHeld(t *testing.T) {
 	needRoot(t)
 	forModes(t, rootModes, func(t *testing.T, m mode) {
 		for _, options := range []string{"", "-t 1h"} {
-			const command = `cd /; n=0; until umount "$0" 2>/dev/null; do n=$((n + 1)); [ $n -lt 1000 ] || exit 9; sleep 0.01; done; echo unmounted; exit 3`
+			const command = `cd /; n=0; until umount "$0" 2>/dev/null; do n=$((n + 1)); ` +
+				`[ $n -lt 1000 ] || exit 9; sleep 0.01; done; echo unmounted; exit 3`
 			dir := openDir(t)
-			c := startBash(t, cageSpec{Mode: m}, dir, fmt.Sprintf(`mkdir place; mount -t tmpfs none place; cd place; exec "$0" %s -- sh -c '%s' "$1/place"`, options, command))
+			c := startBash(t, cageSpec{Mode: m}, dir,
+				fmt.Sprintf(`mkdir place; mount -t tmpfs none place; `+
+					`cd place; exec "$0" %s -- sh -c '%s' "$1/place"`, options, command))
 			r := c.wait()
 			if r.want(t, 3); r.stdout != "unmounted\n" {
 				t.Errorf("stdout %q", r.stdout)
@@ -136,7 +144,8 @@ func TestVariablesNameTheCommand(t *testing.T) {
 			"LISTEN_PID=$$x WATCHDOG_PID=0$$ ":    "",
 			"LISTEN_PID= WATCHDOG_PID=4294967297": " 4294967297 1\nactivated\n",
 		} {
-			script := fmt.Sprintf(`echo activated >file; exec 3<file; self=$$; %s LISTEN_FDS=1 exec "$0" -- sh -c '%s'`, pids, command)
+			script := fmt.Sprintf(`echo activated >file; exec 3<file; `+
+				`self=$$; %s LISTEN_FDS=1 exec "$0" -- sh -c '%s'`, pids, command)
 			r := startBash(t, cageSpec{Mode: m}, openDir(t), script).wait()
 			r.want(t, 0)
 			if want != "" && r.stdout != want {
@@ -158,9 +167,14 @@ func TestTimesReachTheCaller(t *testing.T) {
 		}
 	})
 	forModes(t, outerModes, func(t *testing.T, m mode) {
-		for name, command := range map[string]string{"a clean end": burn, "leftovers": `if (!fork) { sleep 1000 } ` + burn} {
-			const caller = `system(@ARGV); my $s = $? >> 8; my (undef, undef, $user) = times; print $user >= 0.5 ? "seen\n" : "only $user\n"; exit $s`
-			r := startSpec(t, cageSpec{Mode: m, Args: []string{"/usr/bin/perl", "-e", caller, finiteBin, "--", "perl", "-e", command}}, nil).wait()
+		for name, command := range map[string]string{
+			"a clean end": burn, "leftovers": `if (!fork) { sleep 1000 } ` + burn,
+		} {
+			const caller = `system(@ARGV); my $s = $? >> 8; my (undef, undef, $user) = times; ` +
+				`print $user >= 0.5 ? "seen\n" : "only $user\n"; exit $s`
+			r := startSpec(t, cageSpec{
+				Mode: m, Args: []string{"/usr/bin/perl", "-e", caller, finiteBin, "--", "perl", "-e", command},
+			}, nil).wait()
 			if r.want(t, 3); r.stdout != "seen\n" {
 				t.Errorf("%s: %q", name, r.stdout)
 			}

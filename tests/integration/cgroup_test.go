@@ -75,15 +75,41 @@ func TestCommandHasItsOwnCgroup(t *testing.T) {
 		{"required", []string{"--cgroup", "require"}, `echo ready; exit 7`, false, 7},
 		{"stop", []string{"--stop-grace", "1h"}, `echo ready; exec sleep 1000`, true, 143},
 		{"deadline", []string{"--cgroup", "auto", "-t", stretch("1s")}, `echo ready; exec sleep 1000`, false, 124},
-		{"escapees", []string{"--cgroup", "auto", "-t", stretch("1s"), "-k", stretch("200ms"), "--give-up", stretch("5s")}, deaf + `exec perl ` + tree + ` MARK 50 4`, false, 124},
-		{"escapees at once", []string{"--cgroup", "auto", "-t", stretch("1s"), "-k", "0", "--give-up", stretch("5s")}, deaf + `exec perl ` + tree + ` MARK 50 4`, false, 124},
+		{
+			"escapees",
+			[]string{"--cgroup", "auto", "-t", stretch("1s"), "-k", stretch("200ms"), "--give-up", stretch("5s")},
+			deaf + `exec perl ` + tree + ` MARK 50 4`, false, 124,
+		},
+		{
+			"escapees at once",
+			[]string{"--cgroup", "auto", "-t", stretch("1s"), "-k", "0", "--give-up", stretch("5s")},
+			deaf + `exec perl ` + tree + ` MARK 50 4`, false, 124,
+		},
 		{"deep", []string{"--stop-grace", stretch("100ms")}, deaf + `mkdir -p $leaf/a/b/c $leaf/d
-for d in $leaf/a/b/c $leaf/a/b $leaf/a $leaf/d; do setsid sh -c 'echo $$ >'$d'/cgroup.procs; echo in >&3; exec sleep 1000' 3>&1 & done | head -n 4
+for d in $leaf/a/b/c $leaf/a/b $leaf/a $leaf/d; do
+setsid sh -c 'echo $$ >'$d'/cgroup.procs; echo in >&3; exec sleep 1000' 3>&1 &
+done | head -n 4
 echo ready; while :; do sleep 1000; done`, true, 137},
-		{"empty ones below", []string{"--cgroup", "auto", "-t", "1h"}, `mkdir -p $leaf/a/b/c $leaf/d/e; echo ready; exit 2`, false, 2},
-		{"leftovers are terminated", []string{"--cgroup", "auto", "-t", "1h"}, `setsid sleep 1000 & echo ready; exit 4`, false, 4},
-		{"leftovers are killed", []string{"--cgroup", "auto", "-t", "1h", "--leftovers", "kill"}, deaf + `setsid sleep 1000 & echo ready; exit 4`, false, 4},
-		{"leftovers are waited for", []string{"--cgroup", "auto", "-t", "1h", "--leftovers", "wait"}, `setsid sleep 0.2 & echo ready; exit 4`, false, 4},
+		{
+			"empty ones below",
+			[]string{"--cgroup", "auto", "-t", "1h"},
+			`mkdir -p $leaf/a/b/c $leaf/d/e; echo ready; exit 2`, false, 2,
+		},
+		{
+			"leftovers are terminated",
+			[]string{"--cgroup", "auto", "-t", "1h"},
+			`setsid sleep 1000 & echo ready; exit 4`, false, 4,
+		},
+		{
+			"leftovers are killed",
+			[]string{"--cgroup", "auto", "-t", "1h", "--leftovers", "kill"},
+			deaf + `setsid sleep 1000 & echo ready; exit 4`, false, 4,
+		},
+		{
+			"leftovers are waited for",
+			[]string{"--cgroup", "auto", "-t", "1h", "--leftovers", "wait"},
+			`setsid sleep 0.2 & echo ready; exit 4`, false, 4,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atOnce(t, allModes, func(t *testing.T, m mode) {
@@ -120,7 +146,8 @@ echo ready; while :; do sleep 1000; done`, true, 137},
 		t.Run(tt.name, func(t *testing.T) {
 			atOnce(t, allModes, func(t *testing.T, m mode) {
 				dir := room(t)
-				r := startIn(t, dir, m, append(tt.options, "--", "sh", "-c", ownLeaf+`echo "in $leaf"`, "sh", filepath.Dir(dir))...).wait()
+				r := startIn(t, dir, m, append(tt.options, "--", "sh", "-c",
+					ownLeaf+`echo "in $leaf"`, "sh", filepath.Dir(dir))...).wait()
 				r.want(t, 0)
 				if want := "in " + dir + "\n"; r.stdout != want || r.stderr != "" {
 					t.Errorf("stdout %q, want %q; stderr %q", r.stdout, want, r.stderr)
@@ -209,7 +236,8 @@ func TestCgroupOfAKilledFinite(t *testing.T) {
 			delegate(t, dir)
 		}
 		c := startSpec(t, cageSpec{Mode: m, Late: true, Args: []string{
-			finiteBin, "--cgroup", "auto", "-t", "1h", "--", "sh", "-c", ownLeaf + `mkdir -p $leaf/a/b; echo ready; exec sleep 1000`, "sh", dir,
+			finiteBin, "--cgroup", "auto", "-t", "1h", "--", "sh", "-c",
+			ownLeaf + `mkdir -p $leaf/a/b; echo ready; exec sleep 1000`, "sh", dir,
 		}}, within(t, dir))
 		c.stdout.await(t, "ready")
 		c.signal(unix.SIGKILL)
@@ -225,8 +253,10 @@ func TestCgroupOfAKilledFinite(t *testing.T) {
 		somebody := sleeperIn(t, filepath.Join(left[0], "a"))
 		for range 2 {
 			startIn(t, dir, m, "--cgroup", "auto", "-t", "1h", "--", "true").wait().want(t, 0)
-			if now := leaves(t, dir); !slices.Equal(now, left) || !slices.Contains(procs(filepath.Join(left[0], "a")), somebody.Process.Pid) {
-				t.Fatalf("cgroups: %v, with %v; want %v, with %d", now, procs(filepath.Join(left[0], "a")), left, somebody.Process.Pid)
+			if now := leaves(t, dir); !slices.Equal(now, left) ||
+				!slices.Contains(procs(filepath.Join(left[0], "a")), somebody.Process.Pid) {
+				t.Fatalf("cgroups: %v, with %v; want %v, with %d",
+					now, procs(filepath.Join(left[0], "a")), left, somebody.Process.Pid)
 			}
 		}
 		_ = somebody.Process.Kill()
@@ -242,14 +272,17 @@ func TestCgroupOfAKilledFinite(t *testing.T) {
 func TestMovedToAnotherCgroup(t *testing.T) {
 	needCommand(t, "perl")
 	// Everybody moves, the command included; or nobody but the others, one of whom is far down.
-	const away = `use POSIX qw(setsid); $| = 1; $SIG{TERM} = "IGNORE"; my ($to, $all) = @ARGV; pipe my $up, my $down;
+	const away = `use POSIX qw(setsid); $| = 1; $SIG{TERM} = "IGNORE"; my ($to, $all) = @ARGV;
+pipe my $up, my $down;
 sub away { open my $f, ">", "$to/cgroup.procs" or die $!; syswrite $f, "0" or die $! }
 away() if $all;
 for (1 .. 20) { next if fork; setsid(); exit if fork; away(); syswrite $down, "x"; sleep 1000 while 1 }
 sysread $up, my $c, 1 for 1 .. 20; print "ready\n"; sleep 1000 while 1`
 	for _, all := range []string{"", "all"} {
 		for name, options := range map[string][]string{
-			"deadline": {"--cgroup", "auto", "-t", stretch("1s"), "-k", stretch("100ms")}, "deadline, at once": {"--cgroup", "auto", "-t", stretch("1s"), "-k", "0"}, "stop": {"--stop-grace", stretch("100ms"), "-t", "1h"},
+			"deadline":          {"--cgroup", "auto", "-t", stretch("1s"), "-k", stretch("100ms")},
+			"deadline, at once": {"--cgroup", "auto", "-t", stretch("1s"), "-k", "0"},
+			"stop":              {"--stop-grace", stretch("100ms"), "-t", "1h"},
 		} {
 			t.Run(name+" "+all, func(t *testing.T) {
 				atOnce(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
@@ -282,7 +315,8 @@ sysread $up, my $c, 1 for 1 .. 20; print "ready\n"; sleep 1000 while 1`
 		t.Run("leftovers "+policy, func(t *testing.T) {
 			atOnce(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
 				dir, other := room(t), room(t)
-				r := startIn(t, dir, m, "--cgroup", "auto", "-t", "1h", "-k", stretch("100ms"), "--leftovers", policy, "--", "sh", "-c",
+				r := startIn(t, dir, m, "--cgroup", "auto", "-t", "1h",
+					"-k", stretch("100ms"), "--leftovers", policy, "--", "sh", "-c",
 					`trap "" TERM; echo $$ >"$1/cgroup.procs"; setsid sleep 1000 & exit 4`, "sh", other).wait()
 				r.want(t, 4)
 				if !strings.Contains(r.stderr, "killed 1 process") {
@@ -307,9 +341,15 @@ func TestStrangerInTheCgroup(t *testing.T) {
 		ended    string // the stranger's status
 	}{
 		{"asked to end", "sleep 1000", "--cgroup auto -t 1h", "exit 5", "5", "143"},
-		{"deaf", `trap "" TERM; while :; do sleep 1000; done`, stretch("--cgroup auto -t 1h -k 200ms"), "exit 5", "5", "137"},
+		{
+			"deaf", `trap "" TERM; while :; do sleep 1000; done`, stretch("--cgroup auto -t 1h -k 200ms"),
+			"exit 5", "5", "137",
+		},
 		{"killed", "sleep 1000", "-t 1h --leftovers kill", "exit 5", "5", "137"},
-		{"deadline", `trap "" TERM; while :; do sleep 1000; done`, stretch("--cgroup auto -t 500ms -k 0"), "exec sleep 1000", "124", "137"},
+		{
+			"deadline", `trap "" TERM; while :; do sleep 1000; done`, stretch("--cgroup auto -t 500ms -k 0"),
+			"exec sleep 1000", "124", "137",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := room(t)
@@ -326,10 +366,13 @@ echo "finite $?"; wait $stranger; echo "stranger $?"; wait`
 		})
 	}
 	// One from outside the PID namespace has no number here. The kill reaches him.
-	for _, options := range [][]string{{"-t", stretch("1s"), "-k", "0", "--cgroup", "auto"}, {"--stop-grace", stretch("100ms")}} {
+	for _, options := range [][]string{
+		{"-t", stretch("1s"), "-k", "0", "--cgroup", "auto"}, {"--stop-grace", stretch("100ms")},
+	} {
 		atOnce(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
 			dir := room(t)
-			c := startIn(t, dir, m, append(options, "--", "sh", "-c", `trap "" TERM; echo ready; while :; do sleep 1000; done`)...)
+			c := startIn(t, dir, m, append(options, "--", "sh", "-c",
+				`trap "" TERM; echo ready; while :; do sleep 1000; done`)...)
 			c.stdout.await(t, "ready")
 			somebody := sleeperIn(t, leaves(t, dir)[0])
 			status := 124
@@ -358,7 +401,11 @@ var layouts = []struct {
 	{name: "as it is", setup: ":", leaf: true, tree: true},
 	{name: "unified", setup: onlyUnified, leaf: true, tree: true},
 	{name: "hybrid", setup: hybrid, leaf: true, tree: true},
-	{name: "elsewhere", setup: `umount -l /sys/fs/cgroup; mount -t tmpfs none /mnt; mkdir "/mnt/a b"; mount -t cgroup2 none "/mnt/a b"`, leaf: true, tree: true},
+	{
+		name: "elsewhere", leaf: true, tree: true,
+		setup: `umount -l /sys/fs/cgroup; mount -t tmpfs none /mnt; ` +
+			`mkdir "/mnt/a b"; mount -t cgroup2 none "/mnt/a b"`,
+	},
 	{name: "namespace", setup: onlyUnified, leaf: true, tree: true},
 	{name: "namespace, hybrid", setup: hybrid, leaf: true, tree: true},
 	{name: "namespace, with the mounts of another", setup: ":", tree: true},
@@ -367,13 +414,20 @@ var layouts = []struct {
 	{name: "not mounted", setup: `umount -l /sys/fs/cgroup`, tree: true},
 	{name: "covered", setup: `mount -t tmpfs none "$mount"`, tree: true},
 	{name: "no proc", setup: `mount -t tmpfs none /proc`},
-	{name: "clone3 with ENOSYS", setup: ":", deny: &denial{What: []string{"clone3"}, Errno: uint16(unix.ENOSYS)}, leaf: true, tree: true},
-	{name: "clone3 with EPERM", setup: ":", deny: &denial{What: []string{"clone3"}, Errno: uint16(unix.EPERM)}, leaf: true, tree: true},
+	{
+		name: "clone3 with ENOSYS", setup: ":", leaf: true, tree: true,
+		deny: &denial{What: []string{"clone3"}, Errno: uint16(unix.ENOSYS)},
+	},
+	{
+		name: "clone3 with EPERM", setup: ":", leaf: true, tree: true,
+		deny: &denial{What: []string{"clone3"}, Errno: uint16(unix.EPERM)},
+	},
 }
 
 const (
 	onlyUnified = `umount -l /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup`
-	hybrid      = `umount -l /sys/fs/cgroup; mount -t tmpfs none /sys/fs/cgroup; mkdir /sys/fs/cgroup/unified; mount -t cgroup2 none /sys/fs/cgroup/unified`
+	hybrid      = `umount -l /sys/fs/cgroup; mount -t tmpfs none /sys/fs/cgroup; ` +
+		`mkdir /sys/fs/cgroup/unified; mount -t cgroup2 none /sys/fs/cgroup/unified`
 )
 
 // startLaidOut runs finite with args in a new cage, in the cgroup dir, with cgroups as in a layout.
@@ -394,7 +448,8 @@ func startLaidOut(t *testing.T, dir string, m mode, name string, args ...string)
 	if strings.HasPrefix(name, "namespace") {
 		front = append(front, "--cgroup")
 	}
-	front = append(front, "sh", "-c", `set -e; mount=$1; shift; `+layouts[i].setup+`; exec "$@"`, "sh", filepath.Dir(dir), finiteBin)
+	front = append(front, "sh", "-c", `set -e; mount=$1; shift; `+layouts[i].setup+`; exec "$@"`,
+		"sh", filepath.Dir(dir), finiteBin)
 	return startSpec(t, cageSpec{Mode: m, Deny: layouts[i].deny, Args: append(front, args...)}, within(t, dir))
 }
 
@@ -404,7 +459,8 @@ func TestCgroupLayouts(t *testing.T) {
 	for _, l := range layouts {
 		t.Run(l.name, func(t *testing.T) {
 			atOnce(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
-				deaf := `trap "" TERM; setsid sleep 1000 & (setsid sleep 1000 &); echo ready; while :; do sleep 1000; done`
+				deaf := `trap "" TERM; setsid sleep 1000 & (setsid sleep 1000 &); ` +
+					`echo ready; while :; do sleep 1000; done`
 				if !l.tree && m != asInit {
 					deaf = `trap "" TERM; echo ready; exec sleep 1000`
 				}
@@ -420,7 +476,8 @@ func TestCgroupLayouts(t *testing.T) {
 						if cgroup == "require" && !l.leaf {
 							r := c.wait()
 							r.want(t, 125)
-							if verbosity == "" && (strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, "--cgroup require")) {
+							if verbosity == "" && (strings.Count(r.stderr, "\n") != 1 ||
+								!strings.Contains(r.stderr, "--cgroup require")) {
 								t.Errorf("stderr %q, want one line that names --cgroup require", r.stderr)
 							}
 							if r.stdout != "" {
@@ -452,7 +509,8 @@ func TestCgroupLayouts(t *testing.T) {
 							want = 1
 						}
 						if lines != want {
-							t.Errorf("--cgroup %s %s: said %d times that there is no cgroup, want %d:\n%s", cgroup, verbosity, lines, want, r.stderr)
+							t.Errorf("--cgroup %s %s: said %d times that there is no cgroup, want %d:\n%s",
+								cgroup, verbosity, lines, want, r.stderr)
 						}
 						if verbosity == "" {
 							// A shell that waits may yet reap a child that was killed with it.
@@ -465,7 +523,8 @@ func TestCgroupLayouts(t *testing.T) {
 				}
 				if !l.tree { // what there is no /proc for is said if it takes a moment to end
 					for k, text := range said {
-						said[k] = strings.Replace(text, "finite: cannot signal the whole tree: /proc is not mounted, or not this PID namespace's\n", "", 1)
+						said[k] = strings.Replace(text, "finite: cannot signal the whole tree: "+
+							"/proc is not mounted, or not this PID namespace's\n", "", 1)
 					}
 				}
 				if said["auto"] != said["off"] {
@@ -479,11 +538,14 @@ func TestCgroupLayouts(t *testing.T) {
 		for _, options := range [][]string{{"--cgroup", "auto"}, {"--cgroup", "require"}} {
 			dir := room(t)
 			args := append([]string{finiteBin, "-vv", "-t", stretch("500ms"), "-k", "0"}, options...)
-			r := startSpec(t, cageSpec{Mode: asNobody, Args: append(args, "--", "sh", "-c", "setsid sleep 1000 & echo ready; sleep 1000")}, within(t, dir)).wait()
+			r := startSpec(t, cageSpec{
+				Mode: asNobody, Args: append(args, "--", "sh", "-c", "setsid sleep 1000 & echo ready; sleep 1000"),
+			}, within(t, dir)).wait()
 			wantNoLeaf(t, dir)
 			if options[1] == "require" {
 				r.want(t, 125)
-				if r.stdout != "" || !strings.Contains(r.stderr, "--cgroup require") || !strings.Contains(r.stderr, "permission denied") {
+				if r.stdout != "" || !strings.Contains(r.stderr, "--cgroup require") ||
+					!strings.Contains(r.stderr, "permission denied") {
 					t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)
 				}
 				continue
@@ -509,7 +571,8 @@ func TestCgroupThatWasKilledBefore(t *testing.T) {
 			args := []string{finiteBin, "--cgroup", option, "-t", "1h", "--", "sh", "-c", "echo started; exit 7"}
 			r := startSpec(t, cageSpec{Mode: m, Args: joins(dir, args...)}, nil).wait() // not cloned into it
 			wantNoLeaf(t, dir)
-			if option == "require" && r.status == 125 && r.stdout == "" && strings.Contains(r.stderr, "--cgroup require") {
+			if option == "require" && r.status == 125 && r.stdout == "" &&
+				strings.Contains(r.stderr, "--cgroup require") {
 				return // it cannot be had, then
 			}
 			r.want(t, 7)
@@ -525,14 +588,16 @@ func TestCgroupManyAtOnce(t *testing.T) {
 	dir := room(t)
 	const many = `i=0; while [ $i -lt 200 ]; do "$@" & i=$((i+1)); done; wait`
 	c := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{
-		"/bin/sh", "-c", many, "sh", finiteBin, "-vv", "--cgroup", "require", "--", "sh", "-c", `sed -n 's,^0::.*/,,p' /proc/self/cgroup`,
+		"/bin/sh", "-c", many, "sh", finiteBin, "-vv", "--cgroup", "require",
+		"--", "sh", "-c", `sed -n 's,^0::.*/,,p' /proc/self/cgroup`,
 	}}, within(t, dir))
 	r := c.wait()
 	r.want(t, 0)
 	names := strings.Fields(r.stdout)
 	slices.Sort(names)
 	if len(names) != 200 || len(slices.Compact(names)) != 200 {
-		t.Errorf("%d commands ran in cgroups, %d in different ones; want 200\nstderr: %s", len(names), len(slices.Compact(names)), r.stderr)
+		t.Errorf("%d commands ran in cgroups, %d in different ones; want 200\nstderr: %s",
+			len(names), len(slices.Compact(names)), r.stderr)
 	}
 	wantNoLeaf(t, dir)
 }
@@ -541,22 +606,40 @@ func TestCgroupManyAtOnce(t *testing.T) {
 func TestCgroupOfAHostileCommand(t *testing.T) {
 	for _, tt := range []struct{ name, script string }{
 		{"removed", `echo $$ >$1/cgroup.procs; rmdir $leaf`},
-		{"frozen", `(setsid sh -c "sleep 1000 & echo 1 >$leaf/cgroup.freeze; sleep 1000" &); until grep -q "frozen 1" $leaf/cgroup.events 2>&1; do :; done`},
-		{"frozen below", `mkdir $leaf/x; echo 1 >$leaf/x/cgroup.freeze; setsid sh -c "echo \$\$ >$leaf/x/cgroup.procs" & until grep -q . $leaf/x/cgroup.procs; do :; done`},
-		{"frozen elsewhere", `mkdir $1/x; setsid sh -c "echo \$\$ >$1/x/cgroup.procs; sleep 1000" & until grep -q . $1/x/cgroup.procs; do :; done; echo 1 >$1/x/cgroup.freeze`},
-		{"threaded", `mkdir $leaf/x; echo threaded >$leaf/x/cgroup.type; setsid sh -c "echo \$\$ >$leaf/x/cgroup.threads; sleep 1000" & `},
+		{
+			"frozen", `(setsid sh -c "sleep 1000 & echo 1 >$leaf/cgroup.freeze; sleep 1000" &); ` +
+				`until grep -q "frozen 1" $leaf/cgroup.events 2>&1; do :; done`,
+		},
+		{
+			"frozen below",
+			`mkdir $leaf/x; echo 1 >$leaf/x/cgroup.freeze; ` +
+				`setsid sh -c "echo \$\$ >$leaf/x/cgroup.procs" & until grep -q . $leaf/x/cgroup.procs; do :; done`,
+		},
+		{
+			"frozen elsewhere", `mkdir $1/x; setsid sh -c "echo \$\$ >$1/x/cgroup.procs; sleep 1000" & ` +
+				`until grep -q . $1/x/cgroup.procs; do :; done; echo 1 >$1/x/cgroup.freeze`,
+		},
+		{
+			"threaded", `mkdir $leaf/x; echo threaded >$leaf/x/cgroup.type; ` +
+				`setsid sh -c "echo \$\$ >$leaf/x/cgroup.threads; sleep 1000" & `,
+		},
 		{"threaded itself", `echo threaded >$leaf/cgroup.type; setsid sleep 1000 &`},
-		{"limits", `echo 0 >$leaf/cgroup.max.descendants; echo 0 >$1/cgroup.max.descendants; echo 0 >$1/cgroup.max.depth`},
+		{
+			"limits", `echo 0 >$leaf/cgroup.max.descendants; echo 0 >$1/cgroup.max.descendants; ` +
+				`echo 0 >$1/cgroup.max.depth`,
+		},
 		{"modes", `chmod 0 $leaf $leaf/*; chmod 0 $1`},
 		{"owner", `chown -R 65534 $leaf`},
-		{"finite moved in", `echo $PPID >$leaf/cgroup.procs; echo $$ >$1/cgroup.procs`}, // it must not kill itself, as a subreaper
+		// As a subreaper it must not kill itself.
+		{"finite moved in", `echo $PPID >$leaf/cgroup.procs; echo $$ >$1/cgroup.procs`},
 		{"many", `i=0; while [ $i -lt 500 ]; do mkdir $leaf/$i $leaf/$i/x; i=$((i+1)); done`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atOnce(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
 				dir := room(t)
 				c := startIn(t, dir, m, "--stop-grace", stretch("100ms"), "-k", stretch("100ms"), "--", "sh", "-c",
-					`trap "" TERM; `+ownLeaf+`setsid sleep 1000 & (`+tt.script+`) 2>/dev/null; echo ready; while :; do sleep 1000; done`, "sh", dir)
+					`trap "" TERM; `+ownLeaf+`setsid sleep 1000 & (`+tt.script+
+						`) 2>/dev/null; echo ready; while :; do sleep 1000; done`, "sh", dir)
 				if tt.name == "frozen" {
 					awaitFrozen(t, dir)
 				} else {
@@ -579,7 +662,8 @@ func awaitFrozen(t *testing.T, dir string) {
 	t.Helper()
 	for begin := time.Now(); time.Since(begin) < patience(); {
 		for _, leaf := range leaves(t, dir) {
-			if text, _ := os.ReadFile(filepath.Join(leaf, "cgroup.events")); strings.Contains(string(text), "frozen 1") {
+			events, _ := os.ReadFile(filepath.Join(leaf, "cgroup.events"))
+			if strings.Contains(string(events), "frozen 1") {
 				return
 			}
 		}
@@ -591,13 +675,15 @@ func awaitFrozen(t *testing.T, dir string) {
 func TestManyEscapees(t *testing.T) {
 	needCommand(t, "perl")
 	const escapees = `use POSIX (); $SIG{TERM} = "IGNORE"; pipe my $up, my $down;
-for (1 .. 300) { next if fork; exit if fork; POSIX::setsid(); close $up; syswrite $down, "x"; close $down; close STDOUT; sleep 10 while 1 }
+for (1 .. 300) { next if fork; exit if fork; POSIX::setsid(); close $up; syswrite $down, "x";
+close $down; close STDOUT; sleep 10 while 1 }
 close $down; 1 while sysread $up, my $c, 100; syswrite STDOUT, "ready\n"; sleep 10 while 1`
 	for _, cgroup := range []string{"require", "off"} {
 		t.Run(cgroup, func(t *testing.T) {
 			forModes(t, allModes, func(t *testing.T, m mode) {
 				dir := room(t)
-				c := startIn(t, dir, m, "--cgroup", cgroup, "--stop-grace", "0", "-k", "0", "--give-up", stretch("5s"), "--", "perl", "-e", escapees)
+				c := startIn(t, dir, m, "--cgroup", cgroup, "--stop-grace", "0",
+					"-k", "0", "--give-up", stretch("5s"), "--", "perl", "-e", escapees)
 				c.stdout.await(t, "ready")
 				c.signal(unix.SIGTERM)
 				r := c.wait()
@@ -621,7 +707,8 @@ func TestFrozenInNamespaces(t *testing.T) {
 	for _, kinds := range []string{"pid,mount", "pid,mount,cgroup"} {
 		dir := room(t)
 		const freeze = `for f in "$1"/finite-*/cgroup.freeze; do echo 1 >"$f"; done; sleep 1000`
-		r := startIn(t, dir, asSubreaper, "--unshare", kinds, "--cgroup", "require", "-t", stretch("1s"), "-k", stretch("100ms"), "--", "sh", "-c", freeze, "sh", dir).wait()
+		r := startIn(t, dir, asSubreaper, "--unshare", kinds, "--cgroup", "require",
+			"-t", stretch("1s"), "-k", stretch("100ms"), "--", "sh", "-c", freeze, "sh", dir).wait()
 		if r.want(t, 124); strings.Contains(r.stderr, "keeper") {
 			t.Errorf("%s: stderr %q", kinds, r.stderr)
 		}
@@ -633,7 +720,8 @@ func TestFrozenInNamespaces(t *testing.T) {
 func TestCgroupNamespace(t *testing.T) {
 	needRoot(t)
 	dir := room(t)
-	r := startIn(t, dir, asSubreaper, "--unshare", "pid,mount,cgroup", "--cgroup", "require", "--", "sed", "-n", "s/^0:://p", "/proc/self/cgroup").wait()
+	r := startIn(t, dir, asSubreaper, "--unshare", "pid,mount,cgroup",
+		"--cgroup", "require", "--", "sed", "-n", "s/^0:://p", "/proc/self/cgroup").wait()
 	if r.want(t, 0); r.stdout != "/\n" {
 		t.Errorf("stdout %q", r.stdout)
 	}

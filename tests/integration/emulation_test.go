@@ -18,7 +18,8 @@ func qemu(t *testing.T, args ...string) []string {
 	emulator := needCommand(t, "qemu-aarch64-static")
 	bin := filepath.Join(filepath.Dir(finiteBin), "finite-arm64")
 	if _, err := os.Stat(bin); err != nil {
-		cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-E github.com/finite-init/finite/internal/keeper.entry", "-o", bin, "../..")
+		cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags",
+			"-E github.com/finite-init/finite/internal/keeper.entry", "-o", bin, "../..")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=arm64")
 		if text, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("go build: %v\n%s", err, text)
@@ -35,7 +36,10 @@ func TestDeadlineUnderQEMU(t *testing.T) {
 				file := filepath.Join(inMemory(t), "report.json")
 				var r result
 				complete(t, 500*time.Millisecond, func(deadline string) bool {
-					r = startSpec(t, cageSpec{Mode: m, Args: qemu(t, endsDeafEscapee("--timeout", deadline, "--cgroup", cgroup, "--report", file)[1:]...)}, nil).wait()
+					r = startSpec(t, cageSpec{
+						Mode: m,
+						Args: qemu(t, endsDeafEscapee("--timeout", deadline, "--cgroup", cgroup, "--report", file)[1:]...),
+					}, nil).wait()
 					if m == asSubreaper {
 						r.left = slices.DeleteFunc(r.left, isDying)
 						if cgroup == "off" && r.stdout != "" {
@@ -49,7 +53,9 @@ func TestDeadlineUnderQEMU(t *testing.T) {
 					t.Errorf("stdout: %q", r.stdout)
 				}
 				ended(t, file, "deadline", 124)
-				if without := readWithout(t, file); slices.Contains(without, "subreaper") != (m == asSubreaper) || slices.Contains(without, "cgroup") {
+				without := readWithout(t, file)
+				if slices.Contains(without, "subreaper") != (m == asSubreaper) ||
+					slices.Contains(without, "cgroup") {
 					t.Errorf("without %q", without)
 				}
 			})
@@ -67,7 +73,10 @@ func TestSignalsAndStatusUnderQEMU(t *testing.T) {
 		c.signal(syscall.SIGTERM)
 		c.wait().want(t, 3)
 		for status, args := range map[int][]string{
-			7: {"sh", "-c", "exit 7"}, 143: {"sh", "-c", "kill -TERM $$"}, 137: {"sh", "-c", "kill -KILL $$"}, 127: {"no-such-command"},
+			7:   {"sh", "-c", "exit 7"},
+			143: {"sh", "-c", "kill -TERM $$"},
+			137: {"sh", "-c", "kill -KILL $$"},
+			127: {"no-such-command"},
 		} {
 			r := startSpec(t, cageSpec{Mode: m, Args: qemu(t, append([]string{"--"}, args...)...)}, nil).wait()
 			r.want(t, status)
@@ -80,7 +89,10 @@ func TestSignalsAndStatusUnderQEMU(t *testing.T) {
 // Its ptrace platform needs nothing of the machine.
 func gvisor(t *testing.T, args ...string) []string {
 	t.Helper()
-	return append([]string{needCommand(t, "runsc"), "--platform=ptrace", "--network=none", "--ignore-cgroups", "--root", t.TempDir(), "do"}, args...)
+	return append([]string{
+		needCommand(t, "runsc"),
+		"--platform=ptrace", "--network=none", "--ignore-cgroups", "--root", t.TempDir(), "do",
+	}, args...)
 }
 
 // As PID 1 of a sandbox, everything holds. As a subreaper, which gVisor does not know, what was an
@@ -98,7 +110,8 @@ func TestDeadlineUnderGVisor(t *testing.T) {
 		wantLastReport(t, r.stdout, `"role":"init"`, `"exit_status":124`, `"without":["cgroup","pidfd"]`)
 	})
 	t.Run("subreaper", func(t *testing.T) {
-		const around = `"$@"; echo "status $?"; for d in /proc/[0-9]*; do read -r _ name state parent _ <"$d/stat" && echo "$name $state $parent"; done; true`
+		const around = `"$@"; echo "status $?"; for d in /proc/[0-9]*; do ` +
+			`read -r _ name state parent _ <"$d/stat" && echo "$name $state $parent"; done; true`
 		args := append([]string{"sh", "-c", around, "sh"}, endsDeafEscapee(options...)...)
 		r := startSpec(t, cageSpec{Mode: asSubreaper, Args: gvisor(t, args...)}, nil).wait()
 		r.left = slices.DeleteFunc(r.left, isDying)
@@ -108,7 +121,8 @@ func TestDeadlineUnderGVisor(t *testing.T) {
 		if !found || strings.Contains(r.stderr, "gave up") {
 			t.Fatalf("stdout: %s\nstderr: %s", r.stdout, r.stderr)
 		}
-		wantLastReport(t, out, `"role":"subreaper"`, `"exit_status":124`, `"without":["subreaper","cgroup","pidfd"]`)
+		wantLastReport(t, out, `"role":"subreaper"`, `"exit_status":124`,
+			`"without":["subreaper","cgroup","pidfd"]`)
 		var runs []string
 		for line := range strings.Lines(who) {
 			if !strings.Contains(line, " Z ") && !strings.HasPrefix(line, "(sh) ") {

@@ -30,7 +30,8 @@ func checkStatuses(t *testing.T, m mode, values, want, script string) {
 		needCommand(t, "unshare")
 		front = "unshare --pid --fork --mount-proc " + finiteBin
 	}
-	loop := `for i in ` + values + `; do want=$((` + want + `)); ` + front + ` -- sh -c '` + script + `' sh $i; got=$?
+	loop := `for i in ` + values + `; do want=$((` + want + `))
+` + front + ` -- sh -c '` + script + `' sh $i; got=$?
 test $got = $want || echo "for $i: status $got, want $want"; done; echo checked`
 	r := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{"/bin/sh", "-c", loop}}, nil).wait()
 	r.want(t, 0)
@@ -109,7 +110,8 @@ func TestEscapeesAreGone(t *testing.T) {
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		var r result
 		complete(t, time.Second, func(deadline string) bool {
-			r = run(t, m, "--timeout", deadline, "--grace", stretch("500ms"), "--give-up", stretch("5s"), "--", "perl", tree, "MARK", "200", "4")
+			r = run(t, m, "--timeout", deadline, "--grace", stretch("500ms"),
+				"--give-up", stretch("5s"), "--", "perl", tree, "MARK", "200", "4")
 			r.want(t, 124)
 			return strings.Contains(r.stdout, "ready")
 		})
@@ -127,7 +129,8 @@ func TestFastForkersAreGone(t *testing.T) {
 	needCommand(t, "perl")
 	tree := script(t, "tree.pl")
 	forModes(t, allModes, func(t *testing.T, m mode) {
-		r := run(t, m, "--timeout", stretch("1s"), "--grace", "0", "--give-up", stretch("30s"), "--", "perl", tree, "MARK", "20", "16")
+		r := run(t, m, "--timeout", stretch("1s"), "--grace", "0", "--give-up", stretch("30s"),
+			"--", "perl", tree, "MARK", "20", "16")
 		r.want(t, 124)
 		if strings.Contains(r.stderr, "gave up") {
 			t.Errorf("gave up: %s", r.stderr)
@@ -139,10 +142,12 @@ func TestFastForkersAreGone(t *testing.T) {
 // which no orphan waits to be reaped.
 func TestFastForkersThatWereLeft(t *testing.T) {
 	needCommand(t, "perl")
-	const storm = `$SIG{TERM} = "IGNORE"; for (1 .. 16) { next if fork; while (1) { my $p = fork; exit if !defined $p || $p } } exit 5`
+	const storm = `$SIG{TERM} = "IGNORE"; for (1 .. 16) { next if fork; ` +
+		`while (1) { my $p = fork; exit if !defined $p || $p } } exit 5`
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		for _, policy := range []string{"kill", "terminate"} {
-			r := run(t, m, "--leftovers", policy, "--grace", stretch("300ms"), "--give-up", stretch("30s"), "--", "perl", "-e", storm)
+			r := run(t, m, "--leftovers", policy, "--grace", stretch("300ms"),
+				"--give-up", stretch("30s"), "--", "perl", "-e", storm)
 			r.want(t, 5)
 			if strings.Contains(r.stderr, "gave up") {
 				t.Errorf("gave up: %s", r.stderr)
@@ -157,7 +162,8 @@ func TestForeignProcIsNotBelieved(t *testing.T) {
 	needCommand(t, "unshare")
 	// finite is the second process in the inner namespace, and some hundred strangers have the
 	// numbers that its descendants have outside.
-	const inner = `"$@" -t 1s -k 100ms -- sh -c 'trap : TERM; (trap "" TERM; sleep 1000 & exec setsid sleep 1000) & sleep 1000 & wait; wait; wait' & finite=$!
+	const inner = `"$@" -t 1s -k 100ms -- sh -c 'trap : TERM; (trap "" TERM;
+sleep 1000 & exec setsid sleep 1000) & sleep 1000 & wait; wait; wait' & finite=$!
 i=0; while [ $i -lt 200 ]; do sleep 1000 & i=$((i+1)); strangers="$strangers $!"; done
 wait $finite; echo "status $?"
 for pid in $strangers; do kill -0 $pid 2>/dev/null || echo "$pid is gone"; done; echo checked
@@ -182,7 +188,8 @@ kill -9 $strangers; wait; kill -0 -1 2>/dev/null && echo "somebody is left"`
 func TestFewDescriptors(t *testing.T) {
 	for limit := 3; limit <= 12; limit++ {
 		r := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{
-			"/bin/sh", "-c", `ulimit -n ` + strconv.Itoa(limit) + `; exec "$0" ` + stretch("--timeout 200ms --grace 100ms") + ` -- sh -c 'trap "" TERM; sleep 1000'`, finiteBin,
+			"/bin/sh", "-c", `ulimit -n ` + strconv.Itoa(limit) + `; exec "$0" ` +
+				stretch("--timeout 200ms --grace 100ms") + ` -- sh -c 'trap "" TERM; sleep 1000'`, finiteBin,
 		}}, nil).wait()
 		if limit >= 10 {
 			r.want(t, 124)
@@ -198,9 +205,11 @@ func TestFewDescriptors(t *testing.T) {
 // A tree 400 processes deep is killed in one go, not a level at a time.
 func TestDeepTreeIsGone(t *testing.T) {
 	needCommand(t, "perl")
-	const deep = `my $n = 400; while ($n--) { my $p = fork; last unless defined $p; if ($p) { sleep 1000 while 1 } } syswrite STDOUT, "ready\n"; sleep 1000 while 1`
+	const deep = `my $n = 400; while ($n--) { my $p = fork; last unless defined $p; ` +
+		`if ($p) { sleep 1000 while 1 } } syswrite STDOUT, "ready\n"; sleep 1000 while 1`
 	forModes(t, allModes, func(t *testing.T, m mode) {
-		c := start(t, m, "--stop-grace", stretch("100ms"), "--give-up", stretch("5s"), "--stop-signal", "WINCH", "--rewrite", "INT:WINCH", "--", "perl", "-e", deep)
+		c := start(t, m, "--stop-grace", stretch("100ms"), "--give-up", stretch("5s"),
+			"--stop-signal", "WINCH", "--rewrite", "INT:WINCH", "--", "perl", "-e", deep)
 		c.stdout.await(t, "ready")
 		c.signal(unix.SIGINT)
 		r := c.wait()
@@ -257,7 +266,8 @@ func TestLeftoversPolicies(t *testing.T) {
 			c.wait().want(t, 4)
 		})
 		t.Run("wait, until the deadline", func(t *testing.T) {
-			run(t, m, "--leftovers", "wait", "-t", stretch("500ms"), "-k", stretch("200ms"), "--", "sh", "-c", leave).want(t, 4)
+			run(t, m, "--leftovers", "wait", "-t", stretch("500ms"), "-k", stretch("200ms"),
+				"--", "sh", "-c", leave).want(t, 4)
 		})
 	})
 	t.Run("leave", func(t *testing.T) {
@@ -268,7 +278,8 @@ func TestLeftoversPolicies(t *testing.T) {
 		}
 		r = run(t, asInit, "--leftovers", "leave", "--", "true")
 		r.want(t, 125)
-		if want := "finite: --leftovers leave: as PID 1 nothing can be left: the kernel kills the PID namespace with it\n"; r.stderr != want {
+		if want := "finite: --leftovers leave: as PID 1 nothing can be left: " +
+			"the kernel kills the PID namespace with it\n"; r.stderr != want {
 			t.Errorf("stderr: %q, want %q", r.stderr, want)
 		}
 	})
@@ -281,18 +292,21 @@ func TestStoppedChildEndsInTime(t *testing.T) {
 			run(t, m, "-t", stretch("500ms"), "-k", stretch("20s"), "--", "sh", "-c", "kill -STOP $$").want(t, 124)
 		})
 		t.Run("deaf", func(t *testing.T) {
-			r := run(t, m, "-t", stretch("500ms"), "-k", stretch("200ms"), "--", "perl", "-e", `$SIG{TERM} = "IGNORE"; kill "STOP", $$ while 1`)
+			r := run(t, m, "-t", stretch("500ms"), "-k", stretch("200ms"),
+				"--", "perl", "-e", `$SIG{TERM} = "IGNORE"; kill "STOP", $$ while 1`)
 			r.want(t, 124)
 		})
 		t.Run("with a handler", func(t *testing.T) {
-			r := run(t, m, "-t", stretch("500ms"), "-k", stretch("20s"), "--", "perl", "-e", `$SIG{TERM} = sub { print "handled\n"; exit 0 }; kill "STOP", $$; sleep 1 while 1`)
+			r := run(t, m, "-t", stretch("500ms"), "-k", stretch("20s"), "--", "perl",
+				"-e", `$SIG{TERM} = sub { print "handled\n"; exit 0 }; kill "STOP", $$; sleep 1 while 1`)
 			r.want(t, 124)
 			if r.stdout != "handled\n" {
 				t.Errorf("the handler did not run: %q", r.stdout)
 			}
 		})
 		t.Run("requested stop", func(t *testing.T) {
-			c := start(t, m, "-vv", "--", "perl", "-e", `$SIG{TERM} = sub { exit 6 }; kill "STOP", $$; sleep 1 while 1`)
+			c := start(t, m, "-vv", "--", "perl", "-e",
+				`$SIG{TERM} = sub { exit 6 }; kill "STOP", $$; sleep 1 while 1`)
 			c.stderr.await(t, "was stopped by signal 19")
 			c.signal(unix.SIGTERM)
 			c.wait().want(t, 6)
@@ -310,12 +324,15 @@ func TestWithoutPidfd(t *testing.T) {
 		sets[one] = []string{one}
 	}
 	for name, set := range sets {
-		for errnoName, errno := range map[string]uint16{"ENOSYS": uint16(unix.ENOSYS), "EPERM": uint16(unix.EPERM)} {
+		for errnoName, errno := range map[string]uint16{
+			"ENOSYS": uint16(unix.ENOSYS), "EPERM": uint16(unix.EPERM),
+		} {
 			t.Run(name+"/"+errnoName, func(t *testing.T) {
 				atOnce(t, allModes, func(t *testing.T, m mode) {
 					deny := &denial{What: set, Errno: errno}
 					c := startSpec(t, cageSpec{Mode: m, Deny: deny, Args: []string{
-						finiteBin, "--stop-grace", stretch("300ms"), "--", "sh", "-c", `trap "echo got it" USR1; perl ` + tree + ` M 10 2 & wait; wait`,
+						finiteBin, "--stop-grace", stretch("300ms"), "--",
+						"sh", "-c", `trap "echo got it" USR1; perl ` + tree + ` M 10 2 & wait; wait`,
 					}}, nil)
 					c.stdout.await(t, "ready")
 					c.signal(unix.SIGUSR1)
@@ -332,14 +349,17 @@ func TestWithoutPidfd(t *testing.T) {
 // own end, and it ends by the first signal.
 func TestRefusedSystemCalls(t *testing.T) {
 	for _, what := range []string{"ppoll", "statx", "prlimit64", "clone3"} {
-		for name, errno := range map[string]unix.Errno{"ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM, "EACCES": unix.EACCES} {
+		for name, errno := range map[string]unix.Errno{
+			"ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM, "EACCES": unix.EACCES,
+		} {
 			t.Run(what+"/"+name, func(t *testing.T) {
 				atOnce(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
 					deny := &denial{What: []string{what}, Errno: uint16(errno)}
 					var r result
 					complete(t, 200*time.Millisecond, func(deadline string) bool {
 						r = startSpec(t, cageSpec{Mode: m, Deny: deny, Args: []string{
-							finiteBin, "-t", deadline, "-k", stretch("30s"), "--", "sh", "-c", `trap "echo got it; exit 3" TERM; echo ready; while :; do sleep 0.05; done`,
+							finiteBin, "-t", deadline, "-k", stretch("30s"), "--", "sh", "-c",
+							`trap "echo got it; exit 3" TERM; echo ready; while :; do sleep 0.05; done`,
 						}}, nil).wait()
 						r.want(t, 124)
 						return strings.HasPrefix(r.stdout, "ready\n")
@@ -357,11 +377,14 @@ func TestRefusedSystemCalls(t *testing.T) {
 // supervisor.
 func TestStopsItselfAfterTheStopSignal(t *testing.T) {
 	needCommand(t, "perl")
-	const command = `$| = 1; $SIG{TERM} = sub { kill "STOP", $$ for 1 .. 3; exit 5 }; print "ready\n"; sleep 1 while 1`
+	const command = `$| = 1; $SIG{TERM} = sub { kill "STOP", $$ for 1 .. 3; ` +
+		`exit 5 }; print "ready\n"; sleep 1 while 1`
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		t.Parallel()
 		for _, options := range [][]string{{}, {"-t", "1h"}, {"-v"}} {
-			c := startSpec(t, cageSpec{Mode: m, Args: append(append([]string{finiteBin}, options...), "--", "perl", "-e", command)}, nil)
+			c := startSpec(t, cageSpec{
+				Mode: m, Args: append(append([]string{finiteBin}, options...), "--", "perl", "-e", command),
+			}, nil)
 			c.stdout.await(t, "ready\n")
 			c.signal(unix.SIGTERM)
 			c.wait().want(t, 5)

@@ -10,13 +10,21 @@ import (
 )
 
 // climber says which signals arrive, and ends for none.
-const climber = `trap "echo got USR1" USR1; trap "echo got QUIT" QUIT; trap "echo got TERM" TERM; (setsid sh -c 'exec sleep 1000' &); sleep 1000 & echo ready; while :; do wait; done`
+const climber = `trap "echo got USR1" USR1
+trap "echo got QUIT" QUIT
+trap "echo got TERM" TERM
+(setsid sh -c 'exec sleep 1000' &)
+sleep 1000 &
+echo ready
+while :; do wait; done`
 
 func TestEscalate(t *testing.T) {
 	atOnce(t, allModes, func(t *testing.T, m mode) {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "report.json")
-		c := startWithin(t, m, dir, stretch(`exec "$0" -t 1500ms --report report.json --escalate USR1@-1s,DUMP@0,QUIT@0,TERM@200ms,KILL@500ms -- sh -c "$2"`), nil, climber)
+		c := startWithin(t, m, dir,
+			stretch(`exec "$0" -t 1500ms --report report.json --escalate `+
+				`USR1@-1s,DUMP@0,QUIT@0,TERM@200ms,KILL@500ms -- sh -c "$2"`), nil, climber)
 		res := c.wait()
 		res.want(t, 124)
 		if got := strings.Join(strings.Fields(res.stdout), " "); got != "ready got USR1 got QUIT got TERM" {
@@ -26,7 +34,8 @@ func TestEscalate(t *testing.T) {
 		for _, rung := range ended(t, file, "deadline", 124).Ladder {
 			steps = append(steps, rung.Step+" "+rung.Result)
 		}
-		if got := strings.Join(steps, ", "); got != "SIGUSR1 sent, dump taken, SIGQUIT sent, SIGTERM sent, SIGKILL sent, tree sent" {
+		const ladder = "SIGUSR1 sent, dump taken, SIGQUIT sent, SIGTERM sent, SIGKILL sent, tree sent"
+		if got := strings.Join(steps, ", "); got != ladder {
 			t.Errorf("the ladder: %s", got)
 		}
 		tree, err := os.ReadFile(file + ".tree")
@@ -34,7 +43,8 @@ func TestEscalate(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, text := range []string{string(tree), res.stderr} {
-			if strings.Count(text, " sh\n") != 1 || strings.Count(text, " sleep\n") != 2 || !strings.Contains(text, "WCHAN") {
+			if strings.Count(text, " sh\n") != 1 || strings.Count(text, " sleep\n") != 2 ||
+				!strings.Contains(text, "WCHAN") {
 				t.Errorf("the snapshot: %s", text)
 			}
 		}
@@ -61,12 +71,23 @@ func TestEscalateRequestedStop(t *testing.T) {
 func TestSnapshot(t *testing.T) {
 	atOnce(t, rootModes, func(t *testing.T, m mode) {
 		for name, tt := range map[string]struct{ prepare, tree, says string }{
-			"beside the report":          {``, "COMM", ""},
-			"over an old one":            {`seq 100000 >report.json.tree; `, "COMM", ""},
-			"a symbolic link":            {`echo precious >target; ln -s target report.json.tree; `, "precious", "cannot write report.json.tree: a symbolic link, which is not followed"},
-			"a link that comes later":    {`set -- "$1" "$2; echo precious >target; ln -s target report.json.tree"; `, "COMM", ""},
-			"a directory":                {`mkdir report.json.tree; `, "", "cannot write report.json.tree: is a directory"},
-			"the directory is read-only": {`: >report.json; mount --bind . .; cd "$1"; mount --bind report.json report.json; mount -o remount,bind,ro .; `, "", "cannot write report.json.tree: read-only file system"},
+			"beside the report": {``, "COMM", ""},
+			"over an old one":   {`seq 100000 >report.json.tree; `, "COMM", ""},
+			"a symbolic link": {
+				`echo precious >target; ln -s target report.json.tree; `, "precious",
+				"cannot write report.json.tree: a symbolic link, which is not followed",
+			},
+			"a link that comes later": {
+				`set -- "$1" "$2; echo precious >target; ln -s target report.json.tree"; `, "COMM", "",
+			},
+			"a directory": {
+				`mkdir report.json.tree; `, "", "cannot write report.json.tree: is a directory",
+			},
+			"the directory is read-only": {
+				`: >report.json; mount --bind . .; cd "$1"; mount --bind report.json report.json; ` +
+					`mount -o remount,bind,ro .; `,
+				"", "cannot write report.json.tree: read-only file system",
+			},
 		} {
 			t.Run(name, func(t *testing.T) {
 				if strings.Contains(tt.prepare, "mount") {
@@ -74,7 +95,9 @@ func TestSnapshot(t *testing.T) {
 				}
 				dir := t.TempDir()
 				// The neighbour is what the command sees: the mounts are the cage's own.
-				c := startWithin(t, m, dir, tt.prepare+`exec "$0" -t `+stretch("300ms")+` -k 0 --snapshot --report report.json -- sh -c "trap '' TERM; $2; while :; do sleep 1000; done"`, nil, ":")
+				c := startWithin(t, m, dir, tt.prepare+`exec "$0" -t `+stretch("300ms")+
+					` -k 0 --snapshot --report report.json -- `+
+					`sh -c "trap '' TERM; $2; while :; do sleep 1000; done"`, nil, ":")
 				res := c.wait()
 				res.want(t, 124)
 				if !strings.Contains(res.stderr, tt.says) || !strings.Contains(res.stderr, "WCHAN") {
@@ -94,9 +117,10 @@ func TestSnapshot(t *testing.T) {
 
 func TestEscalateErrors(t *testing.T) {
 	for args, why := range map[string]string{
-		"--escalate TERM":                           `--escalate TERM: "TERM": no time: a rung is SIGNAL@D`,
-		"--escalate TERM@0":                         "--escalate TERM@0: must end with KILL",
-		"--escalate KILL@5s -k 3":                   "--escalate KILL@5s: replaces --stop-signal, --grace and --stop-grace",
+		"--escalate TERM":   `--escalate TERM: "TERM": no time: a rung is SIGNAL@D`,
+		"--escalate TERM@0": "--escalate TERM@0: must end with KILL",
+		"--escalate KILL@5s -k 3": "--escalate KILL@5s: " +
+			"replaces --stop-signal, --grace and --stop-grace",
 		"--escalate USR1@-1s,KILL@0":                "USR1@-1s is before a deadline, and there is none",
 		"--escalate USR1@-1s,KILL@0 -t 1s":          "USR1@-1s is before the start: the timeout is 1s",
 		"--pause -t 1m --escalate USR1@-1s,KILL@1s": "nobody to be sent a signal",

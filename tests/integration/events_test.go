@@ -54,7 +54,8 @@ func TestEvents(t *testing.T) {
 		// 20 orphans that end when they are, since a shell that is quick enough reaps its own
 		// children; one that has to be terminated, and a signal from inside.
 		const job = toFinite + `mkfifo go; exec 7<>go; all="1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20"; ` +
-			`for i in $all; do (read -r x <&7 &); done; for i in $all; do echo >&7; done; (setsid sleep 1000 &); trap "exit 5" USR1; ` +
+			`for i in $all; do (read -r x <&7 &); done; for i in $all; do echo >&7; done; ` +
+			`(setsid sleep 1000 &); trap "exit 5" USR1; ` +
 			`perl -e 'kill USR1 => $ARGV[0]; sleep 1000' $finite & wait; exit 6`
 		c := startWithin(t, m, dir, `exec "$0" --events events -- sh -c "$2"`, nil, job)
 		c.wait().want(t, 5)
@@ -74,10 +75,13 @@ func TestEvents(t *testing.T) {
 			}
 		}
 		last := all[len(all)-1]
-		if all[0].Event != "started" || last.Event != "ended" || last.ExitStatus == nil || *last.ExitStatus != 5 || last.Cause.Kind != "exited" {
+		if all[0].Event != "started" || last.Event != "ended" || last.ExitStatus == nil ||
+			*last.ExitStatus != 5 || last.Cause.Kind != "exited" {
 			t.Errorf("%s", text)
 		}
-		for event, n := range map[string]int{"started": 1, "signal": 1, "forwarded": 1, "exited": 1, "rung": 1, "ended": 1} {
+		for event, n := range map[string]int{
+			"started": 1, "signal": 1, "forwarded": 1, "exited": 1, "rung": 1, "ended": 1,
+		} {
 			if counts[event] != n {
 				t.Errorf("%d of %s, want %d: %s", counts[event], event, n, text)
 			}
@@ -92,7 +96,9 @@ func TestEvents(t *testing.T) {
 func TestEventsTrace(t *testing.T) {
 	forModes(t, rootModes, func(t *testing.T, m mode) {
 		dir := t.TempDir()
-		c := startWithin(t, m, dir, stretch(`exec 5>trace "$0" --events fd:5 --events-format trace -t 200ms -k 100ms -- sh -c "$2"`), nil, `(setsid sleep 1000 &); `+deafTree)
+		c := startWithin(t, m, dir,
+			stretch(`exec 5>trace "$0" --events fd:5 --events-format trace -t 200ms -k 100ms -- sh -c "$2"`),
+			nil, `(setsid sleep 1000 &); `+deafTree)
 		c.wait().want(t, 124)
 		text, err := os.ReadFile(filepath.Join(dir, "trace"))
 		if err != nil {
@@ -124,8 +130,12 @@ func TestEventsTrace(t *testing.T) {
 
 // The events go on to the end after SIGKILL to finite.
 func TestEventsAfterSIGKILL(t *testing.T) {
-	const script = `mkfifo up; "$0" --events events --events-format "$2" -- sh -c 'trap "echo asked" TERM; echo ready >up; while :; do sleep 1000 & wait; done' & f=$!
-read -r ready <up; read -r k </proc/$f/task/$f/children; kill -TERM $f; while ! grep -q stopping events; do :; done; kill -9 $f; while ! grep -q "$3" events; do :; done; while test -d /proc/$k && ! grep -q "^State:.Z" /proc/$k/status 2>&-; do :; done; cat events`
+	const script = `mkfifo up
+"$0" --events events --events-format "$2" -- sh -c 'trap "echo asked" TERM; echo ready >up;
+while :; do sleep 1000 & wait; done' & f=$!
+read -r ready <up; read -r k </proc/$f/task/$f/children; kill -TERM $f
+while ! grep -q stopping events; do :; done; kill -9 $f; while ! grep -q "$3" events; do :; done
+while test -d /proc/$k && ! grep -q "^State:.Z" /proc/$k/status 2>&-; do :; done; cat events`
 	for format, last := range map[string]string{"json": `"event":"ended"`, "trace": `^\]`} {
 		r := startWithin(t, asSubreaper, t.TempDir(), script, nil, format, last).wait()
 		r.left = slices.DeleteFunc(r.left, isDying) // the keeper, which nobody waits for
@@ -156,8 +166,10 @@ func TestEventsNobodyReads(t *testing.T) {
 	dir := t.TempDir()
 	var res result
 	complete(t, time.Second, func(deadline string) bool {
-		c := startWithin(t, asSubreaper, dir, `rm -f pipe; mkfifo pipe; exec 6<>pipe 5>pipe 6<&-; exec 7<pipe; exec "$0" --events fd:5 -t "$3" -k 100ms --leftovers kill -- sh -c "$2"`, nil,
-			`trap "" TERM; i=0; while [ $i -lt 2000 ]; do (true &); i=$((i + 1)); done; echo done; while :; do sleep 1000; done`, deadline)
+		c := startWithin(t, asSubreaper, dir, `rm -f pipe; mkfifo pipe; exec 6<>pipe 5>pipe 6<&-; `+
+			`exec 7<pipe; exec "$0" --events fd:5 -t "$3" -k 100ms --leftovers kill -- sh -c "$2"`, nil,
+			`trap "" TERM; i=0; while [ $i -lt 2000 ]; do (true &); `+
+				`i=$((i + 1)); done; echo done; while :; do sleep 1000; done`, deadline)
 		res = c.wait()
 		res.want(t, 124)
 		return res.stdout == "done\n"
@@ -169,10 +181,13 @@ func TestEventsNobodyReads(t *testing.T) {
 
 func TestEventsErrors(t *testing.T) {
 	for args, why := range map[string]string{
-		"--events /nonexistent/events":                    "--events /nonexistent/events: no such file or directory",
-		"--events fd:77":                                  "--events fd:77: finite was started without that descriptor",
-		"--events-format xml --events events":             "--events-format xml: must be json or trace",
-		"--timeline /nonexistent":                         "--timeline /nonexistent: open /nonexistent: no such file or directory",
+		"--events /nonexistent/events": "--events /nonexistent/events: " +
+			"no such file or directory",
+		"--events fd:77": "--events fd:77: " +
+			"finite was started without that descriptor",
+		"--events-format xml --events events": "--events-format xml: must be json or trace",
+		"--timeline /nonexistent": "--timeline /nonexistent: " +
+			"open /nonexistent: no such file or directory",
 		"--timeline /dev/null":                            "--timeline /dev/null: not a report: ",
 		"--report r.json --snapshot --events r.json.tree": "--events r.json.tree: is where another record goes",
 		"--timeline r.json --timeout 5s":                  "--timeout: makes no sense with --timeline",
@@ -190,7 +205,8 @@ func TestEventsErrors(t *testing.T) {
 // A /proc that is another PID namespace's says nothing about those that are reaped.
 func TestEventsWithAForeignProc(t *testing.T) {
 	dir := t.TempDir()
-	c := startWithin(t, asSubreaper, dir, `exec unshare -pf "$0" --events events -- sh -c "(setsid true &); sleep 0.1; exit 4"`, nil)
+	c := startWithin(t, asSubreaper, dir,
+		`exec unshare -pf "$0" --events events -- sh -c "(setsid true &); sleep 0.1; exit 4"`, nil)
 	c.wait().want(t, 4)
 	text := c.file(t, dir, "events")
 	for _, e := range readEvents(t, text) {
@@ -202,7 +218,8 @@ func TestEventsWithAForeignProc(t *testing.T) {
 
 func TestTimeline(t *testing.T) {
 	dir := t.TempDir()
-	c := startWithin(t, asSubreaper, dir, stretch(`exec "$0" --report r.json -t 200ms -k 100ms -- sh -c "$2"`), nil, deafTree)
+	c := startWithin(t, asSubreaper, dir,
+		stretch(`exec "$0" --report r.json -t 200ms -k 100ms -- sh -c "$2"`), nil, deafTree)
 	c.wait().want(t, 124)
 	report := filepath.Join(dir, "r.json")
 	cmd := exec.Command(finiteBin, "--timeline", report)
@@ -211,7 +228,10 @@ func TestTimeline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"deadline, exit status 124", " running  ", " stopping  ", " SIGTERM to child  ", " tree to all  ", "===", "###"} {
+	for _, want := range []string{
+		"deadline, exit status 124", " running  ",
+		" stopping  ", " SIGTERM to child  ", " tree to all  ", "===", "###",
+	} {
 		if !strings.Contains(string(plain), want) {
 			t.Errorf("no %q in\n%s", want, plain)
 		}
@@ -264,7 +284,8 @@ func TestTimeline(t *testing.T) {
 			shown.Write(buf[:n])
 		}
 		_, _, _ = tty.Close(), tts.Close(), in.Close()
-		if err != nil || strings.Contains(shown.String(), "\x1b[33m") != tt.color || !strings.Contains(shown.String(), "░░") {
+		if err != nil || strings.Contains(shown.String(), "\x1b[33m") != tt.color ||
+			!strings.Contains(shown.String(), "░░") {
 			t.Errorf("%s: %v, %q", tt.env, err, shown.String())
 		}
 	}

@@ -29,7 +29,8 @@ var recorderBin = func() func(*testing.T) string {
 		t.Helper()
 		once.Do(func() {
 			path = filepath.Join(filepath.Dir(finiteBin), "recorder")
-			if out, err := exec.Command("gcc", "-O2", "-static", "-o", path, "testdata/recorder.c").CombinedOutput(); err != nil {
+			if out, err := exec.Command("gcc", "-O2", "-static", "-o", path,
+				"testdata/recorder.c").CombinedOutput(); err != nil {
 				problem = fmt.Sprintf("gcc: %v\n%s", err, out)
 			}
 		})
@@ -49,7 +50,8 @@ func (c *cage) enqueue(sig unix.Signal, value int) {
 	n.PutUint32(info[8:], math.MaxUint32) // SI_QUEUE
 	n.PutUint32(info[16:], uint32(os.Getpid()))
 	n.PutUint64(info[24:], uint64(value))
-	if _, _, errno := unix.Syscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(c.pid()), uintptr(sig), uintptr(unsafe.Pointer(&info))); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(c.pid()),
+		uintptr(sig), uintptr(unsafe.Pointer(&info))); errno != 0 {
 		c.t.Fatalf("rt_sigqueueinfo: %v", errno)
 	}
 }
@@ -80,7 +82,8 @@ func (c *cage) settled() {
 // needExact skips a test of what only the exact source can do.
 func needExact(t *testing.T) {
 	t.Helper()
-	if out, err := exec.Command(finiteBin, "--version", "-v").Output(); err != nil || !strings.Contains(string(out), "signals: signalfd") {
+	if out, err := exec.Command(finiteBin, "--version", "-v").Output(); err != nil ||
+		!strings.Contains(string(out), "signals: signalfd") {
 		missing(t, "the binary was built without -E: %v\n%s", err, out)
 	}
 }
@@ -138,7 +141,8 @@ func TestQueuedValuesArriveInOrder(t *testing.T) {
 					next := 0
 					for line := range strings.Lines(r.stdout) {
 						var number, code, pid, uid, value int
-						if n, _ := fmt.Sscanf(line, "got %d code %d pid %d uid %d value %d", &number, &code, &pid, &uid, &value); n != 5 {
+						if n, _ := fmt.Sscanf(line, "got %d code %d pid %d uid %d value %d",
+							&number, &code, &pid, &uid, &value); n != 5 {
 							continue
 						}
 						if number != int(arrives) || code != -1 || value != next {
@@ -160,7 +164,8 @@ func TestSignalsWaitForTheCommand(t *testing.T) {
 	needExact(t)
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		// Whoever becomes finite sends them to itself while they are blocked.
-		script := `use POSIX; sigprocmask(SIG_BLOCK, POSIX::SigSet->new(10, 12, 28, 40)); kill $_, $$ for 10, 12, 28, 40; exec @ARGV`
+		script := `use POSIX; sigprocmask(SIG_BLOCK, POSIX::SigSet->new(10, 12, 28, 40)); ` +
+			`kill $_, $$ for 10, 12, 28, 40; exec @ARGV`
 		r := startSpec(t, cageSpec{Mode: m, Args: []string{
 			needCommand(t, "perl"), "-e", script, finiteBin, "--", recorderBin(t), "4",
 		}}, nil).wait()
@@ -190,13 +195,16 @@ func TestInheritedState(t *testing.T) {
 		"nothing": {},
 		"nohup":   {ignore: []unix.Signal{unix.SIGHUP}},
 		"some of each": {
-			ignore: []unix.Signal{unix.SIGINT, unix.SIGSEGV, unix.SIGTTOU}, block: []unix.Signal{unix.SIGILL, unix.SIGTERM, unix.SIGTTIN},
+			ignore: []unix.Signal{unix.SIGINT, unix.SIGSEGV, unix.SIGTTOU},
+			block:  []unix.Signal{unix.SIGILL, unix.SIGTERM, unix.SIGTTIN},
 		},
 		"the runtime's": {
-			ignore: []unix.Signal{unix.SIGPIPE, unix.SIGURG, unix.SIGPROF, 34}, block: []unix.Signal{unix.SIGURG, unix.SIGPROF, 33, 34, unix.SIGCHLD},
+			ignore: []unix.Signal{unix.SIGPIPE, unix.SIGURG, unix.SIGPROF, 34},
+			block:  []unix.Signal{unix.SIGURG, unix.SIGPROF, 33, 34, unix.SIGCHLD},
 		},
 		"all that can be": {
-			ignore: signalsExcept(unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGFPE), block: signalsExcept(unix.SIGKILL, unix.SIGSTOP),
+			ignore: signalsExcept(unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGFPE),
+			block:  signalsExcept(unix.SIGKILL, unix.SIGSTOP),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -204,7 +212,8 @@ func TestInheritedState(t *testing.T) {
 				// The bare system calls: the C library keeps some real-time signals to itself.
 				// (Perl itself does so with SIGCHLD and SIGFPE.)
 				script := `for my $s (1 .. 64) { my $act = pack("QQQQ", 0, 0, 0, 0); syscall(13, $s, $act, 0, 8) }
-for my $s (split /,/, shift) { my $act = pack("QQQQ", 1, 0, 0, 0); syscall(13, $s + 0, $act, 0, 8) == 0 or die "sigaction $s: $!" }
+for my $s (split /,/, shift) { my $act = pack("QQQQ", 1, 0, 0, 0);
+syscall(13, $s + 0, $act, 0, 8) == 0 or die "sigaction $s: $!" }
 my $set = pack("Q", shift); syscall(14, 2, $set, 0, 8) == 0 or die "sigprocmask: $!"; exec @ARGV`
 				var list []string
 				for _, sig := range tt.ignore {
@@ -218,7 +227,8 @@ my $set = pack("Q", shift); syscall(14, 2, $set, 0, 8) == 0 or die "sigprocmask:
 				r.want(t, 0)
 				slack, _ := os.ReadFile("/proc/self/timerslack_ns")
 				for _, want := range []string{
-					"\n" + string(slack), fmt.Sprintf("SigBlk:\t%016x\n", bits(tt.block...)), fmt.Sprintf("SigIgn:\t%016x\n", bits(tt.ignore...)),
+					"\n" + string(slack), fmt.Sprintf("SigBlk:\t%016x\n", bits(tt.block...)),
+					fmt.Sprintf("SigIgn:\t%016x\n", bits(tt.ignore...)),
 				} {
 					if !strings.Contains(r.stdout, want) {
 						t.Errorf("no %q in\n%s", want, r.stdout)
@@ -236,7 +246,8 @@ my $set = pack("Q", shift); syscall(14, 2, $set, 0, 8) == 0 or die "sigprocmask:
 // the monitor is not known there.
 func TestTimerSlackWithAForeignProc(t *testing.T) {
 	needExact(t)
-	const script = `read own </proc/self/timerslack_ns; read -r pid comm state finite rest </proc/self/stat; end=$(($(date +%s) + 30))
+	const script = `read own </proc/self/timerslack_ns
+read -r pid comm state finite rest </proc/self/stat; end=$(($(date +%s) + 30))
 while [ "$(date +%s)" -lt $end ]; do
 	other=
 	for t in $(ls -U /proc/$finite/task); do
@@ -245,7 +256,8 @@ while [ "$(date +%s)" -lt $end ]; do
 	[ "$other" ] || exit 0
 done
 echo "the slack of these is another:$other"; exit 1`
-	r := startWithin(t, asSubreaper, t.TempDir(), `exec unshare --pid --fork "$0" -- sh -c "$2"`, nil, script).wait()
+	r := startWithin(t, asSubreaper, t.TempDir(), `exec unshare --pid --fork "$0" -- sh -c "$2"`,
+		nil, script).wait()
 	if r.want(t, 0); t.Failed() {
 		t.Log(r.stdout)
 	}
@@ -291,7 +303,8 @@ func TestIgnoredStopIsPlain(t *testing.T) {
 	needExact(t)
 	atOnce(t, allModes, func(t *testing.T, m mode) {
 		c := startSpec(t, cageSpec{Mode: m, Args: []string{
-			"/bin/sh", "-c", `trap "" HUP TERM; exec "$0" --stop-grace ` + stretch("100ms") + ` -- perl -e '$| = 1; $SIG{TERM} = sub { print "told\n" };
+			"/bin/sh", "-c", `trap "" HUP TERM
+exec "$0" --stop-grace ` + stretch("100ms") + ` -- perl -e '$| = 1; $SIG{TERM} = sub { print "told\n" };
 print "ready\n"; for (1 .. 40) { select undef, undef, undef, 0.02 } exit 7'`, finiteBin,
 		}}, nil)
 		c.stdout.await(t, "ready")
@@ -310,9 +323,11 @@ print "ready\n"; for (1 .. 40) { select undef, undef, undef, 0.02 } exit 7'`, fi
 func TestSenderIsNamed(t *testing.T) {
 	needExact(t)
 	forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
-		c := start(t, m, "-v", "--", "perl", "-e", `$| = 1; $SIG{USR1} = sub { print "told\n" }; $SIG{TERM} = sub { exit 3 };
+		c := start(t, m, "-v", "--", "perl", "-e", `$| = 1; $SIG{USR1} = sub { print "told\n" };
+$SIG{TERM} = sub { exit 3 };
 $0 = "perl"; print "ready\n"; my $finite = getppid;
-if ($finite != 1) { open my $f, "<", "/proc/$finite/stat"; $finite = (split " ", <$f>)[3] } # the keeper's parent is the front
+if ($finite != 1) { # the keeper's parent is the front
+open my $f, "<", "/proc/$finite/stat"; $finite = (split " ", <$f>)[3] }
 kill "USR1", $finite; select undef, undef, undef, 1 while 1`)
 		c.stdout.await(t, "told")
 		c.stderr.await(t, "passed SIGUSR1 on to child from perl (pid ")
@@ -327,7 +342,8 @@ kill "USR1", $finite; select undef, undef, undef, 1 while 1`)
 
 // A stop signal is held back, and a second one ends that.
 func TestStopDelay(t *testing.T) {
-	command := []string{"perl", "-e", `$| = 1; $SIG{TERM} = sub { exit 3 }; $SIG{INT} = sub { exit 4 }; $SIG{USR1} = sub { print "told\n" };
+	command := []string{"perl", "-e", `$| = 1; $SIG{TERM} = sub { exit 3 }; $SIG{INT} = sub { exit 4 };
+$SIG{USR1} = sub { print "told\n" };
 print "ready\n"; select undef, undef, undef, 1 while 1`}
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		c := start(t, m, append([]string{"--stop-delay", stretch("300ms"), "--"}, command...)...)
@@ -386,7 +402,9 @@ func signalAt(t *testing.T, at time.Duration, args []string) (status int, said s
 	t.Helper()
 	var stderr bytes.Buffer
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL,
+	}
 	cmd.Stderr = &stderr
 	if os.Geteuid() != 0 {
 		missing(t, "needs root to make a PID namespace")

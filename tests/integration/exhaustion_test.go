@@ -48,7 +48,9 @@ func afterShell(prepare string, args ...string) []string {
 
 // unprivileged is a command as a user whom no other test is.
 func unprivileged(args ...string) []string {
-	return append([]string{"/usr/bin/setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups"}, args...)
+	return append([]string{
+		"/usr/bin/setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups",
+	}, args...)
 }
 
 // privately is a command in a mount namespace of its own: what it does to /proc does not hide from
@@ -66,25 +68,40 @@ func TestDeadlineInHardship(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		options []string
-		prepare string                        // what a shell does before it becomes finite; it has a mount namespace of its own
+		// What a shell does before it becomes finite. It has a mount namespace of its own.
+		prepare string
 		as      func(args ...string) []string // the command that the shell becomes instead
 	}{
 		{name: "stdin is closed", prepare: `exec <&-`},
 		{name: "stdin, stdout and stderr are closed", prepare: `exec <&- >&- 2>&-`},
 		{name: "proc is not mounted", prepare: `mount -t tmpfs none /proc`},
-		{name: "proc is not mounted, no leaf", prepare: `mount -t tmpfs none /proc`, options: []string{"--cgroup", "off"}},
+		{
+			name: "proc is not mounted, no leaf", prepare: `mount -t tmpfs none /proc`,
+			options: []string{"--cgroup", "off"},
+		},
 		{name: "hidepid=2 and unprivileged", prepare: `mount -t proc -o hidepid=2 none /proc`, as: unprivileged},
-		{name: "nothing can be written", prepare: `for m in $(cut -d" " -f5 /proc/self/mountinfo); do mount -o remount,bind,ro "$m" || :; done 2>/dev/null
+		{name: "nothing can be written", prepare: `for m in $(cut -d" " -f5 /proc/self/mountinfo); do
+mount -o remount,bind,ro "$m" || :; done 2>/dev/null
 for d in / /tmp /run /dev /dev/shm /var/tmp .; do ! touch "$d/written" || exit 96; done 2>/dev/null`},
 		{name: "dev is empty", prepare: `mount -t tmpfs none /dev`},
 		{name: "dev is empty and stdin is closed", prepare: `mount -t tmpfs none /dev; exec <&-`},
-		{name: "dev is empty and stdin, stdout and stderr are closed", prepare: `mount -t tmpfs none /dev; exec <&- >&- 2>&-`},
+		{
+			name:    "dev is empty and stdin, stdout and stderr are closed",
+			prepare: `mount -t tmpfs none /dev; exec <&- >&- 2>&-`,
+		},
 		{name: "2 MB of arguments and environment", prepare: `ulimit -s 65536`, as: func(args ...string) []string {
 			const big = `$ENV{"BIG$_"} = "e" x 100000 for 1 .. 10; exec @ARGV, ("a" x 100000) x 10 or die`
 			return append([]string{"/usr/bin/perl", "-e", big}, args...)
 		}},
-		{name: "the monotonic clock is 100 years on", prepare: `exec unshare --time --monotonic 3155760000 --boottime 3155760000 "$@"`},
-		{name: "the monotonic clock begins now", prepare: `up=$(cut -d. -f1 /proc/uptime); exec unshare --time --monotonic -$up --boottime -$up "$@"`},
+		{
+			name:    "the monotonic clock is 100 years on",
+			prepare: `exec unshare --time --monotonic 3155760000 --boottime 3155760000 "$@"`,
+		},
+		{
+			name: "the monotonic clock begins now",
+			prepare: `up=$(cut -d. -f1 /proc/uptime); ` +
+				`exec unshare --time --monotonic -$up --boottime -$up "$@"`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atOnce(t, rootModes, func(t *testing.T, m mode) {
@@ -124,7 +141,8 @@ func TestDeadlineInAnEmptyRoot(t *testing.T) {
 				prepare := fmt.Sprintf("cd '%s' && mount -o bind,ro . . && cd '%[1]s'; %s", root, mounts)
 				var r result
 				complete(t, 500*time.Millisecond, func(deadline string) bool {
-					args := append(append([]string{"/usr/sbin/chroot", root, "/finite"}, shortEnding()...), "--timeout", deadline, "--", "/busybox", "sh", "-c", script)
+					args := append(append([]string{"/usr/sbin/chroot", root, "/finite"}, shortEnding()...),
+						"--timeout", deadline, "--", "/busybox", "sh", "-c", script)
 					r = startSpec(t, cageSpec{Mode: m, Args: privately(afterShell(prepare, args...)...)}, nil).wait()
 					r.wantEnded(t)
 					return r.stdout != ""
@@ -141,7 +159,8 @@ func TestDeadlineInAnEmptyRoot(t *testing.T) {
 // there is. (Not with 4 MB: among small processes, finite may be the one that the kernel ends.)
 func TestDeadlineInLittleMemory(t *testing.T) {
 	needCommand(t, "perl")
-	const greedy = `trap "" TERM; (setsid sleep 1000 &); echo ready; perl -e '$x = "x" x (64 << 20)' 2>/dev/null || echo killed; while :; do sleep 1000; done`
+	const greedy = `trap "" TERM; (setsid sleep 1000 &); echo ready; ` +
+		`perl -e '$x = "x" x (64 << 20)' 2>/dev/null || echo killed; while :; do sleep 1000; done`
 	for name, tt := range map[string]struct {
 		megabytes int
 		command   string
@@ -155,7 +174,8 @@ func TestDeadlineInLittleMemory(t *testing.T) {
 				dir := limited(t, "memory", "memory.limit_in_bytes", "memory.max", strconv.Itoa(tt.megabytes<<20))
 				var r result
 				complete(t, 500*time.Millisecond, func(deadline string) bool {
-					args := append(append([]string{finiteBin}, shortEnding()...), "--timeout", deadline, "-vv", "--", "sh", "-c", tt.command)
+					args := append(append([]string{finiteBin}, shortEnding()...),
+						"--timeout", deadline, "-vv", "--", "sh", "-c", tt.command)
 					r = startSpec(t, cageSpec{Mode: m, Args: joins(dir, args...)}, nil).wait()
 					r.wantEnded(t)
 					return strings.Count(r.stdout, "\n") >= strings.Count(tt.says, "\n")
@@ -187,9 +207,14 @@ func TestDeadlineWithFewDescriptors(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					args := append([]string{finiteBin, "-t", stretch("300ms"), "-k", stretch("100ms"), "--give-up", stretch("20s")}, options...)
+					args := append([]string{
+						finiteBin, "-t", stretch("300ms"),
+						"-k", stretch("100ms"), "--give-up", stretch("20s"),
+					}, options...)
 					args = append(args, "--", "sh", "-c", deafEscapee)
-					c := startSpec(t, cageSpec{Mode: m, Args: afterShell(fmt.Sprintf("cd '%s'; ulimit -n %d", t.TempDir(), limit), args...)},
+					c := startSpec(t, cageSpec{
+						Mode: m, Args: afterShell(fmt.Sprintf("cd '%s'; ulimit -n %d", t.TempDir(), limit), args...),
+					},
 						func(cmd *exec.Cmd) { cmd.Stdin = stdin })
 					stdin.Close()
 					r := c.wait()
@@ -202,7 +227,8 @@ func TestDeadlineWithFewDescriptors(t *testing.T) {
 						continue
 					}
 					r.want(t, 125)
-					if !strings.HasPrefix(r.stderr, "finite: ") || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, "too many open files") {
+					if !strings.HasPrefix(r.stderr, "finite: ") || strings.Count(r.stderr, "\n") != 1 ||
+						!strings.Contains(r.stderr, "too many open files") {
 						t.Errorf("limit %d: stderr %q, want one line", limit, r.stderr)
 					}
 				}
@@ -230,7 +256,9 @@ func TestDeadlineInProcessLimit(t *testing.T) {
 	forModes(t, rootModes, func(t *testing.T, m mode) {
 		for limit := ownTasks(m); limit <= ownTasks(m)+4; limit++ {
 			args := append(append([]string{finiteBin}, shortEnding()...), "--", "perl", "-e", bomb)
-			args = unprivileged(append([]string{"/usr/bin/prlimit", fmt.Sprintf("--nproc=%d:%[1]d", limit)}, args...)...)
+			args = unprivileged(append([]string{
+				"/usr/bin/prlimit", fmt.Sprintf("--nproc=%d:%[1]d", limit),
+			}, args...)...)
 			r := startSpec(t, cageSpec{Mode: m, Args: args}, nil).wait()
 			if limit > ownTasks(m) {
 				r.wantEnded(t)
@@ -275,7 +303,9 @@ func TestDeadlineInFullCgroup(t *testing.T) {
 		atOnce(t, rootModes, func(t *testing.T, m mode) {
 			for _, options := range [][]string{{"-vv"}, {"--cgroup", "off", "--forward", "all"}} {
 				dir := limited(t, "pids", "pids.max", "pids.max", "100")
-				args := joins(dir, append([]string{finiteBin, "--stop-grace", stretch("300ms"), "--give-up", stretch("20s")}, append(options, "--", "perl", tree, "MARK", "20")...)...)
+				args := joins(dir, append([]string{
+					finiteBin, "--stop-grace", stretch("300ms"), "--give-up", stretch("20s"),
+				}, append(options, "--", "perl", tree, "MARK", "20")...)...)
 				c := startSpec(t, cageSpec{Mode: m, Args: args}, nil)
 				c.stdout.await(t, "ready")
 				setLimit(t, dir, 0)
@@ -302,7 +332,8 @@ func setLimit(t *testing.T, dir string, limit int) {
 // They end with the test.
 func fillWith(t *testing.T, dir string, processes int) int {
 	t.Helper()
-	const filler = `echo 0 >"$0/cgroup.procs" || exit 97; for i in $(seq "$1"); do sleep 1000 & done; echo full; wait`
+	const filler = `echo 0 >"$0/cgroup.procs" || exit 97; for i in $(seq "$1"); do sleep 1000 & done; ` +
+		`echo full; wait`
 	cmd := exec.Command("/bin/sh", "-c", filler, dir, strconv.Itoa(processes))
 	out := newLines()
 	cmd.Stdout = out
@@ -326,15 +357,26 @@ func TestReportThatCannotBeWritten(t *testing.T) {
 		prepare string
 		says    string
 	}{
-		"ENOSPC":                 {[]string{"--report", "/dev/full"}, ":", "cannot write /dev/full: no space left on device"},
-		"ENOSPC of a descriptor": {[]string{"--report", "fd:5"}, "exec 5>/dev/full", "cannot write fd:5: no space left on device"},
-		"EIO":                    {[]string{"--report", "fd:4"}, ":", "cannot write fd:4: input/output error"},
-		"EFBIG":                  {[]string{"--report", "report.json"}, "ulimit -f 0", "cannot write report.json: file too large"},
-		"EPIPE":                  {[]string{"--report", "fd:5"}, `mkfifo f; exec 6<>f 5>f 6<&-`, "cannot write fd:5: broken pipe"},
+		"ENOSPC": {
+			[]string{"--report", "/dev/full"}, ":", "cannot write /dev/full: no space left on device",
+		},
+		"ENOSPC of a descriptor": {
+			[]string{"--report", "fd:5"}, "exec 5>/dev/full", "cannot write fd:5: no space left on device",
+		},
+		"EIO": {[]string{"--report", "fd:4"}, ":", "cannot write fd:4: input/output error"},
+		"EFBIG": {
+			[]string{"--report", "report.json"}, "ulimit -f 0", "cannot write report.json: file too large",
+		},
+		"EPIPE": {
+			[]string{"--report", "fd:5"}, `mkfifo f; exec 6<>f 5>f 6<&-`, "cannot write fd:5: broken pipe",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			atOnce(t, rootModes, func(t *testing.T, m mode) {
-				c := startSpec(t, cageSpec{Mode: m, Args: afterShell(fmt.Sprintf("cd '%s'; %s", t.TempDir(), tt.prepare), endsDeafEscapee(tt.options...)...)},
+				c := startSpec(t, cageSpec{
+					Mode: m, Args: afterShell(fmt.Sprintf("cd '%s'; %s", t.TempDir(), tt.prepare),
+						endsDeafEscapee(tt.options...)...),
+				},
 					func(cmd *exec.Cmd) { cmd.ExtraFiles = append(cmd.ExtraFiles, hungUpTerminal(t)) })
 				r := c.wait()
 				r.wantEnded(t)
@@ -376,7 +418,8 @@ func TestDeadlineThatCannotBeTold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			atOnce(t, rootModes, func(t *testing.T, m mode) {
 				file := filepath.Join(inMemory(t), "report.json")
-				c := startSpec(t, cageSpec{Mode: m, Args: endsDeafEscapee("-vv", "--report", file)}, func(cmd *exec.Cmd) { cmd.Stderr = stderr(t) })
+				c := startSpec(t, cageSpec{Mode: m, Args: endsDeafEscapee("-vv", "--report", file)},
+					func(cmd *exec.Cmd) { cmd.Stderr = stderr(t) })
 				c.wait().want(t, 124)
 				if r := ended(t, file, "deadline", 124); r.Reaped.LeftoversKilled == 0 {
 					t.Errorf("nobody was killed: %+v", r)

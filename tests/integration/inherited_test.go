@@ -21,7 +21,10 @@ var ways = map[string]struct {
 }{
 	"exit":      {nil, "exit 3", 3},
 	"leftovers": {[]string{"-k", "1s"}, "(exec setsid sleep 1000) & exit 3", 3},
-	"deadline":  {[]string{"-t", "200ms", "-k", "200ms"}, `trap "" TERM; (exec setsid sleep 1000) & while :; do sleep 1000; done`, 124},
+	"deadline": {
+		[]string{"-t", "200ms", "-k", "200ms"},
+		`trap "" TERM; (exec setsid sleep 1000) & while :; do sleep 1000; done`, 124,
+	},
 }
 
 // inheriting runs each way after a shell has prepared something, and checks the status and that the
@@ -71,9 +74,10 @@ func TestInheritedSignals(t *testing.T) {
 	}
 	// What exactly the command gets, TestInheritedState has: a shell changes it.
 	for name, script := range map[string]string{
-		"SIGCHLD is ignored":       `$SIG{CHLD} = "IGNORE"`,
-		"everything is blocked":    `my $s = pack("Q", ~0); syscall(14, 2, $s, 0, 8) == 0 or die`,
-		"stop signals are blocked": `use POSIX; sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGTERM, SIGINT, SIGHUP, SIGQUIT))`,
+		"SIGCHLD is ignored":    `$SIG{CHLD} = "IGNORE"`,
+		"everything is blocked": `my $s = pack("Q", ~0); syscall(14, 2, $s, 0, 8) == 0 or die`,
+		"stop signals are blocked": `use POSIX; ` +
+			`sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGTERM, SIGINT, SIGHUP, SIGQUIT))`,
 		"nohup":                    `$SIG{HUP} = "IGNORE"`,
 		"stop signals are ignored": `$SIG{$_} = "IGNORE" for qw(HUP INT QUIT TERM)`,
 	} {
@@ -102,10 +106,12 @@ func TestStrangeStarts(t *testing.T) {
 		prepare, check string
 		as             func(args ...string) []string
 	}{
-		"an empty argv[0]":          {modes: allModes, as: argless("empty")},
-		"a long argv[0]":            {modes: allModes, as: argless("long")},
-		"no proc":                   {modes: []mode{asInit}, prepare: "umount /proc"},
-		"40 MB of address space":    {modes: []mode{asInit, asSubreaper}, prepare: "ulimit -Sv 40000", check: "ulimit -Sv unlimited"},
+		"an empty argv[0]": {modes: allModes, as: argless("empty")},
+		"a long argv[0]":   {modes: allModes, as: argless("long")},
+		"no proc":          {modes: []mode{asInit}, prepare: "umount /proc"},
+		"40 MB of address space": {
+			modes: []mode{asInit, asSubreaper}, prepare: "ulimit -Sv 40000", check: "ulimit -Sv unlimited",
+		},
 		"no core, no file, no lock": {modes: allModes, prepare: "ulimit -c 0 -f 0 -l 0 -i 0 2>/dev/null || :"},
 		"a strange variable": {
 			modes: allModes, check: `grep -qz "^.OFOO=strange$" /proc/$$/environ || exit 9`,
@@ -117,7 +123,8 @@ func TestStrangeStarts(t *testing.T) {
 			modes: allModes, prepare: "ulimit -Ss 8192", check: `test ${#BIG1} = 100000 || exit 9`,
 			as: func(args ...string) []string {
 				// The limit is a quarter of that of the stack; the first one that fits is taken.
-				const big = `for my $n (reverse 1 .. 20) { delete @ENV{grep /^BIG/, keys %ENV}; $ENV{"BIG$_"} = "e" x 100000 for 1 .. $n; exec @ARGV, "a" x 1000 } die`
+				const big = `for my $n (reverse 1 .. 20) { delete @ENV{grep /^BIG/, keys %ENV}; ` +
+					`$ENV{"BIG$_"} = "e" x 100000 for 1 .. $n; exec @ARGV, "a" x 1000 } die`
 				return append([]string{perl, "-e", big}, args...)
 			},
 		},
@@ -160,7 +167,8 @@ func playArgless() {
 	if path, err := unix.BytePtrFromString("PATH=" + os.Getenv("PATH")); err == nil {
 		env = []*byte{path, nil}
 	}
-	_, _, errno := unix.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(file)), uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&env[0])))
+	_, _, errno := unix.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(file)),
+		uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&env[0])))
 	must(errno)
 }
 
@@ -202,7 +210,8 @@ func TestFewestProcesses(t *testing.T) {
 		for most := 1; most <= enough; most++ {
 			t.Run(fmt.Sprintf("%s/%d", m, most), func(t *testing.T) {
 				dir := limited(t, "pids", "pids.max", "pids.max", "max")
-				args := joins(dir, "/bin/sh", "-c", fmt.Sprintf(`echo %d >%s && exec "$@"`, most, filepath.Join(dir, "pids.max")), "sh", finiteBin, "--", "sh", "-c", "exit 7")
+				args := joins(dir, "/bin/sh", "-c", fmt.Sprintf(`echo %d >%s && exec "$@"`,
+					most, filepath.Join(dir, "pids.max")), "sh", finiteBin, "--", "sh", "-c", "exit 7")
 				r := startSpec(t, cageSpec{Mode: m, Args: args}, nil).wait()
 				if most == enough {
 					r.want(t, 7)
@@ -228,8 +237,9 @@ func TestFileCapabilities(t *testing.T) {
 	if err := unix.Setxattr(path, "security.capability", caps, 0); err != nil {
 		missing(t, "no file capabilities: %v", err)
 	}
-	inheriting(t, rootModes, ":", `grep -q "^CapEff:.0*$" /proc/$$/status || exit 9`, func(args ...string) []string {
-		args[0] = path
-		return unprivileged(args...)
-	})
+	inheriting(t, rootModes, ":", `grep -q "^CapEff:.0*$" /proc/$$/status || exit 9`,
+		func(args ...string) []string {
+			args[0] = path
+			return unprivileged(args...)
+		})
 }

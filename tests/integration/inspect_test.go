@@ -79,18 +79,21 @@ func parseInspection(t *testing.T, text string) (i inspection) {
 const inspectHead = `dir=$1 cage=$2 m=$1/m
 state() { until grep -qs "^State:.[$2]" /proc/$1/status; do test -d /proc/$1 || exit 94; done; }
 finish() { :; }
-fuse() { mkdir $m; mkfifo $m.asked; exec 3<>/dev/fuse 4<>$m.asked; mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0,allow_other test $m || exit 97
+fuse() { mkdir $m; mkfifo $m.asked; exec 3<>/dev/fuse 4<>$m.asked
+mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0,allow_other test $m || exit 97
 perl -e '` + fuseServer + `' 4>&4 & server=$!; exec 3>&-; finish() { kill -9 $server; }; }
 asked() { dd bs=1 count=1 <&4 2>&-; }
 `
 
 // fuseServer speaks the protocol of linux/fuse.h.
-const fuseServer = `open my $f, "+<&=", 3; my $attr = pack "Q6L10", 2, 9, 1, 0, 0, 0, 0, 0, 0, 0100755, 1, 0, 0, 0, 4096, 0;
+const fuseServer = `open my $f, "+<&=", 3;
+my $attr = pack "Q6L10", 2, 9, 1, 0, 0, 0, 0, 0, 0, 0100755, 1, 0, 0, 0, 4096, 0;
 my $root = pack "Q6L10", 1, 0, 0, 0, 0, 0, 0, 0, 0, 040755, 2, 0, 0, 0, 4096, 0;
 while (sysread $f, my $in, 1 << 20) {
 	my ($len, $op, $id, $node) = unpack "LLQQ", $in;
 	my $out = $op == 26 ? pack("L4S2L2S2L7", 7, 31, 0, 0, 0, 0, 4096, 1, (0) x 9)
-		: $op == 1 ? pack("Q4L2", 2, 0, 99, 99, 0, 0) . $attr : $op == 3 ? pack("QLL", 99, 0, 0) . ($node == 1 ? $root : $attr)
+		: $op == 1 ? pack("Q4L2", 2, 0, 99, 99, 0, 0) . $attr
+		: $op == 3 ? pack("QLL", 99, 0, 0) . ($node == 1 ? $root : $attr)
 		: $op == 14 ? pack("QLL", 1, 1, 0) : undef;
 	if ($op == 15 || $op == 25) { open my $a, ">&=", 4; syswrite $a, $op == 15 ? "r" : "f"; next }
 	next if $op == 36 || $op == 2;
@@ -126,49 +129,89 @@ func TestInspect(t *testing.T) {
 	needRoot(t)
 	for _, tt := range []struct{ name, script, want string }{
 		{"running", `sh -c "while :; do :; done" & p=$!; state $p R`, `^running$`},
-		{"asleep", `sleep 1000 & p=$!; until grep -q nanosleep /proc/$p/wchan; do :; done`, `^waiting in hrtimer_nanosleep for time to pass$`},
-		{"parent", `sh -c "sleep 1000; :" & p=$!; until grep -q do_wait /proc/$p/wchan; do :; done`, `^waiting in do_wait for a child$`},
-		{"stopped", `sleep 1000 & p=$!; kill -STOP $p; state $p T`, `^stopped by a signal \(T\): needs SIGCONT; SIGKILL works$`},
-		{"stopped, TERM pending", `sleep 1000 & p=$!; kill -STOP $p; state $p T; kill $p`, `^stopped by a signal \(T\): SIGTERM waits for SIGCONT; SIGKILL works$`},
 		{
-			"zombie", `mkfifo $dir/up; perl -e 'my $p = fork; exit 3 if !$p; open F, ">$ARGV[0]"; print F $p; close F; sleep 1000' $dir/up & read -r p <$dir/up; state $p Z`,
+			"asleep", `sleep 1000 & p=$!; until grep -q nanosleep /proc/$p/wchan; do :; done`,
+			`^waiting in hrtimer_nanosleep for time to pass$`,
+		},
+		{
+			"parent", `sh -c "sleep 1000; :" & p=$!; until grep -q do_wait /proc/$p/wchan; do :; done`,
+			`^waiting in do_wait for a child$`,
+		},
+		{
+			"stopped", `sleep 1000 & p=$!; kill -STOP $p; state $p T`,
+			`^stopped by a signal \(T\): needs SIGCONT; SIGKILL works$`,
+		},
+		{
+			"stopped, TERM pending", `sleep 1000 & p=$!; kill -STOP $p; state $p T; kill $p`,
+			`^stopped by a signal \(T\): SIGTERM waits for SIGCONT; SIGKILL works$`,
+		},
+		{
+			"zombie", `mkfifo $dir/up; perl -e 'my $p = fork; exit 3 if !$p; open F, ">$ARGV[0]"; ` +
+				`print F $p; close F; sleep 1000' $dir/up & read -r p <$dir/up; state $p Z`,
 			`^dead \(exit status 3\), but its parent perl \(pid \d+\) has not reaped it$`,
 		},
-		{"zombie of a stopped parent", `mkfifo $dir/up; perl -e 'my $p = fork; sleep 1000 if !$p; open F, ">$ARGV[0]"; print F $p; close F; sleep 1000' $dir/up & read -r p <$dir/up
-kill -STOP $!; state $! T; kill -9 $p; state $p Z`, `^dead \(SIGKILL\), but its parent perl \(pid \d+\), which is stopped, has not reaped it$`},
-		{"traced", `sleep 1000 & p=$!; mkfifo $dir/up; TEST_FINITE_ROLE=tracer $cage $p >$dir/up & read -r up <$dir/up; state $p t`, `^held by its tracer cage \(pid \d+\)$`},
+		{"zombie of a stopped parent", `mkfifo $dir/up
+perl -e 'my $p = fork; sleep 1000 if !$p; open F, ">$ARGV[0]"; print F $p; close F; sleep 1000' $dir/up &
+read -r p <$dir/up; kill -STOP $!; state $! T; kill -9 $p
+state $p Z`, `^dead \(SIGKILL\), but its parent perl \(pid \d+\), which is stopped, has not reaped it$`},
 		{
-			"traced zombie", `sleep 1000 & p=$!; mkfifo $dir/up; TEST_FINITE_ROLE=tracer $cage $p >$dir/up & read -r up <$dir/up; kill -9 $p; state $p Z`,
+			"traced", `sleep 1000 & p=$!; mkfifo $dir/up; TEST_FINITE_ROLE=tracer $cage $p >$dir/up & ` +
+				`read -r up <$dir/up; state $p t`, `^held by its tracer cage \(pid \d+\)$`,
+		},
+		{
+			"traced zombie", `sleep 1000 & p=$!; mkfifo $dir/up; ` +
+				`TEST_FINITE_ROLE=tracer $cage $p >$dir/up & read -r up <$dir/up; kill -9 $p; state $p Z`,
 			`^dead \(SIGKILL\), but its tracer cage \(pid \d+\) has not let go of it$`,
 		},
 		{
-			"TERM ignored", `sh -c 'trap "" TERM; echo >$0; sleep 1000; :' $dir/up & p=$!; until test -e $dir/up; do :; done; until grep -q do_wait /proc/$p/wchan; do :; done`,
+			"TERM ignored", `sh -c 'trap "" TERM; echo >$0; sleep 1000; :' $dir/up & p=$!; ` +
+				`until test -e $dir/up; do :; done; until grep -q do_wait /proc/$p/wchan; do :; done`,
 			`^ignores SIGTERM; waiting in do_wait for a child$`,
 		},
 		{
-			"TERM blocked and pending", `perl -e 'use POSIX; sigprocmask SIG_BLOCK, POSIX::SigSet->new(15); open F, ">$ARGV[0]"; sleep 1000' $dir/up & p=$!; until test -e $dir/up; do :; done; kill $p`,
+			"TERM blocked and pending",
+			`perl -e 'use POSIX; sigprocmask SIG_BLOCK, POSIX::SigSet->new(15);
+open F, ">$ARGV[0]"; sleep 1000' $dir/up & p=$!
+until test -e $dir/up; do :; done; kill $p`,
 			`^blocks SIGTERM, and it is pending: only SIGKILL ends it$`,
 		},
 		{
-			"PID 1 below", `mkfifo $dir/up; unshare --pid --fork sh -c "echo >$dir/up; exec sleep 1000" & read -r up <$dir/up; read -r p </proc/$!/task/$!/children`,
+			"PID 1 below",
+			`mkfifo $dir/up; unshare --pid --fork sh -c "echo >$dir/up; exec sleep 1000" & ` +
+				`read -r up <$dir/up; read -r p </proc/$!/task/$!/children`,
 			`^PID 1 of its namespace: signals it does not catch are ignored; SIGKILL from out here works$`,
 		},
-		{"D", `fuse; cat $m/file 4>&- & p=$!; asked >/dev/null; kill -9 $p; state $p D`, `^uninterruptible in request_wait_answer \(a FUSE file system does not answer\); SIGKILL is pending$`},
 		{
-			"a thread in D", `fuse; TEST_FINITE_ROLE=reader $cage $m/file 4>&- & p=$!; asked >/dev/null; kill -9 $p; state $p Z; until grep -l "^State:.D" /proc/$p/task/*/status >/dev/null; do :; done`,
-			`^its main thread has ended, \d+ other threads? goe?s? on; its thread cage \(tid \d+\) is uninterruptible in request_wait_answer \(a FUSE file system does not answer\)$`,
+			"D", `fuse; cat $m/file 4>&- & p=$!; asked >/dev/null; kill -9 $p; state $p D`,
+			`^uninterruptible in request_wait_answer \(a FUSE file system does not answer\); SIGKILL is pending$`,
 		},
 		{
-			"a namespace that does not end", `fuse; mkfifo $dir/up; unshare --pid --fork sh -c "cat $m/file 4>&- & echo >$dir/up; while :; do sleep 1000; done" 4>&- 2>/dev/null & read -r up <$dir/up; asked >/dev/null
-read -r p </proc/$!/task/$!/children; kill -9 $p; until ! grep -q VmRSS /proc/$p/status; do :; done; read -r c others </proc/$p/task/$p/children; state $c D`,
+			"a thread in D", `fuse; TEST_FINITE_ROLE=reader $cage $m/file 4>&- & p=$!
+asked >/dev/null; kill -9 $p; state $p Z
+until grep -l "^State:.D" /proc/$p/task/*/status >/dev/null; do :; done`,
+			`^its main thread has ended, \d+ other threads? goe?s? on; ` +
+				`its thread cage \(tid \d+\) is uninterruptible in request_wait_answer ` +
+				`\(a FUSE file system does not answer\)$`,
+		},
+		{
+			"a namespace that does not end", `fuse; mkfifo $dir/up
+unshare --pid --fork sh -c "cat $m/file 4>&- & echo >$dir/up
+while :; do sleep 1000; done" 4>&- 2>/dev/null &
+read -r up <$dir/up; asked >/dev/null
+read -r p </proc/$!/task/$!/children; kill -9 $p; until ! grep -q VmRSS /proc/$p/status; do :; done
+read -r c others </proc/$p/task/$p/children; state $c D`,
 			`^PID 1 of a namespace that is ending: waits for the last processes in it, cat \(pid \d+\)$`,
 		},
 		{
-			"execve", `fuse; perl -e 'open F, "<", "$ARGV[0]"; exec "sleep", 1000' $m/file 4>&- & p=$!; asked >/dev/null`,
+			"execve", `fuse; perl -e 'open F, "<", "$ARGV[0]"; exec "sleep", 1000' $m/file 4>&- & p=$!; ` +
+				`asked >/dev/null`,
 			`^stuck in execve\(2\): what /proc says of it does not come$`,
 		},
 		{
-			"a read that hangs", `sleep 1000 & p=$!; until grep -q nanosleep /proc/$p/wchan; do :; done; mkfifo $dir/fifo; exec 5<>$dir/fifo; mount --bind $dir/fifo /proc/$p/stat; finish() { umount /proc/$p/stat; }`,
+			"a read that hangs", `sleep 1000 & p=$!
+until grep -q nanosleep /proc/$p/wchan; do :; done
+mkfifo $dir/fifo; exec 5<>$dir/fifo; mount --bind $dir/fifo /proc/$p/stat
+finish() { umount /proc/$p/stat; }`,
 			`^stuck in execve\(2\): what /proc says of it does not come, in hrtimer_nanosleep for time to pass$`,
 		},
 	} {
@@ -184,13 +227,17 @@ read -r p </proc/$!/task/$!/children; kill -9 $p; until ! grep -q VmRSS /proc/$p
 			for _, p := range all.Processes {
 				switch {
 				case p.Verdict != got:
-				case tt.name == "D" && (len(p.Stack) == 0 || !strings.HasPrefix(p.Stack[0], "request_wait_answer") || !strings.Contains(fmt.Sprint(p.Pending), "SIGKILL")):
+				case tt.name == "D" && (len(p.Stack) == 0 ||
+					!strings.HasPrefix(p.Stack[0], "request_wait_answer") ||
+					!strings.Contains(fmt.Sprint(p.Pending), "SIGKILL")):
 					t.Errorf("stack %q, pending %q", p.Stack, p.Pending)
 				case tt.name == "PID 1 below" && (len(p.NSpid) != 2 || p.NSpid[0] != p.PID || p.NSpid[1] != 1):
 					t.Errorf("nspid %v of %d", p.NSpid, p.PID)
-				case tt.name == "zombie" && (len(all.Zombies) != 1 || all.Zombies[0].Parent != p.PPID || all.Zombies[0].Comm != "perl" || all.Zombies[0].PIDs[0] != p.PID):
+				case tt.name == "zombie" && (len(all.Zombies) != 1 || all.Zombies[0].Parent != p.PPID ||
+					all.Zombies[0].Comm != "perl" || all.Zombies[0].PIDs[0] != p.PID):
 					t.Errorf("zombies: %+v", all.Zombies)
-				case tt.name == "a read that hangs" && (len(p.Hangs) != 1 || p.Hangs[0] != "stat" || all.Processes[len(all.Processes)-1].Verdict == ""):
+				case tt.name == "a read that hangs" && (len(p.Hangs) != 1 ||
+					p.Hangs[0] != "stat" || all.Processes[len(all.Processes)-1].Verdict == ""):
 					t.Errorf("hangs: %v", p.Hangs)
 				}
 			}
@@ -207,8 +254,14 @@ func TestInspectFrozen(t *testing.T) {
 		}
 	}
 	for name, tt := range map[string]struct{ mount, freeze, thaw, file, want string }{
-		"v2": {testkit.Unified(t), "1", "0", "cgroup.freeze", "frozen by the cgroup %s: only SIGKILL works until that is thawed"},
-		"v1": {v1, "FROZEN", "THAWED", "freezer.state", "frozen by the v1 cgroup %s: even SIGKILL waits until that is thawed"},
+		"v2": {
+			testkit.Unified(t), "1", "0", "cgroup.freeze",
+			"frozen by the cgroup %s: only SIGKILL works until that is thawed",
+		},
+		"v1": {
+			v1, "FROZEN", "THAWED", "freezer.state",
+			"frozen by the v1 cgroup %s: even SIGKILL waits until that is thawed",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tt.mount == "" {
@@ -219,7 +272,10 @@ func TestInspectFrozen(t *testing.T) {
 			thaw := func() { _ = os.WriteFile(file, []byte(tt.thaw), 0) } // or the cage cannot end
 			defer thaw()
 			defer time.AfterFunc(patience()/2, thaw).Stop()
-			got, all, _ := inspected(t, `sleep 1000 & p=$!; file=$4 thaw=$6; finish() { echo $thaw >$file; }; mkdir $3/x; echo $p >$3/x/cgroup.procs; echo $5 >$4; until grep -qs "frozen 1" $3/cgroup.events || grep -qs FROZEN $4; do :; done`, dir, file, tt.freeze, tt.thaw)
+			got, all, _ := inspected(t, `sleep 1000 & p=$!; file=$4 thaw=$6
+finish() { echo $thaw >$file; }
+mkdir $3/x; echo $p >$3/x/cgroup.procs; echo $5 >$4
+until grep -qs "frozen 1" $3/cgroup.events || grep -qs FROZEN $4; do :; done`, dir, file, tt.freeze, tt.thaw)
 			if want := fmt.Sprintf(tt.want, dir); got != want {
 				t.Errorf("got  %q\nwant %q", got, want)
 			}
@@ -233,7 +289,8 @@ func TestInspectFrozen(t *testing.T) {
 // A limit of processes is named, with what is in it, when it is nearly full.
 func TestInspectPIDLimit(t *testing.T) {
 	dir := testkit.Limited(t, "pids", "pids.max", "pids.max", "10")
-	_, all, text := inspected(t, `for i in 1 2 3 4 5 6 7 8 9; do sleep 1000 & p=$!; echo $p >$3/cgroup.procs; done; until grep -q nanosleep /proc/$p/wchan; do :; done`, dir)
+	_, all, text := inspected(t, `for i in 1 2 3 4 5 6 7 8 9; do sleep 1000 & p=$!; `+
+		`echo $p >$3/cgroup.procs; done; until grep -q nanosleep /proc/$p/wchan; do :; done`, dir)
 	found := false
 	for _, limit := range all.PIDLimits {
 		if limit.Dir == dir {
@@ -247,9 +304,12 @@ func TestInspectPIDLimit(t *testing.T) {
 
 // Of many zombies a few have a line, and the parent has one for all.
 func TestInspectManyZombies(t *testing.T) {
-	_, all, text := inspected(t, `mkfifo $dir/up; perl -e 'for (1 .. 40) { exit if !fork } open F, ">$ARGV[0]"; close F; sleep 1000' $dir/up & p=$!; read -r up <$dir/up
+	_, all, text := inspected(t, `mkfifo $dir/up
+perl -e 'for (1 .. 40) { exit if !fork } open F, ">$ARGV[0]"; close F; sleep 1000' $dir/up &
+p=$!; read -r up <$dir/up
 until test "$(grep -ls "^State:.Z" /proc/[0-9]*/status | wc -l)" = 40; do :; done`)
-	if len(all.Zombies) != 1 || len(all.Zombies[0].PIDs) != 40 || strings.Count(text, "has not reaped it") != 3 || !strings.Contains(text, "and 37 more zombies") ||
+	if len(all.Zombies) != 1 || len(all.Zombies[0].PIDs) != 40 ||
+		strings.Count(text, "has not reaped it") != 3 || !strings.Contains(text, "and 37 more zombies") ||
 		!strings.Contains(text, "has not reaped 40 zombies") {
 		t.Errorf("%+v\n%s", all.Zombies, text)
 	}
@@ -259,8 +319,10 @@ until test "$(grep -ls "^State:.Z" /proc/[0-9]*/status | wc -l)" = 40; do :; don
 func TestInspectAsAnotherUser(t *testing.T) {
 	needRoot(t)
 	needCommand(t, "setpriv")
-	const user = `user="setpriv --reuid 12345 --regid 12345 --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all"
-sleep 1000 & p=$!; $user sleep 1000 & own=$!; until grep -q nanosleep /proc/$own/wchan && grep -q nanosleep /proc/$p/wchan; do :; done
+	const user = `user="setpriv --reuid 12345 --regid 12345 --clear-groups --no-new-privs"
+user="$user --inh-caps=-all --bounding-set=-all"
+sleep 1000 & p=$!; $user sleep 1000 & own=$!
+until grep -q nanosleep /proc/$own/wchan && grep -q nanosleep /proc/$p/wchan; do :; done
 `
 	r := scripted(t, inspectHead+user+`$user "$0" --inspect --json; $user "$0" --inspect $own >&2`)
 	if r.status != 0 {
@@ -271,23 +333,30 @@ sleep 1000 & p=$!; $user sleep 1000 & own=$!; until grep -q nanosleep /proc/$own
 	for _, p := range all.Processes {
 		verdicts[p.UID] += p.Verdict + "\n"
 	}
-	if !strings.Contains(verdicts[12345], "nanosleep") || !strings.Contains(verdicts[0], "another user's: uid 0") || all.Incomplete || !strings.Contains(r.stderr, "nanosleep") {
+	if !strings.Contains(verdicts[12345], "nanosleep") ||
+		!strings.Contains(verdicts[0], "another user's: uid 0") || all.Incomplete ||
+		!strings.Contains(r.stderr, "nanosleep") {
 		t.Errorf("%v\n%s", verdicts, r.stderr)
 	}
 
-	r = scripted(t, inspectHead+user+`mount -o remount,hidepid=1 /proc; $user "$0" --inspect; $user "$0" --inspect $p 2>&1`)
-	if !strings.Contains(r.stdout, "may not be read: 3 processes\n") || !strings.HasSuffix(r.stdout, ": it may not be read from here (hidepid)\n") {
+	r = scripted(t, inspectHead+user+
+		`mount -o remount,hidepid=1 /proc; $user "$0" --inspect; $user "$0" --inspect $p 2>&1`)
+	if !strings.Contains(r.stdout, "may not be read: 3 processes\n") ||
+		!strings.HasSuffix(r.stdout, ": it may not be read from here (hidepid)\n") {
 		t.Errorf("%+v", r)
 	}
-	r = scripted(t, inspectHead+user+`mount -o remount,hidepid=2 /proc; $user "$0" --inspect --json; $user "$0" --inspect; $user "$0" --inspect $p 2>&1; echo "$? $p"`)
+	r = scripted(t, inspectHead+user+`mount -o remount,hidepid=2 /proc; `+
+		`$user "$0" --inspect --json; $user "$0" --inspect; $user "$0" --inspect $p 2>&1; echo "$? $p"`)
 	lines := strings.SplitN(r.stdout, "\n", 2)
 	all = parseInspection(t, lines[0])
-	if len(all.Processes) != 1 || all.Processes[0].UID != 12345 || all.HidePID == "" || !strings.Contains(lines[1], "/proc hides processes of other users (hidepid=") {
+	if len(all.Processes) != 1 || all.Processes[0].UID != 12345 || all.HidePID == "" ||
+		!strings.Contains(lines[1], "/proc hides processes of other users (hidepid=") {
 		t.Errorf("%+v", r)
 	}
 	words := strings.Fields(r.stdout)
 	p := words[len(words)-1]
-	if want := "finite: --inspect " + p + ": it may not be read from here (hidepid)\n125 " + p + "\n"; !strings.HasSuffix(r.stdout, want) {
+	want := "finite: --inspect " + p + ": it may not be read from here (hidepid)\n125 " + p + "\n"
+	if !strings.HasSuffix(r.stdout, want) {
 		t.Errorf("no %q in\n%s", want, r.stdout)
 	}
 }
@@ -296,14 +365,17 @@ sleep 1000 & p=$!; $user sleep 1000 & own=$!; until grep -q nanosleep /proc/$own
 func TestInspectRefuses(t *testing.T) {
 	needRoot(t)
 	for script, want := range map[string]string{
-		`mount -t tmpfs none /proc; "$0" --inspect`:              "finite: --inspect: /proc is not mounted, or not this PID namespace's\n",
-		`"$0" --inspect 4194304`:                                 "finite: --inspect 4194304: no such process\n",
-		`"$0" --inspect x`:                                       "finite: --inspect x: not a PID\n",
-		`exec "$0" --inspect $$`:                                 "", // whose number is not known
+		`mount -t tmpfs none /proc; "$0" --inspect`: "finite: --inspect: " +
+			"/proc is not mounted, or not this PID namespace's\n",
+		`"$0" --inspect 4194304`: "finite: --inspect 4194304: no such process\n",
+		`"$0" --inspect x`:       "finite: --inspect x: not a PID\n",
+		`exec "$0" --inspect $$`: "", // whose number is not known
 		`FINITE_TIMEOUT=x FINITE_PAUSE=1 "$0" --inspect 4194304`: "finite: --inspect 4194304: no such process\n",
 		`"$0" --inspect 1 --json -t 5`:                           "finite: --inspect -t: not a PID\n",
-		`(exec "$0" -t 5 --inspect)`:                             "finite: --timeout: makes no sense with --inspect\n",
-		`unshare --pid --fork "$0" --inspect`:                    "finite: --inspect: /proc is not mounted, or not this PID namespace's\n",
+		`(exec "$0" -t 5 --inspect)`: "finite: --timeout: " +
+			"makes no sense with --inspect\n",
+		`unshare --pid --fork "$0" --inspect`: "finite: --inspect: " +
+			"/proc is not mounted, or not this PID namespace's\n",
 	} {
 		r := scripted(t, script+`; exit $?`)
 		if want == "" {
@@ -316,14 +388,16 @@ func TestInspectRefuses(t *testing.T) {
 			t.Errorf("%s: status %d, %q, %q; want %q", script, r.status, r.stdout, r.stderr, want)
 		}
 	}
-	if r := scripted(t, `FINITE_TIMEOUT=x FINITE_JSON=1 "$0" --inspect`); r.status != 0 || !strings.Contains(r.stdout, "WHY IT HAS NOT ENDED") {
+	if r := scripted(t, `FINITE_TIMEOUT=x FINITE_JSON=1 "$0" --inspect`); r.status != 0 ||
+		!strings.Contains(r.stdout, "WHY IT HAS NOT ENDED") {
 		t.Errorf("%+v", r)
 	}
 	// As PID 1, and a reader that is gone.
 	if r := run(t, asInit, "--inspect"); r.status != 0 || r.stderr != "" {
 		t.Errorf("%+v", r)
 	}
-	if r := scripted(t, `("$0" --inspect; echo $? >$1/status) | :; cat $1/status`); r.stdout != "0\n" || r.stderr != "" {
+	if r := scripted(t, `("$0" --inspect; echo $? >$1/status) | :; cat $1/status`); r.stdout != "0\n" ||
+		r.stderr != "" {
 		t.Errorf("%+v", r)
 	}
 }
@@ -340,7 +414,8 @@ func TestInspectEndsOnASignal(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{
-		"/bin/sh", "-c", `i=0; while [ $i -lt 50 ]; do sleep 1000 & i=$((i+1)); done; exec "$0" --inspect --json`, finiteBin,
+		"/bin/sh", "-c", `i=0; while [ $i -lt 50 ]; do sleep 1000 & i=$((i+1)); done; ` +
+			`exec "$0" --inspect --json`, finiteBin,
 	}}, func(cmd *exec.Cmd) { cmd.Stdout = w })
 	w.Close()
 	for begin, n := time.Now(), 0; n < room; { // until the pipe is full
@@ -357,9 +432,11 @@ func TestInspectEndsOnASignal(t *testing.T) {
 // On a terminal there are colours, unless NO_COLOR says no, and no line is wider; elsewhere there
 // are none.
 func TestInspectOnATerminal(t *testing.T) {
-	const script = `perl -e 'exit if !fork; sleep 1000' & until read -r c </proc/$!/task/$!/children; grep -qs "^State:.Z" /proc/$c/status; do :; done; stty cols 50; `
+	const script = `perl -e 'exit if !fork; sleep 1000' & until read -r c </proc/$!/task/$!/children; ` +
+		`grep -qs "^State:.Z" /proc/$c/status; do :; done; stty cols 50; `
 	show := func(env string) string {
-		c := openConsole(t, needCommand(t, "unshare"), "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script+env+` $FINITE --inspect; echo "do"ne`)
+		c := openConsole(t, needCommand(t, "unshare"), "--pid", "--fork",
+			"--mount-proc", "--kill-child", "sh", "-c", script+env+` $FINITE --inspect; echo "do"ne`)
 		_ = pty.Setsize(c.tty, &pty.Winsize{Rows: 24, Cols: 50})
 		c.out.await(t, "done")
 		return strings.ReplaceAll(c.out.String(), "\r", "")
@@ -368,7 +445,8 @@ func TestInspectOnATerminal(t *testing.T) {
 	needCommand(t, "perl")
 	coloured := show("env -u NO_COLOR TERM=xterm LC_ALL=C.UTF-8")
 	bare := show("env NO_COLOR=1 TERM=xterm LC_ALL=C")
-	if !strings.Contains(coloured, "\x1b[31mdead, but its parent perl") || !strings.Contains(coloured, "└─ perl") {
+	if !strings.Contains(coloured, "\x1b[31mdead, but its parent perl") ||
+		!strings.Contains(coloured, "└─ perl") {
 		t.Errorf("got\n%q", coloured)
 	}
 	if strings.Contains(bare, "\x1b") || !strings.Contains(bare, "`- perl") {

@@ -113,15 +113,20 @@ var sessionScenarios = []scenario{
 		s.foreground("sleep")
 		s.hangUp()
 	}},
-	{name: "the terminal of a command that leads the session hangs up", leader: func(t *testing.T, front []string) []string {
-		return append(front, needCommand(t, "sh"), "-c", `trap "echo hung up >result; exit 3" HUP; echo ready; while :; do sleep 0.05; done`)
-	}, play: func(s *session) {
-		s.await("ready")
-		s.hangUp()
-		s.files += s.file("result")
-	}},
+	{
+		name: "the terminal of a command that leads the session hangs up",
+		leader: func(t *testing.T, front []string) []string {
+			return append(front, needCommand(t, "sh"), "-c",
+				`trap "echo hung up >result; exit 3" HUP; echo ready; while :; do sleep 0.05; done`)
+		}, play: func(s *session) {
+			s.await("ready")
+			s.hangUp()
+			s.files += s.file("result")
+		},
+	},
 	{name: "an orphaned background group", play: func(s *session) {
-		s.line(`( $F sh -c 'echo $$ >pid; until test -e go; do sleep 0.05; done; cat </dev/tty 2>err; echo cat $? >result' & )`)
+		s.line(`( $F sh -c 'echo $$ >pid; until test -e go; do sleep 0.05; done; ` +
+			`cat </dev/tty 2>err; echo cat $? >result' & )`)
 		s.file("pid")
 		s.line("kill -TSTP $(cat pid); kill -TTIN $(cat pid)") // nobody could continue it
 		s.touch("go")
@@ -130,7 +135,8 @@ var sessionScenarios = []scenario{
 		s.line("cat err result") // EIO
 	}},
 	{name: "a background job whose shell has ended", exits: true, play: func(s *session) {
-		s.line(`$F sh -c 'trap "" HUP; until test -e go; do sleep 0.05; done; cat </dev/tty; echo cat $?; echo >result' >err 2>&1 &`)
+		s.line(`$F sh -c 'trap "" HUP; until test -e go; do sleep 0.05; done; ` +
+			`cat </dev/tty; echo cat $?; echo >result' >err 2>&1 &`)
 		s.write("exit 0\n")
 		s.gone()
 		s.touch("go")

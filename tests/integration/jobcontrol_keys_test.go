@@ -19,7 +19,8 @@ var keyScenarios = []scenario{
 		s.said("131")
 	}},
 	{name: "ctrl-c is trapped", play: func(s *session) {
-		s.write(`$F sh -c 'trap "echo trapped" INT; echo ready; until test -e quit; do sleep 0.05; done; echo end; exit 7'` + "\n")
+		s.write(`$F sh -c 'trap "echo trapped" INT; echo ready; until test -e quit; do sleep 0.05; done; ` +
+			`echo end; exit 7'` + "\n")
 		s.await("ready")
 		s.write(ctrlC)
 		s.await("trapped")
@@ -139,7 +140,8 @@ var stopScenarios = []scenario{
 	}},
 	{name: "ctrl-z is handled", needs: []string{"perl"}, play: func(s *session) {
 		// As editors do it.
-		s.write(`$F perl -e '$| = 1; $SIG{TSTP} = sub { print "saving\n"; kill STOP => $$; print "drawing\n" }; print "ready\n"; $_ = <STDIN>; print "got $_"; exit 6'` + "\n")
+		s.write(`$F perl -e '$| = 1; $SIG{TSTP} = sub { print "saving\n"; kill STOP => $$; print "drawing\n" }; ` +
+			`print "ready\n"; $_ = <STDIN>; print "got $_"; exit 6'` + "\n")
 		s.await("ready")
 		s.foreground("perl")
 		s.write(ctrlZ)
@@ -187,7 +189,8 @@ var stopScenarios = []scenario{
 		s.said("0")
 	}},
 	{name: "a command is continued once", needs: []string{"perl"}, play: func(s *session) {
-		s.write(`$F perl -e '$| = 1; $SIG{CONT} = sub { print "back\n" }; print "ready\n"; $_ = <STDIN>; print "got $_"; exit 6'` + "\n")
+		s.write(`$F perl -e '$| = 1; $SIG{CONT} = sub { print "back\n" }; ` +
+			`print "ready\n"; $_ = <STDIN>; print "got $_"; exit 6'` + "\n")
 		s.await("ready")
 		s.foreground("perl")
 		s.write(ctrlZ)

@@ -11,7 +11,8 @@ var pipeScenarios = []scenario{
 		s.said("0")
 	}},
 	{name: "a pager", play: func(s *session) {
-		s.write(`$F sh -c 'seq 3; cat fifo' | sh -c 'read -r a; echo first $a; read -r key </dev/tty; echo key $key; cat'` + "\n")
+		s.write(`$F sh -c 'seq 3; cat fifo' | sh -c 'read -r a; echo first $a; ` +
+			`read -r key </dev/tty; echo key $key; cat'` + "\n")
 		s.await("first 1")
 		s.running("cat")
 		s.write("q\n")
@@ -22,7 +23,8 @@ var pipeScenarios = []scenario{
 		s.said("0")
 	}},
 	{name: "a pager of a command that has ended", play: func(s *session) {
-		s.write(`$F seq 100 | sh -c 'n=$(wc -l); echo $n lines; stty tostop -tostop; read -r key </dev/tty; echo key $key'` + "\n")
+		s.write(`$F seq 100 | sh -c 'n=$(wc -l); echo $n lines; stty tostop -tostop; ` +
+			`read -r key </dev/tty; echo key $key'` + "\n")
 		s.await("100 lines")
 		s.write("q\n")
 		s.await("key q")
@@ -30,7 +32,8 @@ var pipeScenarios = []scenario{
 		s.said("0")
 	}},
 	{name: "a password prompt beside it", play: func(s *session) {
-		s.write(`sh -c 'until test -e up; do sleep 0.05; done; printf password: >/dev/tty; read -r x </dev/tty; echo got $x' | $F sh -c ': >up; exec cat'` + "\n")
+		s.write(`sh -c 'until test -e up; do sleep 0.05; done; printf password: >/dev/tty; ` +
+			`read -r x </dev/tty; echo got $x' | $F sh -c ': >up; exec cat'` + "\n")
 		s.await("password:")
 		s.write("secret\n")
 		s.await("got secret")
@@ -86,20 +89,24 @@ var scriptScenarios = []scenario{
 		s.line("echo rc=$?")
 	}},
 	// dash ends at once, whatever the command does.
-	{name: "a loop goes on when the command deals with ctrl-c", shells: []string{"bash"}, play: func(s *session) {
-		s.line(`echo 'for i in 1 2; do $F sh -c "trap \"echo trapped; exit 0\" INT; echo ready; while :; do sleep 0.05; done"; echo rc=$?; done; echo end' >loop`)
-		s.write("$SHELL_UNDER_TEST ./loop\n")
-		for range 2 {
-			s.await("ready")
-			s.foreground("bash") // it waits for the command; before that, Ctrl-C would end it
-			s.write(ctrlC)
-			s.await("trapped")
-			s.await("rc=0")
-		}
-		s.await("end")
-		s.prompt()
-		s.said("0")
-	}},
+	{
+		name: "a loop goes on when the command deals with ctrl-c", shells: []string{"bash"},
+		play: func(s *session) {
+			s.line(`echo 'for i in 1 2; do $F sh -c "trap \"echo trapped; exit 0\" INT; ` +
+				`echo ready; while :; do sleep 0.05; done"; echo rc=$?; done; echo end' >loop`)
+			s.write("$SHELL_UNDER_TEST ./loop\n")
+			for range 2 {
+				s.await("ready")
+				s.foreground("bash") // it waits for the command; before that, Ctrl-C would end it
+				s.write(ctrlC)
+				s.await("trapped")
+				s.await("rc=0")
+			}
+			s.await("end")
+			s.prompt()
+			s.said("0")
+		},
+	},
 	{name: "a script in front of which it stands", play: func(s *session) {
 		s.line(`echo 'echo ready; sleep 1000; echo end' >script`)
 		s.write("$F $SHELL_UNDER_TEST ./script\n")

@@ -37,8 +37,12 @@ func TestJobControl(t *testing.T) {
 // with one.
 func TestJobControlInNamespaces(t *testing.T) {
 	needRoot(t)
-	for _, some := range [][]scenario{keyScenarios, stopScenarios, backgroundScenarios, pipeScenarios, deadlineScenarios} {
-		some = slices.DeleteFunc(slices.Clone(some), func(s scenario) bool { return strings.HasPrefix(s.name, "an interactive shell") })
+	for _, some := range [][]scenario{
+		keyScenarios, stopScenarios, backgroundScenarios, pipeScenarios, deadlineScenarios,
+	} {
+		some = slices.DeleteFunc(slices.Clone(some), func(s scenario) bool {
+			return strings.HasPrefix(s.name, "an interactive shell")
+		})
 		playAll(t, some, "--unshare", "pid,mount")
 	}
 }
@@ -76,7 +80,8 @@ func (s scenario) compare(t *testing.T, shell string, options []string) {
 		return
 	}
 	if t.Run("finite", func(t *testing.T) { with = s.run(t, shell, true, options) }) && bare != with {
-		t.Errorf("bare, status %d:\n%s\nwith finite, status %d:\n%s", bare.status, bare.transcript, with.status, with.transcript)
+		t.Errorf("bare, status %d:\n%s\nwith finite, status %d:\n%s",
+			bare.status, bare.transcript, with.status, with.transcript)
 	}
 }
 

@@ -107,13 +107,25 @@ func TestFrontIsKilled(t *testing.T) {
 		args []string
 		kill func(*cage) // nil: it comes by itself
 	}{
-		"a sleeping command":   {[]string{finiteBin, "--", "sh", "-c", waiting}, kill},
-		"fugitives":            {[]string{finiteBin, "--", "sh", "-c", fugitives + waiting}, kill},
-		"a tree that forks":    {[]string{finiteBin, "--", "perl", tree, "MARK", "40", "2"}, kill},
-		"before the deadline":  {[]string{finiteBin, "-t", "1h", "--", "sh", "-c", fugitives + waiting}, kill},
-		"by timeout":           {[]string{"/usr/bin/timeout", "-s", "KILL", "1", finiteBin, "--", "sh", "-c", fugitives + `sleep 1000; :`}, nil},
-		"with the whole group": {[]string{"/usr/bin/setsid", "sh", "-c", `"$@"; :`, "sh", finiteBin, "--", "sh", "-c", fugitives + waiting}, killGroup},
-		"by its name":          {[]string{finiteBin, "--", "sh", "-c", fugitives + `pkill -9 finite; sleep 1000; :`}, nil},
+		"a sleeping command":  {[]string{finiteBin, "--", "sh", "-c", waiting}, kill},
+		"fugitives":           {[]string{finiteBin, "--", "sh", "-c", fugitives + waiting}, kill},
+		"a tree that forks":   {[]string{finiteBin, "--", "perl", tree, "MARK", "40", "2"}, kill},
+		"before the deadline": {[]string{finiteBin, "-t", "1h", "--", "sh", "-c", fugitives + waiting}, kill},
+		"by timeout": {
+			[]string{
+				"/usr/bin/timeout", "-s", "KILL", "1", finiteBin,
+				"--", "sh", "-c", fugitives + `sleep 1000; :`,
+			}, nil,
+		},
+		"with the whole group": {
+			[]string{
+				"/usr/bin/setsid", "sh", "-c", `"$@"; :`, "sh", finiteBin,
+				"--", "sh", "-c", fugitives + waiting,
+			}, killGroup,
+		},
+		"by its name": {
+			[]string{finiteBin, "--", "sh", "-c", fugitives + `pkill -9 finite; sleep 1000; :`}, nil,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			forModes(t, outerModes, func(t *testing.T, m mode) {
@@ -235,7 +247,8 @@ func TestStoppedOnce(t *testing.T) {
 		t.Run(who, func(t *testing.T) {
 			forModes(t, outerModes, func(t *testing.T, m mode) {
 				t.Parallel()
-				c := start(t, m, "-t", "2s", "-k", "200ms", "--", "sh", "-c", fugitives+"echo ready; while :; do sleep 1000; done")
+				c := start(t, m, "-t", "2s", "-k", "200ms", "--", "sh",
+					"-c", fugitives+"echo ready; while :; do sleep 1000; done")
 				c.stdout.await(t, "ready")
 				front, keeper := c.pid(), c.keeper()
 				if who != "front" {
@@ -295,7 +308,10 @@ func TestStoppedAtOnce(t *testing.T) {
 		t.Parallel()
 		for range 5 {
 			const script = `kill -STOP $PPID; trap "" TERM; while :; do sleep 1000; done`
-			args := []string{"/usr/bin/taskset", "-c", strconv.Itoa(cpu), finiteBin, "-t", "200ms", "-k", "50ms", "--", "sh", "-c", script}
+			args := []string{
+				"/usr/bin/taskset", "-c", strconv.Itoa(cpu), finiteBin,
+				"-t", "200ms", "-k", "50ms", "--", "sh", "-c", script,
+			}
 			startSpec(t, cageSpec{Mode: m, Args: args}, nil).wait().want(t, 124)
 		}
 	})

@@ -41,8 +41,13 @@ func TestLifeline(t *testing.T) {
 			atOnce(t, allModes, func(t *testing.T, m mode) {
 				near, far := open(t)
 				defer far.Close()
-				const script = `trap 'read -r line; echo "read $line"; exit 5' TERM; setsid sh -c 'trap "" TERM; echo up; sleep 1000' & while :; do sleep 0.1; done`
-				c := startSpec(t, cageSpec{Mode: m, Args: []string{finiteBin, "-k", stretch("300ms"), "--lifeline", "stdin", "--", "sh", "-c", script}}, func(cmd *exec.Cmd) {
+				const script = `trap 'read -r line; echo "read $line"; exit 5' TERM; ` +
+					`setsid sh -c 'trap "" TERM; echo up; sleep 1000' & while :; do sleep 0.1; done`
+				c := startSpec(t, cageSpec{
+					Mode: m, Args: []string{
+						finiteBin, "-k", stretch("300ms"), "--lifeline", "stdin", "--", "sh", "-c", script,
+					},
+				}, func(cmd *exec.Cmd) {
 					cmd.Stdin = near
 				})
 				near.Close()
@@ -69,9 +74,11 @@ func TestLifeline(t *testing.T) {
 // anything is started.
 func TestLifelineErrors(t *testing.T) {
 	for lifeline, want := range map[string]string{
-		"stdin": "finite: --lifeline stdin: a file that cannot hang up; it must be a pipe, a socket or a terminal\n", // /dev/null
-		"fd:4":  "finite: --lifeline fd:4: finite was started without that descriptor\n",
-		"fd:x":  "finite: --lifeline fd:x: must be stdin, or fd:N with the number of a descriptor\n",
+		// The stdin is /dev/null.
+		"stdin": "finite: --lifeline stdin: a file that cannot hang up; " +
+			"it must be a pipe, a socket or a terminal\n",
+		"fd:4": "finite: --lifeline fd:4: finite was started without that descriptor\n",
+		"fd:x": "finite: --lifeline fd:x: must be stdin, or fd:N with the number of a descriptor\n",
 	} {
 		r := run(t, asSubreaper, "--lifeline", lifeline, "--", "echo", "started")
 		if r.want(t, 125); r.stderr != want || r.stdout != "" {
@@ -84,8 +91,13 @@ func TestLifelineErrors(t *testing.T) {
 // new parent.
 func TestLifelineOfTheParent(t *testing.T) {
 	forModes(t, []mode{asSubreaper, asNobody}, func(t *testing.T, m mode) {
-		const parent = `d=$(mktemp -d); mkfifo "$d/up"; "$0" -k 30s --lifeline parent -- sh -c 'trap "echo ended; exit" TERM; echo up >"$0/up"; while :; do sleep 0.05; done' "$d" & read -r _ <"$d/up"; rm -r "$d"`
-		r := startSpec(t, cageSpec{Mode: m, Late: true, Args: []string{"/bin/sh", "-c", parent, finiteBin}}, nil).wait()
+		const parent = `d=$(mktemp -d); mkfifo "$d/up"
+"$0" -k 30s --lifeline parent -- sh -c 'trap "echo ended; exit" TERM
+echo up >"$0/up"; while :; do sleep 0.05; done' "$d" &
+read -r _ <"$d/up"; rm -r "$d"`
+		r := startSpec(t, cageSpec{
+			Mode: m, Late: true, Args: []string{"/bin/sh", "-c", parent, finiteBin},
+		}, nil).wait()
 		r.want(t, 0)
 		if r.stdout != "ended\n" || !strings.Contains(r.stderr, "the lifeline has hung up") {
 			t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)

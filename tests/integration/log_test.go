@@ -13,7 +13,12 @@ import (
 // What finite says never holds it up and never ends it.
 func TestStderrThatNobodyReads(t *testing.T) {
 	atOnce(t, allModes, func(t *testing.T, m mode) {
-		c := startSpec(t, cageSpec{Mode: m, Args: []string{finiteBin, "-vv", "-t", stretch("300ms"), "-k", stretch("200ms"), "--", "sh", "-c", `trap "" TERM; sleep 1000`}},
+		c := startSpec(t, cageSpec{
+			Mode: m, Args: []string{
+				finiteBin, "-vv", "-t", stretch("300ms"), "-k", stretch("200ms"),
+				"--", "sh", "-c", `trap "" TERM; sleep 1000`,
+			},
+		},
 			func(cmd *exec.Cmd) { cmd.Stderr = testkit.FullPipe(t) })
 		c.wait().want(t, 124)
 	})
@@ -21,7 +26,9 @@ func TestStderrThatNobodyReads(t *testing.T) {
 
 // Nor does what it says when it supervises nothing.
 func TestUsageErrorThatNobodyReads(t *testing.T) {
-	c := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{finiteBin, "--bogus"}}, func(cmd *exec.Cmd) { cmd.Stderr = testkit.FullPipe(t) })
+	c := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{finiteBin, "--bogus"}}, func(cmd *exec.Cmd) {
+		cmd.Stderr = testkit.FullPipe(t)
+	})
 	c.wait().want(t, 125)
 }
 
@@ -34,14 +41,19 @@ func TestStderrThatIsGone(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.Close()
-			c := startSpec(t, cageSpec{Mode: m, Args: []string{finiteBin, "-vv", "-t", stretch("300ms"), "-k", stretch("200ms"), "--", "sh", "-c", script}},
+			c := startSpec(t, cageSpec{
+				Mode: m, Args: []string{
+					finiteBin, "-vv", "-t", stretch("300ms"), "-k", stretch("200ms"), "--", "sh", "-c", script,
+				},
+			},
 				func(cmd *exec.Cmd) { cmd.Stderr = w })
 			w.Close()
 			c.wait().want(t, 124)
 		})
 		t.Run("closed", func(t *testing.T) {
 			c := startSpec(t, cageSpec{Mode: m, Args: []string{
-				"/bin/sh", "-c", `exec "$@" 0<&- 2>&-`, "sh", finiteBin, "-vv", "-t", stretch("300ms"), "-k", stretch("200ms"), "--", "sh", "-c", script,
+				"/bin/sh", "-c", `exec "$@" 0<&- 2>&-`, "sh", finiteBin,
+				"-vv", "-t", stretch("300ms"), "-k", stretch("200ms"), "--", "sh", "-c", script,
 			}}, nil)
 			c.wait().want(t, 124)
 		})
@@ -62,7 +74,8 @@ func TestLogFormats(t *testing.T) {
 				t.Errorf("%q has no %q", line, key)
 			}
 		}
-		found = found || entry["severity"] == "WARNING" && strings.Contains(entry["message"].(string), "the deadline was reached")
+		found = found || entry["severity"] == "WARNING" &&
+			strings.Contains(entry["message"].(string), "the deadline was reached")
 	}
 	if !found {
 		t.Errorf("no warning of the deadline:\n%s", r.stderr)
@@ -71,7 +84,8 @@ func TestLogFormats(t *testing.T) {
 	if r := run(t, asSubreaper, "--", "sh", "-c", "(:&); exit 3"); r.stderr != "" {
 		t.Errorf("stderr: %q", r.stderr)
 	}
-	if r := run(t, asSubreaper, "--log-level", "error", "-vv", "-t", stretch("100ms"), "--", "sleep", "1000"); r.stderr != "" {
+	if r := run(t, asSubreaper, "--log-level", "error", "-vv", "-t", stretch("100ms"),
+		"--", "sleep", "1000"); r.stderr != "" {
 		t.Errorf("stderr: %q", r.stderr)
 	}
 }
@@ -93,7 +107,8 @@ func TestEnvironmentIsConsumed(t *testing.T) {
 		})
 		r := c.wait()
 		r.want(t, 0)
-		if strings.Contains(r.stdout, "FINITE_TIMEOUT") || strings.Contains(r.stdout, "FINITE_EXPECT") || !strings.Contains(r.stdout, "FINITE_SERVICE_HOST=kept") {
+		if strings.Contains(r.stdout, "FINITE_TIMEOUT") || strings.Contains(r.stdout, "FINITE_EXPECT") ||
+			!strings.Contains(r.stdout, "FINITE_SERVICE_HOST=kept") {
 			t.Errorf("stdout: %q", r.stdout)
 		}
 	})
@@ -102,7 +117,8 @@ func TestEnvironmentIsConsumed(t *testing.T) {
 // A line is written where the limits leave room for no process and no descriptor.
 func TestLineWithinNoLimits(t *testing.T) {
 	needCommand(t, "prlimit")
-	r := run(t, asNobody, "-t", stretch("1s"), "-k", "0", "--", "sh", "-c", `prlimit --pid $PPID --nproc=0:0 --nofile=0:0; exec sleep 1000`)
+	r := run(t, asNobody, "-t", stretch("1s"), "-k", "0", "--", "sh", "-c",
+		`prlimit --pid $PPID --nproc=0:0 --nofile=0:0; exec sleep 1000`)
 	if r.want(t, 124); r.stderr != "finite: the deadline was reached: SIGKILL to everything\n" {
 		t.Errorf("stderr %q", r.stderr)
 	}
@@ -124,7 +140,9 @@ func TestGraceIsOverOnce(t *testing.T) {
 func TestLineThatNobodyReads(t *testing.T) {
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		t.Parallel()
-		c := startSpec(t, cageSpec{Mode: m, Args: []string{finiteBin, "-t", stretch("300ms"), "-k", "0", "--", "sleep", "1000"}}, func(cmd *exec.Cmd) { cmd.Stderr = testkit.FullPipe(t) })
+		c := startSpec(t, cageSpec{
+			Mode: m, Args: []string{finiteBin, "-t", stretch("300ms"), "-k", "0", "--", "sleep", "1000"},
+		}, func(cmd *exec.Cmd) { cmd.Stderr = testkit.FullPipe(t) })
 		r := c.wait()
 		r.want(t, 124)
 		wantCalm(t, r)

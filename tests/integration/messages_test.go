@@ -101,7 +101,8 @@ func (tr *messageTracer) call(tid int) {
 		word uint64 // the number at the entry, the result at the exit
 		_    [7]uint64
 	}
-	_, _, e := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_GET_SYSCALL_INFO, uintptr(tid), unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0)
+	_, _, e := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_GET_SYSCALL_INFO,
+		uintptr(tid), unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0)
 	if e != 0 {
 		return
 	}
@@ -143,7 +144,8 @@ func (tr *messageTracer) killAll() {
 }
 
 var (
-	onceStarted = regexp.MustCompile(`^started\n(finite: killed \d+ process(es)? that the command had left\n){0,2}$`)
+	onceStarted = regexp.MustCompile(`^started\n` +
+		`(finite: killed \d+ process(es)? that the command had left\n){0,2}$`)
 	plannerDied = regexp.MustCompile(`^finite: the planner (cannot run|was killed)\n$`)
 )
 
@@ -178,7 +180,8 @@ func TestSupervisorIsKilledAtEachMessage(t *testing.T) {
 				args = append(args, "--", "/bin/sh", "-c", "echo started; "+fugitives+"exit 3")
 				var flags uintptr
 				if tt.init {
-					args, flags = append([]string{"/bin/sh", "-c", privateProc, "sh"}, args...), unix.CLONE_NEWPID|unix.CLONE_NEWNS
+					args, flags = append([]string{"/bin/sh", "-c", privateProc, "sh"}, args...),
+						unix.CLONE_NEWPID|unix.CLONE_NEWNS
 				}
 				tr, ws, left, said := traceRun(t, moment, args, dir, flags)
 				passed = max(passed, min(tr.passed, moment))
@@ -204,7 +207,9 @@ func TestSupervisorIsKilledAtEachMessage(t *testing.T) {
 }
 
 // traceRun runs finite under a tracer of its own thread, which ends with the function.
-func traceRun(t *testing.T, moment int, args []string, dir string, flags uintptr) (tr *messageTracer, ws unix.WaitStatus, left []int, said string) {
+func traceRun(
+	t *testing.T, moment int, args []string, dir string, flags uintptr,
+) (tr *messageTracer, ws unix.WaitStatus, left []int, said string) {
 	t.Helper()
 	out, err := os.Create(filepath.Join(dir, "said"))
 	if err != nil {

@@ -47,7 +47,9 @@ func startScript(t *testing.T, script string, args ...string) *cage {
 	for d := dir; d != os.TempDir() && len(d) > 1; d = filepath.Dir(d) {
 		_ = os.Chmod(d, 0o777)
 	}
-	return startSpec(t, cageSpec{Mode: asSubreaper, Args: append([]string{"/bin/sh", "-c", script, finiteBin, dir}, args...)}, nil)
+	return startSpec(t, cageSpec{
+		Mode: asSubreaper, Args: append([]string{"/bin/sh", "-c", script, finiteBin, dir}, args...),
+	}, nil)
 }
 
 func needRoot(t *testing.T) {
@@ -63,9 +65,13 @@ const nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups "
 // The command is the child of an init of its own, which is the keeper, and sees nobody else. Its
 // standard streams, its arguments, its environment and its exit status are as without.
 func TestUnsharePID(t *testing.T) {
-	const script = `read -r word; echo "$word,$1,$2,$A,$FINITE_INNER,$FINITE_UNSHARE"; seen=; for p in /proc/[0-9]*; do read -r c <$p/comm && seen="$seen $c"; done; echo "$PPID$seen"; echo "mine $(exec cat /proc/$$/comm)"; cat /proc/1/comm; echo told >&2; exit 7`
+	const script = `read -r word; echo "$word,$1,$2,$A,$FINITE_INNER,$FINITE_UNSHARE"
+seen=; for p in /proc/[0-9]*; do read -r c <$p/comm && seen="$seen $c"; done; echo "$PPID$seen"
+echo "mine $(exec cat /proc/$$/comm)"; cat /proc/1/comm; echo told >&2; exit 7`
 	forModes(t, allModes, func(t *testing.T, m mode) {
-		c := startSpec(t, cageSpec{Mode: m, Args: []string{finiteBin, "--", "sh", "-c", script, "sh", "an argument", ""}}, func(cmd *exec.Cmd) {
+		c := startSpec(t, cageSpec{
+			Mode: m, Args: []string{finiteBin, "--", "sh", "-c", script, "sh", "an argument", ""},
+		}, func(cmd *exec.Cmd) {
 			cmd.Stdin = strings.NewReader("a word\n")
 			cmd.Env = append(cmd.Env, "A=b", "FINITE_UNSHARE="+boxes[m])
 		})
@@ -91,7 +97,8 @@ func TestUnshareExitStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	const loop = `check() { want=$1; shift; "$finite" --unshare pid,mount -- "$@" 2>"$dir/err"; got=$?
-test $got = $want || echo "$*: status $got, want $want"; test $want -lt 125 || test $want -gt 127 || test $(wc -l <"$dir/err") = 1 || cat "$dir/err"; }
+test $got = $want || echo "$*: status $got, want $want"
+test $want -lt 125 || test $want -gt 127 || test $(wc -l <"$dir/err") = 1 || cat "$dir/err"; }
 finite=$0; dir=$1; for i in 0 1 7 124 128 143 255; do check $i sh -c "exit $i"; done
 for i in 1 2 3 6 9 11 13 14 15 34 40 64; do check $((128 + i)) sh -c "kill -$i \$\$; sleep 1000"; done
 check 127 no-such-command; check 127 /no/such; check 126 /tmp; check 126 "$2"; echo checked`
@@ -137,7 +144,8 @@ func TestUnshareForwardsValues(t *testing.T) {
 		next := 0
 		for line := range strings.Lines(r.stdout) {
 			var number, code, pid, uid, value int
-			if n, _ := fmt.Sscanf(line, "got %d code %d pid %d uid %d value %d", &number, &code, &pid, &uid, &value); n != 5 {
+			if n, _ := fmt.Sscanf(line, "got %d code %d pid %d uid %d value %d",
+				&number, &code, &pid, &uid, &value); n != 5 {
 				continue
 			}
 			if number != 37 || code != -1 || value != next {
@@ -170,9 +178,11 @@ func TestUnshareRequestedStop(t *testing.T) {
 func TestUnshareStopComesFirst(t *testing.T) {
 	needExact(t)
 	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGQUIT} {
-		script := `use POSIX; my $s = shift; sigprocmask(SIG_BLOCK, POSIX::SigSet->new($s)); kill $s, $$; exec @ARGV`
+		script := `use POSIX; my $s = shift; sigprocmask(SIG_BLOCK, POSIX::SigSet->new($s)); ` +
+			`kill $s, $$; exec @ARGV`
 		r := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{
-			needCommand(t, "perl"), "-e", script, strconv.Itoa(int(sig)), finiteBin, "--unshare", "pid,mount", "--", "sh", "-c", "echo started; sleep 1000",
+			needCommand(t, "perl"), "-e", script, strconv.Itoa(int(sig)),
+			finiteBin, "--unshare", "pid,mount", "--", "sh", "-c", "echo started; sleep 1000",
 		}}, nil).wait()
 		// It was blocked when finite was started, and so it is for the command: whoever looks first
 		// takes it.
@@ -190,7 +200,8 @@ func TestUnshareDeadline(t *testing.T) {
 	tree := script(t, "tree.pl")
 	atOnce(t, allModes, func(t *testing.T, m mode) {
 		for _, kinds := range []string{boxes[m], strings.TrimSuffix(boxes[m], ",mount")} {
-			r := run(t, m, "--unshare", kinds, "-t", stretch("1s"), "-k", stretch("300ms"), "--give-up", stretch("5s"), "--", "perl", tree, "MARK", "60", "2")
+			r := run(t, m, "--unshare", kinds, "-t", stretch("1s"), "-k", stretch("300ms"),
+				"--give-up", stretch("5s"), "--", "perl", tree, "MARK", "60", "2")
 			r.want(t, 124)
 			if !strings.Contains(r.stdout, "ready") {
 				t.Fatalf("%s: the tree was not complete at the deadline: %q", kinds, r.stdout)
@@ -205,7 +216,8 @@ func TestUnshareDeadline(t *testing.T) {
 // Where the inner one cannot act, the outer one does: it is the backstop.
 func TestUnshareBackstop(t *testing.T) {
 	atOnce(t, allModes, func(t *testing.T, m mode) {
-		c := inBox(t, m, "-t", stretch("500ms"), "-k", stretch("100ms"), "--give-up", stretch("100ms"), "--", "sh", "-c", `trap "" TERM; setsid sleep 1000 & echo ready; sleep 1000`)
+		c := inBox(t, m, "-t", stretch("500ms"), "-k", stretch("100ms"), "--give-up", stretch("100ms"),
+			"--", "sh", "-c", `trap "" TERM; setsid sleep 1000 & echo ready; sleep 1000`)
 		c.stdout.await(t, "ready")
 		if err := unix.Kill(c.innerPID(), unix.SIGSTOP); err != nil {
 			t.Fatal(err)
@@ -220,7 +232,9 @@ func TestUnshareBackstop(t *testing.T) {
 
 // familyWithPipe says its parent's number and that it is ready, and holds standard output, as a
 // deaf escapee of it does.
-const familyWithPipe = `use POSIX; $SIG{TERM} = $SIG{HUP} = $SIG{INT} = "IGNORE"; if (!fork) { setsid(); exit if fork; sleep 1000 while 1 } wait; syswrite STDOUT, "ready\n"; sleep 1000 while 1`
+const familyWithPipe = `use POSIX; $SIG{TERM} = $SIG{HUP} = $SIG{INT} = "IGNORE";
+if (!fork) { setsid(); exit if fork; sleep 1000 while 1 }
+wait; syswrite STDOUT, "ready\n"; sleep 1000 while 1`
 
 // When the outer one is killed, nobody is left. Standard output is closed when the last of them is
 // gone.
@@ -231,7 +245,8 @@ func TestUnshareOuterIsKilled(t *testing.T) {
 			if front != "" {
 				needRoot(t)
 			}
-			const script = `sh -c 'echo $$; exec '"$3"'"$@"' sh "$0" --unshare "$4" -- perl -e "$2" | { read -r outer; read -r ready; kill -9 "$outer"; cat; echo "gone after $ready"; }`
+			const script = `sh -c 'echo $$; exec '"$3"'"$@"' sh "$0" --unshare "$4" -- perl -e "$2" |
+{ read -r outer; read -r ready; kill -9 "$outer"; cat; echo "gone after $ready"; }`
 			kinds := boxes[asSubreaper]
 			if front != "" {
 				kinds = boxes[asNobody]
@@ -247,17 +262,24 @@ func TestUnshareOuterIsKilled(t *testing.T) {
 // At a random moment of the first 5 ms, SIGTERM ends it with 143, and SIGKILL leaves nobody either.
 func TestUnshareEndsAtARandomMoment(t *testing.T) {
 	const runs = 200
-	script := `use POSIX; use Time::HiRes "time"; my ($finite, $runs, @args) = @ARGV; my %ended; $SIG{ALRM} = sub { print "hangs\n"; POSIX::_exit(1) };
-for my $i (1 .. $runs) { alarm 30; pipe(my $r, my $w); my $sig = $i % 2 ? 15 : 9; my $at = rand 0.005; pipe(my $go, my $begin);
-	my $pid = fork; if (!$pid) { open STDOUT, ">&", $w; close $begin; sysread $go, my $b, 1; exec $finite, @args or POSIX::_exit(1) }
-	close $w; close $go; my $begun = time; close $begin; 1 while time - $begun < $at; kill $sig, $pid; waitpid $pid, 0; my $status = $?;
-	sysread $r, my $b, 1; $ended{"$sig " . ($status & 127 ? "signal " . ($status & 127) : "status " . ($status >> 8))}++ }
+	script := `use POSIX; use Time::HiRes "time"; my ($finite, $runs, @args) = @ARGV;
+my %ended; $SIG{ALRM} = sub { print "hangs\n"; POSIX::_exit(1) };
+for my $i (1 .. $runs) {
+	alarm 30; pipe(my $r, my $w); my $sig = $i % 2 ? 15 : 9; my $at = rand 0.005; pipe(my $go, my $begin);
+	my $pid = fork; if (!$pid) {
+		open STDOUT, ">&", $w; close $begin; sysread $go, my $b, 1; exec $finite, @args or POSIX::_exit(1) }
+	close $w; close $go; my $begun = time; close $begin; 1 while time - $begun < $at;
+	kill $sig, $pid; waitpid $pid, 0; my $status = $?; sysread $r, my $b, 1;
+	$ended{"$sig " . ($status & 127 ? "signal " . ($status & 127) : "status " . ($status >> 8))}++ }
 print join("\n", sort keys %ended), "\n"; print STDERR "$_: $ended{$_}\n" for sort keys %ended;`
 	for name, args := range map[string][]string{
-		"pid,mount": {"--unshare", "pid,mount"}, "all": {"--unshare", "all", "--cgroup", "auto", "--stop-grace", stretch("5s")},
+		"pid,mount": {"--unshare", "pid,mount"},
+		"all":       {"--unshare", "all", "--cgroup", "auto", "--stop-grace", stretch("5s")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			args = append(append([]string{needCommand(t, "perl"), "-e", script, finiteBin, strconv.Itoa(runs)}, args...), "--", "sleep", "1000")
+			args = append(append([]string{
+				needCommand(t, "perl"), "-e", script, finiteBin, strconv.Itoa(runs),
+			}, args...), "--", "sleep", "1000")
 			c := startSpec(t, cageSpec{Mode: asSubreaper, Args: args}, nil)
 			r := c.waitLong(2 * patience())
 			if r.status != 0 {
@@ -285,14 +307,18 @@ print join("\n", sort keys %ended), "\n"; print STDERR "$_: $ended{$_}\n" for so
 func TestUnshareUser(t *testing.T) {
 	for option, want := range map[string]string{"": "65534 65534", "--map-root": "0 0"} {
 		for _, kinds := range []string{"user,pid,mount", "user", "all"} {
-			args := []string{"--unshare", kinds, "--", "sh", "-c", `echo $(id -u) $(id -g); cat /proc/self/uid_map /proc/self/setgroups`}
+			args := []string{
+				"--unshare", kinds, "--", "sh", "-c",
+				`echo $(id -u) $(id -g); cat /proc/self/uid_map /proc/self/setgroups`,
+			}
 			if option != "" {
 				args = append([]string{option}, args...)
 			}
 			r := run(t, asNobody, args...)
 			r.want(t, 0)
 			f := strings.Fields(r.stdout)
-			if len(f) != 6 || f[0]+" "+f[1] != want || f[2] != f[0] || f[3] != "65534" || f[4] != "1" || f[5] != "deny" {
+			if len(f) != 6 || f[0]+" "+f[1] != want || f[2] != f[0] ||
+				f[3] != "65534" || f[4] != "1" || f[5] != "deny" {
 				t.Errorf("%s %s: stdout %q, want %s", kinds, option, r.stdout, want)
 			}
 		}
@@ -309,12 +335,16 @@ func TestUnshareUserRanges(t *testing.T) {
 			missing(t, "%v", err)
 		}
 	}
-	const script = `printf '1:2:3\n65534:200000:65536\n' >"$1/uid"; printf 'nobody:300000:1000\n' >"$1/gid"; mount --bind "$1/uid" /etc/subuid && mount --bind "$1/gid" /etc/subgid || exit 9
-exec ` + nobody + `"$0" $2 -- sh -c 'echo $(id -u) $(id -g) $(cat /proc/self/uid_map) , $(cat /proc/self/gid_map) , $(cat /proc/self/setgroups)'`
+	const script = `printf '1:2:3\n65534:200000:65536\n' >"$1/uid"
+printf 'nobody:300000:1000\n' >"$1/gid"
+mount --bind "$1/uid" /etc/subuid && mount --bind "$1/gid" /etc/subgid || exit 9
+exec ` + nobody + `"$0" $2 -- sh -c 'p=/proc/self
+echo $(id -u) $(id -g) $(cat $p/uid_map) , $(cat $p/gid_map) , $(cat $p/setgroups)'`
 	for options, want := range map[string]string{
 		"--unshare user,pid,mount --map-root": "0 0 0 65534 1 1 200000 65536 , 0 65534 1 1 300000 1000 , allow\n",
 		"--unshare user --map-root":           "0 0 0 65534 1 1 200000 65536 , 0 65534 1 1 300000 1000 , allow\n",
-		"--unshare user,pid,mount":            "65534 65534 65534 65534 1 0 200000 65534 65535 265534 2 , 65534 65534 1 0 300000 1000 , allow\n",
+		"--unshare user,pid,mount": "65534 65534 65534 65534 1 0 200000 65534 65535 265534 2 , " +
+			"65534 65534 1 0 300000 1000 , allow\n",
 	} {
 		r := scripted(t, script, options)
 		r.want(t, 0)
@@ -332,7 +362,8 @@ exec ` + nobody + `"$0" $2 -- sh -c 'echo $(id -u) $(id -g) $(cat /proc/self/uid
 	}
 	r = scripted(t, refused, "--unshare user,pid")
 	r.want(t, 125)
-	if r.stdout != "" || !strings.Contains(r.stderr, "finite: cannot start the command: --unshare user,pid: map-ids: ") {
+	if r.stdout != "" ||
+		!strings.Contains(r.stderr, "finite: cannot start the command: --unshare user,pid: map-ids: ") {
 		t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)
 	}
 }
@@ -359,8 +390,10 @@ func sortRows(line string) string {
 // A network namespace has a loopback device that is up.
 func TestUnshareNetwork(t *testing.T) {
 	needCommand(t, "perl")
-	const talk = `use IO::Socket::INET; my $l = IO::Socket::INET->new(LocalAddr => "127.0.0.1", Listen => 1) or die "listen: $!";
-my $c = IO::Socket::INET->new(PeerAddr => "127.0.0.1", PeerPort => $l->sockport) or die "connect: $!"; my $a = $l->accept; print $a "heard\n"; close $a; print <$c>;
+	const talk = `use IO::Socket::INET;
+my $l = IO::Socket::INET->new(LocalAddr => "127.0.0.1", Listen => 1) or die "listen: $!";
+my $c = IO::Socket::INET->new(PeerAddr => "127.0.0.1", PeerPort => $l->sockport) or die "connect: $!";
+my $a = $l->accept; print $a "heard\n"; close $a; print <$c>;
 open my $d, "<", "/proc/net/dev"; while (<$d>) { print "$1 " if /^\s*(\w+):/ } print "\n"`
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		for _, kinds := range []string{"net", "net,mount,pid"} {
@@ -369,7 +402,8 @@ open my $d, "<", "/proc/net/dev"; while (<$d>) { print "$1 " if /^\s*(\w+):/ } p
 			}
 			r := run(t, m, "--unshare", kinds, "--", "perl", "-e", talk)
 			r.want(t, 0)
-			if dev, ok := strings.CutPrefix(r.stdout, "heard\n"); !ok || !strings.Contains(dev, "lo ") || strings.Contains(dev, "eth") {
+			if dev, ok := strings.CutPrefix(r.stdout, "heard\n"); !ok ||
+				!strings.Contains(dev, "lo ") || strings.Contains(dev, "eth") {
 				t.Errorf("%s: stdout %q, stderr %q", kinds, r.stdout, r.stderr)
 			}
 		}
@@ -408,8 +442,10 @@ func TestUnshareMountsStayInside(t *testing.T) {
 	needRoot(t)
 	for _, kinds := range []string{"mount", "pid,mount", "all"} {
 		const script = `mount --make-rshared / || exit 9; cat /proc/self/mountinfo >"$1/before"
-"$0" --unshare "$2" -- sh -c 'mount -t tmpfs inside /mnt && : >/mnt/file && grep -c " - tmpfs inside" /proc/self/mountinfo' || exit 8
-cat /proc/self/mountinfo >"$1/after"; cmp "$1/before" "$1/after" && test ! -e /mnt/file && test -e /proc/$$/stat && echo same`
+"$0" --unshare "$2" -- sh -c '
+mount -t tmpfs inside /mnt && : >/mnt/file && grep -c " - tmpfs inside" /proc/self/mountinfo' || exit 8
+cat /proc/self/mountinfo >"$1/after"
+cmp "$1/before" "$1/after" && test ! -e /mnt/file && test -e /proc/$$/stat && echo same`
 		r := scripted(t, script, kinds)
 		r.want(t, 0)
 		if r.stdout != "1\nsame\n" {
@@ -423,10 +459,12 @@ func TestUnshareAlone(t *testing.T) {
 	const kinds = "user cgroup ipc uts net time mnt pid"
 	const show = `for n in ` + kinds + `; do readlink /proc/self/ns/$n; done`
 	for list, want := range map[string]string{
-		"ipc": "ipc", "uts": "uts", "cgroup": "cgroup", "time": "time", "net": "net", "mount": "mnt", "user": "user",
+		"ipc": "ipc", "uts": "uts", "cgroup": "cgroup", "time": "time",
+		"net": "net", "mount": "mnt", "user": "user",
 		"ipc,uts,cgroup,time,net,mount,user": "ipc uts cgroup time net mnt user", "pid": "pid", "all": kinds,
 	} {
-		r := scripted(t, show+`; sh -c 'echo $$; exec "$@"' sh "$0" --unshare "$2" -- sh -c 'echo $PPID; `+show+`'`, list)
+		r := scripted(t, show+`; sh -c 'echo $$; exec "$@"' sh "$0" --unshare "$2" -- sh -c 'echo $PPID; `+
+			show+`'`, list)
 		r.want(t, 0)
 		lines := strings.Fields(r.stdout)
 		if len(lines) != 18 {
@@ -452,7 +490,8 @@ func TestUnshareAlone(t *testing.T) {
 func TestUnshareLog(t *testing.T) {
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		for _, options := range [][]string{{"-v"}, {"--log-level", "info"}, {"-v", "--log-format", "json"}} {
-			args := append(options, "--", "sh", "-c", `trap "echo told" USR1; trap "exit 3" TERM; echo ready; while :; do sleep 0.05; done`)
+			args := append(options, "--", "sh", "-c",
+				`trap "echo told" USR1; trap "exit 3" TERM; echo ready; while :; do sleep 0.05; done`)
 			c := inBox(t, m, args...)
 			c.stdout.await(t, "ready")
 			c.signal(unix.SIGUSR1)
@@ -467,7 +506,8 @@ func TestUnshareLog(t *testing.T) {
 			}
 			for line := range strings.Lines(r.stderr) {
 				var entry map[string]any
-				if err := json.Unmarshal([]byte(line), &entry); len(options) == 3 && (err != nil || entry["severity"] == nil || entry["message"] == nil) {
+				if err := json.Unmarshal([]byte(line), &entry); len(options) == 3 &&
+					(err != nil || entry["severity"] == nil || entry["message"] == nil) {
 					t.Errorf("%q: %v", line, err)
 				}
 			}
@@ -482,7 +522,9 @@ func TestUnshareLog(t *testing.T) {
 
 // The parent's death is told to the command, by way of both.
 func TestUnshareParentDeath(t *testing.T) {
-	const script = `"$0" --leftovers wait -- sh -c '` + `"$0" -p TERM --unshare pid,mount -- sh -c "$2" sh "$1" & while ! test -e "$1/ready"; do sleep 0.05; done; kill -9 $$' "$0" "$1" "$2"`
+	const script = `"$0" --leftovers wait -- sh -c '` +
+		`"$0" -p TERM --unshare pid,mount -- sh -c "$2" sh "$1" & ` +
+		`while ! test -e "$1/ready"; do sleep 0.05; done; kill -9 $$' "$0" "$1" "$2"`
 	r := scripted(t, script, `trap "echo told; exit 0" TERM; : >"$1/ready"; while :; do sleep 0.05; done`)
 	r.want(t, 137)
 	if r.stdout != "told\n" {
@@ -493,7 +535,8 @@ func TestUnshareParentDeath(t *testing.T) {
 // A root file system that nobody may write to is no hindrance.
 func TestUnshareReadOnlyRoot(t *testing.T) {
 	needRoot(t)
-	const script = `mount -o remount,bind,ro / || exit 9; "$0" --unshare "$2" -t 1h -- sh -c 'cat /proc/1/comm; if : >/no-such-file; then echo writable; fi'`
+	const script = `mount -o remount,bind,ro / || exit 9; ` +
+		`"$0" --unshare "$2" -t 1h -- sh -c 'cat /proc/1/comm; if : >/no-such-file; then echo writable; fi'`
 	for _, kinds := range []string{"pid,mount", "all"} {
 		r := scripted(t, script, kinds)
 		if r.stdout != "keeper\n" || len(r.left) > 0 {
@@ -507,13 +550,15 @@ func TestUnshareReadOnlyRoot(t *testing.T) {
 func TestUnshareWithoutProc(t *testing.T) {
 	needRoot(t)
 	for name, finite := range map[string]string{"by path": `"$0"`, "by name": `PATH="${0%/*}:$PATH" finite`} {
-		script := `while umount -l /proc 2>&-; do :; done; test ! -e /proc/self || exit 8; ` + finite + ` $2 -- sh -c 'echo $PPID; '"$3"; status=$?; mount -t proc proc /proc; exit $status`
+		script := `while umount -l /proc 2>&-; do :; done; test ! -e /proc/self || exit 8; ` +
+			finite + ` $2 -- sh -c 'echo $PPID; '"$3"; status=$?; mount -t proc proc /proc; exit $status`
 		r := scripted(t, script, "--unshare pid,mount", "cat /proc/1/comm; exit 3")
 		r.want(t, 3)
 		if r.stdout != "1\nkeeper\n" || r.stderr != "" {
 			t.Errorf("%s: stdout %q, stderr %q", name, r.stdout, r.stderr)
 		}
-		r = scripted(t, script, stretch("--unshare pid -t 500ms -k 200ms"), `trap "" TERM; setsid sleep 1000 & setsid sleep 1000`)
+		r = scripted(t, script, stretch("--unshare pid -t 500ms -k 200ms"),
+			`trap "" TERM; setsid sleep 1000 & setsid sleep 1000`)
 		r.want(t, 124)
 		r = scripted(t, script, "--unshare user", "")
 		r.want(t, 125)
@@ -533,7 +578,11 @@ func TestUnshareBadUsage(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"unknown", asSubreaper, []string{"--unshare", "pid,bogus"}, `--unshare pid,bogus: unknown namespace "bogus"`},
+		{
+			"unknown", asSubreaper,
+			[]string{"--unshare", "pid,bogus"},
+			`--unshare pid,bogus: unknown namespace "bogus"`,
+		},
 		{"empty", asSubreaper, []string{"--unshare", ""}, `--unshare: unknown namespace ""`},
 		{"an empty name", asSubreaper, []string{"--unshare", "pid,"}, `--unshare pid,: unknown namespace ""`},
 		{"no value", asSubreaper, []string{"--unshare"}, "unshare"},
@@ -544,15 +593,43 @@ func TestUnshareBadUsage(t *testing.T) {
 		{"join: unknown", asSubreaper, []string{"--join", "1:bogus"}, `--join 1:bogus: unknown namespace "bogus"`},
 		{"join: not ours", asNobody, []string{"--join", "1"}, "--join 1: "},
 		{"join: not ours, one", asNobody, []string{"--join", "1:net"}, "--join 1:net: "},
-		{"join: no namespace", asSubreaper, []string{"--join", "/etc/passwd"}, "--join /etc/passwd: not a namespace's file"},
-		{"join: a directory", asSubreaper, []string{"--join", "/proc/self/ns"}, "--join /proc/self/ns: not a namespace's file"},
+		{
+			"join: no namespace", asSubreaper,
+			[]string{"--join", "/etc/passwd"},
+			"--join /etc/passwd: not a namespace's file",
+		},
+		{
+			"join: a directory", asSubreaper,
+			[]string{"--join", "/proc/self/ns"},
+			"--join /proc/self/ns: not a namespace's file",
+		},
 		{"join: no file", asSubreaper, []string{"--join", "/no/such"}, "--join /no/such: no such file"},
-		{"host name without uts", asSubreaper, []string{"--hostname", "box"}, "--hostname box: needs a UTS namespace"},
-		{"host name with another", asSubreaper, []string{"--hostname", "box", "--unshare", "pid"}, "--hostname box: needs a UTS namespace"},
-		{"host name, too long", asSubreaper, []string{"--hostname", tooLong, "--unshare", "uts"}, "--hostname " + tooLong + ": must be at most 64 bytes"},
-		{"map-root without user", asSubreaper, []string{"--map-root", "--unshare", "pid"}, "--map-root: needs a user namespace"},
+		{
+			"host name without uts", asSubreaper,
+			[]string{"--hostname", "box"},
+			"--hostname box: needs a UTS namespace",
+		},
+		{
+			"host name with another", asSubreaper,
+			[]string{"--hostname", "box", "--unshare", "pid"},
+			"--hostname box: needs a UTS namespace",
+		},
+		{
+			"host name, too long", asSubreaper,
+			[]string{"--hostname", tooLong, "--unshare", "uts"},
+			"--hostname " + tooLong + ": must be at most 64 bytes",
+		},
+		{
+			"map-root without user", asSubreaper,
+			[]string{"--map-root", "--unshare", "pid"},
+			"--map-root: needs a user namespace",
+		},
 		{"not permitted", asNobody, []string{"--unshare", "net"}, "--unshare net"},
-		{"not permitted, with an inner one", asNobody, []string{"--unshare", "pid,mount"}, "--unshare pid,mount: operation not permitted"},
+		{
+			"not permitted, with an inner one", asNobody,
+			[]string{"--unshare", "pid,mount"},
+			"--unshare pid,mount: operation not permitted",
+		},
 		{"map-root in the environment", asSubreaper, nil, "--map-root: needs a user namespace"},
 		{"unknown in the environment", asSubreaper, nil, `FINITE_UNSHARE=bogus: unknown namespace "bogus"`},
 	} {
@@ -568,7 +645,8 @@ func TestUnshareBadUsage(t *testing.T) {
 			})
 			r := c.wait()
 			r.want(t, 125)
-			if !strings.HasPrefix(r.stderr, "finite: ") || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, tt.want) {
+			if !strings.HasPrefix(r.stderr, "finite: ") || strings.Count(r.stderr, "\n") != 1 ||
+				!strings.Contains(r.stderr, tt.want) {
 				t.Errorf("stderr: %q, want one line with %q", r.stderr, tt.want)
 			}
 			if r.stdout != "" {
@@ -582,9 +660,11 @@ func TestUnshareBadUsage(t *testing.T) {
 func TestUnshareIsExhausted(t *testing.T) {
 	for _, kinds := range []string{"user", "user,pid,mount"} {
 		r := run(t, asNobody, "--unshare", "user", "--map-root", "--", "sh", "-c",
-			`echo 0 >/proc/sys/user/max_user_namespaces || exit 9; exec "$0" --unshare `+kinds+` -- sh -c "echo started"`, finiteBin)
+			`echo 0 >/proc/sys/user/max_user_namespaces || exit 9; exec "$0" --unshare `+
+				kinds+` -- sh -c "echo started"`, finiteBin)
 		r.want(t, 125)
-		if want := "finite: cannot start the command: --unshare " + kinds + ": no space left on device\n"; r.stderr != want || r.stdout != "" {
+		if want := "finite: cannot start the command: --unshare " + kinds +
+			": no space left on device\n"; r.stderr != want || r.stdout != "" {
 			t.Errorf("stdout %q, stderr %q, want %q", r.stdout, r.stderr, want)
 		}
 	}
@@ -594,7 +674,8 @@ func TestUnshareIsExhausted(t *testing.T) {
 // resumes it.
 func TestUnshareTerminal(t *testing.T) {
 	needRoot(t)
-	const command = `trap "echo inter""rupted; exit 3" INT; echo rea""dy; read -r word; echo "re""ad $word"; while :; do sleep 0.05; done`
+	const command = `trap "echo inter""rupted; exit 3" INT; echo rea""dy; ` +
+		`read -r word; echo "re""ad $word"; while :; do sleep 0.05; done`
 	interrupt := func(t *testing.T, c *console) {
 		t.Helper()
 		c.out.await(t, "ready")
@@ -624,7 +705,9 @@ func TestUnshareTerminal(t *testing.T) {
 func TestPlannerCannotStart(t *testing.T) {
 	needRoot(t)
 	const script = `ulimit -v 40000; exec "$0" --unshare user,pid -v -- echo started`
-	r := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{"/bin/sh", "-c", script, finiteBin}}, nil).wait()
+	r := startSpec(t, cageSpec{
+		Mode: asSubreaper, Args: []string{"/bin/sh", "-c", script, finiteBin},
+	}, nil).wait()
 	r.want(t, 125)
 	if r.stdout != "" || r.stderr != "finite: the planner cannot run\n" {
 		t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)

@@ -23,14 +23,16 @@ func startInMemory(t *testing.T, dir string, m mode, args ...string) *cage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := startSpec(t, cageSpec{Mode: m, Args: joins(dir, append([]string{finiteBin}, args...)...)}, func(cmd *exec.Cmd) { cmd.Stdin = r })
+	c := startSpec(t, cageSpec{Mode: m, Args: joins(dir, append([]string{finiteBin}, args...)...)},
+		func(cmd *exec.Cmd) { cmd.Stdin = r })
 	r.Close()
 	defer w.Close()
 	for begin := time.Now(); time.Since(begin) < patience(); {
 		pid := childNamed(c.keeper(), supervisorName)
 		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 		for _, file := range files {
-			if to, _ := os.Readlink(file); strings.HasSuffix(to, "/memory.oom_control") || strings.HasSuffix(to, "/memory.events") {
+			if to, _ := os.Readlink(file); strings.HasSuffix(to, "/memory.oom_control") ||
+				strings.HasSuffix(to, "/memory.events") {
 				return c
 			}
 		}
@@ -51,22 +53,38 @@ func TestOutOfMemory(t *testing.T) {
 		status       int
 		says         string
 	}{
-		{"a child of the command", `read x; ` + eater + `; exit 0`, 0, "out of memory: the kernel killed 1 process"},
-		{"an orphan", `read x; mkfifo $1/f; (` + eater + ` & echo $! >$1/pid); p=$(cat $1/pid); while kill -0 $p; do :; done; exit 3`, 3, "out of memory: the kernel killed 1 process"},
-		{"one after the other", `read x; for i in 1 2 3; do ` + eater + `; done; exit 0`, 0, "out of memory: the kernel killed 3 processes"},
+		{
+			"a child of the command", `read x; ` + eater + `; exit 0`, 0,
+			"out of memory: the kernel killed 1 process",
+		},
+		{
+			"an orphan", `read x; mkfifo $1/f; (` + eater + ` & echo $! >$1/pid); p=$(cat $1/pid); ` +
+				`while kill -0 $p; do :; done; exit 3`,
+			3, "out of memory: the kernel killed 1 process",
+		},
+		{
+			"one after the other", `read x; for i in 1 2 3; do ` + eater + `; done; exit 0`,
+			0, "out of memory: the kernel killed 3 processes",
+		},
 		{"the command", `read x; exec ` + eater, 137, "out of memory: the kernel killed 1 process"},
-		{"killed by somebody", `read x; sleep 1000 & kill -KILL $!; wait; (sleep 1000 & kill -KILL $!); exit 0`, 0, ""},
+		{
+			"killed by somebody",
+			`read x; sleep 1000 & kill -KILL $!; wait; (sleep 1000 & kill -KILL $!); exit 0`, 0, "",
+		},
 		{"the command is killed by somebody", `read x; kill -KILL $$`, 137, ""},
 		{"enough memory", `read x; perl -e '$x = "x" x (1 << 20)'; exit 5`, 5, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
-				for _, option := range [][]string{{"--give-up", "5s"}, {"--give-up", "5s", "-t", "1h"}} { // each has a supervisor
+				// Each of them has a supervisor.
+				for _, option := range [][]string{{"--give-up", "5s"}, {"--give-up", "5s", "-t", "1h"}} {
 					dir := limited(t, "memory", "memory.limit_in_bytes", "memory.max", fmt.Sprint(memoryLimit))
-					c := startInMemory(t, dir, m, append(option, "--", "sh", "-c", "exec 2>/dev/null; "+tt.script, "sh", t.TempDir())...)
+					c := startInMemory(t, dir, m, append(option, "--", "sh", "-c",
+						"exec 2>/dev/null; "+tt.script, "sh", t.TempDir())...)
 					r := c.wait()
 					r.want(t, tt.status)
-					if (tt.says == "") != (r.stderr == "") || !strings.Contains(r.stderr, tt.says) || strings.Count(r.stderr, "\n") > 1 {
+					if (tt.says == "") != (r.stderr == "") || !strings.Contains(r.stderr, tt.says) ||
+						strings.Count(r.stderr, "\n") > 1 {
 						t.Errorf("stderr %q, want one line with %q", r.stderr, tt.says)
 					}
 				}
@@ -84,13 +102,19 @@ func TestOutOfMemoryWithoutGo(t *testing.T) {
 		status int
 		says   string
 	}{
-		{`exec ` + eater, 137, "finite: the command was killed; out of memory: the kernel killed 1 process of this memory cgroup since that was made\n"},
+		{
+			`exec ` + eater, 137,
+			"finite: the command was killed; " +
+				"out of memory: the kernel killed 1 process of this memory cgroup since that was made\n",
+		},
 		{eater + `; exit 4`, 4, ""},
 		{`kill -KILL $$`, 137, ""},
 		{`kill -TERM $$`, 143, ""},
 	} {
 		dir := limited(t, "memory", "memory.limit_in_bytes", "memory.max", fmt.Sprint(memoryLimit))
-		c := startSpec(t, cageSpec{Mode: asInit, Args: joins(dir, finiteBin, "--", "sh", "-c", "exec 2>/dev/null; "+tt.script)}, nil)
+		c := startSpec(t, cageSpec{
+			Mode: asInit, Args: joins(dir, finiteBin, "--", "sh", "-c", "exec 2>/dev/null; "+tt.script),
+		}, nil)
 		r := c.wait()
 		r.want(t, tt.status)
 		if r.stderr != tt.says {
@@ -109,7 +133,8 @@ func TestNotOutOfMemory(t *testing.T) {
 		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err == nil {
 			missing(t, "the limit of memory has no effect: %s", out)
 		}
-		c := startInMemory(t, dir, m, "--stop-grace", "0", "-k", "0", "--", "sh", "-c", `trap "" TERM; sleep 1000 & read x; echo ready; while :; do sleep 1000; done`)
+		c := startInMemory(t, dir, m, "--stop-grace", "0", "-k", "0", "--",
+			"sh", "-c", `trap "" TERM; sleep 1000 & read x; echo ready; while :; do sleep 1000; done`)
 		c.stdout.await(t, "ready")
 		c.signal(unix.SIGTERM)
 		r := c.wait()

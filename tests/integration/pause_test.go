@@ -16,7 +16,8 @@ func TestPause(t *testing.T) {
 		// A subreaper gets orphans that its caller's children leave only as PID 1; here they come
 		// from a shell that finite replaced.
 		c := startSpec(t, cageSpec{Mode: asInit, Args: []string{
-			"/bin/sh", "-c", `(setsid sh -c 'echo orphan; trap "" TERM; while :; do sleep 0.1; done' &); exec "$0" --pause -vv -k ` + stretch("300ms"), finiteBin,
+			"/bin/sh", "-c", `(setsid sh -c 'echo orphan; trap "" TERM; while :; do sleep 0.1; done' &); ` +
+				`exec "$0" --pause -vv -k ` + stretch("300ms"), finiteBin,
 		}}, nil)
 		c.stdout.await(t, "orphan")
 		c.stderr.await(t, "waiting for a signal")
@@ -24,13 +25,17 @@ func TestPause(t *testing.T) {
 		c.signal(sig)
 		r := c.wait()
 		r.want(t, 0)
-		if !strings.Contains(r.stderr, "killed 1 process that had been there") && !strings.Contains(r.stderr, "killed 2 processes that had been there") {
+		if !strings.Contains(r.stderr, "killed 1 process that had been there") &&
+			!strings.Contains(r.stderr, "killed 2 processes that had been there") {
 			t.Errorf("stderr %q", r.stderr)
 		}
 	}
-	for _, option := range []string{"--stop-grace=1s", "--stop-delay=1s", "--preserve-status", "--expect=1", "--stop-exit=1", "--forward=all"} {
+	for _, option := range []string{
+		"--stop-grace=1s", "--stop-delay=1s", "--preserve-status", "--expect=1", "--stop-exit=1", "--forward=all",
+	} {
 		name, _, _ := strings.Cut(option, "=")
-		if r := run(t, asSubreaper, "--pause", option); r.status != 125 || !strings.Contains(r.stderr, "finite: --pause: has no use for "+name) {
+		if r := run(t, asSubreaper, "--pause", option); r.status != 125 ||
+			!strings.Contains(r.stderr, "finite: --pause: has no use for "+name) {
 			t.Errorf("%s: status %d, stderr %q", option, r.status, r.stderr)
 		}
 	}

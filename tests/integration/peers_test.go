@@ -8,7 +8,8 @@ import (
 // What the README says of other tools, beside what it says of finite: who is still there when they
 // have returned. Not as PID 1, since there the kernel would clean up after them.
 func TestPeersLeaveWhatFiniteEnds(t *testing.T) {
-	const daemon = `setsid sh -c 'echo ready; exec sleep 1000' & while ! ps -o stat= -C sleep | grep -q S; do :; done; `
+	const daemon = `setsid sh -c 'echo ready; exec sleep 1000' & ` +
+		`while ! ps -o stat= -C sleep | grep -q S; do :; done; `
 	for _, tt := range []struct {
 		name   string
 		args   []string

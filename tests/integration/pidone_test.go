@@ -25,12 +25,16 @@ func TestSignalsToEverybody(t *testing.T) {
 		"SIGSTOP":               {others + `kill -STOP -1; exit 4`, 4},
 		"by name":               {others + `pkill -9 finite; pkill -9 tini; pkill -9 supervisor; exit 7`, 7},
 		"SIGKILL to PID 1":      {others + `kill -9 1; kill -STOP 1; exit 8`, 8},
-		"SIGKILL all the time":  {others + `(sleep 1000 & sleep 1000) & kill -9 -1; kill -9 -1; (exit 9); exit $?`, 9},
+		"SIGKILL all the time": {
+			others + `(sleep 1000 & sleep 1000) & kill -9 -1; kill -9 -1; (exit 9); exit $?`, 9,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for program, args := range map[string][]string{
-				"finite": {finiteBin, "--"}, "finite with a deadline": {finiteBin, "-t", "1h", "--"}, "tini": {tini, "--"},
+				"finite":                 {finiteBin, "--"},
+				"finite with a deadline": {finiteBin, "-t", "1h", "--"},
+				"tini":                   {tini, "--"},
 			} {
 				r := startSpec(t, cageSpec{Mode: asInit, Args: append(args, "sh", "-c", tt.script)}, nil).wait()
 				if r.status != tt.status {
@@ -45,7 +49,8 @@ func TestSignalsToEverybody(t *testing.T) {
 // As PID 1 a SIGKILL from outside is the end of everything, at once.
 func TestInitIsKilledFromOutside(t *testing.T) {
 	for _, options := range [][]string{nil, {"-t", "1h"}} {
-		c := start(t, asInit, append(options, "--", "sh", "-c", fugitives+"echo ready; while :; do sleep 1000; done")...)
+		c := start(t, asInit, append(options, "--", "sh", "-c",
+			fugitives+"echo ready; while :; do sleep 1000; done")...)
 		c.stdout.await(t, "ready")
 		c.signal(unix.SIGKILL)
 		if r := c.wait(); r.status != -int(unix.SIGKILL) {
@@ -67,7 +72,8 @@ func testLineBeforeTheKill(t *testing.T, m mode) {
 		r.wantLine(t, "the deadline was reached: SIGKILL to everything")
 		r = run(t, m, "-t", "300ms", "-k", "20ms", "--", "sh", "-c", `trap "" TERM; while :; do sleep 1000; done`)
 		r.want(t, 124)
-		if !strings.Contains(r.stderr, "finite: the grace time is over: SIGKILL to everything that is left\n") || m == asInit && strings.Count(r.stderr, "\n") != 2 {
+		const over = "finite: the grace time is over: SIGKILL to everything that is left\n"
+		if !strings.Contains(r.stderr, over) || m == asInit && strings.Count(r.stderr, "\n") != 2 {
 			t.Errorf("stderr: %q", r.stderr)
 		}
 	}

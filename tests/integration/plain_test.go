@@ -18,7 +18,8 @@ import (
 // Every signal and 200 queued values reach the command of a plain run, as another user's too, and
 // where they are sent to the thread.
 func TestPlainRunPassesSignals(t *testing.T) {
-	sent := signalsExcept(unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, 32, 33) // the last two are the C library's in the recorder
+	// 32 and 33 are the C library's in the recorder.
+	sent := signalsExcept(unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, 32, 33)
 	const count = 200
 	for name, send := range map[string]struct {
 		code int
@@ -59,7 +60,8 @@ func TestPlainRunPassesSignals(t *testing.T) {
 				next := 0
 				for line := range strings.Lines(r.stdout) {
 					var number, code, pid, uid, value int
-					if n, _ := fmt.Sscanf(line, "got %d code %d pid %d uid %d value %d", &number, &code, &pid, &uid, &value); n != 5 {
+					if n, _ := fmt.Sscanf(line, "got %d code %d pid %d uid %d value %d",
+						&number, &code, &pid, &uid, &value); n != 5 {
 						continue
 					}
 					if number != int(sig) || code != -1 || value != next {
@@ -96,7 +98,8 @@ func TestEarlySignals(t *testing.T) {
 				switch {
 				case status == 128+int(sig):
 				case status == -int(sig) && m != asInit && !wasBlocked:
-				case status == 128+int(unix.SIGVTALRM) && m == asInit && !wasBlocked: // PID 1 is sent nothing that it does not handle
+				// PID 1 is sent nothing that it does not handle.
+				case status == 128+int(unix.SIGVTALRM) && m == asInit && !wasBlocked:
 				default:
 					t.Errorf("run %d: signal %d after %v (blocked: %v): status %d, %s", i, sig, at, wasBlocked, status, said)
 				}
@@ -112,7 +115,9 @@ func TestEarlySignals(t *testing.T) {
 // signalEarly starts finite, sends it a signal at a moment after its start, and returns its status
 // and whether it had blocked the signal by then. If the signal was lost, another one ends the
 // command.
-func signalEarly(t *testing.T, m mode, sig unix.Signal, at time.Duration) (status int, blocked bool, said string) {
+func signalEarly(
+	t *testing.T, m mode, sig unix.Signal, at time.Duration,
+) (status int, blocked bool, said string) {
 	t.Helper()
 	stderr := newLines()
 	cmd := exec.Command(finiteBin, "--", "sleep", "1000")
@@ -164,8 +169,11 @@ func blocks(pid int, sig unix.Signal) bool {
 // end of what the command leaves.
 func TestFloodOfSignals(t *testing.T) {
 	needCommand(t, "perl")
-	const flood = `trap "" RTMIN RTMIN+6 RTMAX USR1; front=1; [ $PPID = 1 ] || read -r _ _ _ front _ </proc/$PPID/stat
-for sig in 34 40; do perl -e 'print "ready\n"; close STDOUT; $SIG{TERM} = "IGNORE"; while (1) { kill $ARGV[0], $ARGV[1]; kill "USR1", $ARGV[1]; kill $ARGV[0], $ARGV[2] }' $sig $front $PPID & done
+	const flood = `trap "" RTMIN RTMIN+6 RTMAX USR1; front=1
+[ $PPID = 1 ] || read -r _ _ _ front _ </proc/$PPID/stat
+for sig in 34 40; do perl -e 'print "ready\n"; close STDOUT; $SIG{TERM} = "IGNORE";
+while (1) { kill $ARGV[0], $ARGV[1]; kill "USR1", $ARGV[1];
+kill $ARGV[0], $ARGV[2] }' $sig $front $PPID & done
 `
 	for name, tt := range map[string]struct {
 		options []string
@@ -178,7 +186,8 @@ for sig in 34 40; do perl -e 'print "ready\n"; close STDOUT; $SIG{TERM} = "IGNOR
 	} {
 		t.Run(name, func(t *testing.T) {
 			forModes(t, allModes, func(t *testing.T, m mode) {
-				args := append(append([]string{finiteBin}, tt.options...), "--", needCommand(t, "bash"), "-c", flood+tt.end)
+				args := append(append([]string{finiteBin}, tt.options...),
+					"--", needCommand(t, "bash"), "-c", flood+tt.end)
 				c := startSpec(t, cageSpec{Mode: m, Args: args}, nil)
 				r := c.wait()
 				if r.want(t, tt.status); strings.Count(r.stdout, "ready\n") != 2 {

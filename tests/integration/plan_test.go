@@ -12,8 +12,10 @@ import (
 
 // hangingRanges is a script that runs finite, as another user, in a user namespace whose ranges of
 // user IDs are mapped by a program that does not return.
-const hangingRanges = `for f in uid gid; do echo 65534:200000:65536 >"$1/$f"; mount --bind "$1/$f" /etc/sub$f || exit 9
-printf '#!/bin/sh\necho mapping\nexec sleep 1000\n' >"$1/new${f}map"; chmod 755 "$1/new${f}map"; done; PATH=$1:$PATH; export PATH
+const hangingRanges = `for f in uid gid; do echo 65534:200000:65536 >"$1/$f"
+mount --bind "$1/$f" /etc/sub$f || exit 9
+printf '#!/bin/sh\necho mapping\nexec sleep 1000\n' >"$1/new${f}map"; chmod 755 "$1/new${f}map"; done
+PATH=$1:$PATH; export PATH
 exec ` + nobody + `"$0" --unshare user,pid -- echo started`
 
 // A stop that is asked for while namespaces are made ends finite: there is no command yet. A
@@ -33,7 +35,8 @@ func TestStopWhileNamespacesAreMade(t *testing.T) {
 	c.signal(unix.SIGTERM)
 	r := c.wait()
 	r.want(t, 128+int(unix.SIGTERM))
-	if !strings.HasPrefix(r.stderr, "finite: stop requested by SIGTERM") || strings.Count(r.stderr, "\n") != 1 || r.stdout != "mapping\n" {
+	if !strings.HasPrefix(r.stderr, "finite: stop requested by SIGTERM") ||
+		strings.Count(r.stderr, "\n") != 1 || r.stdout != "mapping\n" {
 		t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)
 	}
 }
@@ -54,7 +57,8 @@ func TestPlannerIsHarmed(t *testing.T) {
 	for sig, statuses := range map[unix.Signal][]int{unix.SIGSTOP: {7}, unix.SIGKILL: {7, 125}} {
 		met := 0
 		for range 20 {
-			c := start(t, asSubreaper, "--join", "/proc/self/ns/net", "--unshare", "uts", "--hostname", "box", "--", "sh", "-c", "exit 7")
+			c := start(t, asSubreaper, "--join", "/proc/self/ns/net", "--unshare", "uts",
+				"--hostname", "box", "--", "sh", "-c", "exit 7")
 			stop := c.harm(c.pid(), sig, 1, 0)
 			r := c.wait()
 			met += stop()
@@ -71,7 +75,8 @@ func TestPlannerIsHarmed(t *testing.T) {
 // What is too much for a plan, or not allowed to one, is one line.
 func TestPlanIsRefused(t *testing.T) {
 	needRoot(t)
-	r := inContainer(t, `container --net; set --; i=0; while test $i -lt 1200; do set -- "$@" --join "/proc/$c/ns/net"; i=$((i + 1)); done
+	r := inContainer(t, `container --net; set --; i=0
+while test $i -lt 1200; do set -- "$@" --join "/proc/$c/ns/net"; i=$((i + 1)); done
 "$finite" "$@" -- readlink /proc/self/ns/net; readlink /proc/$c/ns/net; finish`)
 	if f := strings.Fields(r.stdout); len(f) != 2 || f[0] != f[1] {
 		t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)
@@ -87,16 +92,22 @@ func TestPlanIsRefused(t *testing.T) {
 func TestJoinKeeperIsKilled(t *testing.T) {
 	needRoot(t)
 	for _, with := range []bool{true, false} {
-		options, said := "--cgroup off", "the keeper was killed: SIGKILL to the command; what else it left in the PID namespace that was joined is out of reach"
+		options, said := "--cgroup off", "the keeper was killed: SIGKILL to the command; "+
+			"what else it left in the PID namespace that was joined is out of reach"
 		if with {
 			options, said = "--cgroup require", "the keeper was killed: SIGKILL to everything that is left"
 		}
 		const script = container + `container
-"$finite" $1 -t 1h --join $c:pid,mnt -- sh -c 'setsid sleep 1000 & echo ready; exec sleep 2000' >"$dir/out" & f=$!
-until grep -q ready "$dir/out"; do sleep 0.01; done; for k in $(cat /proc/$f/task/$f/children); do test "$(cat /proc/$k/comm)" = keeper && kill -9 $k; done
-wait $f; echo status $?; nsenter -t $c -p -m sh -c 'for p in /proc/[0-9]*; do tr "\0" " " <$p/cmdline; echo; done' | grep '^sleep' | sort; finish`
+"$finite" $1 -t 1h --join $c:pid,mnt -- sh -c 'setsid sleep 1000 & echo ready;
+exec sleep 2000' >"$dir/out" & f=$!
+until grep -q ready "$dir/out"; do sleep 0.01; done
+for k in $(cat /proc/$f/task/$f/children); do test "$(cat /proc/$k/comm)" = keeper && kill -9 $k; done
+wait $f; echo status $?; nsenter -t $c -p -m sh -c 'for p in /proc/[0-9]*; do tr "\0" " " <$p/cmdline;
+echo; done' | grep '^sleep' | sort; finish`
 		cgroup := room(t)
-		r := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{"/bin/sh", "-c", script, finiteBin, t.TempDir(), options}}, within(t, cgroup)).wait()
+		r := startSpec(t, cageSpec{
+			Mode: asSubreaper, Args: []string{"/bin/sh", "-c", script, finiteBin, t.TempDir(), options},
+		}, within(t, cgroup)).wait()
 		r.want(t, 0)
 		wantNoLeaf(t, cgroup)
 		want := "status 125\nsleep 1000 \nsleep 1000 \n" // of the container, and of the command
@@ -114,11 +125,15 @@ wait $f; echo status $?; nsenter -t $c -p -m sh -c 'for p in /proc/[0-9]*; do tr
 func TestKeeperCannotBeReaped(t *testing.T) {
 	needRoot(t)
 	needCommand(t, "perl")
-	const holder = `open my $ns, "<", "/proc/$ARGV[0]/ns/pid" or die $!; syscall(308, fileno $ns, 0) == 0 or die $!;
-my $p = fork; exit 0 if !$p; system "until grep -q Z /proc/$p/stat; do sleep 0.01; done"; $SIG{TERM} = sub { wait; exit 0 }; print "held\n"; sleep 1000 while 1;`
-	r := scripted(t, `"$0" --unshare pid,mount -t 1h -- sh -c 'echo ready; exec sleep 2000' >"$1/out" & f=$!; until grep -q ready "$1/out"; do sleep 0.01; done
+	const holder = `open my $ns, "<", "/proc/$ARGV[0]/ns/pid" or die $!;
+syscall(308, fileno $ns, 0) == 0 or die $!;
+my $p = fork; exit 0 if !$p; system "until grep -q Z /proc/$p/stat; do sleep 0.01; done";
+$SIG{TERM} = sub { wait; exit 0 }; print "held\n"; sleep 1000 while 1;`
+	r := scripted(t, `"$0" --unshare pid,mount -t 1h -- sh -c 'echo ready; exec sleep 2000' >"$1/out" &
+f=$!; until grep -q ready "$1/out"; do sleep 0.01; done
 for k in $(cat /proc/$f/task/$f/children); do test "$(cat /proc/$k/comm)" = keeper && keeper=$k; done
-perl -e '$| = 1; '"$2" $keeper >"$1/held" 2>&1 & h=$!; until grep -q . "$1/held"; do sleep 0.01; done; cat "$1/held"; kill -9 $keeper; wait $f; echo status $?; kill $h; wait $h`, holder)
+perl -e '$| = 1; '"$2" $keeper >"$1/held" 2>&1 & h=$!; until grep -q . "$1/held"; do sleep 0.01; done
+cat "$1/held"; kill -9 $keeper; wait $f; echo status $?; kill $h; wait $h`, holder)
 	if r.status != 0 || len(r.left) > 1 || len(r.left) == 1 && !strings.Contains(r.left[0], "(keeper) Z") {
 		t.Errorf("status %d, left behind: %v", r.status, r.left) // a zombie is the cage's to reap
 	}
@@ -131,9 +146,12 @@ perl -e '$| = 1; '"$2" $keeper >"$1/held" 2>&1 & h=$!; until grep -q . "$1/held"
 func TestPlannerHoldsNothing(t *testing.T) {
 	needRoot(t)
 	cgroup := room(t)
-	const script = `mkfifo "$1/out"; "$0" --cgroup require --join /proc/self/ns/net -- sh -c 'echo word; exec sleep 1000 >/dev/null' >"$1/out" & f=$!
+	const script = `mkfifo "$1/out"; "$0" --cgroup require --join /proc/self/ns/net -- sh -c 'echo word;
+exec sleep 1000 >/dev/null' >"$1/out" & f=$!
 cat <"$1/out"; kill $f; wait $f; echo $?`
-	r := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{"/bin/sh", "-c", script, finiteBin, t.TempDir()}}, within(t, cgroup)).wait()
+	r := startSpec(t, cageSpec{
+		Mode: asSubreaper, Args: []string{"/bin/sh", "-c", script, finiteBin, t.TempDir()},
+	}, within(t, cgroup)).wait()
 	if r.want(t, 0); r.stdout != "word\n143\n" {
 		t.Errorf("stdout %q", r.stdout)
 	}
@@ -145,7 +163,8 @@ cat <"$1/out"; kill $f; wait $f; echo $?`
 func TestStoppedKeeperIsContinued(t *testing.T) {
 	needRoot(t)
 	needCommand(t, "perl")
-	c := inBox(t, asSubreaper, "--", "perl", "-e", `$| = 1; $SIG{CONT} = sub { print "continued\n" }; $SIG{USR1} = sub { print "USR1\n" }; $SIG{TERM} = sub { exit 3 }; print "ready\n"; sleep 1 while 1`)
+	c := inBox(t, asSubreaper, "--", "perl", "-e", `$| = 1; $SIG{CONT} = sub { print "continued\n" }; `+
+		`$SIG{USR1} = sub { print "USR1\n" }; $SIG{TERM} = sub { exit 3 }; print "ready\n"; sleep 1 while 1`)
 	c.stdout.await(t, "ready")
 	keeper := childNamed(c.pid(), keeperName)
 	c.kill(keeper, unix.SIGSTOP)

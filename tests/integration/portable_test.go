@@ -28,21 +28,26 @@ func buildPortable(t *testing.T) string {
 
 // shared are the tests of what both builds promise: that with a keeper, and that of one process.
 const shared = `
-TestAnotherUsersProcess TestCgroupManyAtOnce TestCgroupOfAHostileCommand TestCgroupOfWhatIsLeft TestDeadlineInAnEmptyRoot
-TestDeadlineInLittleMemory TestDeadlineThatCannotBeTold TestDeadlineWithoutOrphans TestDeepTreeIsGone TestEnvironmentIsConsumed
-TestEscalate TestEscalateErrors TestEscalateRequestedStop TestEscapeesAreGone TestEventsErrors TestEventsNobodyReads TestEventsTrace
-TestExitStatus TestFastForkersAreGone TestFastForkersThatWereLeft TestFatalSignals TestForwardTargets TestFrozenByAnother TestFrozenItself
-TestLeftoversGetTheirGrace TestLeftoversPolicies TestLifeline TestLifelineErrors TestLifelineOfTheParent TestLogFormats
-TestLogIsPrintable TestManyEscapees TestNoArgument TestParentDeath TestPause TestPauseReapsLateOrphans
-TestRefusedSystemCalls TestReportErrors TestReportOfADeadline TestReportOfAHostileCommand TestReportOnAPipe TestReportStartFailed
+TestAnotherUsersProcess TestCgroupManyAtOnce TestCgroupOfAHostileCommand TestCgroupOfWhatIsLeft
+TestDeadlineInAnEmptyRoot TestDeadlineInLittleMemory TestDeadlineThatCannotBeTold
+TestDeadlineWithoutOrphans TestDeepTreeIsGone TestEnvironmentIsConsumed TestEscalate
+TestEscalateErrors TestEscalateRequestedStop TestEscapeesAreGone TestEventsErrors
+TestEventsNobodyReads TestEventsTrace TestExitStatus TestFastForkersAreGone
+TestFastForkersThatWereLeft TestFatalSignals TestForwardTargets TestFrozenByAnother TestFrozenItself
+TestLeftoversGetTheirGrace TestLeftoversPolicies TestLifeline TestLifelineErrors
+TestLifelineOfTheParent TestLogFormats TestLogIsPrintable TestManyEscapees TestNoArgument
+TestParentDeath TestPause TestPauseReapsLateOrphans TestRefusedSystemCalls TestReportErrors
+TestReportOfADeadline TestReportOfAHostileCommand TestReportOnAPipe TestReportStartFailed
 TestRewriteAndDrop TestStoppedChildEndsInTime TestTracerHoldsTheZombie TestMovedAwayByNsenter
 TestWithoutPidfd TestSignalsToEverybody TestSnapshot TestStartFailures TestStateFile TestStopDelay
-TestStopGraceAndExpect TestStopWithoutOrphans TestStrangerInTheCgroup TestTimeline TestTracerOutOfReach TestUsageErrorThatNobodyReads`
+TestStopGraceAndExpect TestStopWithoutOrphans TestStrangerInTheCgroup TestTimeline
+TestTracerOutOfReach TestUsageErrorThatNobodyReads`
 
 // The build without the entry point passes the tests of what it promises as the other one does.
 func TestSharedWithOneProcess(t *testing.T) {
 	names := strings.Fields(shared)
-	cmd := exec.Command(testBinary(t), "-test.v", "-test.count=1", "-test.parallel=4", "-test.run", "^("+strings.Join(names, "|")+")$")
+	cmd := exec.Command(testBinary(t),
+		"-test.v", "-test.count=1", "-test.parallel=4", "-test.run", "^("+strings.Join(names, "|")+")$")
 	cmd.Env = append(os.Environ(), "FINITE_BIN="+buildPortable(t))
 	out, err := cmd.CombinedOutput()
 	for _, name := range names {
@@ -65,7 +70,9 @@ func TestWithoutTheEntryPoint(t *testing.T) {
 		t.Errorf("%q, %v", out, err)
 	}
 	forModes(t, allModes, func(t *testing.T, m mode) {
-		c := startSpec(t, cageSpec{Mode: m, Args: []string{portable, "-vv", "--", "perl", "-MConfig", "-e", recorder}}, nil)
+		c := startSpec(t, cageSpec{
+			Mode: m, Args: []string{portable, "-vv", "--", "perl", "-MConfig", "-e", recorder},
+		}, nil)
 		c.stdout.await(t, "ready")
 		c.stderr.await(t, "all signals are caught")
 		for sig := unix.Signal(1); sig <= 64; sig++ {
@@ -81,12 +88,15 @@ func TestWithoutTheEntryPoint(t *testing.T) {
 		c.wait().want(t, 42)
 
 		for status, args := range map[int][]string{
-			7: {"sh", "-c", "exit 7"}, 143: {"sh", "-c", "kill -TERM $$"}, 127: {"/no/such/command"}, 126: {"/etc/passwd"},
+			7: {"sh", "-c", "exit 7"}, 143: {"sh", "-c", "kill -TERM $$"},
+			127: {"/no/such/command"}, 126: {"/etc/passwd"},
 		} {
-			startSpec(t, cageSpec{Mode: m, Args: append([]string{portable, "--"}, args...)}, nil).wait().want(t, status)
+			startSpec(t, cageSpec{Mode: m, Args: append([]string{portable, "--"}, args...)},
+				nil).wait().want(t, status)
 		}
 		startSpec(t, cageSpec{Mode: m, Args: []string{
-			portable, "-t", stretch("200ms"), "-k", stretch("100ms"), "--", "sh", "-c", `trap "" TERM; setsid sleep 1000 & sleep 1000`,
+			portable, "-t", stretch("200ms"), "-k", stretch("100ms"), "--",
+			"sh", "-c", `trap "" TERM; setsid sleep 1000 & sleep 1000`,
 		}}, nil).wait().want(t, 124)
 	})
 }

@@ -29,7 +29,8 @@ func playProber() {
 		}
 		tries++
 		for fd := range 64 {
-			if f, err := os.OpenFile(fmt.Sprintf("%s/fd/%d", dir, fd), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0); err == nil {
+			if f, err := os.OpenFile(fmt.Sprintf("%s/fd/%d", dir, fd),
+				os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0); err == nil {
 				fmt.Printf("%s: opened descriptor %d\n", name, fd)
 				f.Close()
 			}
@@ -56,7 +57,8 @@ func playProber() {
 		local := unix.Iovec{Base: &byte0[0], Len: 1}
 		// The address is of no mapping: where writing is allowed, that is EFAULT.
 		remote := unix.RemoteIovec{Base: 1, Len: 1}
-		_, _, errno := unix.Syscall6(unix.SYS_PROCESS_VM_WRITEV, uintptr(pid), uintptr(unsafe.Pointer(&local)), 1, uintptr(unsafe.Pointer(&remote)), 1, 0)
+		_, _, errno := unix.Syscall6(unix.SYS_PROCESS_VM_WRITEV, uintptr(pid),
+			uintptr(unsafe.Pointer(&local)), 1, uintptr(unsafe.Pointer(&remote)), 1, 0)
 		if errno != unix.EPERM {
 			fmt.Printf("%s: process_vm_writev: %v\n", name, errno)
 		}
@@ -111,10 +113,14 @@ func TestInitIsOpen(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			// A pipe that root has made is not another user's to open, so the shell that becomes
 			// finite makes one.
-			const script = `echo "by stdout" >/proc/1/fd/1; echo "by stderr" >/proc/1/fd/2; tr "\0" "\n" </proc/1/environ | grep MARK; exit 3`
-			args := as("sh", "-c", `exec 9>&1; { exec 8>&9 9>&-; MARK=found exec "$0" -- sh -c "$1" >/dev/fd/8; }`, finiteBin, script)
+			const script = `echo "by stdout" >/proc/1/fd/1; echo "by stderr" >/proc/1/fd/2; ` +
+				`tr "\0" "\n" </proc/1/environ | grep MARK; exit 3`
+			args := as("sh", "-c", `exec 9>&1; { exec 8>&9 9>&-; `+
+				`MARK=found exec "$0" -- sh -c "$1" >/dev/fd/8; }`, finiteBin, script)
 			if name == "the same user" {
-				args = as("sh", "-c", `mkfifo "$2/pipe"; cat "$2/pipe" & MARK=found exec "$0" -- sh -c "$1" >"$2/pipe" 2>"$2/stderr"`, finiteBin, script, openDir(t))
+				args = as("sh", "-c", `mkfifo "$2/pipe"; `+
+					`cat "$2/pipe" & MARK=found exec "$0" -- sh -c "$1" >"$2/pipe" 2>"$2/stderr"`,
+					finiteBin, script, openDir(t))
 			}
 			r := startSpec(t, cageSpec{Mode: asInit, Args: append([]string{"/usr/bin/env"}, args...)}, nil).wait()
 			r.want(t, 3)
@@ -146,9 +152,14 @@ func TestMountedOverProc(t *testing.T) {
 	for name, script := range map[string]string{
 		"files of finite": `for f in comm status stat cmdline cgroup environ mountinfo maps limits wchan; do
 	for p in 1 $PPID $$ $front; do mount --bind fifo /proc/$p/$f; done; done`,
-		"all of proc": `mount -t tmpfs none /proc; mkdir -p /proc/1/task/1 /proc/self /proc/sys/kernel /proc/thread-self; mkfifo /proc/thread-self/children /proc/self/fd; for f in comm status stat cmdline cgroup environ mountinfo maps children task/1/children; do
-	mkfifo /proc/1/$f /proc/self/${f##*/}; done 2>/dev/null; mkfifo /proc/sys/kernel/pid_max /proc/sys/kernel/cap_last_cap /proc/mounts /proc/stat /proc/meminfo; :`,
-		"what the Go runtime reads": `mount --bind fifo /sys/kernel/mm/transparent_hugepage/hpage_pmd_size; mount --bind fifo /dev/null; mount --bind fifo /dev/urandom; :`,
+		"all of proc": `mount -t tmpfs none /proc
+mkdir -p /proc/1/task/1 /proc/self /proc/sys/kernel /proc/thread-self
+mkfifo /proc/thread-self/children /proc/self/fd
+for f in comm status stat cmdline cgroup environ mountinfo maps children task/1/children; do
+	mkfifo /proc/1/$f /proc/self/${f##*/}; done 2>/dev/null
+mkfifo /proc/sys/kernel/pid_max /proc/sys/kernel/cap_last_cap /proc/mounts /proc/stat /proc/meminfo; :`,
+		"what the Go runtime reads": `mount --bind fifo /sys/kernel/mm/transparent_hugepage/hpage_pmd_size; ` +
+			`mount --bind fifo /dev/null; mount --bind fifo /dev/urandom; :`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			for end, tt := range map[string]struct {
@@ -158,13 +169,16 @@ func TestMountedOverProc(t *testing.T) {
 			}{
 				"exit":     {[]string{"-k", "200ms"}, "exit 3", 3},
 				"deadline": {[]string{"-t", "1s", "-k", "200ms"}, "while :; do sleep 1000; done", 124},
-				"signal":   {[]string{"-k", "200ms"}, `trap "exit 4" TERM; kill -TERM $front; while :; do sleep 0.05; done`, 4},
+				"signal": {
+					[]string{"-k", "200ms"}, `trap "exit 4" TERM; kill -TERM $front; while :; do sleep 0.05; done`, 4,
+				},
 			} {
 				t.Run(end, func(t *testing.T) {
 					forModes(t, rootModes, func(t *testing.T, m mode) {
 						t.Parallel()
 						const deaf = `(trap "" TERM; exec setsid sleep 1000) & `
-						args := append(append([]string{finiteBin}, tt.options...), "--", "sh", "-c", cover+deaf+script+"\necho covered; "+tt.script, "sh", openDir(t))
+						args := append(append([]string{finiteBin}, tt.options...), "--",
+							"sh", "-c", cover+deaf+script+"\necho covered; "+tt.script, "sh", openDir(t))
 						r := startSpec(t, cageSpec{Mode: m, Args: privately(args...)}, nil).wait()
 						r.want(t, tt.status)
 						wantCalm(t, r)
@@ -185,7 +199,8 @@ func TestMountedOverProc(t *testing.T) {
 // keeper takes that back before it waits for one again.
 func TestTimerSlackOfTheKeeper(t *testing.T) {
 	needRoot(t)
-	const script = `f=/proc/$PPID/timerslack_ns; was=$(cat $f) && echo 4000000000 >$f && [ "$(cat $f)" = 4000000000 ] || exit 9
+	const script = `f=/proc/$PPID/timerslack_ns
+was=$(cat $f) && echo 4000000000 >$f && [ "$(cat $f)" = 4000000000 ] || exit 9
 until [ "$(cat $f)" = "$was" ]; do (true &); done; exit 5`
 	forModes(t, rootModes, func(t *testing.T, m mode) {
 		run(t, m, "-t", "1h", "--", "sh", "-c", script).want(t, 5)

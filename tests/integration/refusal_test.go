@@ -14,7 +14,8 @@ import (
 
 // refusable is what old kernels, strict filters and other kernels than Linux do not have.
 var refusable = []string{
-	"pidfd_open", "pidfd_send_signal", "clone3", "CLONE_PIDFD", "P_PIDFD", "close_range", "subreaper", "openat2", "statx",
+	"pidfd_open", "pidfd_send_signal", "clone3", "CLONE_PIDFD", "P_PIDFD",
+	"close_range", "subreaper", "openat2", "statx",
 }
 
 var refusals = map[string]unix.Errno{"ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM}
@@ -57,7 +58,10 @@ func TestDeadlineInRefusal(t *testing.T) {
 					deny := &denial{What: set, Errno: uint16(errno)}
 					var r result
 					complete(t, 500*time.Millisecond, func(deadline string) bool {
-						r = startSpec(t, cageSpec{Mode: m, Deny: deny, Args: endsDeafEscapee("--timeout", deadline, "--cgroup", "auto", "--report", file)}, nil).wait()
+						r = startSpec(t, cageSpec{
+							Mode: m, Deny: deny, Args: endsDeafEscapee("--timeout", deadline,
+								"--cgroup", "auto", "--report", file),
+						}, nil).wait()
 						return r.stdout != ""
 					})
 					if orphansAreLost { // they are killed with the cgroup of the command, but reaped by somebody else
@@ -72,7 +76,9 @@ func TestDeadlineInRefusal(t *testing.T) {
 					if slices.Contains(without, "subreaper") != orphansAreLost {
 						t.Errorf("without %q", without)
 					}
-					pidfd := slices.ContainsFunc(set, func(what string) bool { return what == "pidfd_send_signal" || what == "CLONE_PIDFD" })
+					pidfd := slices.ContainsFunc(set, func(what string) bool {
+						return what == "pidfd_send_signal" || what == "CLONE_PIDFD"
+					})
 					if slices.Contains(without, "pidfd") != (pidfd && !slices.Equal(set, []string{"CLONE_PIDFD"})) {
 						t.Errorf("without %q", without)
 					}
@@ -110,14 +116,16 @@ func wantOrphanAlone(t *testing.T, left []string) []string {
 // missing.
 func TestDeadlineWithoutOrphans(t *testing.T) {
 	needRoot(t)
-	const family = `trap "" TERM; (setsid sleep 1000 &); sleep 1000 & sh -c "sleep 1000 & setsid sleep 1000" & echo ready; while :; do sleep 1000; done`
+	const family = `trap "" TERM; (setsid sleep 1000 &); ` +
+		`sleep 1000 & sh -c "sleep 1000 & setsid sleep 1000" & echo ready; while :; do sleep 1000; done`
 	for errnoName, errno := range refusals {
 		t.Run(errnoName, func(t *testing.T) {
 			file := filepath.Join(inMemory(t), "report.json")
 			deny := &denial{What: []string{"subreaper"}, Errno: uint16(errno)}
 			var r result
 			complete(t, 500*time.Millisecond, func(deadline string) bool {
-				args := append(append([]string{finiteBin}, shortEnding()...), "--timeout", deadline, "--cgroup", "off", "--report", file, "--events", file+".events", "--", "sh", "-c", family)
+				args := append(append([]string{finiteBin}, shortEnding()...), "--timeout", deadline,
+					"--cgroup", "off", "--report", file, "--events", file+".events", "--", "sh", "-c", family)
 				r = startSpec(t, cageSpec{Mode: asSubreaper, Deny: deny, Args: args}, nil).wait()
 				return r.stdout != ""
 			})
@@ -141,7 +149,8 @@ func TestStopWithoutOrphans(t *testing.T) {
 		events := filepath.Join(inMemory(t), "events")
 		deny := &denial{What: []string{"subreaper"}, Errno: uint16(unix.EPERM)}
 		c := startSpec(t, cageSpec{Mode: asSubreaper, Deny: deny, Args: []string{
-			finiteBin, "--stop-grace", stretch("100ms"), "--cgroup", "off", "--events", events, "--", "sh", "-c", family,
+			finiteBin, "--stop-grace", stretch("100ms"), "--cgroup", "off",
+			"--events", events, "--", "sh", "-c", family,
 		}}, nil)
 		c.stdout.await(t, "ready")
 		c.signal(unix.SIGTERM)

@@ -61,7 +61,8 @@ type runReport struct {
 
 func parseReport(t *testing.T, text string) (r runReport) {
 	t.Helper()
-	if err := json.Unmarshal([]byte(text), &r); err != nil || strings.Count(text, "\n") != 1 || !strings.HasSuffix(text, "\n") {
+	if err := json.Unmarshal([]byte(text), &r); err != nil || strings.Count(text, "\n") != 1 ||
+		!strings.HasSuffix(text, "\n") {
 		t.Fatalf("not one object in one line (%v): %.300q", err, text)
 	}
 	if r.Schema != "finite.report/v1" || r.State == "" || r.Role == "" || r.Started == "" {
@@ -97,7 +98,8 @@ func ended(t *testing.T, path, kind string, status int) runReport {
 		t.Fatal(err)
 	}
 	r := parseReport(t, string(text))
-	if r.State != "ended" || r.Cause.Kind != kind || r.ExitStatus == nil || *r.ExitStatus != status || r.Ended < r.Started {
+	if r.State != "ended" || r.Cause.Kind != kind || r.ExitStatus == nil ||
+		*r.ExitStatus != status || r.Ended < r.Started {
 		t.Errorf("want ended, %s, %d: %s", kind, status, text)
 	}
 	return r
@@ -110,12 +112,15 @@ func startWithin(t *testing.T, m mode, dir, script string, change func(*exec.Cmd
 	for d := dir; d != os.TempDir() && len(d) > 1; d = filepath.Dir(d) {
 		_ = os.Chmod(d, 0o777)
 	}
-	return startSpec(t, cageSpec{Mode: m, Args: append([]string{"/bin/sh", "-c", `cd "$1" || exit 99; ` + script, finiteBin, dir}, args...)}, change)
+	return startSpec(t, cageSpec{
+		Mode: m, Args: append([]string{"/bin/sh", "-c", `cd "$1" || exit 99; ` + script, finiteBin, dir}, args...),
+	}, change)
 }
 
 var rootModes = []mode{asInit, asSubreaper}
 
-const deafTree = `trap "" TERM; sleep 1000 & sleep 1000 & echo "ready $$."; wait; while :; do sleep 1000; done`
+const deafTree = `trap "" TERM; sleep 1000 & sleep 1000 & echo "ready $$."; ` +
+	`wait; while :; do sleep 1000; done`
 
 func TestReportOfADeadline(t *testing.T) {
 	atOnce(t, rootModes, func(t *testing.T, m mode) {
@@ -124,7 +129,8 @@ func TestReportOfADeadline(t *testing.T) {
 		c.stdout.await(t, "ready")
 		r := awaitReport(t, file, "started", false)
 		c.stdout.await(t, fmt.Sprintf("ready %d.", r.PID))
-		if r.ExitStatus != nil || r.Ended != "" || r.Cause.Kind != "" || r.Role != map[mode]string{asInit: "init", asSubreaper: "subreaper"}[m] {
+		if r.ExitStatus != nil || r.Ended != "" || r.Cause.Kind != "" ||
+			r.Role != map[mode]string{asInit: "init", asSubreaper: "subreaper"}[m] {
 			t.Errorf("while it runs: %+v", r)
 		}
 		awaitReport(t, file, "stopping", false)
@@ -142,7 +148,8 @@ func TestReportOfADeadline(t *testing.T) {
 		if got := strings.Join(steps, ", "); got != "SIGTERM sent, SIGKILL sent, tree sent" {
 			t.Errorf("the ladder: %s", got)
 		}
-		if r.Reaped.Orphans != 2 || r.Reaped.LeftoversKilled != 2 || r.PID == 0 || len(r.Command) != 3 || r.Truncated {
+		if r.Reaped.Orphans != 2 || r.Reaped.LeftoversKilled != 2 || r.PID == 0 ||
+			len(r.Command) != 3 || r.Truncated {
 			t.Errorf("%+v", r)
 		}
 	})
@@ -160,12 +167,14 @@ func TestReportTerminationLog(t *testing.T) {
 		}
 		var before, after unix.Stat_t
 		_ = unix.Stat(log, &before)
-		c := startWithin(t, m, dir, `: >mounted; mount --bind log mounted || exit 98; long=$2; shift 2; exec "$0" "$@" "$long"`, nil, strings.Repeat("long\n", 2000),
+		c := startWithin(t, m, dir, `: >mounted; mount --bind log mounted || exit 98; `+
+			`long=$2; shift 2; exec "$0" "$@" "$long"`, nil, strings.Repeat("long\n", 2000),
 			"-t", stretch("300ms"), "-k", "0", "--report", "mounted", "--", "sh", "-c", deafTree)
 		c.wait().want(t, 124)
 		r := ended(t, log, "deadline", 124)
 		_ = unix.Stat(log, &after)
-		if after.Ino != before.Ino || after.Size > 4096 || !r.Truncated || r.PID == 0 || len(r.Command) == 0 || r.Command[0] != "sh" {
+		if after.Ino != before.Ino || after.Size > 4096 || !r.Truncated ||
+			r.PID == 0 || len(r.Command) == 0 || r.Command[0] != "sh" {
 			t.Errorf("inode %d, was %d; %d bytes; %+v", after.Ino, before.Ino, after.Size, r)
 		}
 		if there, _ := filepath.Glob(filepath.Join(dir, ".*")); len(there) > 0 {
@@ -181,7 +190,8 @@ func TestReportAfterSIGKILL(t *testing.T) {
 			for round := range 6 {
 				dir := t.TempDir()
 				file := filepath.Join(dir, "report.json")
-				c := startWithin(t, m, dir, `exec 5>report.json "$0" --stop-grace 1h --report "$2" -- sh -c "$3"`, nil, target, deaf)
+				c := startWithin(t, m, dir,
+					`exec 5>report.json "$0" --stop-grace 1h --report "$2" -- sh -c "$3"`, nil, target, deaf)
 				c.stdout.await(t, "ready")
 				awaitReport(t, file, "started", target == "fd:5")
 				c.signal(unix.SIGTERM)
@@ -195,10 +205,12 @@ func TestReportAfterSIGKILL(t *testing.T) {
 				}
 				text, _ := os.ReadFile(file)
 				r := parseReport(t, string(text))
-				if m != asInit && slices.Contains(r.Cause.Also, "finite-killed") { // the keeper goes on, and ends everything
+				// The keeper goes on, and ends everything.
+				if m != asInit && slices.Contains(r.Cause.Also, "finite-killed") {
 					continue
 				}
-				if r.State != "stopping" && (r.State != "started" || round == 0) || r.ExitStatus != nil || r.State == "stopping" && r.Cause.By.Signal != "SIGTERM" {
+				if r.State != "stopping" && (r.State != "started" || round == 0) ||
+					r.ExitStatus != nil || r.State == "stopping" && r.Cause.By.Signal != "SIGTERM" {
 					t.Errorf("%s", text)
 				}
 				there, _ := filepath.Glob(filepath.Join(dir, ".*"))
@@ -222,11 +234,13 @@ func TestReportSaysWho(t *testing.T) {
 	needCommand(t, "perl")
 	forModes(t, rootModes, func(t *testing.T, m mode) {
 		file := filepath.Join(t.TempDir(), "report.json")
-		c := start(t, m, "--report", file, "--", "sh", "-c", toFinite+`trap "exit 3" TERM; perl -e '$| = 1; print "asker $$.\n"; kill TERM => $ARGV[0]; sleep 1000' $finite & wait; wait`)
+		c := start(t, m, "--report", file, "--", "sh", "-c", toFinite+`trap "exit 3" TERM; `+
+			`perl -e '$| = 1; print "asker $$.\n"; kill TERM => $ARGV[0]; sleep 1000' $finite & wait; wait`)
 		c.wait().want(t, 3)
 		r := ended(t, file, "stop-requested", 3)
 		by := &r.Cause.By
-		if by.PID == nil || by.UID == nil || *by.UID != 0 || by.Signal != "SIGTERM" || by.Comm != "perl" || by.From != "inside" {
+		if by.PID == nil || by.UID == nil || *by.UID != 0 || by.Signal != "SIGTERM" ||
+			by.Comm != "perl" || by.From != "inside" {
 			t.Fatalf("%+v", *by)
 		}
 		c.stdout.await(t, fmt.Sprintf("asker %d.", *by.PID))
@@ -247,7 +261,8 @@ func TestReportSaysWho(t *testing.T) {
 func TestReportSaysWhoOutside(t *testing.T) {
 	needRoot(t)
 	dir := t.TempDir()
-	c := startWithin(t, asSubreaper, dir, `"$0" --unshare pid,mount --report report.json --state-file state.json -- sh -c 'trap "exit 4" TERM; echo ready; sleep 1000 & wait' &
+	c := startWithin(t, asSubreaper, dir, `"$0" --unshare pid,mount \
+		--report report.json --state-file state.json -- sh -c 'trap "exit 4" TERM; echo ready; sleep 1000 & wait' &
 		trap 'kill $!' USR1; echo "asker $$, finite $!."; wait $!; wait $!`, nil)
 	c.stdout.await(t, "ready")
 	running := readState(t, dir, specs.StateRunning)
@@ -280,9 +295,14 @@ func TestReportOfAHostileCommand(t *testing.T) {
 		"all read-only":                  {`chmod 0 d/report.json; chmod 555 d`, "d", ""},
 		"deleted, read-only directory":   {again + `chmod 555 d`, "d", "denied"},
 		"hard link, read-only directory": {again + `ln victim d/report.json; chmod 555 d`, "d", "denied"},
-		"the directory is elsewhere":     {`mv d away; mkdir d; ln -s ../victim d/report.json; for n in $(seq 40); do ln -s ../victim d/.report.json.$PPID-$n; done`, "away", ""},
-		"the directory is gone":          {`rm -r d; mkdir d; ln -s ../victim d/report.json`, "d", "no such file"},
-		"taken names":                    {`for n in $(seq 40); do ln -s ../victim d/.report.json.$PPID-$n; done`, "d", ""},
+		"the directory is elsewhere": {
+			`mv d away; mkdir d; ln -s ../victim d/report.json; ` +
+				`for n in $(seq 40); do ln -s ../victim d/.report.json.$PPID-$n; done`, "away", "",
+		},
+		"the directory is gone": {`rm -r d; mkdir d; ln -s ../victim d/report.json`, "d", "no such file"},
+		"taken names": {
+			`for n in $(seq 40); do ln -s ../victim d/.report.json.$PPID-$n; done`, "d", "",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			forModes(t, allModes, func(t *testing.T, m mode) {
@@ -301,7 +321,8 @@ func TestReportOfAHostileCommand(t *testing.T) {
 					_ = os.Chown(filepath.Join(base, "d"), 65534, 65534)
 					_ = os.Chown(victim, 65534, 65534)
 				}
-				c := startWithin(t, m, base, `exec "$0" --report d/report.json -- sh -c "$2"`, nil, `until grep -q started d/report.json; do :; done`+"\n"+tt.script+"\necho done; exit 7")
+				c := startWithin(t, m, base, `exec "$0" --report d/report.json -- sh -c "$2"`, nil,
+					`until grep -q started d/report.json; do :; done`+"\n"+tt.script+"\necho done; exit 7")
 				r := c.wait()
 				r.want(t, 7)
 				if r.stdout != "done\n" {
@@ -310,11 +331,14 @@ func TestReportOfAHostileCommand(t *testing.T) {
 				wrote := tt.says == "" || tt.says == "denied" && m != asNobody // nothing is denied to root
 				if wrote {
 					ended(t, filepath.Join(base, tt.dir, "report.json"), "exited", 7)
-					if st, err := os.Lstat(filepath.Join(base, tt.dir, "report.json")); err != nil || !st.Mode().IsRegular() {
+					if st, err := os.Lstat(filepath.Join(base, tt.dir, "report.json")); err != nil ||
+						!st.Mode().IsRegular() {
 						t.Errorf("%v, %v", st.Mode(), err)
 					}
 				}
-				if wrote != (r.stderr == "") || !wrote && (strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, "cannot write d/report.json: ") || !strings.Contains(r.stderr, tt.says)) {
+				if wrote != (r.stderr == "") ||
+					!wrote && (strings.Count(r.stderr, "\n") != 1 ||
+						!strings.Contains(r.stderr, "cannot write d/report.json: ") || !strings.Contains(r.stderr, tt.says)) {
 					t.Errorf("stderr %q, want it to say why not: %q", r.stderr, tt.says)
 				}
 				if text, _ := os.ReadFile(victim); string(text) != "victim" {
@@ -343,8 +367,12 @@ func TestReportOnAFullFileSystem(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer more.Close()
-			c := startWithin(t, m, t.TempDir(), `mkdir d; mount -t tmpfs -o size=64k none d || exit 98; exec "$0" --report d/report.json -- sh -c "$2" "$3"`, func(cmd *exec.Cmd) { cmd.Stdin = stdin },
-				`until grep -q started d/report.json; do :; done; cat /dev/zero >d/full 2>/dev/null; echo full; read x; exit 7`, strings.Repeat("x", length))
+			c := startWithin(t, m, t.TempDir(),
+				`mkdir d; mount -t tmpfs -o size=64k none d || exit 98; `+
+					`exec "$0" --report d/report.json -- sh -c "$2" "$3"`,
+				func(cmd *exec.Cmd) { cmd.Stdin = stdin },
+				`until grep -q started d/report.json; do :; done; cat /dev/zero >d/full 2>/dev/null; `+
+					`echo full; read x; exit 7`, strings.Repeat("x", length))
 			stdin.Close()
 			c.stdout.await(t, "full")
 			dir, err := os.Open(fmt.Sprintf("/proc/%d/cwd/d", childNamed(c.keeper(), "sh")))
@@ -360,7 +388,8 @@ func TestReportOnAFullFileSystem(t *testing.T) {
 				t.Fatal(err)
 			}
 			report := parseReport(t, string(text))
-			if report.State != "ended" && (strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, "cannot write d/report.json: no space left")) {
+			if report.State != "ended" && (strings.Count(r.stderr, "\n") != 1 ||
+				!strings.Contains(r.stderr, "cannot write d/report.json: no space left")) {
 				t.Errorf("state %s, stderr %q", report.State, r.stderr)
 			}
 			if names, _ := dir.Readdirnames(-1); len(names) != 2 {
@@ -372,13 +401,15 @@ func TestReportOnAFullFileSystem(t *testing.T) {
 
 func TestReportErrors(t *testing.T) {
 	for name, tt := range map[string]struct{ setup, target, says string }{
-		"no such directory":     {"", "none/report", "no such file"},
-		"symbolic link":         {"ln -s elsewhere link", "link", "symbolic link"},
-		"a directory":           {"mkdir dir", "dir", "directory"},
-		"no name":               {"mkdir dir", "dir/", "not the name of a file"},
-		"fd that is not open":   {"", "fd:9", "without that descriptor"},
-		"not a number":          {"", "fd:x", "number of a descriptor"},
-		"read-only file system": {"mkdir ro; mount -t tmpfs -o ro none ro || exit 98", "ro/report", "read-only file system"},
+		"no such directory":   {"", "none/report", "no such file"},
+		"symbolic link":       {"ln -s elsewhere link", "link", "symbolic link"},
+		"a directory":         {"mkdir dir", "dir", "directory"},
+		"no name":             {"mkdir dir", "dir/", "not the name of a file"},
+		"fd that is not open": {"", "fd:9", "without that descriptor"},
+		"not a number":        {"", "fd:x", "number of a descriptor"},
+		"read-only file system": {
+			"mkdir ro; mount -t tmpfs -o ro none ro || exit 98", "ro/report", "read-only file system",
+		},
 		"FIFO without a reader": {"mkfifo fifo", "fifo", "no such device"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -386,9 +417,11 @@ func TestReportErrors(t *testing.T) {
 			forModes(t, rootModes, func(t *testing.T, m mode) {
 				for _, option := range []string{"--report", "--state-file"} {
 					dir := t.TempDir()
-					r := startWithin(t, m, dir, tt.setup+"\n"+`exec "$0" "$2" "$3" -- echo started`, nil, option, tt.target).wait()
+					r := startWithin(t, m, dir, tt.setup+"\n"+`exec "$0" "$2" "$3" -- echo started`,
+						nil, option, tt.target).wait()
 					r.want(t, 125)
-					if !strings.HasPrefix(r.stderr, "finite: "+option+" "+tt.target+": ") || !strings.Contains(r.stderr, tt.says) || strings.Count(r.stderr, "\n") != 1 || r.stdout != "" {
+					if !strings.HasPrefix(r.stderr, "finite: "+option+" "+tt.target+": ") ||
+						!strings.Contains(r.stderr, tt.says) || strings.Count(r.stderr, "\n") != 1 || r.stdout != "" {
 						t.Errorf("stdout %q, stderr %q, want one line with %q", r.stdout, r.stderr, tt.says)
 					}
 					if _, err := os.Lstat(filepath.Join(dir, "elsewhere")); err == nil {
@@ -419,12 +452,13 @@ func TestReportOnAPipe(t *testing.T) {
 				}
 				defer read.Close()
 				defer more.Close()
-				c := startWithin(t, m, dir, `exec "$0" --report "$2" -- sh -c 'ls -l /proc/self/fd; read x; exit 5'`, func(cmd *exec.Cmd) {
-					cmd.Stdin = stdin
-					if target != "fifo" {
-						cmd.ExtraFiles = append(cmd.ExtraFiles, write)
-					}
-				}, target)
+				c := startWithin(t, m, dir,
+					`exec "$0" --report "$2" -- sh -c 'ls -l /proc/self/fd; read x; exit 5'`, func(cmd *exec.Cmd) {
+						cmd.Stdin = stdin
+						if target != "fifo" {
+							cmd.ExtraFiles = append(cmd.ExtraFiles, write)
+						}
+					}, target)
 				stdin.Close()
 				write.Close()
 				_ = read.SetReadDeadline(time.Now().Add(patience()))
@@ -443,7 +477,9 @@ func TestReportOnAPipe(t *testing.T) {
 				r.want(t, 5)
 				var st unix.Stat_t
 				_ = unix.Fstat(int(read.Fd()), &st)
-				if strings.Contains(r.stdout, "/fifo\n") || strings.Contains(r.stdout, fmt.Sprintf("pipe:[%d]", st.Ino)) || !strings.Contains(r.stdout, " 0 -> ") || r.stderr != "" {
+				if strings.Contains(r.stdout, "/fifo\n") ||
+					strings.Contains(r.stdout, fmt.Sprintf("pipe:[%d]", st.Ino)) ||
+					!strings.Contains(r.stdout, " 0 -> ") || r.stderr != "" {
 					t.Errorf("the command's descriptors: %s; stderr %q", r.stdout, r.stderr)
 				}
 			})
@@ -471,7 +507,8 @@ func TestReportStartFailed(t *testing.T) {
 	forModes(t, rootModes, func(t *testing.T, m mode) {
 		file := filepath.Join(t.TempDir(), "report.json")
 		run(t, m, "--report", file, "--", "no-such-command").want(t, 127)
-		if r := ended(t, file, "start-failed", 127); r.Cause.Step != "lookup" || !strings.Contains(r.Cause.Error, "no such file") || r.PID != 0 {
+		if r := ended(t, file, "start-failed", 127); r.Cause.Step != "lookup" ||
+			!strings.Contains(r.Cause.Error, "no such file") || r.PID != 0 {
 			t.Errorf("%+v", r)
 		}
 	})
@@ -480,8 +517,10 @@ func TestReportStartFailed(t *testing.T) {
 func TestReportTwoCauses(t *testing.T) {
 	atOnce(t, rootModes, func(t *testing.T, m mode) {
 		file := filepath.Join(t.TempDir(), "report.json")
-		run(t, m, "--report", file, "--stop-grace", "1h", "-t", stretch("1s"), "-k", "0", "--", "sh", "-c", toFinite+`trap "" TERM; kill -TERM $finite; while :; do sleep 1000; done`).want(t, 137)
-		if r := ended(t, file, "stop-requested", 137); !reflect.DeepEqual(r.Cause.Also, []string{"deadline"}) || r.Cause.By.From != "inside" {
+		run(t, m, "--report", file, "--stop-grace", "1h", "-t", stretch("1s"), "-k", "0", "--", "sh", "-c",
+			toFinite+`trap "" TERM; kill -TERM $finite; while :; do sleep 1000; done`).want(t, 137)
+		if r := ended(t, file, "stop-requested", 137); !reflect.DeepEqual(r.Cause.Also, []string{"deadline"}) ||
+			r.Cause.By.From != "inside" {
 			t.Errorf("%+v", r.Cause)
 		}
 	})
@@ -493,14 +532,16 @@ func TestStateFile(t *testing.T) {
 		t.Run(target, func(t *testing.T) {
 			forModes(t, rootModes, func(t *testing.T, m mode) {
 				dir := t.TempDir()
-				c := startWithin(t, m, dir, `exec 5>state.json "$0" --state-file "$2" -- sh -c "$3"`, nil, target, `trap "exit 6" TERM; echo "ready $$."; sleep 1000 & wait`)
+				c := startWithin(t, m, dir, `exec 5>state.json "$0" --state-file "$2" -- sh -c "$3"`,
+					nil, target, `trap "exit 6" TERM; echo "ready $$."; sleep 1000 & wait`)
 				c.stdout.await(t, "ready")
 				running := readState(t, dir, specs.StateRunning, "ociVersion", "id", "status", "bundle", "pid")
 				c.stdout.await(t, fmt.Sprintf("ready %d.", running.Pid))
 				c.signal(unix.SIGTERM)
 				c.wait().want(t, 6)
 				stopped := readState(t, dir, specs.StateStopped, "ociVersion", "id", "status", "bundle")
-				if stopped.ID == "" || stopped.ID != running.ID || stopped.Version != specs.Version || stopped.Bundle != dir {
+				if stopped.ID == "" || stopped.ID != running.ID || stopped.Version != specs.Version ||
+					stopped.Bundle != dir {
 					t.Errorf("%+v, was %+v", stopped, running)
 				}
 			})
@@ -565,7 +606,8 @@ func TestRecordsShareADescriptor(t *testing.T) {
 				}
 			}
 			if last != "ended" || ended == "" || !said {
-				t.Errorf("%s: the last event is %q, a last report: %q, the line of the log: %v: %s", fd, last, ended, said, r.stdout+r.stderr)
+				t.Errorf("%s: the last event is %q, a last report: %q, the line of the log: %v: %s",
+					fd, last, ended, said, r.stdout+r.stderr)
 			}
 		}
 	})

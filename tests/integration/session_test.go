@@ -39,7 +39,9 @@ type session struct {
 // openSession starts the leader: a shell, or what leader makes of the words that stand in front of
 // a command. The terminal does not echo, so that the transcript is what the processes say. In a
 // shell $F stands in front of a command, and $D in front of one that has a second.
-func openSession(t *testing.T, shell string, with bool, options []string, leader func(t *testing.T, front []string) []string) *session {
+func openSession(
+	t *testing.T, shell string, with bool, options []string, leader func(t *testing.T, front []string) []string,
+) *session {
 	t.Helper()
 	s := &session{t: t, with: with, shell: shell, dir: t.TempDir(), out: newLines(), hungUp: make(chan struct{})}
 	var front []string

@@ -14,13 +14,16 @@ import (
 // signals come one by one. (Perl runs handlers between its own steps: what comes just before a
 // sleep waits for its end, so sleeps are short here and below.)
 const recorder = `use POSIX; $| = 1; my %n; @n{split " ", $Config{sig_name}} = split " ", $Config{sig_num};
-for my $s (grep { $_ ne "ZERO" } keys %n) { $SIG{$s} = sub { my $i = $n{$_[0]}; if ($i == 14) { exit 42 } print "got $i\n" } unless $s =~ /^(KILL|STOP|CHLD|CLD)$/ }
+for my $s (grep { $_ ne "ZERO" } keys %n) {
+$SIG{$s} = sub { my $i = $n{$_[0]}; if ($i == 14) { exit 42 } print "got $i\n" }
+unless $s =~ /^(KILL|STOP|CHLD|CLD)$/ }
 print "ready\n"; select undef, undef, undef, 0.05 while 1`
 
 func TestRewriteAndDrop(t *testing.T) {
 	needCommand(t, "perl")
 	forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
-		c := start(t, m, "--rewrite", "TERM:USR2", "--rewrite", "HUP:0", "--rewrite", "USR1:ALRM", "--", "perl", "-MConfig", "-e", recorder)
+		c := start(t, m, "--rewrite", "TERM:USR2", "--rewrite", "HUP:0",
+			"--rewrite", "USR1:ALRM", "--", "perl", "-MConfig", "-e", recorder)
 		c.stdout.await(t, "ready")
 		c.signal(unix.SIGHUP)
 		c.signal(unix.SIGTERM)
@@ -39,9 +42,11 @@ func TestRewriteAndDrop(t *testing.T) {
 // child, group and all: who of a command, a member of its group, and an escapee gets a signal.
 func TestForwardTargets(t *testing.T) {
 	needCommand(t, "perl")
-	const family = `use POSIX; $| = 1; $SIG{USR1} = sub { syswrite STDOUT, "$name\n" }; $SIG{ALRM} = sub { exit 7 };
+	const family = `use POSIX; $| = 1; $SIG{USR1} = sub { syswrite STDOUT, "$name\n" };
+$SIG{ALRM} = sub { exit 7 };
 pipe(my $r, my $w); $name = "child";
-if (!fork) { $name = "member"; syswrite $w, "x"; select undef, undef, undef, 0.05 while 1 } if (!fork) { setsid(); $name = "escapee"; syswrite $w, "x"; select undef, undef, undef, 0.05 while 1 }
+if (!fork) { $name = "member"; syswrite $w, "x"; select undef, undef, undef, 0.05 while 1 }
+if (!fork) { setsid(); $name = "escapee"; syswrite $w, "x"; select undef, undef, undef, 0.05 while 1 }
 sysread $r, $b, 1 for 1, 2; syswrite STDOUT, "ready\n"; select undef, undef, undef, 0.05 while 1`
 	for target, want := range map[string][]string{
 		"child": {"child"}, "group": {"child", "member"}, "all": {"child", "member", "escapee"},
@@ -75,7 +80,8 @@ func TestRequestedStop(t *testing.T) {
 			c.signal(sig)
 			r := c.wait()
 			r.want(t, 5)
-			if want := "finite: stop requested by " + signals.Name(sig) + " from outside the PID namespace\n"; r.stderr != want {
+			if want := "finite: stop requested by " + signals.Name(sig) +
+				" from outside the PID namespace\n"; r.stderr != want {
 				t.Errorf("stderr: %q, want %q", r.stderr, want)
 			}
 		}
@@ -86,7 +92,8 @@ func TestRequestedStop(t *testing.T) {
 func TestStopGraceAndExpect(t *testing.T) {
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		for _, grace := range []string{"200ms", "0"} {
-			c := start(t, m, "--stop-grace", grace, "-e", "137", "--", "sh", "-c", `trap "" TERM; echo ready; while :; do sleep 0.05; done`)
+			c := start(t, m, "--stop-grace", grace, "-e", "137", "--",
+				"sh", "-c", `trap "" TERM; echo ready; while :; do sleep 0.05; done`)
 			c.stdout.await(t, "ready")
 			c.signal(unix.SIGTERM)
 			c.wait().want(t, 0)
@@ -98,8 +105,10 @@ func TestStopGraceAndExpect(t *testing.T) {
 // soon as the command is ready.
 func TestParentDeath(t *testing.T) {
 	ready := filepath.Join(t.TempDir(), "ready")
-	inner := finiteBin + ` -p TERM -- sh -c 'trap "echo told; exit 0" TERM; : >` + ready + `; while :; do sleep 0.05; done'`
-	c := start(t, asSubreaper, "--leftovers", "wait", "--", "sh", "-c", inner+` & while ! test -e `+ready+`; do sleep 0.05; done; kill -9 $$`)
+	inner := finiteBin + ` -p TERM -- sh -c 'trap "echo told; exit 0" TERM; : >` +
+		ready + `; while :; do sleep 0.05; done'`
+	c := start(t, asSubreaper, "--leftovers", "wait", "--", "sh", "-c",
+		inner+` & while ! test -e `+ready+`; do sleep 0.05; done; kill -9 $$`)
 	r := c.wait()
 	r.want(t, 137)
 	if r.stdout != "told\n" {

@@ -85,7 +85,8 @@ func playStorm() {
 
 func stormRun(rnd *rand.Rand, source *signals.Source) string {
 	orphans, left, code := rnd.IntN(6), rnd.IntN(3), rnd.IntN(256)
-	script := strings.Repeat("(:&);", orphans) + strings.Repeat("sleep 1000 & ", left) + "exit " + strconv.Itoa(code)
+	script := strings.Repeat("(:&);", orphans) + strings.Repeat("sleep 1000 & ", left) +
+		"exit " + strconv.Itoa(code)
 	cfg := pid1.Config{Args: []string{"sh", "-c", script}, Source: source}
 	cfg.Leftovers = []ending.Leftovers{ending.LeftoversTerminate, ending.LeftoversKill}[rnd.IntN(2)]
 	ctx, cancel := context.WithCancel(context.Background())
@@ -93,7 +94,9 @@ func stormRun(rnd *rand.Rand, source *signals.Source) string {
 	stopped := rnd.IntN(4) == 0
 	if stopped { // some are asked to stop, at any moment
 		cfg.StopGrace = time.Minute
-		timer := time.AfterFunc(time.Duration(rnd.IntN(3000))*time.Microsecond, func() { _ = unix.Kill(os.Getpid(), unix.SIGTERM) })
+		timer := time.AfterFunc(time.Duration(rnd.IntN(3000))*time.Microsecond, func() {
+			_ = unix.Kill(os.Getpid(), unix.SIGTERM)
+		})
 		defer timer.Stop()
 	}
 	r, err := pid1.Run(ctx, cfg)

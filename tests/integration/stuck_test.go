@@ -127,10 +127,12 @@ func TestUninterruptibleSleep(t *testing.T) {
 			dir := t.TempDir()
 			report := filepath.Join(dir, "report.json")
 			began := time.Now()
-			r := startStuck(t, dir, append(prefix, "--report", report, "-t", stretch("1s"), "-k", stretch("500ms"), "--give-up", stretch("2s"), "--", "sh", "-c",
+			r := startStuck(t, dir, append(prefix, "--report", report,
+				"-t", stretch("1s"), "-k", stretch("500ms"), "--give-up", stretch("2s"), "--", "sh", "-c",
 				`cat "$0"; :`, filepath.Join(dir, "stuck"))...)
 			var text []byte
-			if name == "init" { // as PID 1 it cannot end before the kernel has let everybody go: what it has to say is said
+			// As PID 1 it cannot end before the kernel has let everybody go. What it has to say is said.
+			if name == "init" {
 				for !strings.Contains(string(text), `"state":"ended"`) {
 					if time.Since(began) > patience() {
 						t.Fatalf("the report: %s", text)
@@ -144,7 +146,11 @@ func TestUninterruptibleSleep(t *testing.T) {
 			r.err.await(t, "gave up: pid ")
 			t.Logf("after %v", time.Since(began))
 			said := r.err.String()
-			for _, want := range []string{`"kind":"deadline"`, `"exit_status":124`, `"comm":"cat","state":"D","wchan":"request_wait_answer"`, `"stack":["request_wait_answer`, `"gave_up":true`} {
+			for _, want := range []string{
+				`"kind":"deadline"`, `"exit_status":124`,
+				`"comm":"cat","state":"D","wchan":"request_wait_answer"`,
+				`"stack":["request_wait_answer`, `"gave_up":true`,
+			} {
 				if !strings.Contains(string(text), want) {
 					t.Errorf("no %s in %s", want, text)
 				}
@@ -161,7 +167,9 @@ func TestUninterruptibleSleep(t *testing.T) {
 
 // The file system of finite's binary does not answer any more: the deadline ends the tree.
 func TestBinaryThatCannotBeRead(t *testing.T) {
-	for name, prefix := range map[string][]string{"subreaper": nil, "init": {"unshare", "-pf", "--mount-proc", "--kill-child"}} {
+	for name, prefix := range map[string][]string{
+		"subreaper": nil, "init": {"unshare", "-pf", "--mount-proc", "--kill-child"},
+	} {
 		for _, options := range [][]string{{}, {"--give-up", "5s"}} {
 			t.Run(fmt.Sprintf("%s %v", name, options), func(t *testing.T) {
 				t.Parallel()
@@ -169,8 +177,10 @@ func TestBinaryThatCannotBeRead(t *testing.T) {
 				if err := copyFile(binary, finiteBin); err != nil {
 					t.Fatal(err)
 				}
-				args := append(append([]string{"0", binary}, prefix...), binary, "-t", stretch("2s"), "-k", stretch("200ms"))
-				args = append(append(args, options...), "--", "sh", "-c", `trap "" TERM; setsid sleep 1000 & echo "ready"; while :; do sleep 1000; done`)
+				args := append(append([]string{"0", binary}, prefix...),
+					binary, "-t", stretch("2s"), "-k", stretch("200ms"))
+				args = append(append(args, options...), "--", "sh", "-c",
+					`trap "" TERM; setsid sleep 1000 & echo "ready"; while :; do sleep 1000; done`)
 				r := startBeside(t, "served", args...)
 				r.out.await(t, "ready")
 				of := children(r.Process.Pid)
@@ -180,7 +190,8 @@ func TestBinaryThatCannotBeRead(t *testing.T) {
 				eventually(t, "finite holds its memory", func() bool {
 					for _, pid := range of {
 						text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-						if comm := strings.TrimSpace(string(text)); (comm == "finite" || comm == keeperName) && statusField(pid, "VmLck") == "0 kB" {
+						comm := strings.TrimSpace(string(text))
+						if (comm == "finite" || comm == keeperName) && statusField(pid, "VmLck") == "0 kB" {
 							return false
 						}
 					}
@@ -217,8 +228,10 @@ func TestOutputThatCannotBeClosed(t *testing.T) {
 			if err := os.WriteFile(file, nil, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			const script = `exec "$0" $1-t $2 -k 100ms --give-up 1s -- sh -c 'echo ready >&2; until [ -e "$0" ]; do :; done; exit 3' "$3.go" >"$3"`
-			r := startBeside(t, "served", strconv.Itoa(testkit.FuseFlush), file, "sh", "-c", script, finiteBin, prefix, stretch("2s"), file)
+			const script = `exec "$0" $1-t $2 -k 100ms --give-up 1s -- sh -c 'echo ready >&2; ` +
+				`until [ -e "$0" ]; do :; done; exit 3' "$3.go" >"$3"`
+			r := startBeside(t, "served", strconv.Itoa(testkit.FuseFlush),
+				file, "sh", "-c", script, finiteBin, prefix, stretch("2s"), file)
 			r.err.await(t, "ready")
 			_, _ = io.WriteString(r.in, "\n")
 			r.out.await(t, "mute\n")
@@ -234,7 +247,8 @@ func TestOutputThatCannotBeClosed(t *testing.T) {
 // tracer is a perl program that traces a process, says so, a second later says so again, and holds
 // it for a time that is longer than any run here. It is deaf to SIGTERM. The process must have no
 // child that ends: a signal, which SIGCHLD is, would stop it for the tracer.
-var tracer = fmt.Sprintf(`perl -e '$| = 1; $SIG{TERM} = $SIG{PIPE} = "IGNORE"; syscall(%d, 0x4206, $ARGV[0] + 0, 0, 0) == 0 or die $!; `+
+var tracer = fmt.Sprintf(`perl -e '$| = 1; $SIG{TERM} = $SIG{PIPE} = "IGNORE"; `+
+	`syscall(%d, 0x4206, $ARGV[0] + 0, 0, 0) == 0 or die $!; `+
 	`print "tracing\n"; sleep 1; print "tracing\n"; sleep 25' `, unix.SYS_PTRACE)
 
 // A tracer holds the command's zombie. Its end is seen, its status is known, and the
@@ -247,7 +261,10 @@ func TestTracerHoldsTheZombie(t *testing.T) {
 			script string
 			status int
 		}{
-			"deadline": {[]string{"-t", stretch("1s"), "-k", stretch("500ms"), "--give-up", stretch("2s")}, "while :; do sleep 1; done", 124},
+			"deadline": {
+				[]string{"-t", stretch("1s"), "-k", stretch("500ms"), "--give-up", stretch("2s")},
+				"while :; do sleep 1; done", 124,
+			},
 			"exited":   {[]string{"-k", stretch("500ms")}, "read -r go; exit 3", 3},
 			"signaled": {[]string{"-k", stretch("500ms")}, "ulimit -c 0; read -r go; kill -KILL $$", 137},
 			"at once":  {[]string{"-k", stretch("500ms")}, "exit 3", 3}, // before finite begins to watch
@@ -255,7 +272,8 @@ func TestTracerHoldsTheZombie(t *testing.T) {
 			t.Run(kind, func(t *testing.T) {
 				t.Parallel()
 				dir := t.TempDir()
-				c := startWithin(t, m, dir, `mkfifo pipe; s=$2; shift 2; exec "$0" --report report.json "$@" -- sh -c "$s"`, nil,
+				c := startWithin(t, m, dir,
+					`mkfifo pipe; s=$2; shift 2; exec "$0" --report report.json "$@" -- sh -c "$s"`, nil,
 					append([]string{tracer + "$$ >pipe & exec <pipe; read -r line; " + tt.script}, tt.args...)...)
 				res := c.wait()
 				res.want(t, tt.status)
@@ -264,7 +282,8 @@ func TestTracerHoldsTheZombie(t *testing.T) {
 					cause = "exited"
 				}
 				r := ended(t, filepath.Join(dir, "report.json"), cause, tt.status)
-				if kind != "deadline" && !strings.Contains(res.stderr, "the command has ended, but its tracer perl (pid ") {
+				if kind != "deadline" &&
+					!strings.Contains(res.stderr, "the command has ended, but its tracer perl (pid ") {
 					t.Errorf("got %q", res.stderr)
 				}
 				t.Logf("%s, %s: %v ms", m, kind, r.ElapsedMS)
@@ -278,11 +297,15 @@ func TestTracerOutOfReach(t *testing.T) {
 	needCommand(t, "perl")
 	needRoot(t)
 	dir := t.TempDir()
-	c := startWithin(t, asSubreaper, dir, `mkfifo pipe; "$0" --report report.json --leftovers kill --give-up `+stretch("500ms")+` -- sh -c 'echo $$ >pid; read -r line <pipe; exit 3' & finite=$!; `+
-		`while ! test -s pid; do :; done; `+tracer+`$(cat pid) >pipe & tracer=$!; wait $finite; status=$?; kill -KILL $tracer; wait $tracer; exit $status`, nil)
+	c := startWithin(t, asSubreaper, dir,
+		`mkfifo pipe; "$0" --report report.json --leftovers kill --give-up `+
+			stretch("500ms")+` -- sh -c 'echo $$ >pid; read -r line <pipe; exit 3' & finite=$!; `+
+			`while ! test -s pid; do :; done; `+tracer+`$(cat pid) >pipe & tracer=$!; `+
+			`wait $finite; status=$?; kill -KILL $tracer; wait $tracer; exit $status`, nil)
 	res := c.wait()
 	text, _ := os.ReadFile(filepath.Join(dir, "report.json"))
-	if res.status != 3 || !strings.Contains(string(text), `"why":"dead, but its tracer perl (pid `) || !strings.Contains(res.stderr, "gave up: pid ") {
+	if res.status != 3 || !strings.Contains(string(text), `"why":"dead, but its tracer perl (pid `) ||
+		!strings.Contains(res.stderr, "gave up: pid ") {
 		t.Errorf("status %d, %q, %s", res.status, res.stderr, text)
 	}
 }
@@ -296,16 +319,20 @@ func TestAnotherUsersProcess(t *testing.T) {
 			dir := t.TempDir()
 			// As a set-user-ID program would: everybody changes to a user of his own, but finite,
 			// which has no capabilities.
-			const job = `use POSIX; my ($r, $w); pipe $r, $w; if (!fork) { POSIX::setuid(4243) or die $!; $SIG{TERM} = "IGNORE"; close $r; close $w; sleep 1000 } ` +
+			const job = `use POSIX; my ($r, $w); pipe $r, $w; if (!fork) { POSIX::setuid(4243) or die $!; ` +
+				`$SIG{TERM} = "IGNORE"; close $r; close $w; sleep 1000 } ` +
 				`close $w; <$r>; exit 5`
-			c := startWithin(t, m, dir, `chmod 777 .; exec setpriv --reuid 4242 --regid 4242 --clear-groups "$0" --report report.json `+stretch("-k 200ms --give-up 500ms")+` -- ./job`, func(*exec.Cmd) {
-				must(os.WriteFile(filepath.Join(dir, "job"), []byte("#!"+filepath.Join(dir, "perl")+"\n"+job), 0o755))
-				must(testkit.CopyFile(filepath.Join(dir, "perl"), needCommand(t, "perl")))
-				must(unix.Chmod(filepath.Join(dir, "perl"), 0o4755))
-			})
+			c := startWithin(t, m, dir,
+				`chmod 777 .; exec setpriv --reuid 4242 --regid 4242 --clear-groups "$0" `+
+					`--report report.json `+stretch("-k 200ms --give-up 500ms")+` -- ./job`, func(*exec.Cmd) {
+					must(os.WriteFile(filepath.Join(dir, "job"), []byte("#!"+filepath.Join(dir, "perl")+"\n"+job), 0o755))
+					must(testkit.CopyFile(filepath.Join(dir, "perl"), needCommand(t, "perl")))
+					must(unix.Chmod(filepath.Join(dir, "perl"), 0o4755))
+				})
 			res := c.wait()
 			text, _ := os.ReadFile(filepath.Join(dir, "report.json"))
-			if res.status != 5 || !strings.Contains(string(text), `"why":"belongs to uid 4243, which may not be signalled from here"`) {
+			if res.status != 5 ||
+				!strings.Contains(string(text), `"why":"belongs to uid 4243, which may not be signalled from here"`) {
 				t.Errorf("status %d, %q, %s", res.status, res.stderr, text)
 			}
 		})
@@ -327,14 +354,17 @@ func TestFrozenByAnother(t *testing.T) {
 	thaw := func() { _ = os.WriteFile(freezer+"/freezer.state", []byte("THAWED"), 0) } // or the cage cannot end
 	defer thaw()
 	dir := t.TempDir()
-	c := startWithin(t, asSubreaper, dir, `exec "$0" --report report.json --leftovers kill --give-up `+stretch("500ms")+` -- `+
-		`sh -c 'sleep 1000 & echo $! >"$0/cgroup.procs"; echo FROZEN >"$0/freezer.state"; exit 3' "$2"`, nil, freezer)
+	c := startWithin(t, asSubreaper, dir,
+		`exec "$0" --report report.json --leftovers kill --give-up `+stretch("500ms")+` -- `+
+			`sh -c 'sleep 1000 & echo $! >"$0/cgroup.procs"; echo FROZEN >"$0/freezer.state"; exit 3' "$2"`,
+		nil, freezer)
 	c.stderr.await(t, "gave up: pid ")
 	state, _ := os.ReadFile(freezer + "/freezer.state")
 	thaw()
 	res := c.wait()
 	text, _ := os.ReadFile(filepath.Join(dir, "report.json"))
-	if res.status != 3 || !strings.Contains(string(text), `"why":"frozen by the v1 cgroup `+freezer+`: even SIGKILL waits until that is thawed"`) {
+	why := `"why":"frozen by the v1 cgroup ` + freezer + `: even SIGKILL waits until that is thawed"`
+	if res.status != 3 || !strings.Contains(string(text), why) {
 		t.Errorf("status %d, %q, %s", res.status, res.stderr, text)
 	}
 	if string(state) != "FROZEN\n" {
@@ -348,10 +378,13 @@ func TestFrozenItself(t *testing.T) {
 	point := testkit.Unified(t)
 	forModes(t, rootModes, func(t *testing.T, m mode) {
 		c := start(t, m, "-t", stretch("300ms"), "-k", stretch("20s"), "--cgroup", "require", "--", "sh", "-c",
-			`trap "echo got TERM; exit 5" TERM; leaf="$0$(sed -n s/^0:://p /proc/self/cgroup)"; echo frozen; echo 1 >"$leaf/cgroup.freeze"; while :; do sleep 0.1; done`, point)
+			`trap "echo got TERM; exit 5" TERM
+leaf="$0$(sed -n s/^0:://p /proc/self/cgroup)"
+echo frozen; echo 1 >"$leaf/cgroup.freeze"; while :; do sleep 0.1; done`, point)
 		res := c.wait()
 		res.want(t, 124)
-		if res.stdout != "frozen\ngot TERM\n" || strings.Contains(res.stderr, "SIGKILL to everything that is left") {
+		if res.stdout != "frozen\ngot TERM\n" ||
+			strings.Contains(res.stderr, "SIGKILL to everything that is left") {
 			t.Errorf("got %q, %q", res.stdout, res.stderr)
 		}
 	})

@@ -55,7 +55,9 @@ func startHeld(t *testing.T, m mode, args ...string) (c *cage, release func()) {
 	}
 	defer r.Close()
 	t.Cleanup(func() { w.Close() })
-	c = startSpec(t, cageSpec{Mode: m, Args: append([]string{finiteBin}, args...)}, func(cmd *exec.Cmd) { cmd.Stdin = r })
+	c = startSpec(t, cageSpec{Mode: m, Args: append([]string{finiteBin}, args...)}, func(cmd *exec.Cmd) {
+		cmd.Stdin = r
+	})
 	return c, func() { w.Close() }
 }
 
@@ -85,11 +87,14 @@ func TestSupervisorIsHarmed(t *testing.T) {
 					end     string
 					status  int
 				}{
-					"exited":   {[]string{"-k", stretch("300ms")}, "exit 3", 3},
-					"killed":   {[]string{"-k", "0"}, "kill -KILL $$", 137},
-					"deadline": {[]string{"-t", stretch("700ms"), "-k", stretch("300ms")}, "while :; do sleep 1000; done", 124},
+					"exited": {[]string{"-k", stretch("300ms")}, "exit 3", 3},
+					"killed": {[]string{"-k", "0"}, "kill -KILL $$", 137},
+					"deadline": {
+						[]string{"-t", stretch("700ms"), "-k", stretch("300ms")}, "while :; do sleep 1000; done", 124,
+					},
 				} {
-					args := append(append([]string{}, run.options...), "--", "sh", "-c", "echo started; "+fugitives+`read -r word 2>/dev/null; `+run.end)
+					args := append(append([]string{}, run.options...),
+						"--", "sh", "-c", "echo started; "+fugitives+`read -r word 2>/dev/null; `+run.end)
 					c, release := startHeld(t, m, args...)
 					stop := c.harm(c.keeper(), tt.sig, tt.times, 0)
 					release()
@@ -130,7 +135,8 @@ func TestSupervisorIsKilledAtAnyMoment(t *testing.T) {
 				if reports {
 					args = append(args, "--report", report)
 				}
-				c, release := startHeld(t, m, append(args, "--", "sh", "-c", "echo started; "+fugitives+`read -r word; exit 3`)...)
+				c, release := startHeld(t, m,
+					append(args, "--", "sh", "-c", "echo started; "+fugitives+`read -r word; exit 3`)...)
 				c.stdout.await(t, "started\n")
 				keeper := c.keeper()
 				release()
@@ -155,7 +161,8 @@ func TestSupervisorIsKilledAtAnyMoment(t *testing.T) {
 func TestCalmSupervisorIsStopped(t *testing.T) {
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		t.Parallel()
-		c, release := startHeld(t, m, "-t", "1h", "--give-up", "5s", "--", "sh", "-c", "echo started; read -r word; exit 3")
+		c, release := startHeld(t, m, "-t", "1h", "--give-up", "5s", "--",
+			"sh", "-c", "echo started; read -r word; exit 3")
 		c.stdout.await(t, "started")
 		keeper := c.keeper()
 		awaitCalm(t, keeper)
@@ -211,7 +218,8 @@ func TestSupervisorCannotStart(t *testing.T) {
 				return fmt.Sprintf("echo 0 >'%s/cgroup.procs'", dir), dir
 			},
 			[]string{"-k", "200ms"},
-			"the supervisor cannot run (resource temporarily unavailable): SIGTERM to everything that is left, and SIGKILL in 200ms",
+			"the supervisor cannot run (resource temporarily unavailable): " +
+				"SIGTERM to everything that is left, and SIGKILL in 200ms",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -220,7 +228,9 @@ func TestSupervisorCannotStart(t *testing.T) {
 				prepare, dir := tt.limit(t)
 				args := append(append([]string{finiteBin}, tt.options...), "--", "sh", "-c", leavesDeaf)
 				if m == asNobody { // the limit is another user's to set
-					args = append([]string{"/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"}, args...)
+					args = append([]string{
+						"/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+					}, args...)
 				}
 				as := m
 				if m == asNobody {
@@ -248,7 +258,8 @@ func TestSignalsBesideASupervisor(t *testing.T) {
 		t.Run(state, func(t *testing.T) {
 			forModes(t, allModes, func(t *testing.T, m mode) {
 				t.Parallel()
-				c, release := startHeld(t, m, "-k", stretch("2s"), "--", "sh", "-c", fugitives+"echo started; read -r word; exit 3")
+				c, release := startHeld(t, m, "-k", stretch("2s"), "--",
+					"sh", "-c", fugitives+"echo started; read -r word; exit 3")
 				front, keeper := c.pid(), c.keeper()
 				release()
 				supervisor := 0
@@ -374,7 +385,8 @@ func TestSupervisorDoesNotWriteIntoALink(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		c, release := startHeld(t, m, "--events", events, "--report", report, "-k", "0", "--", "sh", "-c", "echo started; read -r word; exit 3")
+		c, release := startHeld(t, m, "--events", events, "--report", report,
+			"-k", "0", "--", "sh", "-c", "echo started; read -r word; exit 3")
 		c.stdout.await(t, "started\n")
 		keeper := c.keeper()
 		eventually(t, "there is a report", func() bool { return fileSize(report) > 0 && fileSize(events) > 0 })

@@ -78,7 +78,8 @@ const (
 // As the leader of its session, as under docker run -it: the command has the foreground, reads, and
 // gets Ctrl-C from the terminal.
 func TestTerminalAsSessionLeader(t *testing.T) {
-	c := openConsole(t, finiteBin, "--", "sh", "-c", `trap "echo interrupted; exit 3" INT; echo ready; read -r word; echo "read $word"; while :; do sleep 0.05; done`)
+	c := openConsole(t, finiteBin, "--", "sh", "-c", `trap "echo interrupted; exit 3" INT; `+
+		`echo ready; read -r word; echo "read $word"; while :; do sleep 0.05; done`)
 	c.out.await(t, "ready")
 	c.write("word\n")
 	c.out.await(t, "read word")
@@ -97,7 +98,8 @@ func TestTerminalJobControl(t *testing.T) {
 func tryJobControl(t *testing.T, options string) {
 	t.Helper()
 	c := openShell(t)
-	c.write("$FINITE " + options + ` -- sh -c 'echo rea""dy; read -r a; echo "fi""rst $a"; read -r b; echo "sec""ond $b"; exit 5'` + "\n")
+	c.write("$FINITE " + options + ` -- sh -c 'echo rea""dy; read -r a; ` +
+		`echo "fi""rst $a"; read -r b; echo "sec""ond $b"; exit 5'` + "\n")
 	c.out.await(t, "ready")
 	c.write("one\n")
 	c.out.await(t, "first one")
@@ -116,7 +118,8 @@ func tryJobControl(t *testing.T, options string) {
 
 // In a script, where no shell puts the foreground back, finite does.
 func TestTerminalIsGivenBack(t *testing.T) {
-	c := openConsole(t, "sh", "-c", `$FINITE -- true; $FINITE -- no-such-command; echo ready; read -r word; echo "read $word"; exit 4`)
+	c := openConsole(t, "sh", "-c",
+		`$FINITE -- true; $FINITE -- no-such-command; echo ready; read -r word; echo "read $word"; exit 4`)
 	c.out.await(t, "ready")
 	c.write("word\n")
 	c.out.await(t, "read word")
@@ -132,7 +135,8 @@ func TestTerminalIsNotTakenFromTheShell(t *testing.T) {
 	c := openShell(t)
 	// The command waits for a child that is stopped with it. Not a shell's: one that is stopped
 	// within vfork never stops as a whole.
-	c.write(`$FINITE -- perl -e '$| = 1; if (!fork) { print "rea" . "dy\n"; select undef, undef, undef, 1; exit } wait; print "do" . "ne\n"'` + "\n")
+	c.write(`$FINITE -- perl -e '$| = 1; if (!fork) { print "rea" . "dy\n"; ` +
+		`select undef, undef, undef, 1; exit } wait; print "do" . "ne\n"'` + "\n")
 	c.out.await(t, "ready")
 	c.write(ctrlZ)
 	c.out.await(t, "Stopped")
@@ -180,12 +184,16 @@ func TestTerminalInteractiveShell(t *testing.T) {
 	for name, args := range map[string][]string{
 		"session leader": {finiteBin, "--", bash, "--norc", "--noprofile", "-i"},
 		"login shell":    {"sh", "-c", "exec $FINITE -- bash --noprofile --norc -i -l"},
-		"init":           {needCommand(t, "unshare"), "--pid", "--fork", "--mount-proc", finiteBin, "--", bash, "--norc", "--noprofile", "-i"},
+		"init": {
+			needCommand(t, "unshare"), "--pid", "--fork", "--mount-proc", finiteBin,
+			"--", bash, "--norc", "--noprofile", "-i",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := openConsole(t, args...)
 			c.out.await(t, "prompt> ")
-			c.write(`perl -e '$| = 1; $SIG{CONT} = sub { print "ba" . "ck\n" }; print "rea" . "dy\n"; sleep 1 while 1'` + "\n")
+			c.write(`perl -e '$| = 1; $SIG{CONT} = sub { print "ba" . "ck\n" }; ` +
+				`print "rea" . "dy\n"; sleep 1 while 1'` + "\n")
 			c.out.await(t, "ready")
 			c.write(ctrlZ)
 			c.out.await(t, "Stopped")
@@ -210,7 +218,8 @@ func TestTerminalInteractiveShell(t *testing.T) {
 // command is and finite is not.
 func TestTerminalSizeIsToldOnce(t *testing.T) {
 	needCommand(t, "perl")
-	c := openConsole(t, finiteBin, "--", "perl", "-e", `$| = 1; $SIG{WINCH} = sub { $n++; print "size$n\n" }; $SIG{USR1} = sub { print "after $n\n"; exit 8 };
+	c := openConsole(t, finiteBin, "--", "perl", "-e", `$| = 1;
+$SIG{WINCH} = sub { $n++; print "size$n\n" }; $SIG{USR1} = sub { print "after $n\n"; exit 8 };
 print "rea" . "dy\n"; select undef, undef, undef, 1 while 1`)
 	c.out.await(t, "ready")
 	for i := range 5 {

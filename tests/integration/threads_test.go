@@ -19,7 +19,8 @@ func TestNoThreadCanBeMade(t *testing.T) {
 	needCommand(t, "prlimit")
 	const family = `$| = 1; $SIG{USR1} = $SIG{USR2} = $SIG{HUP} = sub {};
 for (1 .. 20) { if (!fork) { $SIG{TERM} = "IGNORE"; close STDOUT; sleep 1000; exit } }
-system("prlimit", "--pid", getppid, "--nproc=1:1") == 0 or die; print "ready\n"; select undef, undef, undef, 0.1 while 1`
+system("prlimit", "--pid", getppid, "--nproc=1:1") == 0 or die; print "ready\n";
+select undef, undef, undef, 0.1 while 1`
 	for _, options := range [][]string{{"-vv"}, {}, {"--forward", "group"}} {
 		for range 5 {
 			c := start(t, asNobody, append(options, "-k", stretch("200ms"), "--", "perl", "-e", family)...)
