@@ -114,30 +114,3 @@ func TestSnapshot(t *testing.T) {
 		}
 	})
 }
-
-func TestEscalateErrors(t *testing.T) {
-	for args, why := range map[string]string{
-		"--escalate TERM":   `--escalate TERM: "TERM": no time: a rung is SIGNAL@D`,
-		"--escalate TERM@0": "--escalate TERM@0: must end with KILL",
-		"--escalate KILL@5s -k 3": "--escalate KILL@5s: " +
-			"replaces --stop-signal, --grace and --stop-grace",
-		"--escalate USR1@-1s,KILL@0":                "USR1@-1s is before a deadline, and there is none",
-		"--escalate USR1@-1s,KILL@0 -t 1s":          "USR1@-1s is before the start: the timeout is 1s",
-		"--pause -t 1m --escalate USR1@-1s,KILL@1s": "nobody to be sent a signal",
-	} {
-		all := strings.Fields(args)
-		if !strings.Contains(args, "--pause") {
-			all = append(all, "--", "true")
-		}
-		res := run(t, asSubreaper, all...)
-		res.wantRefused(t, args, why)
-	}
-}
-
-// wantRefused checks that a wrong use was told in one line.
-func (r result) wantRefused(t *testing.T, args, why string) {
-	t.Helper()
-	if r.status != 125 || !strings.Contains(r.stderr, why) || strings.Count(r.stderr, "\n") != 1 {
-		t.Errorf("%s: status %d, %q; want %q", args, r.status, r.stderr, why)
-	}
-}

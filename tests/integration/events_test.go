@@ -179,29 +179,6 @@ func TestEventsNobodyReads(t *testing.T) {
 	}
 }
 
-func TestEventsErrors(t *testing.T) {
-	for args, why := range map[string]string{
-		"--events /nonexistent/events": "--events /nonexistent/events: " +
-			"no such file or directory",
-		"--events fd:77": "--events fd:77: " +
-			"finite was started without that descriptor",
-		"--events-format xml --events events": "--events-format xml: must be json or trace",
-		"--timeline /nonexistent": "--timeline /nonexistent: " +
-			"open /nonexistent: no such file or directory",
-		"--timeline /dev/null":                            "--timeline /dev/null: not a report: ",
-		"--report r.json --snapshot --events r.json.tree": "--events r.json.tree: is where another record goes",
-		"--timeline r.json --timeout 5s":                  "--timeout: makes no sense with --timeline",
-		"--report same.json --events same.json":           "--events same.json: is where another record goes",
-	} {
-		all := strings.Fields(args)
-		if !strings.Contains(args, "--timeline") {
-			all = append(all, "--", "true")
-		}
-		c := startWithin(t, asSubreaper, t.TempDir(), `shift; exec "$0" "$@"`, nil, all...)
-		c.wait().wantRefused(t, args, why)
-	}
-}
-
 // A /proc that is another PID namespace's says nothing about those that are reaped.
 func TestEventsWithAForeignProc(t *testing.T) {
 	dir := t.TempDir()

@@ -70,23 +70,6 @@ func TestLifeline(t *testing.T) {
 	}
 }
 
-// A lifeline of a file that cannot hang up, or that is not there, is a mistake that is told before
-// anything is started.
-func TestLifelineErrors(t *testing.T) {
-	for lifeline, want := range map[string]string{
-		// The stdin is /dev/null.
-		"stdin": "finite: --lifeline stdin: a file that cannot hang up; " +
-			"it must be a pipe, a socket or a terminal\n",
-		"fd:4": "finite: --lifeline fd:4: finite was started without that descriptor\n",
-		"fd:x": "finite: --lifeline fd:x: must be stdin, or fd:N with the number of a descriptor\n",
-	} {
-		r := run(t, asSubreaper, "--lifeline", lifeline, "--", "echo", "started")
-		if r.want(t, 125); r.stderr != want || r.stdout != "" {
-			t.Errorf("--lifeline %s: stdout %q, stderr %q, want %q", lifeline, r.stdout, r.stderr, want)
-		}
-	}
-}
-
 // The end of the parent process is a stop. The parent's thread is not what counts, and neither is a
 // new parent.
 func TestLifelineOfTheParent(t *testing.T) {

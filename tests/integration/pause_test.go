@@ -30,15 +30,6 @@ func TestPause(t *testing.T) {
 			t.Errorf("stderr %q", r.stderr)
 		}
 	}
-	for _, option := range []string{
-		"--stop-grace=1s", "--stop-delay=1s", "--preserve-status", "--expect=1", "--stop-exit=1", "--forward=all",
-	} {
-		name, _, _ := strings.Cut(option, "=")
-		if r := run(t, asSubreaper, "--pause", option); r.status != 125 ||
-			!strings.Contains(r.stderr, "finite: --pause: has no use for "+name) {
-			t.Errorf("%s: status %d, stderr %q", option, r.status, r.stderr)
-		}
-	}
 	forModes(t, allModes, func(t *testing.T, m mode) {
 		run(t, m, "--pause", "-t", stretch("100ms")).want(t, 124)
 		run(t, m, "--pause", "-t", stretch("100ms"), "--timeout-exit", "0").want(t, 0)
