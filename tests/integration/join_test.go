@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/finite-init/finite/nsutil/cgroup"
+	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
 // container is a shell function that makes a container, as an engine would, and sets c to the PID
@@ -263,15 +264,22 @@ grep -h '^PPid:' /proc/[0-9]*/status | sort -u | grep -c '^PPid:.1$'; while :; d
 	})
 }
 
-// needCgroup returns this process's own cgroup.
+// needCgroup returns this process's own cgroup v2.
 func needCgroup(t *testing.T) string {
 	t.Helper()
-	needRoot(t)
-	own, err := cgroup.Find()
-	if err != nil || own.Unified == "" {
-		missing(t, "no cgroup v2: %v", err)
+	mount := testkit.Unified(t)
+	text, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		missing(t, "%v", err)
 	}
-	return own.Unified
+	for line := range strings.Lines(string(text)) {
+		path, found := strings.CutPrefix(line, "0::")
+		if dir := filepath.Join(mount, strings.TrimSpace(path)); found && slices.Contains(procs(dir), os.Getpid()) {
+			return dir
+		}
+	}
+	missing(t, "this process's cgroup v2 is not below %s", mount)
+	return ""
 }
 
 // As under systemd-run --scope: a cgroup with a command that has made namespaces, three

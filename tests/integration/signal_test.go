@@ -6,8 +6,6 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/finite-init/finite/signals"
 )
 
 // recorder is a command that prints every signal it gets, by number, and ends on SIGALRM. The
@@ -80,7 +78,7 @@ func TestRequestedStop(t *testing.T) {
 			c.signal(sig)
 			r := c.wait()
 			r.want(t, 5)
-			if want := "finite: stop requested by " + signals.Name(sig) +
+			if want := "finite: stop requested by " + unix.SignalName(sig) +
 				" from outside the PID namespace\n"; r.stderr != want {
 				t.Errorf("stderr: %q, want %q", r.stderr, want)
 			}
