@@ -7,6 +7,6 @@
 //
 // A [Proc] belongs to one goroutine. It opens a file for each read and closes it again.
 //
-// It does not limit how long a read takes: stat, wchan and stack of a process that is stuck in
-// execve(2) hang. Who reads them has a limit of its own.
+// A Proc does not limit how long a read takes: stat, wchan and stack of a process that is stuck in
+// execve(2) hang. A [Limited] does.
 package procfs

@@ -39,7 +39,7 @@ func (in *inspector) readCgroup(p *Inspected) {
 		in.cgroups = &cgroupReader{limits: make(map[string]*PIDLimit), frozen: make(map[string]bool)}
 	}
 	pid, known := p.PID, in.cgroups
-	m, ok := readWithin(in.reader, func(proc *procfs.Proc) (m membership) {
+	m, ok := procfs.Within(in.reader, func(proc *procfs.Proc) (m membership) {
 		if text, err := proc.Read(pid, "cgroup"); err == nil {
 			m = known.membership(proc, bytes.Clone(text)) // the buffer is used for what comes
 		}

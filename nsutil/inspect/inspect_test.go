@@ -64,7 +64,7 @@ func (f *fixture) inspect(pid int, limit, total time.Duration) (*Inspection, err
 	newProc := func() *procfs.Proc {
 		return procAt(f.root)
 	}
-	in := &inspector{reader: newLimitedReader(newProc, limit, total), self: os.Getpid()}
+	in := &inspector{reader: procfs.NewLimited(newProc, limit, total, maxLost), self: os.Getpid()}
 	return in.inspect(pid)
 }
 
@@ -276,7 +276,7 @@ func TestInspectThread(t *testing.T) {
 		}()
 	}
 	tid := max(<-tids, <-tids)
-	in := &inspector{reader: newLimitedReader(procfs.NewProc, long, time.Minute), self: os.Getpid()}
+	in := &inspector{reader: procfs.NewLimited(procfs.NewProc, long, time.Minute, maxLost), self: os.Getpid()}
 	want := fmt.Sprintf("it is a thread of process %d", os.Getpid())
 	if _, err := in.inspect(tid); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
@@ -337,7 +337,7 @@ func TestInspectIsBounded(t *testing.T) {
 	newProc := func() *procfs.Proc {
 		return procAt(f.root)
 	}
-	in := &inspector{reader: newLimitedReader(newProc, long, time.Minute)}
+	in := &inspector{reader: procfs.NewLimited(newProc, long, time.Minute, maxLost)}
 	if in.describeAll(pids); in.result.Left != 5 || in.result.Unreadable != 0 {
 		t.Errorf("got %+v", in.result)
 	}

@@ -15,9 +15,12 @@ import (
 )
 
 const (
-	maxInspected = 16384                 // processes
-	maxThreads   = 16384                 // of all processes
-	secondLook   = 20 * time.Millisecond // after which who is in uninterruptible sleep is read again: most have left it
+	readLimit    = 500 * time.Millisecond // for what is read of one process at a time, which takes microseconds
+	inspectLimit = 5 * time.Second        // for everything
+	maxLost      = 3                      // reads that hang, of what never should and then of what may
+	maxInspected = 16384                  // processes
+	maxThreads   = 16384                  // of all processes
+	secondLook   = 20 * time.Millisecond  // after which who is in uninterruptible sleep is read again: most have left it
 )
 
 // Errors of [Inspect].
@@ -31,12 +34,12 @@ var (
 // shows; this process itself is left out. It needs no privilege; what may not be read is left out.
 // It never hangs: every read has a time limit, and all of them together.
 func Inspect(pid int) (*Inspection, error) {
-	in := &inspector{reader: newLimitedReader(procfs.NewProc, readLimit, inspectLimit), self: os.Getpid()}
+	in := &inspector{reader: procfs.NewLimited(procfs.NewProc, readLimit, inspectLimit, maxLost), self: os.Getpid()}
 	return in.inspect(pid)
 }
 
 type inspector struct {
-	reader  *limitedReader
+	reader  *procfs.Limited
 	self    int
 	asked   int
 	threads int                  // read so far
@@ -46,7 +49,7 @@ type inspector struct {
 }
 
 func (in *inspector) inspect(pid int) (*Inspection, error) {
-	defer in.reader.close()
+	defer in.reader.Close()
 	in.asked, in.limits = pid, make(map[string]*PIDLimit)
 	in.result = Inspection{Schema: Schema, At: time.Now().UTC().Truncate(time.Millisecond), PID: pid}
 	pids, err := in.list()
@@ -73,16 +76,16 @@ func (in *inspector) inspect(pid int) (*Inspection, error) {
 	for _, p := range tree {
 		in.readCgroup(p)
 	}
-	in.reader.lost = 0
+	in.reader.Lost = 0
 	for _, read := range []func(*Inspected){in.readWChan, in.readTimes, in.readStack} {
 		for _, p := range tree {
 			read(p)
 		}
 	}
-	in.reader.lost = 0
+	in.reader.Lost = 0
 	in.relate(tree, at)
 	in.judge(tree)
-	in.result.Incomplete = in.result.Incomplete || in.reader.late()
+	in.result.Incomplete = in.result.Incomplete || in.reader.Late()
 	return &in.result, nil
 }
 
@@ -92,7 +95,7 @@ func (in *inspector) list() ([]int, error) {
 		pids []int
 		err  error
 	}
-	l, ok := readWithin(in.reader, func(p *procfs.Proc) list {
+	l, ok := procfs.Within(in.reader, func(p *procfs.Proc) list {
 		if !p.Mounted() {
 			return list{nil, procfs.ErrNoProc}
 		}
@@ -104,7 +107,7 @@ func (in *inspector) list() ([]int, error) {
 	}
 	pids := without(l.pids, in.self)
 	slices.Sort(pids)
-	in.result.HidePID, _ = readWithin(in.reader, hidePID)
+	in.result.HidePID, _ = procfs.Within(in.reader, hidePID)
 	return pids, l.err
 }
 
@@ -125,7 +128,7 @@ func (in *inspector) lookFor(pids []int) error {
 // processOf returns the PID of the process that a thread is of: threads are not listed, but they
 // are there. A tracer is one.
 func (in *inspector) processOf(tid int) int {
-	of, _ := readWithin(in.reader, func(p *procfs.Proc) int {
+	of, _ := procfs.Within(in.reader, func(p *procfs.Proc) int {
 		status, _ := p.Status(tid)
 		return status.TGID
 	})
@@ -162,7 +165,7 @@ func (in *inspector) describeAll(pids []int) []Inspected {
 // describe returns what is there to be read; PID is 0 if nothing is. It returns false if that takes
 // too long.
 func (in *inspector) describe(pid int) (Inspected, bool) {
-	return readWithin(in.reader, func(proc *procfs.Proc) (p Inspected) {
+	return procfs.Within(in.reader, func(proc *procfs.Proc) (p Inspected) {
 		status, err := proc.Status(pid)
 		if err != nil {
 			return p
@@ -220,12 +223,12 @@ func readOrHang[T any](in *inspector, p *Inspected, file string, f func(*procfs.
 	if len(p.Hangs) > 0 {
 		return value, false
 	}
-	lost := in.reader.lost
-	if value, ok = readWithin(in.reader, f); ok {
+	lost := in.reader.Lost
+	if value, ok = procfs.Within(in.reader, f); ok {
 		return value, true
 	}
 	in.result.Incomplete = true
-	if in.reader.lost > lost && !in.reader.late() {
+	if in.reader.Lost > lost && !in.reader.Late() {
 		p.Hangs = append(p.Hangs, file)
 	}
 	return value, false

@@ -56,7 +56,7 @@ func (in *inspector) stuckThreads(p *Inspected) []StuckThread {
 		threads []StuckThread
 		tracer  int
 	}
-	f, ok := readWithin(in.reader, func(proc *procfs.Proc) (f found) {
+	f, ok := procfs.Within(in.reader, func(proc *procfs.Proc) (f found) {
 		tids, _ := proc.Numbers(proc.Root + "/" + strconv.Itoa(pid) + "/task")
 		for i, tid := range tids {
 			if tid == pid || i >= room {
