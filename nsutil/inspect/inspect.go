@@ -52,6 +52,7 @@ type Inspected struct {
 	level        level         // how bad the verdict is
 	kernel       bool          // a kernel thread
 	hasMemory    bool          // not so of who is on the way out
+	killed       bool          // it was sent SIGKILL, unless it may not be signalled
 	refused      bool          // it may not be signalled from here
 	frozenV1     bool          // frozen by v1's freezer, which SIGKILL waits for
 	parentState  byte          //

@@ -45,6 +45,23 @@ func (f *fixture) more(pid int, status string, files map[string]string) {
 	}
 }
 
+// nobody is a number that is too high for a PID.
+const nobody = 1<<22 + 1
+
+// withoutMemory makes a process look as one on its way out does.
+func (f *fixture) withoutMemory(pid int) {
+	f.t.Helper()
+	path := filepath.Join(f.root, fmt.Sprint(pid), "status")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	text = bytes.ReplaceAll(text, []byte("VmRSS:\t  12 kB\n"), nil)
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
 // hang makes a file of a process's that does not answer until the test ends.
 func (f *fixture) hang(pid int, name string) {
 	f.t.Helper()
@@ -61,11 +78,8 @@ func (f *fixture) hang(pid int, name string) {
 }
 
 func (f *fixture) inspect(pid int, limit, total time.Duration) (*Inspection, error) {
-	newProc := func() *procfs.Proc {
-		return procAt(f.root)
-	}
-	in := &inspector{reader: procfs.NewLimited(newProc, limit, total, maxLost), self: os.Getpid()}
-	return in.inspect(pid)
+	newProc := func() *procfs.Proc { return procAt(f.root) }
+	return newInspector(procfs.NewLimited(newProc, limit, total, maxLost), os.Getpid()).inspect(pid)
 }
 
 func (f *fixture) mustInspect(pid int) *Inspection {
@@ -256,7 +270,7 @@ func TestInspect(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 
-	for pid, want := range map[int]string{self: "this is finite itself", 1<<22 + 1: "no such process"} { // the latter is too high for a PID
+	for pid, want := range map[int]string{self: "this is finite itself", nobody: "no such process"} {
 		if _, err := f.inspect(pid, long, time.Minute); err == nil || err.Error() != want {
 			t.Errorf("%d: %v, want %s", pid, err, want)
 		}
@@ -276,7 +290,7 @@ func TestInspectThread(t *testing.T) {
 		}()
 	}
 	tid := max(<-tids, <-tids)
-	in := &inspector{reader: procfs.NewLimited(procfs.NewProc, long, time.Minute, maxLost), self: os.Getpid()}
+	in := newInspector(procfs.NewLimited(procfs.NewProc, long, time.Minute, maxLost), os.Getpid())
 	want := fmt.Sprintf("it is a thread of process %d", os.Getpid())
 	if _, err := in.inspect(tid); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
@@ -331,13 +345,10 @@ func TestInspectDoesNotHang(t *testing.T) {
 func TestInspectIsBounded(t *testing.T) {
 	var pids []int
 	for i := range maxInspected + 5 {
-		pids = append(pids, 1<<22+1+i) // nobody
+		pids = append(pids, nobody+i)
 	}
 	f := newFixture(t)
-	newProc := func() *procfs.Proc {
-		return procAt(f.root)
-	}
-	in := &inspector{reader: procfs.NewLimited(newProc, long, time.Minute, maxLost)}
+	in := newInspector(f.reader(long, maxLost), os.Getpid())
 	if in.describeAll(pids); in.result.Left != 5 || in.result.Unreadable != 0 {
 		t.Errorf("got %+v", in.result)
 	}

@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/internal/procfs"
-	"github.com/finite-init/finite/signals"
 )
 
 const (
@@ -34,8 +32,7 @@ var (
 // shows; this process itself is left out. It needs no privilege; what may not be read is left out.
 // It never hangs: every read has a time limit, and all of them together.
 func Inspect(pid int) (*Inspection, error) {
-	in := &inspector{reader: procfs.NewLimited(procfs.NewProc, readLimit, inspectLimit, maxLost), self: os.Getpid()}
-	return in.inspect(pid)
+	return newInspector(procfs.NewLimited(procfs.NewProc, readLimit, inspectLimit, maxLost), os.Getpid()).inspect(pid)
 }
 
 type inspector struct {
@@ -48,14 +45,19 @@ type inspector struct {
 	result  Inspection
 }
 
+func newInspector(reader *procfs.Limited, self int) *inspector {
+	return &inspector{reader: reader, self: self, limits: make(map[string]*PIDLimit)}
+}
+
 func (in *inspector) inspect(pid int) (*Inspection, error) {
 	defer in.reader.Close()
-	in.asked, in.limits = pid, make(map[string]*PIDLimit)
+	in.asked = pid
 	in.result = Inspection{Schema: Schema, At: time.Now().UTC().Truncate(time.Millisecond), PID: pid}
-	pids, err := in.list()
+	pids, err := in.list((*procfs.Proc).PIDs)
 	if err != nil {
 		return nil, err
 	}
+	in.result.HidePID, _ = procfs.Within(in.reader, hidePID)
 	if err := in.lookFor(pids); err != nil {
 		return nil, err
 	}
@@ -89,8 +91,8 @@ func (in *inspector) inspect(pid int) (*Inspection, error) {
 	return &in.result, nil
 }
 
-// list lists the processes but this one.
-func (in *inspector) list() ([]int, error) {
+// list lists processes but this one, in the order of PIDs.
+func (in *inspector) list(pids func(*procfs.Proc) ([]int, error)) ([]int, error) {
 	type list struct {
 		pids []int
 		err  error
@@ -99,16 +101,15 @@ func (in *inspector) list() ([]int, error) {
 		if !p.Mounted() {
 			return list{nil, procfs.ErrNoProc}
 		}
-		pids, err := p.PIDs()
-		return list{pids, err}
+		found, err := pids(p)
+		return list{found, err}
 	})
 	if !ok {
 		return nil, errSilent
 	}
-	pids := without(l.pids, in.self)
-	slices.Sort(pids)
-	in.result.HidePID, _ = procfs.Within(in.reader, hidePID)
-	return pids, l.err
+	found := without(l.pids, in.self)
+	slices.Sort(found)
+	return found, l.err
 }
 
 // lookFor says why the process that is asked for cannot be inspected.
@@ -217,80 +218,12 @@ func (in *inspector) choose(everybody []Inspected, at map[int]*Inspected) []*Ins
 	return tree
 }
 
-// readOrHang reads a file that hangs while the process is stuck in execve(2), unless another one of
-// the process's has hung already.
-func readOrHang[T any](in *inspector, p *Inspected, file string, f func(*procfs.Proc) T) (value T, ok bool) {
-	if len(p.Hangs) > 0 {
-		return value, false
-	}
-	lost := in.reader.Lost
-	if value, ok = procfs.Within(in.reader, f); ok {
-		return value, true
-	}
-	in.result.Incomplete = true
-	if in.reader.Lost > lost && !in.reader.Late() {
-		p.Hangs = append(p.Hangs, file)
-	}
-	return value, false
-}
-
-func (in *inspector) readWChan(p *Inspected) {
-	pid := p.PID
-	p.WChan, _ = readOrHang(in, p, "wchan", func(proc *procfs.Proc) string { return proc.WChan(pid) })
-	for i := range p.StuckThreads {
-		t := &p.StuckThreads[i]
-		path := "task/" + strconv.Itoa(t.TID) + "/wchan"
-		t.WChan, _ = readOrHang(in, p, "wchan", func(proc *procfs.Proc) string { return procfs.ParseWChan(proc.Read(pid, path)) })
-	}
-}
-
-func (in *inspector) readTimes(p *Inspected) {
-	pid := p.PID
-	st, ok := readOrHang(in, p, "stat", func(proc *procfs.Proc) (st procfs.Stat) {
-		st, _ = proc.Stat(pid)
-		return st
-	})
-	if !ok || st.PID != pid {
-		return
-	}
-	p.time(&st)
-	if p.State == "Z" {
-		p.Ended = endedHow(unix.WaitStatus(st.ExitCode))
-	}
-}
-
-// endedHow returns nothing for status 0, which is also what the kernel says to who may not know.
-func endedHow(ws unix.WaitStatus) string {
-	switch {
-	case ws == 0:
-		return ""
-	case ws.Signaled():
-		return signals.Name(ws.Signal())
-	}
-	return "exit status " + strconv.Itoa(ws.ExitStatus())
-}
-
-// readStack reads the kernel stack of those who may be stuck in the kernel, and of who was asked
-// for.
-func (in *inspector) readStack(p *Inspected) {
-	if p.State != "D" && !p.isEnding() && !p.Pending.Has(unix.SIGKILL) && p.PID != in.asked {
-		return
-	}
-	pid := p.PID
-	p.Stack, _ = readOrHang(in, p, "stack", func(proc *procfs.Proc) []string {
-		b, err := proc.Read(pid, "stack")
-		if err != nil {
-			return nil
-		}
-		return parseStack(b)
-	})
-}
-
 // relate sets what one process says of another.
 func (in *inspector) relate(tree []*Inspected, at map[int]*Inspected) {
 	for _, p := range tree {
+		p.ParentComm = in.commOf(p.PPID, at)
 		if parent := at[p.PPID]; parent != nil {
-			p.ParentComm, p.parentState = parent.Comm, parent.State[0]
+			p.parentState = parent.State[0]
 			if parent.waitsFor == "" && p.State != "Z" {
 				parent.waitsFor = fmt.Sprintf("%s (pid %d)", p.Comm, p.PID)
 			}
@@ -298,10 +231,22 @@ func (in *inspector) relate(tree []*Inspected, at map[int]*Inspected) {
 		if p.Tracer != 0 && at[p.Tracer] == nil {
 			p.Tracer = in.processOf(p.Tracer)
 		}
-		if tracer := at[p.Tracer]; tracer != nil {
-			p.TracerComm = tracer.Comm
-		}
+		p.TracerComm = in.commOf(p.Tracer, at)
 	}
+}
+
+// commOf returns the name of a process, whether that is described or not.
+func (in *inspector) commOf(pid int, at map[int]*Inspected) (comm string) {
+	if p := at[pid]; p != nil {
+		return p.Comm
+	}
+	if pid != 0 {
+		comm, _ = procfs.Within(in.reader, func(proc *procfs.Proc) string {
+			status, _ := proc.Status(pid)
+			return status.Name
+		})
+	}
+	return comm
 }
 
 // judge says what everything means.

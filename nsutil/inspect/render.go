@@ -241,7 +241,7 @@ func (p *Inspected) details() []string {
 			lines = append(lines, text.Plural(len(p.StuckThreads)-i, "more thread like these", "more threads like these"))
 			break
 		}
-		lines = append(lines, fmt.Sprintf("thread %d %s %s%s", t.TID, t.State, t.Comm, behind(t.WChan)))
+		lines = append(lines, fmt.Sprintf("thread %d %s %s%s", t.TID, t.State, t.Comm, after(",", place(t.WChan))))
 	}
 	if len(p.Stack) > 0 {
 		var frames []string

@@ -1,13 +1,8 @@
 package inspect
 
 import (
-	"fmt"
 	"os"
-	"slices"
-	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/internal/procfs"
 	"github.com/finite-init/finite/nsutil"
@@ -23,70 +18,52 @@ type Survivor struct {
 	WChan  string   // the kernel function it sleeps in, where the kernel tells
 	Stack  []string // its kernel stack, innermost first, where this process may read it (CAP_SYS_ADMIN)
 	Tracer int      // the PID of its tracer, 0 for none
-	Why    string   // why it is still there, in plain words
+	Why    string   // why it is still there, in the words of a verdict of [Inspect]
 }
 
 // FindSurvivors describes everything that a [Snapshot] would, in the order of PIDs, and why it is
 // still there. It returns after limit with what it has by then.
 func FindSurvivors(role nsutil.Role, leaf *cgroup.Cgroup, limit time.Duration) ([]Survivor, error) {
-	return findSurvivors(&collector{role: role, leaf: leaf, proc: procfs.NewProc(), root: nsutil.Root(), self: os.Getpid(), stacks: true}, limit)
+	reader := procfs.NewLimited(procfs.NewProc, limit, limit, 1)
+	return findSurvivors(members{role: role, leaf: leaf, root: nsutil.Root(), self: os.Getpid()}, reader)
 }
 
-func findSurvivors(c *collector, limit time.Duration) ([]Survivor, error) {
-	snapshot, err := takeSnapshot(c, limit)
+func findSurvivors(m members, reader *procfs.Limited) ([]Survivor, error) {
+	in := newInspector(reader, m.self)
+	defer in.reader.Close()
+	pids, err := in.list(m.list)
 	if err != nil {
 		return nil, err
 	}
-	proc := c.proc.Another() // the collector may be at work still
-	var all []Survivor
-	for i := range snapshot.Processes {
-		p := &snapshot.Processes[i]
-		s := Survivor{PID: p.PID, Comm: p.Comm, State: p.State[0], UID: p.UID, WChan: p.WChan, Stack: p.stack, Tracer: p.Tracer}
-		tracer := ""
-		if s.Tracer != 0 {
-			tracer, _ = proc.Comm(s.Tracer)
+	pids = pids[:min(len(pids), maxDescribed)]
+	tree := make([]*Inspected, 0, len(pids))
+	at := make(map[int]*Inspected, len(pids))
+	silent := false
+	for _, pid := range pids {
+		p, ok := in.describe(pid)
+		silent = silent || !ok
+		if p.PID != 0 {
+			p.killed = true
+			tree = append(tree, &p)
+			at[pid] = &p
 		}
-		s.Why = explain(s, p, tracer, unix.Kill(s.PID, 0) == unix.EPERM)
-		all = append(all, s)
 	}
-	slices.SortFunc(all, func(a, b Survivor) int { return a.PID - b.PID })
+	if silent && len(tree) == 0 {
+		return nil, errSilent
+	}
+	for _, p := range deepLast(tree, func(p *Inspected) bool { return p.State == "D" }) {
+		in.readThreads(p)
+		in.readCgroup(p)
+		in.readWChan(p)
+		in.readStack(p)
+	}
+	in.relate(tree, at)
+	all := make([]Survivor, 0, len(tree))
+	for _, p := range tree {
+		all = append(all, Survivor{
+			PID: p.PID, Comm: p.Comm, State: p.State[0], UID: p.UID,
+			WChan: p.WChan, Stack: p.Stack, Tracer: p.Tracer, Why: p.words(p.reason()),
+		})
+	}
 	return all, nil
-}
-
-// explain says in plain words why a process that was sent SIGKILL is still there.
-func explain(s Survivor, p *Process, tracer string, refused bool) string {
-	switch {
-	case s.State == 'Z' && s.Tracer == 0 && p.init:
-		return "dead, but the kernel lets nobody have it before the rest of its PID namespace is gone"
-	case p.frozenBy != "":
-		return "frozen by the v1 cgroup " + p.frozenBy + ": even SIGKILL waits until that is thawed"
-	case s.State == 'Z' && s.Tracer != 0:
-		return fmt.Sprintf("dead, but its tracer %s (pid %d) has not let go of it", tracer, s.Tracer)
-	case s.State == 'Z':
-		return fmt.Sprintf("dead, but its parent (pid %d) has not reaped it", p.PPID)
-	case s.State == 'D' && s.WChan != "":
-		return "in uninterruptible sleep in the kernel, in " + s.WChan
-	case s.State == 'D':
-		return "in uninterruptible sleep in the kernel"
-	case refused:
-		return fmt.Sprintf("belongs to uid %d, which may not be signalled from here", s.UID)
-	case s.Tracer != 0:
-		return fmt.Sprintf("held by its tracer %s (pid %d)", tracer, s.Tracer)
-	}
-	return "still ending"
-}
-
-// parseStack reads the text of /proc/PID/stack: lines of the form "[<0>] function+0x12/0x34".
-func parseStack(b []byte) []string {
-	var frames []string
-	for line := range strings.Lines(string(b)) {
-		line = strings.TrimSpace(line)
-		if _, frame, ok := strings.Cut(line, "] "); ok {
-			line = frame
-		}
-		if line != "" {
-			frames = append(frames, line)
-		}
-	}
-	return frames
 }

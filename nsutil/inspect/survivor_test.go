@@ -1,10 +1,9 @@
 package inspect
 
 import (
+	"fmt"
 	"os"
-	"path/filepath"
 	"reflect"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -19,24 +18,9 @@ func TestParseStack(t *testing.T) {
 	}
 }
 
-func TestExplain(t *testing.T) {
-	for _, tt := range []struct {
-		s       Survivor
-		refused bool
-		want    string
-	}{
-		{Survivor{State: 'Z', Tracer: 5}, false, "its tracer gdb (pid 5)"},
-		{Survivor{State: 'Z'}, false, "its parent (pid 3) has not reaped it"},
-		{Survivor{State: 'D', WChan: "request_wait_answer"}, false, "in request_wait_answer"},
-		{Survivor{State: 'D'}, false, "uninterruptible sleep"},
-		{Survivor{State: 'S', UID: 12}, true, "belongs to uid 12"},
-		{Survivor{State: 't', Tracer: 5}, false, "held by its tracer gdb"},
-		{Survivor{State: 'R'}, false, "still ending"},
-	} {
-		if got := explain(tt.s, &Process{PPID: 3}, "gdb", tt.refused); !strings.Contains(got, tt.want) {
-			t.Errorf("explain(%+v) = %q, want %q in it", tt.s, got, tt.want)
-		}
-	}
+func (f *fixture) survivors(limit time.Duration) ([]Survivor, error) {
+	self := os.Getpid()
+	return findSurvivors(members{root: self, self: self}, f.reader(limit, 1))
 }
 
 // Who is left is named, whatever hangs, with the reason as far as it is known.
@@ -45,48 +29,120 @@ func TestFindSurvivors(t *testing.T) {
 	self := os.Getpid()
 	f.add(self, 1, "self", true, 11, 10, 12)
 	f.add(10, self, "stuck", true)
+	f.more(10, "State:\tD (disk sleep)\n", nil)
+	f.hang(10, "wchan")
+	f.hang(10, "stat")
 	f.add(11, self, "other", true)
+	f.more(11, "", map[string]string{"stack": "[<0>] do_wait+0x1/0x2\n"})
 	f.add(12, self, "third", true)
-	for _, name := range []string{"10/wchan", "10/stat"} {
-		path := filepath.Join(f.root, name)
-		_ = os.Remove(path)
-		if err := unix.Mkfifo(path, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	status := filepath.Join(f.root, "10", "status")
-	text, err := os.ReadFile(status)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = os.WriteFile(status, []byte(strings.Replace(string(text), "S (sleeping)", "D (disk sleep)", 1)), 0o644)
-	_ = os.WriteFile(filepath.Join(f.root, "11", "stack"), []byte("[<0>] do_wait+0x1/0x2\n"), 0o644)
-	c := &collector{proc: procAt(f.root), root: self, self: self, stacks: true}
-	all, err := findSurvivors(c, 50*time.Millisecond)
+	all, err := f.survivors(300 * time.Millisecond)
 	if err != nil || len(all) != 3 {
 		t.Fatalf("got %+v, %v", all, err)
 	}
-	runtime.GC() // the reader that hangs keeps nobody
 	for i, want := range []struct{ comm, why string }{
-		{"stuck", "in uninterruptible sleep in the kernel"},
-		{"other", "still ending"},
-		{"third", "still ending"},
+		{"stuck", "uninterruptible in the kernel"},
+		{"other", "ending, in do_wait for a child"},
+		{"third", "ending, in do_wait for a child"},
 	} {
 		s := all[i]
 		// A number of the fixture may be a process of another user's.
-		if s.PID != 10+i || s.Comm != want.comm || s.Why != want.why && !strings.HasPrefix(s.Why, "belongs to uid") {
+		if s.PID != 10+i || s.Comm != want.comm || s.Why != want.why && !strings.HasPrefix(s.Why, "another user's") {
 			t.Errorf("got %+v, want %+v", s, want)
 		}
 	}
 	if len(all[1].Stack) != 1 {
 		t.Errorf("the stack: %v", all[1].Stack)
 	}
-	w, err := os.OpenFile(filepath.Join(f.root, "10", "wchan"), os.O_WRONLY, 0) // the reader goes on
-	if err == nil {
-		_ = w.Close()
-		w, err = os.OpenFile(filepath.Join(f.root, "10", "stat"), os.O_RDWR, 0)
+}
+
+// If /proc does not answer, that is no news of nobody being left.
+func TestFindSurvivorsSilent(t *testing.T) {
+	self := os.Getpid()
+	for name, pid := range map[string]int{"the list": self, "the only one": 10} {
+		f := newFixture(t)
+		f.add(self, 1, "self", true, 10)
+		f.add(10, self, "stuck", true)
+		f.hang(pid, "status")
+		if all, err := f.survivors(50 * time.Millisecond); err != errSilent {
+			t.Errorf("%s: got %+v, %v", name, all, err)
+		}
 	}
-	if err == nil {
-		_ = w.Close()
+}
+
+// What one survivor says of another, and what its threads and cgroups say, is in its reason.
+func TestFindSurvivorsTogether(t *testing.T) {
+	f := newFixture(t)
+	self, freezer := os.Getpid(), t.TempDir()
+	f.add(self, 1, "self", true, nobody, nobody+1, nobody+3, nobody+5, nobody+6)
+	f.more(self, "", map[string]string{"mountinfo": "1 0 0:1 / " + freezer + " rw - cgroup c rw,freezer\n"})
+	f.add(nobody, self, "parent", true, nobody+2)
+	f.more(nobody, "State:\tD (disk sleep)\n", map[string]string{"wchan": "request_wait_answer"})
+	f.add(nobody+1, self, "mine", true)
+	f.more(nobody+1, "State:\tZ (zombie)\n", nil)
+	f.add(nobody+2, nobody, "its", true)
+	f.more(nobody+2, "State:\tZ (zombie)\n", nil)
+	f.add(nobody+3, self, "init", true, nobody+4)
+	f.more(nobody+3, "NSpid:\t9\t1\n", map[string]string{"wchan": "zap_pid_ns_processes"})
+	f.withoutMemory(nobody + 3)
+	f.add(nobody+4, nobody+3, "traced", true)
+	f.more(nobody+4, fmt.Sprintf("State:\tt (tracing stop)\nTracerPid:\t%d\n", nobody+7), nil)
+	f.add(nobody+5, self, "many", true)
+	f.more(nobody+5, "State:\tZ (zombie)\nThreads:\t2\n", map[string]string{
+		"task/77/status": "Name:\tw\nState:\tD (disk sleep)\n", "task/77/wchan": "nfs_wait_bit_killable",
+	})
+	f.add(nobody+6, self, "frozen", true)
+	f.more(nobody+6, "", map[string]string{"cgroup": "3:freezer:/x\n"})
+	if err := os.Mkdir(freezer+"/x", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(freezer+"/x/freezer.self_freezing", []byte("1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f.add(nobody+7, 1, "gdb", true)
+	all, err := f.survivors(long)
+	if err != nil || len(all) != 7 {
+		t.Fatalf("got %+v, %v", all, err)
+	}
+	for i, want := range []string{
+		"uninterruptible in request_wait_answer (a FUSE file system does not answer)",
+		fmt.Sprintf("dead, but its parent self (pid %d) has not reaped it", self),
+		fmt.Sprintf("dead, but its parent parent (pid %d), which is in uninterruptible sleep, has not reaped it", nobody),
+		fmt.Sprintf("PID 1 of a namespace that is ending: waits for the last processes in it, traced (pid %d)", nobody+4),
+		fmt.Sprintf("held by its tracer gdb (pid %d)", nobody+7),
+		"its main thread has ended, 1 other thread goes on; its thread w (tid 77) is uninterruptible in nfs_wait_bit_killable (an NFS server does not answer)",
+		"frozen by the v1 cgroup " + freezer + "/x: even SIGKILL waits until that is thawed",
+	} {
+		if s := all[i]; s.PID != nobody+i || s.Why != want {
+			t.Errorf("got %+v\nwant %s", s, want)
+		}
+	}
+}
+
+// What SIGKILL overcomes is no reason for being there after it.
+func TestReasonAfterKill(t *testing.T) {
+	term := mask(unix.SIGTERM)
+	for _, tt := range []struct {
+		name string
+		p    Inspected
+		want string
+	}{
+		{"stopped", Inspected{Process: Process{State: "T", WChan: "do_signal_stop"}}, "ending, in do_signal_stop"},
+		{"frozen", Inspected{Process: Process{State: "S", WChan: "do_freezer_trap"}, FrozenBy: "/c"}, "ending, in do_freezer_trap"},
+		{"frozen, v1", Inspected{Process: Process{State: "D"}, FrozenBy: "/c", frozenV1: true}, "frozen by the v1 cgroup /c: even SIGKILL waits until that is thawed"},
+		{"ignores SIGTERM", Inspected{Process: Process{State: "R"}, Ignored: term, hasMemory: true}, "ending"},
+		{"blocks SIGTERM", Inspected{Process: Process{State: "S"}, Blocked: term, Pending: term, hasMemory: true}, "ending"},
+		{"PID 1", Inspected{Process: Process{State: "S"}, NSpid: []int{7, 1}, hasMemory: true}, "ending"},
+		{"SIGKILL pending", Inspected{Process: Process{State: "R"}, Pending: mask(unix.SIGKILL), hasMemory: true}, "SIGKILL is pending: ends as soon as it leaves the kernel"},
+		{"D", Inspected{Process: Process{State: "D"}, Pending: mask(unix.SIGKILL)}, "uninterruptible in the kernel"},
+		{"core dump", Inspected{Process: Process{State: "S"}, CoreDumping: true}, "writing a core dump, and ends after that"},
+		{"refused", Inspected{Process: Process{State: "S", UID: 12}, refused: true, hasMemory: true}, "another user's: uid 12, may not be signalled from here"},
+		{"refused, stopped", Inspected{Process: Process{State: "T", UID: 12}, refused: true}, "another user's: uid 12, may not be signalled from here"},
+		{"refused, dead", Inspected{Process: Process{State: "Z", PPID: 3}, refused: true}, "dead, but its parent (pid 3) has not reaped it"},
+	} {
+		p := tt.p
+		p.killed = true
+		if got := p.words(p.reason()); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
 	}
 }

@@ -332,7 +332,7 @@ func TestAnotherUsersProcess(t *testing.T) {
 			res := c.wait()
 			text, _ := os.ReadFile(filepath.Join(dir, "report.json"))
 			if res.status != 5 ||
-				!strings.Contains(string(text), `"why":"belongs to uid 4243, which may not be signalled from here"`) {
+				!strings.Contains(string(text), `"why":"another user's: uid 4243, may not be signalled from here"`) {
 				t.Errorf("status %d, %q, %s", res.status, res.stderr, text)
 			}
 		})
