@@ -83,7 +83,8 @@ func parseNamespace(name string) (Namespaces, error) {
 	if name == "all" {
 		return all, nil
 	}
-	return 0, fmt.Errorf("unknown namespace %q; must be pid, mount, uts, ipc, net, user, cgroup, time or all", name)
+	const known = "pid, mount, uts, ipc, net, user, cgroup, time or all"
+	return 0, fmt.Errorf("unknown namespace %q; must be %s", name, known)
 }
 
 // NamespaceFile is an open file that stands for a namespace.
@@ -125,7 +126,8 @@ func OpenNamespaces(target string) ([]NamespaceFile, error) {
 		return openNamespaceFile(path)
 	}
 	dir := "/proc/" + strconv.Itoa(pid)
-	proc, err := unix.Open(dir, unix.O_DIRECTORY|unix.O_PATH|unix.O_CLOEXEC, 0) // the number can be another's by the time of the next open; this cannot
+	// The number can be another's by the time of the next open; this cannot.
+	proc, err := unix.Open(dir, unix.O_DIRECTORY|unix.O_PATH|unix.O_CLOEXEC, 0)
 	switch {
 	case err == unix.ENOENT && !procfs.NewProc().Mounted():
 		return nil, procfs.ErrNoProc
@@ -141,8 +143,8 @@ func OpenNamespaces(target string) ([]NamespaceFile, error) {
 			continue
 		}
 		fd, err := unix.Openat(proc, "ns/"+row.file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err == unix.ENOENT && kinds == 0 && unix.Faccessat(unix.AT_FDCWD, "/proc/self/ns/"+row.file, unix.F_OK, 0) != nil {
-			continue // a kind that this kernel does not have
+		if err == unix.ENOENT && kinds == 0 && !isKnown(row.file) {
+			continue
 		}
 		if err != nil {
 			CloseNamespaces(files)
@@ -154,6 +156,11 @@ func OpenNamespaces(target string) ([]NamespaceFile, error) {
 		files = appendNamespace(files, NamespaceFile{fd, row.kind})
 	}
 	return files, nil
+}
+
+// isKnown reports whether the kernel has this kind of namespace.
+func isKnown(file string) bool {
+	return unix.Faccessat(unix.AT_FDCWD, "/proc/self/ns/"+file, unix.F_OK, 0) == nil
 }
 
 func openNamespaceFile(path string) ([]NamespaceFile, error) {
@@ -172,13 +179,21 @@ func openNamespaceFile(path string) ([]NamespaceFile, error) {
 // appendNamespace appends a file, or closes it if it is of a namespace that this process is in.
 func appendNamespace(files []NamespaceFile, f NamespaceFile) []NamespaceFile {
 	for _, row := range namespaceTable {
-		var its, own unix.Stat_t
-		if row.kind == f.Kind && unix.Fstat(f.FD, &its) == nil && unix.Stat("/proc/self/ns/"+row.file, &own) == nil && its.Dev == own.Dev && its.Ino == own.Ino {
+		if row.kind == f.Kind && isOwn(f.FD, row.file) {
 			_ = unix.Close(f.FD)
 			return files
 		}
 	}
 	return append(files, f)
+}
+
+// isOwn reports whether a file is of the namespace that this process is in.
+func isOwn(fd int, file string) bool {
+	var its, own unix.Stat_t
+	if unix.Fstat(fd, &its) != nil || unix.Stat("/proc/self/ns/"+file, &own) != nil {
+		return false
+	}
+	return its.Dev == own.Dev && its.Ino == own.Ino
 }
 
 // CloseNamespaces closes files.

@@ -41,7 +41,8 @@ func (w *waiter) wait(idType, id, options int) (c Change, found bool, err error)
 		var errno unix.Errno
 		if first || !block {
 			_, _, errno = unix.RawSyscall6(unix.SYS_WAITID, uintptr(idType), uintptr(id),
-				uintptr(unsafe.Pointer(&w.info)), uintptr(options|unix.WNOHANG), uintptr(unsafe.Pointer(&w.usage)), 0)
+				uintptr(unsafe.Pointer(&w.info)), uintptr(options|unix.WNOHANG),
+				uintptr(unsafe.Pointer(&w.usage)), 0)
 		} else {
 			_, errno = sys.Wait(unix.SYS_WAITID, uintptr(idType), uintptr(id),
 				uintptr(unsafe.Pointer(&w.info)), uintptr(options), uintptr(unsafe.Pointer(&w.usage)), 0)

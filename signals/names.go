@@ -54,8 +54,8 @@ func parseRealTime(whole string, base unix.Signal, offset string, sign byte) (un
 	}
 	n, err := strconv.ParseUint(offset[1:], 10, 8)
 	if offset[0] != sign || err != nil || n > uint64(RTMax-RTMin) {
-		return 0, fmt.Errorf("unknown signal %q: real-time signals are RTMIN to RTMIN+%d and RTMAX-%[2]d to RTMAX",
-			whole, int(RTMax-RTMin))
+		const known = "real-time signals are RTMIN to RTMIN+%d and RTMAX-%[2]d to RTMAX"
+		return 0, fmt.Errorf("unknown signal %q: "+known, whole, int(RTMax-RTMin))
 	}
 	if sign == '-' {
 		return base - unix.Signal(n), nil

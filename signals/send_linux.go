@@ -26,7 +26,8 @@ func Send(pidfd int, sig Signal, group bool) error {
 	if !ok {
 		pointer = nil
 	}
-	_, _, errno := unix.RawSyscall6(unix.SYS_PIDFD_SEND_SIGNAL, uintptr(pidfd), uintptr(sig.Number), uintptr(pointer), uintptr(passFlag(group)), 0, 0)
+	_, _, errno := unix.RawSyscall6(unix.SYS_PIDFD_SEND_SIGNAL, uintptr(pidfd), uintptr(sig.Number),
+		uintptr(pointer), uintptr(passFlag(group)), 0, 0)
 	if errno != 0 {
 		return fmt.Errorf("pidfd_send_signal: %w", errno)
 	}
@@ -44,7 +45,8 @@ func SendPID(pid int, sig Signal) error {
 		}
 		return nil
 	}
-	_, _, errno := unix.RawSyscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(pid), uintptr(sig.Number), uintptr(unsafe.Pointer(&info)))
+	_, _, errno := unix.RawSyscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(pid), uintptr(sig.Number),
+		uintptr(unsafe.Pointer(&info)))
 	if errno != 0 {
 		return fmt.Errorf("rt_sigqueueinfo: %w", errno)
 	}

@@ -47,7 +47,8 @@ func Shielded(fn func() error) error {
 // timeout).
 func takePending(set *unix.Sigset_t) {
 	var now unix.Timespec
-	_, _, _ = unix.Syscall6(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(set)), 0, uintptr(unsafe.Pointer(&now)), 8, 0, 0)
+	_, _, _ = unix.Syscall6(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(set)), 0,
+		uintptr(unsafe.Pointer(&now)), 8, 0, 0)
 }
 
 func addToSet(set *unix.Sigset_t, sig unix.Signal) {

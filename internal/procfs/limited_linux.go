@@ -26,7 +26,8 @@ type Limited struct {
 // NewLimited returns a reader that waits for each read for so long, and until all have taken total.
 // When Lost has come to most, it tries no more reads.
 func NewLimited(newProc func() *Proc, each, total time.Duration, most int) *Limited {
-	r := &Limited{newProc: newProc, each: each, until: time.Now().Add(total), most: most, timer: time.NewTimer(0)}
+	r := &Limited{newProc: newProc, each: each, until: time.Now().Add(total), most: most}
+	r.timer = time.NewTimer(0)
 	r.users.Store(1)
 	return r
 }

@@ -113,7 +113,11 @@ func (p *Proc) open(path string) (int, error) {
 
 // mayHang reports whether a file of the procfs waits for a process that is stuck in execve(2).
 func mayHang(name string) bool {
-	return strings.HasSuffix(name, "/stat") || strings.HasSuffix(name, "/wchan") || strings.HasSuffix(name, "/stack")
+	switch name[strings.LastIndexByte(name, '/')+1:] {
+	case "stat", "wchan", "stack":
+		return true
+	}
+	return false
 }
 
 // read is read(2) of a file that may wait for the process that it is about. The runtime is told, so

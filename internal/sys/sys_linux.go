@@ -67,7 +67,8 @@ func Open(path string, flags int) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	return call(unix.SYS_OPENAT, uintptr(here), uintptr(unsafe.Pointer(p)), uintptr(flags|unix.O_CLOEXEC|unix.O_LARGEFILE), 0, 0)
+	flags |= unix.O_CLOEXEC | unix.O_LARGEFILE
+	return call(unix.SYS_OPENAT, uintptr(here), uintptr(unsafe.Pointer(p)), uintptr(flags), 0, 0)
 }
 
 // Close is close(2).
@@ -89,7 +90,8 @@ func Readlink(path string, p []byte) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	return call(unix.SYS_READLINKAT, uintptr(here), uintptr(unsafe.Pointer(s)), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0)
+	return call(unix.SYS_READLINKAT, uintptr(here), uintptr(unsafe.Pointer(s)),
+		uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0)
 }
 
 // Links returns how many links a file has (statx(2), Linux 4.11): a directory has one for each
@@ -100,7 +102,8 @@ func Links(path string) (int, error) {
 		return -1, err
 	}
 	var st unix.Statx_t
-	_, err = call(unix.SYS_STATX, uintptr(here), uintptr(unsafe.Pointer(s)), 0, unix.STATX_NLINK, uintptr(unsafe.Pointer(&st)))
+	_, err = call(unix.SYS_STATX, uintptr(here), uintptr(unsafe.Pointer(s)), 0,
+		unix.STATX_NLINK, uintptr(unsafe.Pointer(&st)))
 	return int(st.Nlink), err
 }
 
@@ -124,8 +127,8 @@ func Writable(fd int) {
 func IsCharDevice(fd int) bool {
 	var st unix.Statx_t
 	var empty byte
-	_, _, errno := unix.RawSyscall6(unix.SYS_STATX, uintptr(fd), uintptr(unsafe.Pointer(&empty)), unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC,
-		unix.STATX_TYPE, uintptr(unsafe.Pointer(&st)), 0)
+	_, _, errno := unix.RawSyscall6(unix.SYS_STATX, uintptr(fd), uintptr(unsafe.Pointer(&empty)),
+		unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, uintptr(unsafe.Pointer(&st)), 0)
 	return errno != 0 || st.Mode&unix.S_IFMT == unix.S_IFCHR
 }
 
@@ -197,7 +200,8 @@ func NewFile(fd int, name string) (*File, error) {
 		return nil, unix.EBADF
 	}
 	conn, err := file.SyscallConn()
-	if err == nil && file.SetReadDeadline(time.Time{}) != nil { // there is no other word for it that the runtime gives
+	// There is no other word for it that the runtime gives.
+	if err == nil && file.SetReadDeadline(time.Time{}) != nil {
 		err = errNotPolled
 	}
 	if err != nil {

@@ -36,15 +36,22 @@ type Cgroup struct {
 }
 
 const (
-	leafPrefix   = "finite-"
-	uniqueLength = 13                    // digits to the base of 36: any number of 64 bits, and hardly a name that somebody else chose
-	makeAttempts = 16                    // to make a directory that nobody takes for a stale one while it is not locked yet
-	staleLimit   = 20 * time.Millisecond // for the removal of stale ones, which the start of a command waits for
-	firstWait    = time.Millisecond      // of looking again and again whether somebody is in it, and then the first pause, and then twice as long each time
-	lastWait     = 16 * time.Millisecond // at most
-	lastPause    = 10 * time.Millisecond // between attempts to remove what is empty
-	removeExtra  = 10 * time.Millisecond // for removing what is below, when no time is left to wait
-	maxNamed     = 8                     // processes that an error names
+	leafPrefix = "finite-"
+
+	// Digits to the base of 36: any number of 64 bits, and hardly a name that somebody else chose.
+	uniqueLength = 13
+	// Attempts to make a directory that nobody takes for a stale one while it is not locked yet.
+	makeAttempts = 16
+	// For the removal of stale ones, which the start of a command waits for.
+	staleLimit = 20 * time.Millisecond
+	// For so long it is looked again and again whether somebody is in it. The first pause is as
+	// long, and each pause is twice as long as the one before, up to lastWait.
+	firstWait = time.Millisecond
+	lastWait  = 16 * time.Millisecond
+
+	lastPause   = 10 * time.Millisecond // between attempts to remove what is empty
+	removeExtra = 10 * time.Millisecond // for removing what is below, when no time is left to wait
+	maxNamed    = 8                     // processes that an error names
 )
 
 // errTaken is for a directory that somebody else took for a stale one, between its making and its

@@ -26,7 +26,8 @@ func openat(dir int, name string, flags int) (int, error) {
 // opening it again.
 func readStart(fd int, p []byte) (int, error) {
 	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0)
 		switch errno {
 		case 0:
 			return int(n), nil
@@ -45,8 +46,8 @@ func identity(dir int, name string) (inode, mount uint64, err error) {
 		return 0, 0, err
 	}
 	var st unix.Statx_t
-	_, _, errno := unix.RawSyscall6(unix.SYS_STATX, uintptr(dir), uintptr(unsafe.Pointer(p)), unix.AT_EMPTY_PATH,
-		unix.STATX_INO|unix.STATX_MNT_ID, uintptr(unsafe.Pointer(&st)), 0)
+	_, _, errno := unix.RawSyscall6(unix.SYS_STATX, uintptr(dir), uintptr(unsafe.Pointer(p)),
+		unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_MNT_ID, uintptr(unsafe.Pointer(&st)), 0)
 	if errno != 0 {
 		return 0, 0, errno
 	}
@@ -67,7 +68,8 @@ func sameMount(a, b int) bool {
 // writeStart is pwrite(2) at the start of a file that takes what is written as one command.
 func writeStart(fd int, p []byte) error {
 	for {
-		_, _, errno := unix.RawSyscall6(unix.SYS_PWRITE64, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0)
+		_, _, errno := unix.RawSyscall6(unix.SYS_PWRITE64, uintptr(fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0)
 		switch errno {
 		case 0:
 			return nil

@@ -24,7 +24,7 @@ const (
 	hybridMount   = cgroupMount + "/unified" // where systemd mounts cgroup2 beside v1 hierarchies
 	memoryV1Mount = cgroupMount + "/memory"  // where v1's memory controller is by custom
 	oomFileV1     = "memory.oom_control"     // in every v1 memory cgroup
-	oomFileV2     = "memory.events"          // in every v2 cgroup but the root, where the memory controller is enabled
+	oomFileV2     = "memory.events"          // in v2, below the root, with the memory controller
 	mountinfo     = "/proc/self/mountinfo"   // proc_pid_mountinfo(5)
 	ownCgroupFile = "/proc/self/cgroup"      // cgroups(7)
 	firstRead     = 4 << 10                  // bytes; the file is far shorter
@@ -94,11 +94,12 @@ func (own Own) settled(mount string) Own {
 		own.MemoryV1 = own.Memory != ""
 		return own
 	}
-	for dir := own.Unified; dir != "" && mounts.IsWithin(mount, dir); dir = dir[:strings.LastIndexByte(dir, '/')] {
+	for dir := own.Unified; dir != "" && mounts.IsWithin(mount, dir); {
 		if unix.Faccessat(unix.AT_FDCWD, mounts.Join(dir, "/"+oomFileV2), unix.R_OK, 0) == nil {
 			own.Memory = dir
 			break
 		}
+		dir = dir[:strings.LastIndexByte(dir, '/')]
 	}
 	return own
 }

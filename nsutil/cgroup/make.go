@@ -144,7 +144,8 @@ func leafName() string {
 	var now unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)
 	unique := strconv.FormatInt(now.Nano(), 36)
-	return leafPrefix + strconv.Itoa(unix.Getpid()) + "-" + strings.Repeat("0", uniqueLength-len(unique)) + unique
+	unique = strings.Repeat("0", uniqueLength-len(unique)) + unique
+	return leafPrefix + strconv.Itoa(unix.Getpid()) + "-" + unique
 }
 
 // isLeafName reports whether a name is of the form that leafName returns.

@@ -72,7 +72,9 @@ func isInUse(err error) bool { return err == unix.EBUSY || err == unix.ENOTEMPTY
 func removeBelow(dir int, until time.Time) error {
 	var failed error
 	err := walkCgroups(dir, until, cgroupVisitor{
-		enter: func(dir int, name string) bool { return isInUse(unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)) },
+		enter: func(dir int, name string) bool {
+			return isInUse(unix.Unlinkat(dir, name, unix.AT_REMOVEDIR))
+		},
 		leave: func(dir int, name string) {
 			err := unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
 			if err != nil && err != unix.ENOENT && failed == nil {

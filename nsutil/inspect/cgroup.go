@@ -14,12 +14,14 @@ import (
 // PIDLimit is a cgroup that limits how many processes and threads there can be in it and below it
 // (pids.max).
 type PIDLimit struct {
-	Dir        string `json:"dir"`
-	Max        int    `json:"max"`
-	Current    int    `json:"current"`
-	Zombies    int    `json:"zombies,omitempty"` // who is in it, dead, and counts, of those that were inspected; v1 does not tell where a zombie was
-	Refused    int    `json:"refused,omitempty"` // how often fork(2) has failed because of it
-	NearlyFull bool   `json:"nearly_full"`
+	Dir     string `json:"dir"`
+	Max     int    `json:"max"`
+	Current int    `json:"current"`
+	// Zombies counts those of the inspected processes that are in it and dead. v1 does not tell
+	// where a zombie was.
+	Zombies    int  `json:"zombies,omitempty"`
+	Refused    int  `json:"refused,omitempty"` // how often fork(2) has failed because of it
+	NearlyFull bool `json:"nearly_full"`
 }
 
 const nearlyFullPercent = 90
@@ -113,7 +115,8 @@ func (c *cgroupReader) membership(proc *procfs.Proc, text []byte) (m membership)
 	if paths.Freezer == "" || m.frozenBy != "" {
 		return m
 	}
-	point, dir = mounts.Locate(c.mounts, func(m mounts.Mount) bool { return m.IsV1("freezer") }, paths.Freezer)
+	isFreezer := func(m mounts.Mount) bool { return m.IsV1("freezer") }
+	point, dir = mounts.Locate(c.mounts, isFreezer, paths.Freezer)
 	for d := range upwards(point, dir) {
 		if c.isFrozen(proc, d, "freezer.self_freezing") {
 			m.frozenBy, m.frozenV1 = d, true

@@ -44,10 +44,12 @@ func (p *Inspected) details() []string {
 	}
 	for i, t := range p.StuckThreads {
 		if i == shownThreads {
-			lines = append(lines, text.Plural(len(p.StuckThreads)-i, "more thread like these", "more threads like these"))
+			more := text.Plural(len(p.StuckThreads)-i, "more thread", "more threads")
+			lines = append(lines, more+" like these")
 			break
 		}
-		lines = append(lines, fmt.Sprintf("thread %d %s %s%s", t.TID, t.State, t.Comm, after(",", place(t.WChan))))
+		where := after(",", place(t.WChan))
+		lines = append(lines, fmt.Sprintf("thread %d %s %s%s", t.TID, t.State, t.Comm, where))
 	}
 	if len(p.Stack) > 0 {
 		var frames []string

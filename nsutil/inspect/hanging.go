@@ -33,7 +33,9 @@ func (in *inspector) readWChan(p *Inspected) {
 	for i := range p.StuckThreads {
 		t := &p.StuckThreads[i]
 		path := "task/" + strconv.Itoa(t.TID) + "/wchan"
-		t.WChan, _ = readOrHang(in, p, "wchan", func(proc *procfs.Proc) string { return procfs.ParseWChan(proc.Read(pid, path)) })
+		t.WChan, _ = readOrHang(in, p, "wchan", func(proc *procfs.Proc) string {
+			return procfs.ParseWChan(proc.Read(pid, path))
+		})
 	}
 }
 

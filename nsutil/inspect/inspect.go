@@ -17,47 +17,56 @@ const Schema = "finite.inspect/v1"
 // Inspection says of processes why they have not ended, at a moment. Parents come before their
 // children.
 type Inspection struct {
-	Schema        string      `json:"schema"`
-	At            time.Time   `json:"at"`
-	PID           int         `json:"pid,omitempty"` // who was asked for; 0: all
-	Processes     []Inspected `json:"processes"`
-	Zombies       []Unreaped  `json:"zombies,omitempty"`
-	PIDLimits     []PIDLimit  `json:"pids_limits,omitempty"`
-	KernelThreads int         `json:"kernel_threads,omitempty"` // how many are left out: all that are not in uninterruptible sleep
-	Unreadable    int         `json:"unreadable,omitempty"`     // how many /proc shows the number of, and no more
-	HidePID       string      `json:"hidepid,omitempty"`        // the option of /proc (proc(5)) by which it may hide others from this user
-	Left          int         `json:"left,omitempty"`           // how many more there are: maxInspected are read
-	Incomplete    bool        `json:"incomplete,omitempty"`     // something could not be read in time
+	Schema    string      `json:"schema"`
+	At        time.Time   `json:"at"`
+	PID       int         `json:"pid,omitempty"` // who was asked for; 0: all
+	Processes []Inspected `json:"processes"`
+	Zombies   []Unreaped  `json:"zombies,omitempty"`
+	PIDLimits []PIDLimit  `json:"pids_limits,omitempty"`
+	// KernelThreads counts those that are left out: all that are not in uninterruptible sleep.
+	KernelThreads int `json:"kernel_threads,omitempty"`
+	// Unreadable counts those of which /proc shows the number, and no more.
+	Unreadable int `json:"unreadable,omitempty"`
+	// HidePID is the option of /proc (proc(5)) by which it may hide others from this user.
+	HidePID    string `json:"hidepid,omitempty"`
+	Left       int    `json:"left,omitempty"`       // how many more there are: maxInspected are read
+	Incomplete bool   `json:"incomplete,omitempty"` // something could not be read in time
 }
 
 // Inspected is what is known of one process. What could not be read is zero.
 type Inspected struct {
 	Process
-	ParentComm   string        `json:"parent_comm,omitempty"`
-	TracerComm   string        `json:"tracer_comm,omitempty"`
-	NSpid        []int         `json:"nspid,omitempty"`   // its PIDs, from the reader's namespace inwards
-	Pending      SignalNames   `json:"pending,omitempty"` // for the process, or its main thread
-	Blocked      SignalNames   `json:"blocked,omitempty"` // by its main thread
-	Ignored      SignalNames   `json:"ignored,omitempty"`
-	Caught       SignalNames   `json:"caught,omitempty"`
-	Cgroup       string        `json:"cgroup,omitempty"` // in v2, or where that says nothing, in v1's hierarchy for pids
-	FrozenBy     string        `json:"frozen_by,omitempty"`
-	CoreDumping  bool          `json:"core_dumping,omitempty"`
-	StuckThreads []StuckThread `json:"stuck_threads,omitempty"` // of its other threads, those that are held in the kernel or by a tracer
-	Stack        []string      `json:"stack,omitempty"`         // its kernel stack, innermost first, where this process may read it (CAP_SYS_ADMIN)
-	Ended        string        `json:"ended,omitempty"`         // of a zombie: how, where the kernel tells
-	Hangs        []string      `json:"hangs,omitempty"`         // files of its /proc directory that did not answer
-	Verdict      string        `json:"verdict"`                 // why it has not ended, in plain words
-	Stuck        bool          `json:"stuck"`                   // it does not act on a signal, be it SIGKILL or SIGTERM, before something else happens
-	level        level         // how bad the verdict is
-	kernel       bool          // a kernel thread
-	hasMemory    bool          // not so of who is on the way out
-	killed       bool          // it was sent SIGKILL, unless it may not be signalled
-	refused      bool          // it may not be signalled from here
-	frozenV1     bool          // frozen by v1's freezer, which SIGKILL waits for
-	parentState  byte          //
-	waitsFor     string        // the PID of a child that keeps a PID namespace
-	limits       []*PIDLimit   // that it counts in
+	ParentComm string      `json:"parent_comm,omitempty"`
+	TracerComm string      `json:"tracer_comm,omitempty"`
+	NSpid      []int       `json:"nspid,omitempty"`   // its PIDs, from the reader's namespace inwards
+	Pending    SignalNames `json:"pending,omitempty"` // for the process, or its main thread
+	Blocked    SignalNames `json:"blocked,omitempty"` // by its main thread
+	Ignored    SignalNames `json:"ignored,omitempty"`
+	Caught     SignalNames `json:"caught,omitempty"`
+	// Cgroup is the one in v2 or, where that says nothing, in v1's hierarchy for pids.
+	Cgroup      string `json:"cgroup,omitempty"`
+	FrozenBy    string `json:"frozen_by,omitempty"`
+	CoreDumping bool   `json:"core_dumping,omitempty"`
+	// StuckThreads are those of its other threads that are held in the kernel or by a tracer.
+	StuckThreads []StuckThread `json:"stuck_threads,omitempty"`
+	// Stack is its kernel stack, innermost first, where this process may read it (CAP_SYS_ADMIN).
+	Stack   []string `json:"stack,omitempty"`
+	Ended   string   `json:"ended,omitempty"` // of a zombie: how, where the kernel tells
+	Hangs   []string `json:"hangs,omitempty"` // files of its /proc directory that did not answer
+	Verdict string   `json:"verdict"`         // why it has not ended, in plain words
+	// Stuck says that it does not act on a signal, be it SIGKILL or SIGTERM, before something else
+	// happens.
+	Stuck bool `json:"stuck"`
+
+	level       level       // how bad the verdict is
+	kernel      bool        // a kernel thread
+	hasMemory   bool        // not so of who is on the way out
+	killed      bool        // it was sent SIGKILL, unless it may not be signalled
+	refused     bool        // it may not be signalled from here
+	frozenV1    bool        // frozen by v1's freezer, which SIGKILL waits for
+	parentState byte        // 0: not known
+	waitsFor    string      // a child that keeps a PID namespace
+	limits      []*PIDLimit // that it counts in
 }
 
 // StuckThread is a thread that keeps its process from ending.

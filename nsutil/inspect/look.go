@@ -13,12 +13,14 @@ import (
 )
 
 const (
-	readLimit    = 500 * time.Millisecond // for what is read of one process at a time, which takes microseconds
+	readLimit    = 500 * time.Millisecond // for a read, which takes microseconds
 	inspectLimit = 5 * time.Second        // for everything
 	maxLost      = 3                      // reads that hang, of what never should and then of what may
 	maxInspected = 16384                  // processes
 	maxThreads   = 16384                  // of all processes
-	secondLook   = 20 * time.Millisecond  // after which who is in uninterruptible sleep is read again: most have left it
+
+	// After secondLook, who is in uninterruptible sleep is read again: most have left it.
+	secondLook = 20 * time.Millisecond
 )
 
 // Errors of [Inspect].
@@ -32,7 +34,8 @@ var (
 // shows; this process itself is left out. It needs no privilege; what may not be read is left out.
 // It never hangs: every read has a time limit, and all of them together.
 func Inspect(pid int) (*Inspection, error) {
-	return newInspector(procfs.NewLimited(procfs.NewProc, readLimit, inspectLimit, maxLost), os.Getpid()).inspect(pid)
+	reader := procfs.NewLimited(procfs.NewProc, readLimit, inspectLimit, maxLost)
+	return newInspector(reader, os.Getpid()).inspect(pid)
 }
 
 type inspector struct {
@@ -172,7 +175,8 @@ func (in *inspector) describe(pid int) (Inspected, bool) {
 			return p
 		}
 		p.Process = newProcess(pid, &status)
-		p.NSpid, p.CoreDumping, p.kernel, p.hasMemory = status.NSpid, status.CoreDumping, status.KernelThread, status.HasMemory
+		p.NSpid, p.CoreDumping = status.NSpid, status.CoreDumping
+		p.kernel, p.hasMemory = status.KernelThread, status.HasMemory
 		p.Pending, p.Blocked = SignalNames(status.SigPnd|status.ShdPnd), SignalNames(status.SigBlk)
 		p.Ignored, p.Caught = SignalNames(status.SigIgn), SignalNames(status.SigCgt)
 		p.refused = unix.Kill(pid, 0) == unix.EPERM

@@ -154,8 +154,10 @@ func (p *Inspected) waitsForNamespace() bool {
 	if !p.isInit() {
 		return false
 	}
-	threadWaits := func(t StuckThread) bool { return waits(t.WChan) }
-	return p.isEnding() && waits(p.WChan) || p.State == "Z" && slices.ContainsFunc(p.StuckThreads, threadWaits)
+	if p.State == "Z" {
+		return slices.ContainsFunc(p.StuckThreads, func(t StuckThread) bool { return waits(t.WChan) })
+	}
+	return p.isEnding() && waits(p.WChan)
 }
 
 // words says a reason in plain words.
@@ -167,7 +169,8 @@ func (p *Inspected) words(r reason) string {
 		others := text.Plural(p.Threads-1, "other thread goes", "other threads go")
 		return fmt.Sprintf("its main thread has ended, %s on%s", others, p.firstThread("; "))
 	case namespaceEnds:
-		return "PID 1 of a namespace that is ending: waits for the last processes in it" + after(", ", p.waitsFor)
+		const words = "PID 1 of a namespace that is ending: waits for the last processes in it"
+		return words + after(", ", p.waitsFor)
 	case notLetGo:
 		return fmt.Sprintf("%s, but its tracer %s has not let go of it", p.dead(), p.tracer())
 	case notReaped:

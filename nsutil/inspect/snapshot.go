@@ -126,8 +126,8 @@ func (p *Process) time(st *procfs.Stat) {
 
 func newProcess(pid int, status *procfs.Status) Process {
 	return Process{
-		PID: pid, PPID: status.PPID, UID: status.UID, Comm: status.Name, State: string(rune(status.State)), Threads: status.Threads, RSSKB: status.RSSKB,
-		Tracer: status.TracerPID,
+		PID: pid, PPID: status.PPID, UID: status.UID, Comm: status.Name, State: string(rune(status.State)),
+		Threads: status.Threads, RSSKB: status.RSSKB, Tracer: status.TracerPID,
 	}
 }
 
@@ -164,7 +164,8 @@ func inOrder(all []Process) []Process {
 // is not all.
 func (s *Snapshot) Table() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%7s %7s %6s %1s %3s %9s %9s %8s  %-20s %s\n", "PID", "PPID", "UID", "S", "THR", "CPU s", "AGE s", "RSS kB", "WCHAN", "COMM")
+	fmt.Fprintf(&b, "%7s %7s %6s %1s %3s %9s %9s %8s  %-20s %s\n",
+		"PID", "PPID", "UID", "S", "THR", "CPU s", "AGE s", "RSS kB", "WCHAN", "COMM")
 	for i := range s.Processes {
 		p := &s.Processes[i]
 		cpu, age, wchan := "-", "-", p.WChan
@@ -174,7 +175,8 @@ func (s *Snapshot) Table() string {
 		if wchan == "" {
 			wchan = "-"
 		}
-		fmt.Fprintf(&b, "%7d %7d %6d %1s %3d %9s %9s %8d  %-20s %s%s\n", p.PID, p.PPID, p.UID, p.State, p.Threads, cpu, age, p.RSSKB, wchan,
+		fmt.Fprintf(&b, "%7d %7d %6d %1s %3d %9s %9s %8d  %-20s %s%s\n",
+			p.PID, p.PPID, p.UID, p.State, p.Threads, cpu, age, p.RSSKB, wchan,
 			strings.Repeat("  ", min(p.Depth, 20)), text.Printable(p.Comm))
 	}
 	if s.Left > 0 {

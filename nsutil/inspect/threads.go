@@ -45,7 +45,9 @@ func (in *inspector) lookTwiceAtThreads(tree []*Inspected) {
 			waited = true
 		}
 		again := in.stuckThreads(p)
-		p.StuckThreads = slices.DeleteFunc(p.StuckThreads, func(t StuckThread) bool { return !slices.Contains(again, t) })
+		p.StuckThreads = slices.DeleteFunc(p.StuckThreads, func(t StuckThread) bool {
+			return !slices.Contains(again, t)
+		})
 	}
 }
 
@@ -67,9 +69,11 @@ func (in *inspector) stuckThreads(p *Inspected) []StuckThread {
 				continue
 			}
 			status, err := procfs.ParseStatus(b)
-			held := status.State == 'D' || status.State == 't' || dead && !status.HasMemory && status.State != 'Z'
+			state := status.State
+			held := state == 'D' || state == 't' || dead && !status.HasMemory && state != 'Z'
 			if err == nil && held {
-				f.threads = append(f.threads, StuckThread{TID: tid, Comm: status.Name, State: string(rune(status.State))})
+				t := StuckThread{TID: tid, Comm: status.Name, State: string(rune(state))}
+				f.threads = append(f.threads, t)
 				f.tracer = max(f.tracer, status.TracerPID)
 			}
 		}

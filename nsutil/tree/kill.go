@@ -128,7 +128,8 @@ func (t *Tree) signalChildren(done <-chan struct{}, first, end int, sigs ...unix
 			if isClosed(done) {
 				return found
 			}
-			time.Sleep(time.Microsecond) // others go on, and the runtime polls, which it does not while somebody can run
+			// Others go on, and the runtime polls, which it does not while somebody can run.
+			time.Sleep(time.Microsecond)
 		}
 		pid := (t.root + i) % allNumbers
 		if !sys.IsChild(pid) {
@@ -168,7 +169,8 @@ func (t *Tree) freeze(done <-chan struct{}) {
 	}()
 	walked := t.walk(0, stop)
 	begin := time.Now()
-	for last, now := begin, begin; now.Sub(last) < quietFreeze && now.Sub(begin) < maxFreeze; now = time.Now() {
+	last := begin
+	for now := begin; now.Sub(last) < quietFreeze && now.Sub(begin) < maxFreeze; now = time.Now() {
 		if isClosed(done) {
 			return
 		}

@@ -59,7 +59,8 @@ func New(role nsutil.Role, pin Pinner, leaf *cgroup.Cgroup) *Tree {
 // appear meanwhile may be missed. As PID 1 it is kill(-1). It is an error if the tree cannot be
 // read, or if nobody in it may be signalled (EPERM); an empty tree is none.
 func (t *Tree) Signal(sigs ...unix.Signal) error {
-	if t.role == nsutil.RoleInit && (len(nsutil.Spared()) == 0 || slices.Equal(sigs, []unix.Signal{unix.SIGKILL})) {
+	killing := slices.Equal(sigs, []unix.Signal{unix.SIGKILL})
+	if t.role == nsutil.RoleInit && (len(nsutil.Spared()) == 0 || killing) {
 		var errs []error
 		for _, sig := range sigs {
 			if err := unix.Kill(-1, sig); err != nil && err != unix.ESRCH {
@@ -197,7 +198,8 @@ func (t *Tree) begin() {
 func (t *Tree) walk(first int, visit func(member)) int {
 	var pids []int
 	for i := first; i < len(t.members); i++ {
-		pids, _ = t.children(pids[:0], t.members[i].pid) // an error: it has ended, and its children have another parent now
+		// An error: it has ended, and its children have another parent now.
+		pids, _ = t.children(pids[:0], t.members[i].pid)
 		for _, pid := range pids {
 			if _, ok := t.found[pid]; ok {
 				continue
@@ -255,7 +257,7 @@ func (t *Tree) send(m member, sig unix.Signal) error {
 			defer sys.Close(fd)
 		case unix.ESRCH:
 			return err
-		case unix.EMFILE, unix.ENFILE, unix.ENOMEM: // for want of a descriptor, the checks and the PID must do
+		case unix.EMFILE, unix.ENFILE, unix.ENOMEM: // the checks and the PID must do
 		default:
 			t.noPidfd = true
 		}
