@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const allNamespaces = UserNamespace | CgroupNamespace | IPCNamespace | UTSNamespace | NetworkNamespace | PIDNamespace | TimeNamespace | MountNamespace
+const allNamespaces = UserNamespace | CgroupNamespace | IPCNamespace | UTSNamespace |
+	NetworkNamespace | PIDNamespace | TimeNamespace | MountNamespace
 
 func TestParseNamespaces(t *testing.T) {
 	for list, want := range map[string]struct {
@@ -34,13 +35,16 @@ func TestParseNamespaces(t *testing.T) {
 	} {
 		got, err := ParseNamespaces(list)
 		if err != nil || got != want.kinds || got.String() != want.text {
-			t.Errorf("ParseNamespaces(%q) = %#x %v, %v; want %#x %s", list, uint32(got), got, err, uint32(want.kinds), want.text)
+			t.Errorf("ParseNamespaces(%q) = %#x %v, %v; want %#x %s", list, uint32(got), got, err,
+				uint32(want.kinds), want.text)
 		}
 	}
 	for list, name := range map[string]string{
-		"": `""`, ",": `""`, "pid,": `""`, "pid,,net": `""`, " ": `""`, "PID": `"PID"`, "pid,bogus": `"bogus"`, "pid;net": `"pid;net"`, "none": `"none"`,
+		"": `""`, ",": `""`, "pid,": `""`, "pid,,net": `""`, " ": `""`, "PID": `"PID"`,
+		"pid,bogus": `"bogus"`, "pid;net": `"pid;net"`, "none": `"none"`,
 	} {
-		if got, err := ParseNamespaces(list); err == nil || got != 0 || !strings.Contains(err.Error(), "unknown namespace "+name) {
+		if got, err := ParseNamespaces(list); err == nil || got != 0 ||
+			!strings.Contains(err.Error(), "unknown namespace "+name) {
 			t.Errorf("ParseNamespaces(%q) = %v, %v; want an error that names %s", list, got, err, name)
 		}
 	}
@@ -48,7 +52,8 @@ func TestParseNamespaces(t *testing.T) {
 
 func TestNamespacesHas(t *testing.T) {
 	both := PIDNamespace | MountNamespace
-	if !both.Has(PIDNamespace) || !both.Has(both) || !both.Has(0) || PIDNamespace.Has(both) || Namespaces(0).Has(PIDNamespace) {
+	if !both.Has(PIDNamespace) || !both.Has(both) || !both.Has(0) || PIDNamespace.Has(both) ||
+		Namespaces(0).Has(PIDNamespace) {
 		t.Error("Has is wrong")
 	}
 }
@@ -98,7 +103,9 @@ func TestSplitJoin(t *testing.T) {
 			t.Errorf("SplitJoin(%q) = %d, %v, %q, %v; want %+v", target, pid, kinds, path, err, want)
 		}
 	}
-	for _, bad := range []string{"", "0", "00", ":", ":net", "0:net", "12:", "12:bogus", "12:net,", "99999999999999999999"} {
+	for _, bad := range []string{
+		"", "0", "00", ":", ":net", "0:net", "12:", "12:bogus", "12:net,", "99999999999999999999",
+	} {
 		if pid, kinds, path, err := SplitJoin(bad); err == nil {
 			t.Errorf("SplitJoin(%q) = %d, %v, %q; want an error", bad, pid, kinds, path)
 		}
@@ -114,7 +121,8 @@ func FuzzSplitJoin(f *testing.F) {
 		pid, kinds, path, err := SplitJoin(target)
 		switch {
 		case err != nil:
-		case path != "" && (path != target || pid != 0 || kinds != 0), path == "" && pid <= 0, kinds&^allNamespaces != 0:
+		case path != "" && (path != target || pid != 0 || kinds != 0), path == "" && pid <= 0,
+			kinds&^allNamespaces != 0:
 			t.Errorf("SplitJoin(%q) = %d, %v, %q", target, pid, kinds, path)
 		}
 	})
@@ -134,7 +142,9 @@ func openCount(t *testing.T) int {
 func TestOpenNamespacesOfOneself(t *testing.T) {
 	before := openCount(t)
 	own := strconv.Itoa(os.Getpid())
-	for _, target := range []string{own, own + ":net,uts", own + ":all", "/proc/self/ns/net", "/proc/self/ns/mnt", "/proc/self/ns/pid"} {
+	for _, target := range []string{
+		own, own + ":net,uts", own + ":all", "/proc/self/ns/net", "/proc/self/ns/mnt", "/proc/self/ns/pid",
+	} {
 		if files, err := OpenNamespaces(target); err != nil || len(files) > 0 {
 			t.Errorf("OpenNamespaces(%q) = %v, %v; want nothing", target, files, err)
 			CloseNamespaces(files)
@@ -152,7 +162,8 @@ func TestOpenNamespacesFails(t *testing.T) {
 	}
 	dir := t.TempDir()
 	plain, fifo, loop := filepath.Join(dir, "plain"), filepath.Join(dir, "fifo"), filepath.Join(dir, "loop")
-	if err := errors.Join(os.WriteFile(plain, nil, 0o600), unix.Mkfifo(fifo, 0o600), os.Symlink(loop, loop)); err != nil {
+	err := errors.Join(os.WriteFile(plain, nil, 0o600), unix.Mkfifo(fifo, 0o600), os.Symlink(loop, loop))
+	if err != nil {
 		t.Fatal(err)
 	}
 	before := openCount(t)
@@ -186,7 +197,8 @@ func TestOpenNamespacesFails(t *testing.T) {
 // they can be joined.
 func TestOpenNamespacesOfAnother(t *testing.T) {
 	const script = `readlink /proc/self/ns/user; exec cat`
-	cmd := exec.Command("unshare", "--user", "--map-root-user", "--net", "--uts", "--mount", "sh", "-c", script)
+	cmd := exec.Command("unshare", "--user", "--map-root-user", "--net", "--uts", "--mount",
+		"sh", "-c", script)
 	stdin, err1 := cmd.StdinPipe()
 	stdout, err2 := cmd.StdoutPipe()
 	if err := errors.Join(err1, err2); err != nil {
@@ -211,7 +223,8 @@ func TestOpenNamespacesOfAnother(t *testing.T) {
 		var got []Namespaces
 		for _, f := range files {
 			got = append(got, f.Kind)
-			if flags, err := unix.FcntlInt(uintptr(f.FD), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+			if flags, err := unix.FcntlInt(uintptr(f.FD), unix.F_GETFD, 0); err != nil ||
+				flags&unix.FD_CLOEXEC == 0 {
 				t.Errorf("%s: descriptor %d is inherited, or closed: %v", target, f.FD, err)
 			}
 		}

@@ -9,8 +9,10 @@ import (
 
 func TestParse(t *testing.T) {
 	good := map[string]unix.Signal{
-		"TERM": 15, "SIGTERM": 15, "term": 15, "sigterm": 15, "15": 15, "1": 1, "64": 64, "HUP": 1, "CLD": 17, "IOT": 6, "POLL": 29, "IO": 29,
-		"RTMIN": 34, "SIGRTMIN": 34, "RTMIN+3": 37, "SIGRTMIN+30": 64, "RTMAX": 64, "RTMAX-1": 63, "RTMAX-30": 34, "rtmin+0": 34,
+		"TERM": 15, "SIGTERM": 15, "term": 15, "sigterm": 15, "15": 15, "1": 1, "64": 64, "HUP": 1, "CLD": 17,
+		"IOT": 6, "POLL": 29, "IO": 29,
+		"RTMIN": 34, "SIGRTMIN": 34, "RTMIN+3": 37, "SIGRTMIN+30": 64, "RTMAX": 64, "RTMAX-1": 63,
+		"RTMAX-30": 34, "rtmin+0": 34,
 		"STKFLT": 16, "PWR": 30, "SYS": 31,
 	}
 	for s, want := range good {
@@ -19,7 +21,8 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for _, s := range []string{
-		"", "0", "65", "-1", "+15", "999999999999", "SIG", "SIGSIGTERM", "TERMX", " TERM", "RTMIN+31", "RTMIN-1", "RTMAX+1", "RTMAX-31", "RTMIN+",
+		"", "0", "65", "-1", "+15", "999999999999", "SIG", "SIGSIGTERM", "TERMX", " TERM", "RTMIN+31",
+		"RTMIN-1", "RTMAX+1", "RTMAX-31", "RTMIN+",
 		"RTMIN+x", "RTMIN3", "15 ", "0x0f", "1.5",
 	} {
 		if got, err := Parse(s); err == nil {
@@ -56,7 +59,9 @@ func FuzzParse(f *testing.F) {
 
 func TestRewrite(t *testing.T) {
 	var r Rewrite
-	for _, rule := range []string{"TERM:QUIT", "HUP:0", "RTMIN+1:15", "USR1:RTMAX", "USR2:USR1", "USR2:KILL"} {
+	for _, rule := range []string{
+		"TERM:QUIT", "HUP:0", "RTMIN+1:15", "USR1:RTMAX", "USR2:USR1", "USR2:KILL",
+	} {
 		if err := r.ParseRule(rule); err != nil {
 			t.Fatalf("ParseRule(%q): %v", rule, err)
 		}
@@ -69,7 +74,10 @@ func TestRewrite(t *testing.T) {
 	if got, keep := r.Apply(1); keep {
 		t.Errorf("Apply(1) = %d, want it dropped", got)
 	}
-	for _, rule := range []string{"", "TERM", "TERM:", ":TERM", "TERM:QUIT:HUP", "0:TERM", "KILL:TERM", "STOP:0", "CHLD:TERM", "TERM:65", "TERM=QUIT"} {
+	for _, rule := range []string{
+		"", "TERM", "TERM:", ":TERM", "TERM:QUIT:HUP", "0:TERM", "KILL:TERM", "STOP:0", "CHLD:TERM",
+		"TERM:65", "TERM=QUIT",
+	} {
 		if err := r.ParseRule(rule); err == nil {
 			t.Errorf("ParseRule(%q): want an error", rule)
 		}

@@ -21,21 +21,29 @@ func FuzzKeyed(f *testing.F) {
 
 // statTail is what follows the state: ppid, process group and session, and, of the fields up to 52,
 // the processor time (14 and 15), the start time (22) and the exit status (52).
-var statTail = " 5 40 41" + strings.Repeat(" 0", 7) + " 31 12" + strings.Repeat(" 0", 6) + " 123456" + strings.Repeat(" 0", 29) + " 9\n"
+var statTail = " 5 40 41" + strings.Repeat(" 0", 7) + " 31 12" + strings.Repeat(" 0", 6) + " 123456" +
+	strings.Repeat(" 0", 29) + " 9\n"
 
 func TestParseStat(t *testing.T) {
 	for name, comm := range map[string]string{
-		"plain": "sh", "space": "a b", "parentheses": ") R 1 (", "newline": "a\nb", "empty": "", "bytes": "\xff\x01",
+		"plain": "sh", "space": "a b", "parentheses": ") R 1 (", "newline": "a\nb", "empty": "",
+		"bytes": "\xff\x01",
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := ParseStat([]byte("39 (" + comm + ") Z" + statTail))
-			want := Stat{PID: 39, Comm: comm, State: 'Z', PPID: 5, PGRP: 40, Session: 41, UserTime: 31, SystemTime: 12, StartTime: 123456, ExitCode: 9}
+			want := Stat{
+				PID: 39, Comm: comm, State: 'Z', PPID: 5, PGRP: 40, Session: 41, UserTime: 31, SystemTime: 12,
+				StartTime: 123456, ExitCode: 9,
+			}
 			if err != nil || got != want {
 				t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 			}
 		})
 	}
-	for _, bad := range []string{"", "1", "1 (", "1 (sh", "1 (sh)", "1 (sh) R", "x (sh) R" + statTail, "1 (sh) R x" + statTail, ") 1 (sh"} {
+	for _, bad := range []string{
+		"", "1", "1 (", "1 (sh", "1 (sh)", "1 (sh) R", "x (sh) R" + statTail, "1 (sh) R x" + statTail,
+		") 1 (sh",
+	} {
 		if got, err := ParseStat([]byte(bad)); err == nil {
 			t.Errorf("ParseStat(%q) = %+v, want an error", bad, got)
 		}
@@ -43,17 +51,23 @@ func TestParseStat(t *testing.T) {
 }
 
 func TestParseStatus(t *testing.T) {
-	text := "Name:\tsh\nUmask:\t0022\nState:\tT (stopped)\nTgid:\t7\nPPid:\t3\nTracerPid:\t12\nUid:\t1000\t1001\t1002\t1003\nNSpid:\t7\t1\nNSpgid:\t6\t1\nNSsid:\t5\t1\n" +
-		"VmRSS:\t    1234 kB\nThreads:\t3\nSigPnd:\t0000000000000100\nShdPnd:\t0000000000000002\nSigBlk:\t0000000000010000\nSigIgn:\t0000000000000004\nSigCgt:\t8000000000000001\n"
+	text := "Name:\tsh\nUmask:\t0022\nState:\tT (stopped)\nTgid:\t7\nPPid:\t3\nTracerPid:\t12\n" +
+		"Uid:\t1000\t1001\t1002\t1003\nNSpid:\t7\t1\nNSpgid:\t6\t1\nNSsid:\t5\t1\n" +
+		"VmRSS:\t    1234 kB\nThreads:\t3\nSigPnd:\t0000000000000100\nShdPnd:\t0000000000000002\n" +
+		"SigBlk:\t0000000000010000\nSigIgn:\t0000000000000004\nSigCgt:\t8000000000000001\n"
 	got, err := ParseStatus([]byte(text))
 	want := Status{
-		Name: "sh", State: 'T', TGID: 7, TracerPID: 12, UID: 1000, PPID: 3, NSpid: []int{7, 1}, PGRP: 6, Session: 5, Threads: 3, RSSKB: 1234,
+		Name: "sh", State: 'T', TGID: 7, TracerPID: 12, UID: 1000, PPID: 3, NSpid: []int{7, 1}, PGRP: 6,
+		Session: 5, Threads: 3, RSSKB: 1234,
 		SigPnd: 0x100, ShdPnd: 2, SigBlk: 0x10000, SigIgn: 4, SigCgt: 0x8000000000000001, HasMemory: true,
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 	}
-	for _, bad := range []string{"", "Name:\tsh\n", "State:\n", "State:\tR\nPPid:\tx\n", "State:\tR\nSigPnd:\txyz\n", "State:\tR\nNSpid:\t1\tx\n", "State:\tR\nNSpgid:\tx\n"} {
+	for _, bad := range []string{
+		"", "Name:\tsh\n", "State:\n", "State:\tR\nPPid:\tx\n", "State:\tR\nSigPnd:\txyz\n",
+		"State:\tR\nNSpid:\t1\tx\n", "State:\tR\nNSpgid:\tx\n",
+	} {
 		if got, err := ParseStatus([]byte(bad)); err == nil {
 			t.Errorf("ParseStatus(%q) = %+v, want an error", bad, got)
 		}

@@ -65,7 +65,8 @@ func TestReceive(t *testing.T) {
 func TestFiles(t *testing.T) {
 	dir := t.TempDir()
 	for _, err := range []error{
-		os.WriteFile(filepath.Join(dir, "file"), []byte("text"), 0o600), os.Mkdir(filepath.Join(dir, "sub"), 0o700), os.Symlink("file", filepath.Join(dir, "link")),
+		os.WriteFile(filepath.Join(dir, "file"), []byte("text"), 0o600),
+		os.Mkdir(filepath.Join(dir, "sub"), 0o700), os.Symlink("file", filepath.Join(dir, "link")),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -86,7 +87,8 @@ func TestFiles(t *testing.T) {
 	if _, err := Read(fd, buf[:]); err != unix.EBADF {
 		t.Errorf("read after close: %v", err)
 	}
-	if n, err := Readlink(filepath.Join(dir, "link"), buf[:]); string(buf[:max(0, n)]) != "file" || err != nil {
+	n, err := Readlink(filepath.Join(dir, "link"), buf[:])
+	if string(buf[:max(0, n)]) != "file" || err != nil {
 		t.Errorf("readlink %q, %v", buf[:max(0, n)], err)
 	}
 	if n, err := Links(dir); err != nil || (n != 3 && n != 1) { // btrfs counts 1

@@ -135,7 +135,8 @@ func TestCgroupKill(t *testing.T) {
 	}
 	for _, cmd := range []*exec.Cmd{first, second} {
 		var exit *exec.ExitError
-		if err := cmd.Wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != unix.SIGKILL {
+		if err := cmd.Wait(); !errors.As(err, &exit) ||
+			exit.Sys().(syscall.WaitStatus).Signal() != unix.SIGKILL {
 			t.Errorf("ended with %v", err)
 		}
 	}
@@ -185,7 +186,8 @@ func TestCgroupRemoveLimit(t *testing.T) {
 	}
 	cmd := sleeper(t, c.FD())
 	err = c.Remove(5 * time.Millisecond)
-	if err == nil || !strings.Contains(err.Error(), "1 process is in it (pid "+strconv.Itoa(cmd.Process.Pid)+")") {
+	want := "1 process is in it (pid " + strconv.Itoa(cmd.Process.Pid) + ")"
+	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("Remove: %v", err)
 	}
 	if !errors.Is(err, unix.EBUSY) || !exists(c.Path()) {
@@ -237,7 +239,8 @@ func TestCgroupRemoveBelow(t *testing.T) {
 	t.Cleanup(func() { clearDeep(c.Path(), name) })
 	unix.Close(at)
 	visited := 0
-	if err := walkCgroups(c.dir, time.Time{}, cgroupVisitor{visit: func(int) { visited++ }}); err != nil || visited != 1+301+3+2+25 {
+	err = walkCgroups(c.dir, time.Time{}, cgroupVisitor{visit: func(int) { visited++ }})
+	if err != nil || visited != 1+301+3+2+25 {
 		t.Errorf("walked over %d, %v", visited, err)
 	}
 	if err := c.Remove(long); err != nil {
@@ -254,7 +257,8 @@ func TestCgroupRemoveBelow(t *testing.T) {
 // clearDeep removes directories whose path is too long for clearAway.
 func clearDeep(path, name string) {
 	var dirs []int
-	for at, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0); err == nil; at, err = unix.Openat(at, name, unix.O_PATH|unix.O_CLOEXEC, 0) {
+	const flags = unix.O_PATH | unix.O_CLOEXEC
+	for at, err := unix.Open(path, flags, 0); err == nil; at, err = unix.Openat(at, name, flags, 0) {
 		dirs = append(dirs, at)
 	}
 	for _, at := range slices.Backward(dirs) {
@@ -316,7 +320,10 @@ func TestCgroupStale(t *testing.T) {
 	populated := parent + "/finite-7-populated"
 	mkdirs(t, populated+"/a/b", populated+"/c")
 	cmd := sleeperIn(t, populated+"/a/b")
-	for _, name := range []string{"finite", "finite-", "finite-x-y", "finite-1", "finite-1-", "finite-1-00000000STALE", "finite-1-stale", "xfinite-1-00000000stale", "other"} {
+	for _, name := range []string{
+		"finite", "finite-", "finite-x-y", "finite-1", "finite-1-", "finite-1-00000000STALE",
+		"finite-1-stale", "xfinite-1-00000000stale", "other",
+	} {
 		others = append(others, parent+"/"+name)
 	}
 	mkdirs(t, others...)
@@ -454,13 +461,18 @@ func TestCgroupRefused(t *testing.T) {
 }
 
 func TestIsLeafName(t *testing.T) {
-	if name := leafName(); !isLeafName(name) || !strings.HasPrefix(name, "finite-"+strconv.Itoa(os.Getpid())+"-") {
+	if name := leafName(); !isLeafName(name) ||
+		!strings.HasPrefix(name, "finite-"+strconv.Itoa(os.Getpid())+"-") {
 		t.Errorf("leafName() = %q", name)
 	}
 	if !isLeafName("finite-1-0az90az90az90") {
 		t.Error("finite-1-0az90az90az90 is none")
 	}
-	for _, name := range []string{"", "finite", "finite-", "finite-1", "finite-1-", "finite--a", "finite-x-0az90az90az90", "finite-1-0AZ90az90az90", "finite-1-0az90az-0az90", "Finite-1-0az90az90az90", "1-0az90az90az90", "finite-1-prod"} {
+	for _, name := range []string{
+		"", "finite", "finite-", "finite-1", "finite-1-", "finite--a", "finite-x-0az90az90az90",
+		"finite-1-0AZ90az90az90", "finite-1-0az90az-0az90", "Finite-1-0az90az90az90", "1-0az90az90az90",
+		"finite-1-prod",
+	} {
 		if isLeafName(name) {
 			t.Errorf("%q is one", name)
 		}
@@ -468,7 +480,9 @@ func TestIsLeafName(t *testing.T) {
 }
 
 func TestParseProcs(t *testing.T) {
-	for text, want := range map[string][]int{"": nil, "1\n22\n0\n3\n": {1, 22, 3}, "0\n0\n": nil, "x\n-5\n7": {7}} {
+	for text, want := range map[string][]int{
+		"": nil, "1\n22\n0\n3\n": {1, 22, 3}, "0\n0\n": nil, "x\n-5\n7": {7},
+	} {
 		if got := parseProcs(nil, []byte(text)); !reflect.DeepEqual(got, want) {
 			t.Errorf("parseProcs(%q) = %v, want %v", text, got, want)
 		}
@@ -547,7 +561,9 @@ func TestCgroupThaw(t *testing.T) {
 	c.Thaw()
 	for _, cmd := range all {
 		_ = cmd.Process.Signal(unix.SIGTERM)
-		if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != unix.SIGTERM { // this hangs if it is frozen
+		// This hangs if it is frozen.
+		if err := cmd.Wait(); err == nil ||
+			cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != unix.SIGTERM {
 			t.Errorf("got %v", cmd.ProcessState)
 		}
 	}

@@ -22,7 +22,8 @@ import (
 // helper returns a command that runs one subtest of this test binary as a role.
 func helper(t *testing.T, name string, env ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command("/proc/self/exe", "-test.run=^TestCgroupRole$/^"+strings.ReplaceAll(name, "/", "_")+"$")
+	cmd := exec.Command("/proc/self/exe",
+		"-test.run=^TestCgroupRole$/^"+strings.ReplaceAll(name, "/", "_")+"$")
 	cmd.Env = append(append(os.Environ(), "CGROUP_ROLE=1", "GORACE=atexit_sleep_ms=0"), env...)
 	cmd.Stderr = os.Stderr
 	return cmd
@@ -101,10 +102,12 @@ func TestCgroupRole(t *testing.T) {
 			if _, err := New("/sys/fs/cgroup/" + name); !errors.Is(err, unix.EROFS) {
 				t.Errorf("New: %v", err)
 			}
-			dir := t.TempDir() // another mount of it, which may be written to, is preferred where there is a choice
+			// Another mount of it, which may be written to, is preferred where there is a choice.
+			dir := t.TempDir()
 			mountOrFail(t, "none", dir, "cgroup2", 0)
 			text, _ := os.ReadFile("/proc/self/mountinfo")
-			if _, got := mounts.Locate(mounts.Parse(text), mounts.Mount.IsUnified, "/"+name); got != dir+"/"+name {
+			_, got := mounts.Locate(mounts.Parse(text), mounts.Mount.IsUnified, "/"+name)
+			if got != dir+"/"+name {
 				t.Errorf("locate: %q", got)
 			}
 			remove(t, dir)
@@ -149,7 +152,8 @@ func TestCgroupRole(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if point, dir := mounts.Locate(mounts.Parse(text), mounts.Mount.IsUnified, "/"); point != "/sys/fs/cgroup" || dir != point {
+			point, dir := mounts.Locate(mounts.Parse(text), mounts.Mount.IsUnified, "/")
+			if point != "/sys/fs/cgroup" || dir != point {
 				t.Errorf("locate: %q, %q", point, dir)
 			}
 		},
@@ -176,7 +180,8 @@ func TestCgroupRole(t *testing.T) {
 			}
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
-			if err := c.Remove(0); !errors.Is(err, errMountedOver) || !exists(other+"/x") || exists(c.Path()+"/c") {
+			if err := c.Remove(0); !errors.Is(err, errMountedOver) || !exists(other+"/x") ||
+				exists(c.Path()+"/c") {
 				t.Errorf("Remove: %v", err)
 			}
 		},
@@ -191,7 +196,8 @@ func TestFindCgroupsLayouts(t *testing.T) {
 		t.Skip("missing: root, to mount")
 	}
 	for _, role := range []string{
-		"as it is", "unified", "read-only", "elsewhere", "own directory mounted", "another mounted", "covered", "namespace", "none", "no proc",
+		"as it is", "unified", "read-only", "elsewhere", "own directory mounted", "another mounted",
+		"covered", "namespace", "none", "no proc",
 		"mounted over below",
 	} {
 		t.Run(role, func(t *testing.T) {
@@ -201,8 +207,11 @@ func TestFindCgroupsLayouts(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer dir.Close()
-			cmd := helper(t, strings.ReplaceAll(role, " ", "_"), "CGROUP_DIR="+path, "CGROUP_NAME="+filepath.Base(path))
-			cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd()), Unshareflags: unix.CLONE_NEWNS}
+			cmd := helper(t, strings.ReplaceAll(role, " ", "_"), "CGROUP_DIR="+path,
+				"CGROUP_NAME="+filepath.Base(path))
+			cmd.SysProcAttr = &syscall.SysProcAttr{
+				UseCgroupFD: true, CgroupFD: int(dir.Fd()), Unshareflags: unix.CLONE_NEWNS,
+			}
 			cmd.Args = append(cmd.Args, "-test.v") // to see that it ran
 			passed := "--- PASS: TestCgroupRole/" + strings.ReplaceAll(role, " ", "_") + " "
 			if out, err := cmd.Output(); err != nil || !bytes.Contains(out, []byte(passed)) {
@@ -227,14 +236,16 @@ func TestFindCgroupsBothWays(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := mounts.Parse(text)
-	if _, dir := mounts.Locate(all, mounts.Mount.IsUnified, paths.Unified); paths.Unified != "" && dir != own.Unified {
+	if _, dir := mounts.Locate(all, mounts.Mount.IsUnified, paths.Unified); paths.Unified != "" &&
+		dir != own.Unified {
 		t.Errorf("the list of mounts says %q, not %q", dir, own.Unified)
 	}
 	if !paths.MemoryV1 {
 		return
 	}
 	isMemory := func(m mounts.Mount) bool { return m.IsV1("memory") }
-	if _, dir := mounts.Locate(all, isMemory, paths.Memory); dir != own.Memory || own.MemoryV1 != (dir != "") {
+	if _, dir := mounts.Locate(all, isMemory, paths.Memory); dir != own.Memory ||
+		own.MemoryV1 != (dir != "") {
 		t.Errorf("the list of mounts says %q, not %+v", dir, own)
 	}
 }

@@ -75,7 +75,8 @@ func TestMemoryV2(t *testing.T) {
 			t.Errorf("of %s: %q", dir, got)
 		}
 	}
-	if got := (Own{Unified: top + "/mount/a", MemoryV1: true}).settled(top + "/mount"); got.Memory != "" || got.MemoryV1 {
+	if got := (Own{Unified: top + "/mount/a", MemoryV1: true}).settled(top + "/mount"); got.Memory != "" ||
+		got.MemoryV1 {
 		t.Errorf("with the controller in a v1 hierarchy out of reach: %+v", got)
 	}
 	if got := (Own{Unified: "/a"}).settled("/"); got.Memory != "" {

@@ -56,9 +56,10 @@ func (f *fixture) add(pid, ppid int, name string, lists bool, children ...int) {
 		f.t.Fatal(err)
 	}
 	files := map[string]string{
-		"status": fmt.Sprintf("Name:\t%s\nState:\tS (sleeping)\nPPid:\t%d\nUid:\t7\t7\t7\t7\nNSpid:\t%d\nVmRSS:\t  12 kB\nThreads:\t1\n", name, ppid, pid),
-		"wchan":  "do_wait",
-		"stat":   fmt.Sprintf("%d (%s) S %d 1 1 0 0 0 0 0 0 0 150 50 0 0 0 0 1 0 100\n", pid, name, ppid),
+		"status": fmt.Sprintf("Name:\t%s\nState:\tS (sleeping)\nPPid:\t%d\nUid:\t7\t7\t7\t7\nNSpid:\t%d\n"+
+			"VmRSS:\t  12 kB\nThreads:\t1\n", name, ppid, pid),
+		"wchan": "do_wait",
+		"stat":  fmt.Sprintf("%d (%s) S %d 1 1 0 0 0 0 0 0 0 150 50 0 0 0 0 1 0 100\n", pid, name, ppid),
 	}
 	_ = os.Remove(filepath.Join(task, "children"))
 	if lists {
@@ -85,7 +86,9 @@ func outline(s *Snapshot) string {
 }
 
 func TestSnapshotOrder(t *testing.T) {
-	for name, lists := range map[string]bool{"lists of children": true, "without CONFIG_PROC_CHILDREN": false} {
+	for name, lists := range map[string]bool{
+		"lists of children": true, "without CONFIG_PROC_CHILDREN": false,
+	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
 			self := os.Getpid()
@@ -101,12 +104,15 @@ func TestSnapshotOrder(t *testing.T) {
 			if err != nil || s.Cut || s.Left != 0 {
 				t.Fatalf("%+v, %v", s, err)
 			}
-			want := map[string]bool{"second first .late ..deep .below": true, "first .below .late ..deep second": true}
+			want := map[string]bool{
+				"second first .late ..deep .below": true, "first .below .late ..deep second": true,
+			}
 			if got := outline(&s); !want[got] {
 				t.Errorf("got %q", got)
 			}
 			p := s.Processes[0]
-			if p.UID != 7 || p.RSSKB != 12 || p.WChan != "do_wait" || p.State != "S" || !p.Timed || p.CPU != 2*time.Second || p.Age == 0 {
+			if p.UID != 7 || p.RSSKB != 12 || p.WChan != "do_wait" || p.State != "S" || !p.Timed ||
+				p.CPU != 2*time.Second || p.Age == 0 {
 				t.Errorf("got %+v", p)
 			}
 		})
@@ -186,7 +192,8 @@ func TestTakeSnapshot(t *testing.T) {
 	}
 	for i, p := range s.Processes {
 		if p.PID == c.Process.Pid {
-			if p.Comm != "sh" || p.PPID != os.Getpid() || p.RSSKB == 0 || i+1 == len(s.Processes) || s.Processes[i+1].PPID != p.PID {
+			if p.Comm != "sh" || p.PPID != os.Getpid() || p.RSSKB == 0 || i+1 == len(s.Processes) ||
+				s.Processes[i+1].PPID != p.PID {
 				t.Errorf("got %+v", s.Processes)
 			}
 			return

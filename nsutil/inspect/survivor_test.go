@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 func TestParseStack(t *testing.T) {
@@ -46,7 +44,8 @@ func TestFindSurvivors(t *testing.T) {
 	} {
 		s := all[i]
 		// A number of the fixture may be a process of another user's.
-		if s.PID != 10+i || s.Comm != want.comm || s.Why != want.why && !strings.HasPrefix(s.Why, "another user's") {
+		if s.PID != 10+i || s.Comm != want.comm || s.Why != want.why &&
+			!strings.HasPrefix(s.Why, "another user's") {
 			t.Errorf("got %+v, want %+v", s, want)
 		}
 	}
@@ -106,43 +105,17 @@ func TestFindSurvivorsTogether(t *testing.T) {
 	for i, want := range []string{
 		"uninterruptible in request_wait_answer (a FUSE file system does not answer)",
 		fmt.Sprintf("dead, but its parent self (pid %d) has not reaped it", self),
-		fmt.Sprintf("dead, but its parent parent (pid %d), which is in uninterruptible sleep, has not reaped it", nobody),
-		fmt.Sprintf("PID 1 of a namespace that is ending: waits for the last processes in it, traced (pid %d)", nobody+4),
+		fmt.Sprintf("dead, but its parent parent (pid %d), which is in uninterruptible sleep, has not "+
+			"reaped it", nobody),
+		fmt.Sprintf("PID 1 of a namespace that is ending: waits for the last processes in it, traced (pid "+
+			"%d)", nobody+4),
 		fmt.Sprintf("held by its tracer gdb (pid %d)", nobody+7),
-		"its main thread has ended, 1 other thread goes on; its thread w (tid 77) is uninterruptible in nfs_wait_bit_killable (an NFS server does not answer)",
+		"its main thread has ended, 1 other thread goes on; its thread w (tid 77) is uninterruptible in " +
+			"nfs_wait_bit_killable (an NFS server does not answer)",
 		"frozen by the v1 cgroup " + freezer + "/x: even SIGKILL waits until that is thawed",
 	} {
 		if s := all[i]; s.PID != nobody+i || s.Why != want {
 			t.Errorf("got %+v\nwant %s", s, want)
-		}
-	}
-}
-
-// What SIGKILL overcomes is no reason for being there after it.
-func TestReasonAfterKill(t *testing.T) {
-	term := mask(unix.SIGTERM)
-	for _, tt := range []struct {
-		name string
-		p    Inspected
-		want string
-	}{
-		{"stopped", Inspected{Process: Process{State: "T", WChan: "do_signal_stop"}}, "ending, in do_signal_stop"},
-		{"frozen", Inspected{Process: Process{State: "S", WChan: "do_freezer_trap"}, FrozenBy: "/c"}, "ending, in do_freezer_trap"},
-		{"frozen, v1", Inspected{Process: Process{State: "D"}, FrozenBy: "/c", frozenV1: true}, "frozen by the v1 cgroup /c: even SIGKILL waits until that is thawed"},
-		{"ignores SIGTERM", Inspected{Process: Process{State: "R"}, Ignored: term, hasMemory: true}, "ending"},
-		{"blocks SIGTERM", Inspected{Process: Process{State: "S"}, Blocked: term, Pending: term, hasMemory: true}, "ending"},
-		{"PID 1", Inspected{Process: Process{State: "S"}, NSpid: []int{7, 1}, hasMemory: true}, "ending"},
-		{"SIGKILL pending", Inspected{Process: Process{State: "R"}, Pending: mask(unix.SIGKILL), hasMemory: true}, "SIGKILL is pending: ends as soon as it leaves the kernel"},
-		{"D", Inspected{Process: Process{State: "D"}, Pending: mask(unix.SIGKILL)}, "uninterruptible in the kernel"},
-		{"core dump", Inspected{Process: Process{State: "S"}, CoreDumping: true}, "writing a core dump, and ends after that"},
-		{"refused", Inspected{Process: Process{State: "S", UID: 12}, refused: true, hasMemory: true}, "another user's: uid 12, may not be signalled from here"},
-		{"refused, stopped", Inspected{Process: Process{State: "T", UID: 12}, refused: true}, "another user's: uid 12, may not be signalled from here"},
-		{"refused, dead", Inspected{Process: Process{State: "Z", PPID: 3}, refused: true}, "dead, but its parent (pid 3) has not reaped it"},
-	} {
-		p := tt.p
-		p.killed = true
-		if got := p.words(p.reason()); got != tt.want {
-			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}
 	}
 }
