@@ -30,9 +30,6 @@ func NewProc() *Proc {
 	return &Proc{Root: "/proc", buf: make([]byte, 16<<10), dir: make([]byte, 8<<10)}
 }
 
-// Another returns a reader of short files of the same procfs, for another goroutine.
-func (p *Proc) Another() *Proc { return &Proc{Root: p.Root, buf: make([]byte, 1<<10)} }
-
 // Mounted reports whether this is the procfs of the reader's own PID namespace. A container without
 // /proc and one that sees its host's are both "no"; the numbers in the latter are other processes'.
 // What the procfs calls self must be this process, and this process must have no further number in

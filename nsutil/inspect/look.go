@@ -60,6 +60,7 @@ func (in *inspector) inspect(pid int) (*Inspection, error) {
 	if err != nil {
 		return nil, err
 	}
+	slices.Sort(pids)
 	in.result.HidePID, _ = procfs.Within(in.reader, hidePID)
 	if err := in.lookFor(pids); err != nil {
 		return nil, err
@@ -94,7 +95,7 @@ func (in *inspector) inspect(pid int) (*Inspection, error) {
 	return &in.result, nil
 }
 
-// list lists processes but this one, in the order of PIDs.
+// list lists processes but this one.
 func (in *inspector) list(pids func(*procfs.Proc) ([]int, error)) ([]int, error) {
 	type list struct {
 		pids []int
@@ -110,9 +111,7 @@ func (in *inspector) list(pids func(*procfs.Proc) ([]int, error)) ([]int, error)
 	if !ok {
 		return nil, errSilent
 	}
-	found := without(l.pids, in.self)
-	slices.Sort(found)
-	return found, l.err
+	return without(l.pids, in.self), l.err
 }
 
 // lookFor says why the process that is asked for cannot be inspected.

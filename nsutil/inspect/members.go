@@ -14,25 +14,28 @@ type members struct {
 	self int // this process
 }
 
-// describe reads of each member what never hangs, up to maxDescribed, and returns how many are
-// left.
-func (m members) describe(proc *procfs.Proc) (all []Process, left int, err error) {
-	if !proc.Mounted() {
-		return nil, 0, procfs.ErrNoProc
-	}
-	pids, err := m.list(proc)
+// describeMembers reads of each member what never hangs, up to maxDescribed, and returns how many
+// are left.
+func (in *inspector) describeMembers(m members) (all []*Inspected, left int, err error) {
+	pids, err := in.list(m.list)
 	if err != nil {
 		return nil, 0, err
 	}
-	all = make([]Process, 0, min(len(pids), maxDescribed))
-	for _, pid := range pids {
+	for i, pid := range pids {
 		if len(all) == maxDescribed {
-			left++
-		} else if status, err := proc.Status(pid); err == nil {
-			all = append(all, newProcess(pid, &status))
+			left = len(pids) - i
+			break
+		}
+		p, ok := in.describe(pid)
+		in.result.Incomplete = in.result.Incomplete || !ok
+		if p.PID != 0 {
+			all = append(all, &p)
 		}
 	}
-	return inOrder(all), left, nil
+	if in.result.Incomplete && len(all) == 0 {
+		return nil, 0, errSilent
+	}
+	return all, left, nil
 }
 
 // list lists the PIDs of the tree without the locks and checks of a [Tree], which are for who is

@@ -70,44 +70,29 @@ var errCollecting = errors.New("the snapshot before it still waits for a process
 func takeSnapshot(m members, reader *procfs.Limited) (Snapshot, error) {
 	defer reader.Close()
 	s := Snapshot{At: time.Now()}
-	type list struct {
-		all  []Process
-		left int
-		err  error
+	in := newInspector(reader, m.self)
+	some, left, err := in.describeMembers(m)
+	if err != nil && err != errSilent {
+		return s, err
 	}
-	l, ok := procfs.Within(reader, func(proc *procfs.Proc) (l list) {
-		l.all, l.left, l.err = m.describe(proc)
-		return l
-	})
-	if s.Processes, s.Left, s.Cut = l.all, l.left, !ok; l.err != nil || !ok {
-		return s, l.err
+	for _, p := range deepLast(some) {
+		in.readWChan(p)
+		in.readTimes(p)
 	}
-	some := make([]*Process, len(l.all))
-	for i := range l.all {
-		some[i] = &l.all[i]
+	all := make([]Process, 0, len(some))
+	for _, p := range some {
+		all = append(all, p.Process)
 	}
-	for _, p := range deepLast(some, func(p *Process) bool { return p.State == "D" }) {
-		pid := p.PID
-		p.WChan, ok = procfs.Within(reader, func(proc *procfs.Proc) string { return proc.WChan(pid) })
-		s.Cut = s.Cut || !ok
-		st, ok := procfs.Within(reader, func(proc *procfs.Proc) procfs.Stat {
-			st, _ := proc.Stat(pid)
-			return st
-		})
-		s.Cut = s.Cut || !ok
-		if st.PID == pid {
-			p.time(&st)
-		}
-	}
+	s.Processes, s.Left, s.Cut = inOrder(all), left, err != nil || in.result.Incomplete
 	return s, nil
 }
 
 // deepLast returns the same with those in uninterruptible sleep last: a process that keeps its
 // reader is one of them.
-func deepLast[T any](all []T, deep func(T) bool) []T {
-	var first, last []T
+func deepLast(all []*Inspected) []*Inspected {
+	var first, last []*Inspected
 	for _, p := range all {
-		if deep(p) {
+		if p.State == "D" {
 			last = append(last, p)
 		} else {
 			first = append(first, p)

@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"os"
+	"slices"
 	"time"
 
 	"github.com/finite-init/finite/internal/procfs"
@@ -31,27 +32,17 @@ func FindSurvivors(role nsutil.Role, leaf *cgroup.Cgroup, limit time.Duration) (
 func findSurvivors(m members, reader *procfs.Limited) ([]Survivor, error) {
 	in := newInspector(reader, m.self)
 	defer in.reader.Close()
-	pids, err := in.list(m.list)
+	tree, _, err := in.describeMembers(m)
 	if err != nil {
 		return nil, err
 	}
-	pids = pids[:min(len(pids), maxDescribed)]
-	tree := make([]*Inspected, 0, len(pids))
-	at := make(map[int]*Inspected, len(pids))
-	silent := false
-	for _, pid := range pids {
-		p, ok := in.describe(pid)
-		silent = silent || !ok
-		if p.PID != 0 {
-			p.killed = true
-			tree = append(tree, &p)
-			at[pid] = &p
-		}
+	slices.SortFunc(tree, func(a, b *Inspected) int { return a.PID - b.PID })
+	at := make(map[int]*Inspected, len(tree))
+	for _, p := range tree {
+		p.killed = true
+		at[p.PID] = p
 	}
-	if silent && len(tree) == 0 {
-		return nil, errSilent
-	}
-	for _, p := range deepLast(tree, func(p *Inspected) bool { return p.State == "D" }) {
+	for _, p := range deepLast(tree) {
 		in.readThreads(p)
 		in.readCgroup(p)
 		in.readWChan(p)
