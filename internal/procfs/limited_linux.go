@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Limited reads a procfs in another goroutine, and leaves that to itself if a read does not come
-// back: what hangs keeps nothing else from being read. One goroutine uses it.
+// Limited reads a procfs in another goroutine, and leaves that goroutine to itself if a read does
+// not come back: what hangs keeps nothing else from being read. One goroutine uses a Limited.
 type Limited struct {
 	// Lost counts the reads that did not come back. Its user may set it to 0. Each such read keeps
 	// a thread and a descriptor for as long as it hangs.
@@ -23,8 +23,8 @@ type Limited struct {
 	users   atomic.Int32 // its user until Close, and the reads that are on their way
 }
 
-// NewLimited returns a reader that waits for each read for so long, and until all have taken total.
-// When Lost has come to most, it tries no more reads.
+// NewLimited returns a reader that waits no longer than each for a read, and no longer than total
+// for all reads together. When Lost has come to most, no more reads are tried.
 func NewLimited(newProc func() *Proc, each, total time.Duration, most int) *Limited {
 	r := &Limited{newProc: newProc, each: each, until: time.Now().Add(total), most: most}
 	r.timer = time.NewTimer(0)
@@ -32,8 +32,8 @@ func NewLimited(newProc func() *Proc, each, total time.Duration, most int) *Limi
 	return r
 }
 
-// Within returns what f returns, or false if that takes too long, if no more reads are tried, or if
-// f panics, since what it reads was written by others. f must keep nothing.
+// Within returns what f returns. It returns false if f takes too long, if no more reads are tried,
+// or if f panics: what f reads was written by others. f must keep nothing.
 func Within[T any](r *Limited, f func(*Proc) T) (value T, ok bool) {
 	limit := min(r.each, time.Until(r.until))
 	if limit <= 0 || r.Lost >= r.most {

@@ -44,8 +44,8 @@ const (
 	makeAttempts = 16
 	// For the removal of stale ones, which the start of a command waits for.
 	staleLimit = 20 * time.Millisecond
-	// For so long it is looked again and again whether somebody is in it. The first pause is as
-	// long, and each pause is twice as long as the one before, up to lastWait.
+	// WaitEmpty looks again and again for firstWait. Then it pauses, first for firstWait, and each
+	// time for twice as long, up to lastWait.
 	firstWait = time.Millisecond
 	lastWait  = 16 * time.Millisecond
 

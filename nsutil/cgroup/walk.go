@@ -98,8 +98,8 @@ func (w *walker) down(name string) error {
 	return w.arrive(name)
 }
 
-// change reports whether name is the directory now. If not, skipped says why, unless name has
-// vanished.
+// change makes name the directory of the walk, and reports whether that is possible. If not,
+// skipped says why, unless name has vanished.
 func (w *walker) change(name string) bool {
 	next, err := openat(w.dir, name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {

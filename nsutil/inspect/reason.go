@@ -32,9 +32,9 @@ const (
 	ends
 	killPending
 	kernelThread
-	notAllowed // it may not be signalled from here
+	notAllowed // the process may not be signalled from here
 	termWaits  // SIGTERM is blocked, and pending
-	firstPID   // PID 1 of a PID namespace: what it does not catch is ignored
+	firstPID   // PID 1 of a PID namespace ignores signals that it does not catch
 	ignoresTerm
 	blocksTerm
 )
@@ -160,7 +160,7 @@ func (p *Inspected) waitsForNamespace() bool {
 	return p.isEnding() && waits(p.WChan)
 }
 
-// words says a reason in plain words.
+// words says a reason in plain words, which are the same in a report, in a log and in a verdict.
 func (p *Inspected) words(r reason) string {
 	switch r {
 	case gone:

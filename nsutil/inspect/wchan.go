@@ -19,7 +19,7 @@ func place(wchan string) string {
 	return " in " + function(wchan) + " (" + meaning + ")"
 }
 
-// asleep says of whom a signal does not wake where it sleeps.
+// asleep says where somebody sleeps whom no signal wakes.
 func asleep(wchan string) string {
 	if wchan == "" {
 		return "uninterruptible in the kernel"
