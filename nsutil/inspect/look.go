@@ -42,14 +42,14 @@ type inspector struct {
 	reader  *procfs.Limited
 	self    int
 	asked   int
-	threads int                  // read so far
+	threads int                  // how many more may be read
 	cgroups *cgroupReader        // nil: not made yet
 	limits  map[string]*PIDLimit // by directory
 	result  Inspection
 }
 
 func newInspector(reader *procfs.Limited, self int) *inspector {
-	return &inspector{reader: reader, self: self, limits: make(map[string]*PIDLimit)}
+	return &inspector{reader: reader, self: self, threads: maxThreads, limits: make(map[string]*PIDLimit)}
 }
 
 func (in *inspector) inspect(pid int) (*Inspection, error) {

@@ -23,7 +23,8 @@ type Survivor struct {
 }
 
 // FindSurvivors describes everything that a [Snapshot] would, in the order of PIDs, and why it is
-// still there. It returns after limit with what it has by then.
+// still there. It returns after limit with what it has by then. It is an error if /proc tells of
+// nobody in that time.
 func FindSurvivors(role nsutil.Role, leaf *cgroup.Cgroup, limit time.Duration) ([]Survivor, error) {
 	reader := procfs.NewLimited(procfs.NewProc, limit, limit, 1)
 	return findSurvivors(members{role: role, leaf: leaf, root: nsutil.Root(), self: os.Getpid()}, reader)
@@ -32,6 +33,7 @@ func FindSurvivors(role nsutil.Role, leaf *cgroup.Cgroup, limit time.Duration) (
 func findSurvivors(m members, reader *procfs.Limited) ([]Survivor, error) {
 	in := newInspector(reader, m.self)
 	defer in.reader.Close()
+	in.threads = maxDescribed // more would take the time that the rest needs
 	tree, _, err := in.describeMembers(m)
 	if err != nil {
 		return nil, err

@@ -68,6 +68,23 @@ func TestFindSurvivorsSilent(t *testing.T) {
 	}
 }
 
+// So many threads that their number is the limit do not keep the rest from being read in time.
+func TestFindSurvivorsThreads(t *testing.T) {
+	f := newFixture(t)
+	self := os.Getpid()
+	f.add(self, 1, "self", true, nobody, nobody+1)
+	f.add(nobody, self, "many", true)
+	f.more(nobody, fmt.Sprintf("State:\tZ (zombie)\nThreads:\t%d\n", maxDescribed), nil)
+	f.add(nobody+1, self, "two", true)
+	f.more(nobody+1, "State:\tZ (zombie)\nThreads:\t2\n", map[string]string{
+		"task/77/status": "Name:\tw\nState:\tD (disk sleep)\n",
+	})
+	all, err := f.survivors(long)
+	if err != nil || len(all) != 2 || all[1].Why != "its main thread has ended, 1 other thread goes on" {
+		t.Errorf("got %+v, %v", all, err)
+	}
+}
+
 // What one survivor says of another, and what its threads and cgroups say, is in its reason.
 func TestFindSurvivorsTogether(t *testing.T) {
 	f := newFixture(t)

@@ -52,8 +52,8 @@ func (in *inspector) lookTwiceAtThreads(tree []*Inspected) {
 }
 
 func (in *inspector) stuckThreads(p *Inspected) []StuckThread {
-	pid, dead, room := p.PID, p.State == "Z", maxThreads-in.threads
-	in.threads += p.Threads
+	pid, dead, room := p.PID, p.State == "Z", in.threads
+	in.threads -= p.Threads
 	type found struct {
 		threads []StuckThread
 		tracer  int
