@@ -206,6 +206,18 @@ func TestInspect(t *testing.T) {
 	}
 }
 
+// A parent that is left out is named all the same.
+func TestInspectParentLeftOut(t *testing.T) {
+	f := newFixture(t)
+	self := os.Getpid()
+	f.add(nobody, self, "gone", false)
+	f.more(nobody, "State:\tZ (zombie)\n", nil)
+	want := fmt.Sprintf("dead, but its parent self (pid %d) has not reaped it", self)
+	if p := f.mustInspect(0).get(t, nobody); p.Verdict != want {
+		t.Errorf("got %q, want %q", p.Verdict, want)
+	}
+}
+
 // A number that is not listed is there all the same: a thread's.
 func TestInspectThread(t *testing.T) {
 	tids := make(chan int)
