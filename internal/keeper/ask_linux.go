@@ -98,7 +98,7 @@ func tellWhatIsLeft() {
 	}
 }
 
-// hearSupervisor takes what the supervisor says.
+// hearSupervisor takes what the supervisor says, and looks whether it has ended or was stopped.
 //
 //go:nosplit
 func hearSupervisor() {
@@ -110,61 +110,76 @@ func hearSupervisor() {
 		if !ok {
 			break
 		}
-		supervisor.silent = 0
-		if supervisor.asked {
-			supervisor.asked, due.supervisor = false, deadlineAhead()
-			if !isCalm() {
-				due.supervisor = now() + askPause
-			}
-		}
+		noteAnswer()
 		noteMessage()
-		m := &packet.message
-		switch m.Kind {
-		case KindStart:
-			if facts.Command == 0 {
-				facts.Timeout, facts.Grace = m.Times[0], m.Times[1]
-			}
-			startFor(m.Value, m.Count, packet.passed.fd)
-		case KindDrop:
-			if m.Value >= 0 {
-				dropVariable(int(m.Value))
-			}
-		case KindRules:
-			takeRules(m)
-		case KindLatest:
-			setLatest(m.Count, m.Value, m.Killed)
-		case KindKeep:
-			keepDescriptor(m.Value, m.Count != 0)
-		case KindKeepDirectory:
-			keepDirectory()
-		case KindFact:
-			noteFact(m.Value)
-		case KindHello:
-			supervisor.spoke = true
-			catchUp()
-		case KindLeftovers:
-			facts.LeftoversAt = now()
-		case KindByHeart:
-			killing = m.Value == int32(unix.SIGKILL)
-			signalEverything(m.Value)
-		case KindHold:
-			hold.wanted = true
-		case KindRelease:
-			hold.until = 0
-		case KindLook:
-			supervisor.empty = false
-			if facts.Paused {
-				supervisor.remain = false
-			}
-		case KindPause:
-			rules.eachChild = m.Count != 0
-			pauseFor()
-		case KindEnd:
-			supervisor.ended, supervisor.status, supervisor.left = true, m.Value, m.Count != 0
-		}
+		obeySupervisor()
 	}
 	if !facts.Ordinary {
 		supervisorChanged(wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WSTOPPED|unix.WNOHANG|unix.WALL))
+	}
+}
+
+// noteAnswer takes any message for a sign of life. It puts off the next KindAsk.
+//
+//go:nosplit
+func noteAnswer() {
+	supervisor.silent = 0
+	if !supervisor.asked {
+		return
+	}
+	supervisor.asked, due.supervisor = false, deadlineAhead()
+	if !isCalm() {
+		due.supervisor = now() + askPause
+	}
+}
+
+// obeySupervisor does what packet.message, which a supervisor has sent, asks for.
+//
+//go:nosplit
+func obeySupervisor() {
+	m := &packet.message
+	switch m.Kind {
+	case KindStart:
+		if facts.Command == 0 {
+			facts.Timeout, facts.Grace = m.Times[0], m.Times[1]
+		}
+		startFor(m.Value, m.Count, packet.passed.fd)
+	case KindDrop:
+		if m.Value >= 0 {
+			dropVariable(int(m.Value))
+		}
+	case KindRules:
+		takeRules(m)
+	case KindLatest:
+		setLatest(m.Count, m.Value, m.Killed)
+	case KindKeep:
+		keepDescriptor(m.Value, m.Count != 0)
+	case KindKeepDirectory:
+		keepDirectory()
+	case KindFact:
+		noteFact(m.Value)
+	case KindHello:
+		supervisor.spoke = true
+		catchUp()
+	case KindLeftovers:
+		facts.LeftoversAt = now()
+	case KindByHeart:
+		killing = m.Value == int32(unix.SIGKILL)
+		signalEverything(m.Value)
+	case KindHold:
+		hold.wanted = true
+	case KindRelease:
+		hold.until = 0
+	case KindLook:
+		supervisor.empty = false
+		if facts.Paused {
+			supervisor.remain = false
+		}
+	case KindPause:
+		rules.eachChild = m.Count != 0
+		pauseFor()
+	case KindEnd:
+		supervisor.ended, supervisor.status, supervisor.left = true, m.Value, m.Count != 0
 	}
 }
 

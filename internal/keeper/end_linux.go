@@ -9,71 +9,118 @@ import (
 )
 
 // overseeEnd sees whether the run is over, and starts a supervisor where there is something to
-// decide. It returns true in that.
+// decide. It returns true in that supervisor.
 //
 //go:nosplit
 func overseeEnd() bool {
-	if ending.wanted {
+	if ending.wanted || endAsTold() || endQuietly() || endWithoutWord() {
 		return false
-	}
-	if supervisor.ended && supervisor.pid == 0 {
-		if supervisor.left || facts.Command == 0 || isOver() {
-			end(supervisor.status)
-			return false
-		}
-		supervisor.ended = false // somebody came after its last look, or it could not go on
-		supervisor.failures++
-	}
-	if endedQuietly() {
-		if leavesSupervisor() && isOver() {
-			leaveSupervisor()
-			end(ownStatus())
-			return false
-		}
-		stopSupervisor()
-		if endedQuietly() && isOver() {
-			end(ownStatus())
-			return false
-		}
-		supervisor.quiet = false // another one sees to what is left, or to what this one has decided
-	}
-	says := (!facts.Plain || facts.WasKilled()) && !heart.calm && heart.since == 0 // there may be something to say of the end
-	if facts.Ended.Code != 0 && tree.empty && !supervisor.spoke && !says {
-		stopSupervisor()
-		if isOver() {
-			end(ownStatus())
-			return false
-		}
 	}
 	if heart.since != 0 {
 		endByHeart()
 		return false
 	}
-	if heart.calm && facts.Paused {
-		if facts.Stop.Number != 0 { // the pause is over
-			facts.Ended, facts.EndedAt = Change{Code: codeExited}, now()
-			goByHeart()
-		}
-		return false
-	}
-	if heart.calm && facts.Command == 0 {
-		startLine()
-		put("the command could not be started")
-		say()
-		end(statusFailure)
+	if heart.calm && endInCalm() {
 		return false
 	}
 	if supervisor.pid != 0 {
 		tellWhatIsLeft()
 		return false
 	}
-	ended := facts.Ended.Code != 0 && (tree.others || tree.empty) && due.settle == 0 // and somebody is left
-	always := !facts.Plain && !heart.calm
-	if ended || always || facts.Dead != 0 || isDue(due.stuck) {
-		due.stuck = 0
-		return startSupervisor()
+	return needsSupervisor() && startSupervisor()
+}
+
+// endAsTold ends the keeper as a supervisor has said before its own end, unless somebody is left
+// that this supervisor has not counted.
+//
+//go:nosplit
+func endAsTold() bool {
+	if !supervisor.ended || supervisor.pid != 0 {
+		return false
 	}
+	if supervisor.left || facts.Command == 0 || isOver() {
+		end(supervisor.status)
+		return true
+	}
+	supervisor.ended = false // somebody came after its last look, or it could not go on
+	supervisor.failures++
 	return false
+}
+
+// endQuietly ends the keeper after a quiet end of the command: see endedQuietly.
+//
+//go:nosplit
+func endQuietly() bool {
+	if !endedQuietly() {
+		return false
+	}
+	if leavesSupervisor() && isOver() {
+		leaveSupervisor()
+		end(ownStatus())
+		return true
+	}
+	stopSupervisor()
+	if endedQuietly() && isOver() {
+		end(ownStatus())
+		return true
+	}
+	supervisor.quiet = false // another one sees to what is left, or to what this one has decided
+	return false
+}
+
+// endWithoutWord ends the keeper where the command has ended, nobody is left, no supervisor runs
+// yet, and there is nothing to say of the end.
+//
+//go:nosplit
+func endWithoutWord() bool {
+	if facts.Ended.Code == 0 || !tree.empty || supervisor.spoke {
+		return false
+	}
+	if (!facts.Plain || facts.WasKilled()) && !heart.calm && heart.since == 0 {
+		return false // there may be something to say
+	}
+	stopSupervisor()
+	if !isOver() {
+		return false
+	}
+	end(ownStatus())
+	return true
+}
+
+// endInCalm ends a run that no supervisor oversees, where there is no command to wait for. It
+// returns false while there is one.
+//
+//go:nosplit
+func endInCalm() bool {
+	switch {
+	case facts.Paused:
+		if facts.Stop.Number != 0 { // the pause is over
+			facts.Ended, facts.EndedAt = Change{Code: codeExited}, now()
+			goByHeart()
+		}
+	case facts.Command == 0:
+		startLine()
+		put("the command could not be started")
+		say()
+		end(statusFailure)
+	default:
+		return false
+	}
+	return true
+}
+
+// needsSupervisor reports whether there is something to decide: the command has ended and somebody
+// is left, the command cannot be waited for or does not die, or the arguments are not plain.
+//
+//go:nosplit
+func needsSupervisor() bool {
+	ended := facts.Ended.Code != 0 && (tree.others || tree.empty) && due.settle == 0
+	always := !facts.Plain && !heart.calm
+	if !ended && !always && facts.Dead == 0 && !isDue(due.stuck) {
+		return false
+	}
+	due.stuck = 0
+	return true
 }
 
 // QuietTime is how long after its start an end of the command can be quiet: until then a supervisor
