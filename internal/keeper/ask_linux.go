@@ -87,7 +87,7 @@ func tellWhatIsLeft() {
 	if tree.others && !supervisor.remain {
 		supervisor.remain = tellSupervisor(KindRemaining)
 		if facts.Front == 0 {
-			dropLater() // a reader that is left sees the end of its input
+			dropAtEnd() // a reader that is left sees the end of its input
 		}
 	}
 	if tree.empty && !supervisor.empty {
@@ -143,7 +143,7 @@ func obeySupervisor() {
 		if facts.Command == 0 {
 			facts.Timeout, facts.Grace = m.Times[0], m.Times[1]
 		}
-		startFor(m.Value, m.Count, packet.passed.fd)
+		startNamed(m.Value, m.Count, packet.passed.fd)
 	case KindDrop:
 		if m.Value >= 0 {
 			dropVariable(int(m.Value))
@@ -164,7 +164,7 @@ func obeySupervisor() {
 	case KindLeftovers:
 		facts.LeftoversAt = now()
 	case KindByHeart:
-		killing = m.Value == int32(unix.SIGKILL)
+		killingByHeart = m.Value == int32(unix.SIGKILL)
 		signalEverything(m.Value)
 	case KindHold:
 		hold.wanted = true
@@ -177,9 +177,9 @@ func obeySupervisor() {
 		}
 	case KindPause:
 		rules.eachChild = m.Count != 0
-		pauseFor()
+		beginPause()
 	case KindEnd:
-		supervisor.ended, supervisor.status, supervisor.left = true, m.Value, m.Count != 0
+		supervisor.verdict, supervisor.status, supervisor.left = true, m.Value, m.Count != 0
 	}
 }
 
@@ -235,7 +235,7 @@ func checkSupervisor() bool {
 // never.
 //
 //go:nosplit
-func setLatest(milliseconds, status, early int32) {
+func setLatest(milliseconds, status, inTime int32) {
 	due.latest, facts.LateStatus, heart.asked = 0, status, false
 	if milliseconds > 0 {
 		due.latest = now() + int64(milliseconds)*millisecond
@@ -247,15 +247,15 @@ func setLatest(milliseconds, status, early int32) {
 	}
 	if toFront >= 0 {
 		packet.message = Message{}
-		packet.message.Value, packet.message.Count, packet.message.Killed = status, milliseconds, early
+		packet.message.Value, packet.message.Count, packet.message.Killed = status, milliseconds, inTime
 		send(toFront, kindUntil, -1)
 	}
 }
 
-// startFor starts the command that a supervisor names, once.
+// startNamed starts the command that a supervisor names, once.
 //
 //go:nosplit
-func startFor(index, flags, cgroup int32) {
+func startNamed(index, flags, cgroup int32) {
 	if facts.Command != 0 || index < 1 || int(index) >= plain.count {
 		closeFD(cgroup)
 		return
@@ -274,10 +274,10 @@ func startFor(index, flags, cgroup int32) {
 	supervisor.quiet = flags&StartQuiet != 0
 }
 
-// pauseFor does without a command.
+// beginPause does without a command.
 //
 //go:nosplit
-func pauseFor() {
+func beginPause() {
 	if facts.Command != 0 || facts.Paused {
 		return
 	}

@@ -34,7 +34,7 @@ func reap() {
 		case pid == int(supervisor.pid):
 			supervisorChanged(pid)
 		case childChange.code > codeDumped: // another child was stopped or continued
-		case isHelper(int32(pid)):
+		case forgetHelper(int32(pid)):
 		default:
 			reaped++
 			if childChange.code != codeExited && childChange.status == int32(unix.SIGKILL) {
@@ -42,7 +42,7 @@ func reap() {
 			}
 		}
 	}
-	if killing && (died || reaped > 0) {
+	if killingByHeart && (died || reaped > 0) {
 		signalEverything(int32(unix.SIGKILL)) // the children of who has died are this process's now
 	}
 	if reaped > 0 {
@@ -112,7 +112,7 @@ func commandChanged() {
 	switch childChange.code {
 	case codeStopped:
 		facts.Stopped = true
-		if asked || facts.DeadlineAt != 0 {
+		if endAsked || facts.DeadlineAt != 0 {
 			continueCommand() // it is to act on the stop signal
 		}
 		stops.number++
@@ -133,7 +133,7 @@ func commandChanged() {
 		lastEnd.change, lastEnd.at = lastChange(), now()
 		return
 	}
-	if !facts.Plain && command.begun[0] >= 0 {
+	if !facts.Plain && command.watch[0] >= 0 {
 		hearChild() // that it runs comes first
 	}
 	catchUp()
@@ -149,7 +149,7 @@ func commandChanged() {
 //
 //go:nosplit
 func commandNotStarted() bool {
-	if command.begun[0] >= 0 {
+	if command.watch[0] >= 0 {
 		hearChild()
 	}
 	if !command.ran && facts.Cgroup >= 0 {
@@ -190,7 +190,7 @@ func noteStarted() {
 func hearChild() {
 	var n int
 	for {
-		n = sys3(unix.SYS_READ, uintptr(command.begun[0]), addr(&command.failure), unsafe.Sizeof(command.failure))
+		n = sys3(unix.SYS_READ, uintptr(command.watch[0]), addr(&command.failure), unsafe.Sizeof(command.failure))
 		if n == errAgain {
 			return // it is on its way
 		}
@@ -212,8 +212,8 @@ func hearChild() {
 //
 //go:nosplit
 func endWatch() {
-	closeFD(command.begun[0])
-	command.begun[0] = -1
+	closeFD(command.watch[0])
+	command.watch[0] = -1
 }
 
 // lastEnd is the command's end, which becomes a fact when the signals that may be why are known:
@@ -229,7 +229,7 @@ var lastEnd struct {
 func noteEnd() {
 	if lastEnd.change.Code != 0 && facts.Ended.Code == 0 {
 		facts.Ended, facts.EndedAt = lastEnd.change, lastEnd.at
-		due.held = 0
+		due.dead = 0
 		catchUp()
 	}
 }

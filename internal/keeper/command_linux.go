@@ -39,7 +39,7 @@ var command struct {
 	ran     bool       // it has run at all
 	told    bool       // the supervisor knows that it runs
 	why     int32      // why it was not executed, a NotStarted
-	begun   [2]int32   // a pipe that is closed by the execution, -1: nobody wants to know
+	watch   [2]int32   // a pipe that is closed by the execution, -1: nobody wants to know
 	failure [2]int32   // what the child says by the pipe: an errno and a NotStarted
 	says    int32      // the child's end of the pipe
 	cloned  [11]uint64 // struct clone_args
@@ -64,10 +64,10 @@ func startCommand() int {
 			return r
 		}
 	}
-	command.says, command.failure = command.begun[1], [2]int32{} // the parent forgets the other one
+	command.says, command.failure = command.watch[1], [2]int32{} // the parent forgets the other one
 	pid := cloneCommand(stack)
-	closeFD(command.begun[1])
-	command.begun[1] = -1
+	closeFD(command.watch[1])
+	command.watch[1] = -1
 	if pid < 0 {
 		endWatch()
 		return pid
@@ -88,18 +88,18 @@ func startCommand() int {
 //
 //go:nosplit
 func watchExecution() int {
-	command.begun = [2]int32{-1, -1}
-	r := sys2(unix.SYS_PIPE2, addr(&command.begun), unix.O_CLOEXEC|unix.O_NONBLOCK)
+	command.watch = [2]int32{-1, -1}
+	r := sys2(unix.SYS_PIPE2, addr(&command.watch), unix.O_CLOEXEC|unix.O_NONBLOCK)
 	if r < 0 && procFD >= 0 {
 		closeFD(procFD)
 		procFD = -1
-		r = sys2(unix.SYS_PIPE2, addr(&command.begun), unix.O_CLOEXEC|unix.O_NONBLOCK)
+		r = sys2(unix.SYS_PIPE2, addr(&command.watch), unix.O_CLOEXEC|unix.O_NONBLOCK)
 	}
 	if r < 0 {
 		return r
 	}
-	command.begun[0], command.begun[1] = high(int(command.begun[0])), high(int(command.begun[1]))
-	return int(min(command.begun[0], command.begun[1], 0))
+	command.watch[0], command.watch[1] = high(int(command.watch[0])), high(int(command.watch[1]))
+	return int(min(command.watch[0], command.watch[1], 0))
 }
 
 //go:nosplit

@@ -74,11 +74,11 @@ func dropStandard() {
 	}
 }
 
-// dropLater is dropStandard at the end of a command. It asks /proc nothing, since the command may
+// dropAtEnd is dropStandard at the end of a command. It asks /proc nothing, since the command may
 // have mounted something over that which does not answer.
 //
 //go:nosplit
-func dropLater() {
+func dropAtEnd() {
 	chooseCloser()
 	dropStandard()
 	if facts.OlderCount > 0 {
@@ -204,7 +204,7 @@ func isOwn(fd int32) bool {
 			return true
 		}
 	}
-	return fd == procFD || fd == caller.pidfd || fd == caller.stopFD || fd == wakeFD || fd == childrenFD || fd == facts.Directory || fd == supervisor.socket || fd == facts.ParentFD || fd == command.begun[0] || fd == facts.Cgroup || fd == facts.Procs || fd == signalFD || fd == childFD || fd == toFront || fd == toKeeper || fd == facts.Pidfd || fd == terminal.fd
+	return fd == procFD || fd == run.pidfd || fd == run.earlyFD || fd == wakeFD || fd == childrenFD || fd == facts.Directory || fd == supervisor.socket || fd == facts.ParentFD || fd == command.watch[0] || fd == facts.Cgroup || fd == facts.Procs || fd == signalFD || fd == childFD || fd == toFront || fd == toKeeper || fd == facts.Pidfd || fd == terminal.fd
 }
 
 // dropUnseen is dropInherited without /proc. The child closes by number, and later than this: only

@@ -35,14 +35,14 @@ func overseeEnd() bool {
 //
 //go:nosplit
 func endAsTold() bool {
-	if !supervisor.ended || supervisor.pid != 0 {
+	if !supervisor.verdict || supervisor.pid != 0 {
 		return false
 	}
 	if supervisor.left || facts.Command == 0 || isOver() {
 		end(supervisor.status)
 		return true
 	}
-	supervisor.ended = false // somebody came after its last look, or it could not go on
+	supervisor.verdict = false // somebody came after its last look, or it could not go on
 	supervisor.failures++
 	return false
 }
@@ -59,7 +59,7 @@ func endQuietly() bool {
 		end(ownStatus())
 		return true
 	}
-	stopSupervisor()
+	killSupervisor()
 	if endedQuietly() && isOver() {
 		end(ownStatus())
 		return true
@@ -79,7 +79,7 @@ func endWithoutWord() bool {
 	if (!facts.Plain || facts.WasKilled()) && !heart.calm && heart.since == 0 {
 		return false // there may be something to say
 	}
-	stopSupervisor()
+	killSupervisor()
 	if !isOver() {
 		return false
 	}
@@ -137,13 +137,13 @@ func endedQuietly() bool {
 		facts.DeadlineAt == 0 && facts.KilledAt == 0 && facts.Dead == 0 && !facts.FrontGone
 }
 
-// beginLater puts off the word that the command was executed, where its end may be quiet: the end
+// delayWatch puts off the word that the command was executed, where its end may be quiet: the end
 // of a short one comes first then, and a supervisor need not wake up for either.
 //
 //go:nosplit
-func beginLater() {
-	if due.begun = 0; supervisor.quiet {
-		due.begun = facts.Started + millisecond
+func delayWatch() {
+	if due.watch = 0; supervisor.quiet {
+		due.watch = facts.Started + millisecond
 	}
 }
 
@@ -208,7 +208,7 @@ var ending struct {
 //go:nosplit
 func finish() {
 	status := ending.status
-	stopSupervisor()
+	killSupervisor()
 	returnTerminal(facts.Ended.Code != codeExited)
 	awaitHelpers()
 	awaitAbandoned()

@@ -20,10 +20,10 @@ var hadForeground int32
 //go:nosplit
 func beForeign() {
 	if supervisor.pid != 0 {
-		tell(supervisor.socket, KindPlanMade, caller.keeper, 0)
+		tell(supervisor.socket, KindPlanMade, run.keeper, 0)
 	}
 	facts.Foreign = thePlan().Foreign
-	caller.isInit = facts.Front == 1
+	run.isInit = facts.Front == 1
 	if facts.Foreign {
 		sys3(unix.SYS_FCNTL, uintptr(wakeFD), unix.F_SETOWN, uintptr(facts.Front))
 		sys3(unix.SYS_FCNTL, uintptr(wakeFD), fSetSignal, uintptr(unix.SIGCONT))
@@ -79,10 +79,10 @@ func nameSender(s *Signal) {
 func reapStrays() {
 	for range childrenAtOnce {
 		pid := wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT)
-		if pid <= 0 || pid == int(caller.keeper) || pid == int(supervisor.pid) {
+		if pid <= 0 || pid == int(run.keeper) || pid == int(supervisor.pid) {
 			return
 		}
-		if !isHelper(int32(pid)) && pid == int(thePlan().Keeper) {
+		if !forgetHelper(int32(pid)) && pid == int(thePlan().Keeper) {
 			return // the keeper, which is not known yet
 		}
 		wait(unix.P_PID, uintptr(pid), unix.WEXITED|unix.WNOHANG)
@@ -115,7 +115,7 @@ func takeForeground() {
 	if terminal.fd < 0 {
 		return
 	}
-	if now := foreground(); now > 0 && now != hadForeground && kill(-now, 0) == errNoProcess {
+	if group := foreground(); group > 0 && group != hadForeground && kill(-group, 0) == errNoProcess {
 		setForeground(hadForeground)
 	}
 }

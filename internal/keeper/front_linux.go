@@ -11,8 +11,8 @@ const (
 	keptByTerminal = 3 // the terminal has sent it to the command as well
 )
 
-// caller is what the front knows of the run.
-var caller struct {
+// run is what the front knows of the run.
+var run struct {
 	keeper     int32
 	built      bool  // that is the one that a child has cloned (see keeperBuilt)
 	begun      bool  // it has begun to say something
@@ -20,48 +20,48 @@ var caller struct {
 	how        int32 // how the signal in arrival is passed on, where the keeper has no room for it; 0: there is none
 	command    int32 // 0: there is none yet
 	pidfd      int32
-	stopFD     int32  // a signalfd for what ends finite while its namespaces are made; -1: they are
+	earlyFD    int32  // a signalfd for what ends finite while its namespaces are made; -1: they are
 	passed     uint64 // signals that were passed on
 	heard      bool   // the keeper is to be told that a stop was heard of
-	stops      int32  // the number of the command's last stop that was heard of
+	stopNumber int32  // the number of the command's last stop that was heard of
 	confirmed  int32  // and of the last one that the keeper knows this of
 	stoppedBy  int32  // the command was stopped by this signal, and the front is to be if it is stopped still
 	ready      bool   // a stop signal waits for this process (see prepareStop)
 	spare      int32  // which may wait longer than it is needed
-	stop       bool   // the command is stopped still
+	follow     bool   // the command is stopped still
 	told       bool   // the keeper has told how the run ends
 	status     int32
-	by         int32 // the signal that ended the command
+	diedOf     int32 // the signal that ended the command
 	orphan     int32 // a supervisor that was killed, and is this process's child when the keeper has ended
 	alone      bool  // nobody but the keeper was left when it told its status
 	latest     int64 // when the keeper should have ended at the latest
 	patience   int64 // when a keeper that has ended, or was killed, is waited for no longer
-	lateAs     int32 // and what the status is then
+	lateStatus int32 // and what the status is then
 	drop       int64 // when what the caller had open is left to the command
-	early      bool  // and only then: no deadline was reached
+	inTime     bool  // and only then: no deadline was reached
 	late       bool  // the latest time has come
 	grouped    bool  // the command stays in this process's group
 	onTerminal bool
 	inCgroup   bool // the command has one
 }
 
-var callerLeads bool // the caller's process, which is the front, leads its session
+var frontLeads bool // the caller's process, which is the front, leads its session
 
 // front keeps the caller's place until the run is over. It does not return.
 //
 //go:nosplit
 func front(keeper int32) {
-	caller.keeper, caller.lateAs = keeper, statusFailure
-	caller.drop = now() + dropDelay
+	run.keeper, run.lateStatus = keeper, statusFailure
+	run.drop = now() + dropDelay
 	if planAt != 0 {
-		caller.stopFD = signalDescriptor(&earlySet)
+		run.earlyFD = signalDescriptor(&earlySet)
 		beForeign()
 	}
 	sys1(unix.SYS_CHDIR, text("/\x00"))
 	for {
 		reapHelpers()
-		leaveCallers()
-		if caller.isInit {
+		dropWhenDue()
+		if run.isInit {
 			reapStrays()
 		}
 		hearKeeper()
@@ -69,32 +69,32 @@ func front(keeper int32) {
 		if mayPass() {
 			passSignals()
 		}
-		if caller.heard {
-			caller.heard, caller.confirmed = false, caller.stops // every signal that came before has been told of
+		if run.heard {
+			run.heard, run.confirmed = false, run.stopNumber // every signal that came before has been told of
 			prepareStop()
-			tell(toKeeper, kindHeard, 0, caller.stops)
+			tell(toKeeper, kindHeard, 0, run.stopNumber)
 		}
-		if caller.stop {
-			stopSelf()
+		if run.follow {
+			followStop()
 		}
-		if caller.told {
+		if run.told {
 			leave()
 		}
 		if keeperDied() {
 			takeOver()
 		}
-		awaitCaller()
+		sleepAsFront()
 	}
 }
 
-// leaveCallers leaves what the caller had open to the command, when that is due.
+// dropWhenDue leaves what the caller had open to the command, when that is due.
 //
 //go:nosplit
-func leaveCallers() {
-	if isDue(caller.drop) {
-		caller.drop = 0
+func dropWhenDue() {
+	if isDue(run.drop) {
+		run.drop = 0
 		dropInherited()
-		holdMemory()
+		lockMemory()
 	}
 }
 
@@ -107,40 +107,40 @@ func hearKeeper() {
 		ok, gone := receive(toKeeper)
 		if gone {
 			closeFD(toKeeper)
-			toKeeper, caller.patience = -1, now()+keeperPatience
+			toKeeper, run.patience = -1, now()+keeperPatience
 		}
 		if !ok {
 			return
 		}
 		m := &packet.message
-		if !caller.begun {
+		if !run.begun {
 			noteBegun()
 		}
 		switch m.Kind {
 		case kindStarted:
-			closeFD(caller.pidfd)
-			caller.command, caller.pidfd = m.Value, packet.passed.fd
-			caller.grouped, caller.onTerminal = m.Count&StartedInGroup != 0, m.Count&startedOnTerminal != 0
-			caller.inCgroup = m.Count&StartedInCgroup != 0
+			closeFD(run.pidfd)
+			run.command, run.pidfd = m.Value, packet.passed.fd
+			run.grouped, run.onTerminal = m.Count&StartedInGroup != 0, m.Count&startedOnTerminal != 0
+			run.inCgroup = m.Count&StartedInCgroup != 0
 		case kindStopped:
-			caller.stops, caller.stoppedBy, caller.heard = m.Count, m.Value, true
-			caller.ready, caller.stop = false, false
+			run.stopNumber, run.stoppedBy, run.heard = m.Count, m.Value, true
+			run.ready, run.follow = false, false
 		case kindStop:
-			caller.stop = true
+			run.follow = true
 		case kindContinued:
-			caller.stoppedBy, caller.ready, caller.stop = 0, false, false
+			run.stoppedBy, run.ready, run.follow = 0, false, false
 			tell(toKeeper, kindRunning, 0, 0)
 		case kindUntil:
-			caller.latest, caller.lateAs, caller.early = 0, m.Value, m.Killed != 0
+			run.latest, run.lateStatus, run.inTime = 0, m.Value, m.Killed != 0
 			if m.Count > 0 {
-				caller.latest = now() + int64(m.Count)*millisecond + latestMargin // after the keeper's own
-				keepGoing(caller.latest)
+				run.latest = now() + int64(m.Count)*millisecond + latestMargin // after the keeper's own
+				keepGoing(run.latest)
 			}
 		case kindRules:
 			rules.given, rules.group, rules.tellAll, rules.table = true, m.Count != 0, m.Value != 0, m.Table
 		case kindStatus:
-			caller.told, caller.status, caller.by, caller.orphan = true, m.Value, m.Count, m.Killed
-			caller.alone = m.Times[0] != 0
+			run.told, run.status, run.diedOf, run.orphan = true, m.Value, m.Count, m.Killed
+			run.alone = m.Times[0] != 0
 		}
 	}
 }
@@ -150,7 +150,7 @@ func hearKeeper() {
 // this process is not to be taken.
 //
 //go:nosplit
-func mayPass() bool { return caller.command != 0 && (facts.Plain || rules.given) && !caller.ready }
+func mayPass() bool { return run.command != 0 && (facts.Plain || rules.given) && !run.ready }
 
 // passSignals passes on what has arrived, in order. Where the keeper has no room for one that is
 // left to it, the rest waits.
@@ -158,16 +158,16 @@ func mayPass() bool { return caller.command != 0 && (facts.Plain || rules.given)
 //go:nosplit
 func passSignals() {
 	for range signalsAtOnce {
-		if caller.how == 0 {
+		if run.how == 0 {
 			if !nextSignal() {
 				return
 			}
-			caller.how = wayOf(&arrival.signal)
+			run.how = wayOf(&arrival.signal)
 		}
-		if caller.how != 0 && !passSignal(&arrival.signal, caller.how) {
+		if run.how != 0 && !passSignal(&arrival.signal, run.how) {
 			return
 		}
-		caller.how = 0
+		run.how = 0
 	}
 }
 
@@ -178,22 +178,22 @@ func passSignals() {
 func wayOf(s *Signal) int32 {
 	s.Name = [16]byte{}
 	switch {
-	case s.Number == caller.spare && s.Code == codeUser && s.PID == facts.Front:
-		caller.spare = 0
+	case s.Number == run.spare && s.Code == codeUser && s.PID == facts.Front:
+		run.spare = 0
 		return 0
-	case s.Number == int32(unix.SIGCONT) && (s.Code == codeTimer || isWake(s.Code) || s.PID == caller.keeper):
+	case s.Number == int32(unix.SIGCONT) && (s.Code == codeTimer || isWake(s.Code) || s.PID == run.keeper):
 		return 0
-	case s.Code == codeKernel && caller.grouped && inSet(terminalSet, s.Number) && !(callerLeads && inSet(hangupSet, s.Number)):
+	case s.Code == codeKernel && run.grouped && inSet(terminalSet, s.Number) && !(frontLeads && inSet(hangupSet, s.Number)):
 		return keptByTerminal
 	case facts.Foreign:
 		if mayAskForEnd(s.Number) || rules.tellAll {
 			nameSender(s)
 		}
 		return leftToKeeper
-	case s.Number == int32(unix.SIGCONT) && caller.grouped:
+	case s.Number == int32(unix.SIGCONT) && run.grouped:
 		offerCommand()
 		return leftToKeeper // which knows whether the command has continued
-	case caller.pidfd < 0 || ruleFor(s.Number) == RuleAsk || ruleFor(s.Number) == RuleDrop:
+	case run.pidfd < 0 || ruleFor(s.Number) == RuleAsk || ruleFor(s.Number) == RuleDrop:
 		return leftToKeeper
 	}
 	return passedByFront
@@ -204,16 +204,16 @@ func wayOf(s *Signal) int32 {
 //go:nosplit
 func passSignal(s *Signal, how int32) bool {
 	if how != passedByFront || mayAskForEnd(s.Number) || rules.tellAll { // the keeper counts nothing that nobody asks for
-		packet.message = Message{Value: how, Count: caller.confirmed, Signal: *s}
+		packet.message = Message{Value: how, Count: run.confirmed, Signal: *s}
 		if !send(toKeeper, kindSignal, -1) && how == leftToKeeper && toKeeper >= 0 {
 			return false
 		}
 	}
 	if how != keptByTerminal {
-		caller.passed |= 1 << (uint32(s.Number-1) & 63)
+		run.passed |= 1 << (uint32(s.Number-1) & 63)
 	}
 	if how == passedByFront {
-		passAs(caller.pidfd, caller.command, s, ruleFor(s.Number))
+		passAs(run.pidfd, run.command, s, ruleFor(s.Number))
 	}
 	return true
 }
@@ -229,7 +229,7 @@ func offerCommand() {
 		return
 	}
 	terminal.fd = int32(tty)
-	own, its := int32(sys1(unix.SYS_GETPGID, 0)), int32(sys1(unix.SYS_GETPGID, uintptr(caller.command)))
+	own, its := int32(sys1(unix.SYS_GETPGID, 0)), int32(sys1(unix.SYS_GETPGID, uintptr(run.command)))
 	if its > 0 && its != own && foreground() == own {
 		setForeground(its)
 	}
@@ -245,26 +245,26 @@ func offerCommand() {
 //go:nosplit
 func leave() {
 	awaitHelpers()
-	if caller.keeper != 0 {
-		kill(caller.keeper, int32(unix.SIGKILL)) // it has nothing left to do, and may have been stopped
+	if run.keeper != 0 {
+		kill(run.keeper, int32(unix.SIGKILL)) // it has nothing left to do, and may have been stopped
 		patience := int64(childTime)
-		if caller.alone {
+		if run.alone {
 			patience = lonelyTime
 		}
-		awaitChild(caller.keeper, patience)
+		awaitChild(run.keeper, patience)
 	}
-	if caller.orphan != 0 {
-		awaitChild(caller.orphan, childTime)
+	if run.orphan != 0 {
+		awaitChild(run.orphan, childTime)
 	}
 	endPlanner(0)
 	takeForeground()
-	if (caller.by == int32(unix.SIGINT) || caller.by == int32(unix.SIGQUIT)) && caller.onTerminal && !inSet(caller.passed, caller.by) {
+	if (run.diedOf == int32(unix.SIGINT) || run.diedOf == int32(unix.SIGQUIT)) && run.onTerminal && !inSet(run.passed, run.diedOf) {
 		noCore = [2]uint64{}
 		sys4(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_CORE, addr(&noCore), 0)
-		kill(facts.Front, caller.by)
-		letThrough(caller.by)
+		kill(facts.Front, run.diedOf)
+		letThrough(run.diedOf)
 	}
-	exit(caller.status)
+	exit(run.status)
 }
 
 var noCore [2]uint64
@@ -293,19 +293,19 @@ const (
 //
 //go:nosplit
 func keeperDied() bool {
-	if isDue(caller.latest) {
-		caller.latest, caller.late, caller.patience = 0, true, now()+keeperPatience
-		kill(caller.keeper, int32(unix.SIGKILL))
+	if isDue(run.latest) {
+		run.latest, run.late, run.patience = 0, true, now()+keeperPatience
+		kill(run.keeper, int32(unix.SIGKILL))
 	}
-	if isDue(caller.patience) { // PID 1 of a namespace whose processes are not all this tree's
+	if isDue(run.patience) { // PID 1 of a namespace whose processes are not all this tree's
 		return true
 	}
-	r := wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED|unix.WSTOPPED|unix.WNOHANG)
+	r := wait(unix.P_PID, uintptr(run.keeper), unix.WEXITED|unix.WSTOPPED|unix.WNOHANG)
 	switch {
-	case r == int(caller.keeper) && childChange.code == codeStopped: // by somebody: there is no reason for it to be
-		kill(caller.keeper, int32(unix.SIGCONT))
+	case r == int(run.keeper) && childChange.code == codeStopped: // by somebody: there is no reason for it to be
+		kill(run.keeper, int32(unix.SIGCONT))
 		return false
-	case r == int(caller.keeper):
+	case r == int(run.keeper):
 		return !keeperBuilt()
 	}
 	return r == errNoChild
@@ -315,26 +315,26 @@ func keeperDied() bool {
 //
 //go:nosplit
 func takeOver() {
-	caller.keeper = 0
+	run.keeper = 0
 	hearKeeper() // its last words
-	if caller.told {
+	if run.told {
 		leave()
 	}
 	if sayWhyNot() {
 		endPlanner(1)
 		exit(statusFailure)
 	}
-	caller.drop = min(caller.drop, 1) // now, if that was still to come
-	leaveCallers()
+	run.drop = min(run.drop, 1) // now, if that was still to come
+	dropWhenDue()
 	startLine()
-	if planAt != 0 && thePlan().Joined && !caller.inCgroup {
+	if planAt != 0 && thePlan().Joined && !run.inCgroup {
 		put("the keeper was killed: SIGKILL to the command; what else it left in the PID namespace that was joined is out of reach")
 	} else {
 		put("the keeper was killed: SIGKILL to everything that is left")
 	}
 	say()
-	if caller.pidfd >= 0 {
-		sendByPidfd(caller.pidfd, int32(unix.SIGKILL))
+	if run.pidfd >= 0 {
+		sendByPidfd(run.pidfd, int32(unix.SIGKILL))
 	}
 	if !endEverything() {
 		startLine()
@@ -344,31 +344,31 @@ func takeOver() {
 	awaitHelpers()
 	endPlanner(1)
 	takeForeground()
-	if caller.early && !caller.late {
+	if run.inTime && !run.late {
 		exit(statusFailure)
 	}
-	exit(caller.lateAs)
+	exit(run.lateStatus)
 }
 
-// awaitCaller waits until something happens.
+// sleepAsFront waits until something happens.
 //
 //go:nosplit
-func awaitCaller() {
+func sleepAsFront() {
 	sys3(unix.SYS_READ, uintptr(childFD), addr(&arrival.info), 128)
-	if r := wait(unix.P_PID, uintptr(caller.keeper), unix.WEXITED|unix.WSTOPPED|unix.WNOHANG|unix.WNOWAIT); r != 0 {
+	if r := wait(unix.P_PID, uintptr(run.keeper), unix.WEXITED|unix.WSTOPPED|unix.WNOHANG|unix.WNOWAIT); r != 0 {
 		return
 	}
-	if caller.isInit && wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) > 0 {
+	if run.isInit && wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) > 0 {
 		return
 	}
 	poll.fds = [6]unix.PollFd{{Fd: childFD, Events: unix.POLLIN}, {Fd: -1, Events: unix.POLLIN}, {Fd: toKeeper, Events: unix.POLLIN}}
-	if caller.how != 0 {
+	if run.how != 0 {
 		poll.fds[2].Events |= unix.POLLOUT
 	} else if mayPass() {
 		poll.fds[1].Fd = signalFD
 	} else {
-		poll.fds[1].Fd = caller.stopFD
+		poll.fds[1].Fd = run.earlyFD
 	}
 	reapHelpers()
-	awaitPoll(3, limitUntil(earlier(earlier(caller.latest, caller.patience), earlier(caller.drop, nextHelper()))))
+	awaitPoll(3, limitUntil(earlier(earlier(run.latest, run.patience), earlier(run.drop, nextHelper()))))
 }

@@ -24,7 +24,7 @@ func beLate() {
 		}
 		killNow()
 		if !facts.NoSubreaper {
-			killing = true
+			killingByHeart = true
 			signalEverything(int32(unix.SIGKILL)) // what keeps the supervisor from it may be one of them
 		}
 	default:
@@ -137,7 +137,7 @@ func endByHeart() {
 			if childChange.pid == supervisor.pid { // an ordinary child
 				supervisorEnded()
 			}
-			isHelper(childChange.pid)
+			forgetHelper(childChange.pid)
 		}
 	}
 	if facts.OlderCount > 0 && facts.Ended.Code != 0 && !signalEverything(0) {

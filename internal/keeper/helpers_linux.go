@@ -37,11 +37,11 @@ func isBusyHelper(pid int32) bool {
 	return closerAt(0).pid == pid || closerAt(1).pid == pid
 }
 
-// isHelper reports whether a child that was reaped is a writer or a closer, and takes note of its
+// forgetHelper reports whether a child that was reaped is a writer or a closer, and takes note of its
 // end.
 //
 //go:nosplit
-func isHelper(pid int32) bool {
+func forgetHelper(pid int32) bool {
 	for i := int32(0); i < writers; i++ {
 		if l := lineAt(i); l.writer == pid {
 			l.writer = 0
@@ -76,7 +76,7 @@ func reapHelpers() {
 			return
 		case pid == int(supervisor.pid):
 			supervisorEnded()
-		case !isHelper(int32(pid)):
+		case !forgetHelper(int32(pid)):
 			abandoned--
 		}
 	}

@@ -98,7 +98,7 @@ func launch(group bool) {
 		return
 	}
 	facts.Command = int32(pid)
-	beginLater()
+	delayWatch()
 	if facts.Front != 0 {
 		packet.message = Message{Value: facts.Command}
 		if !facts.Group {
@@ -137,7 +137,7 @@ func settleDown() {
 //
 //go:nosplit
 func chooseGroup(wanted bool) {
-	leader := facts.Front == 0 || callerLeads
+	leader := facts.Front == 0 || frontLeads
 	findTerminal()
 	command.onTerminal = terminal.fd >= 0
 	facts.Group = wanted || leader || terminal.fd < 0

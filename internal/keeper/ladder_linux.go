@@ -9,11 +9,11 @@ var due struct {
 	deadline   int64
 	kill       int64 // the grace time is over
 	latest     int64 // what is announced should have happened: the keeper ends everything by heart
-	held       int64 // the command is dead, and should have been waited for
+	dead       int64 // the command is dead, and should have been waited for
 	stuck      int64 // the command was killed, and should have ended
 	supervisor int64 // see checkSupervisor
 	settle     int64 // what was killed should be gone: see frontGone
-	begun      int64 // whether the command was executed is looked at: see beginLater
+	watch      int64 // whether the command was executed is looked at: see delayWatch
 	drop       int64 // what the caller had open is left to the command
 	heart      int64 // the next round of the last resort
 }
@@ -33,14 +33,14 @@ func earlier(a, b int64) int64 {
 func nextDue() int64 {
 	at := earlier(due.deadline, due.kill)
 	at = earlier(at, due.latest)
-	at = earlier(at, due.held)
+	at = earlier(at, due.dead)
 	if supervisor.pid == 0 && heart.since == 0 { // nobody sees to it yet
 		at = earlier(at, due.stuck)
 	}
 	at = earlier(at, due.supervisor)
 	at = earlier(at, due.heart)
 	at = earlier(at, due.drop)
-	at = earlier(at, due.begun)
+	at = earlier(at, due.watch)
 	at = earlier(at, hold.until)
 	at = earlier(at, due.settle)
 	at = earlier(at, nextHelper())
@@ -137,19 +137,19 @@ func keepTime() bool {
 		}
 		killNow()
 	}
-	if isDue(due.held) {
-		due.held, facts.Dead = 0, now()
+	if isDue(due.dead) {
+		due.dead, facts.Dead = 0, now()
 	}
 	if isDue(due.settle) {
 		due.settle = 0
 	}
-	if isDue(due.begun) {
-		due.begun = 0
+	if isDue(due.watch) {
+		due.watch = 0
 	}
 	if isDue(due.drop) {
 		due.drop = 0
 		dropInherited()
-		holdMemory()
+		lockMemory()
 	}
 	if isDue(stops.again) {
 		wakeFront()
@@ -163,7 +163,7 @@ func keepTime() bool {
 //
 //go:nosplit
 func deadline() {
-	if facts.Ended.Code != 0 || due.held != 0 || facts.Dead != 0 || facts.KilledAt != 0 {
+	if facts.Ended.Code != 0 || due.dead != 0 || facts.Dead != 0 || facts.KilledAt != 0 {
 		return
 	}
 	facts.DeadlineAt = now()

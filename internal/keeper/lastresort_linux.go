@@ -82,8 +82,8 @@ func signalEverything(sig int32) bool {
 	return found
 }
 
-// killing says that everybody is killed by heart: a supervisor cannot see them, or is late.
-var killing bool
+// killingByHeart says that everybody is killed by heart: a supervisor cannot see them, or is late.
+var killingByHeart bool
 
 // childrenFD is the kernel's list of this process's children (proc_tid_children(5)); -1: there is
 // none.
@@ -145,7 +145,7 @@ func signalChildren(first, end int, sig int32) (found bool) {
 func endEverything() bool {
 	for until := now() + giveUpTime; now() < until; {
 		for wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG) > 0 {
-			isHelper(childChange.pid)
+			forgetHelper(childChange.pid)
 		}
 		if wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) == errNoChild {
 			return true

@@ -19,14 +19,14 @@ const (
 	writable = 2 // PF_W
 )
 
-// holdMemory has in memory what may be needed, where there is an ending to enforce. The file system
+// lockMemory has in memory what may be needed, where there is an ending to enforce. The file system
 // of the program may not answer later, so every page of the program is mapped now
 // (MADV_POPULATE_READ, Linux 5.14). What is written stays out of the swap space, where the limit of
 // locked memory allows that (mlock2(2)). Both take as long as a tenth of a start, and are done when
 // the command has run for a moment.
 //
 //go:nosplit
-func holdMemory() {
+func lockMemory() {
 	if facts.Plain && facts.Timeout == 0 {
 		return
 	}

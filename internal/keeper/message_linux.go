@@ -37,14 +37,14 @@ var (
 		header  packetHeader
 		passed  descriptorMessage
 	}
-	ends [2]int32 // of the socket pair that is being made
+	newPair [2]int32 // of the socket pair that is being made
 )
 
 // makePair makes a socket pair that keeps the limits of packets, into ends. It returns a negative
 // errno if it fails.
 //
 //go:nosplit
-func makePair() int { return socketPair(unix.SOCK_SEQPACKET, &ends) }
+func makePair() int { return socketPair(unix.SOCK_SEQPACKET, &newPair) }
 
 // socketPair is socketpair(2) of sockets at 3 or above that do not block. It returns a negative
 // errno if it fails.

@@ -351,12 +351,12 @@ func closeEnvironment() {
 	if plain.commandEnv == plain.envp {
 		return
 	}
-	kept := 0
+	n := 0
 	for i := 0; wordAt(plain.envp, i) != 0; i++ {
 		if entry := wordAt(plain.commandEnv, i); entry != dropped {
-			setWord(plain.commandEnv, kept, entry)
-			kept++
+			setWord(plain.commandEnv, n, entry)
+			n++
 		}
 	}
-	setWord(plain.commandEnv, kept, 0)
+	setWord(plain.commandEnv, n, 0)
 }

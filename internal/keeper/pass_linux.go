@@ -28,7 +28,7 @@ const maxContinues = 4
 
 var (
 	continues int32 // how often the command was sent SIGCONT since the last stop signal
-	asked     bool  // a stop signal has come, other than the terminal's, whose user may stop the job
+	endAsked  bool  // a stop signal has come, other than the terminal's, whose user may stop the job
 )
 
 // signalCommand sends the command a signal of the keeper's own.
@@ -117,8 +117,8 @@ func signalPassed(s *Signal, passed bool) {
 		facts.Undelivered++
 	}
 	if facts.Ended.Code == 0 && facts.Command != 0 {
-		if inSet(stopSet, s.Number) {
-			asked, continues = asked || s.Code != codeKernel, 0
+		if inSet(endSet, s.Number) {
+			endAsked, continues = endAsked || s.Code != codeKernel, 0
 			if facts.Stopped {
 				continueCommand()
 			}

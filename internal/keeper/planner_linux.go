@@ -37,8 +37,8 @@ func makePlan() bool {
 		becomeSupervisor()
 		return true
 	}
-	closeFD(ends[1])
-	supervisor.pid, supervisor.socket = int32(r), ends[0]
+	closeFD(newPair[1])
+	supervisor.pid, supervisor.socket = int32(r), newPair[0]
 	awaitPlan()
 	return false
 }
@@ -104,7 +104,7 @@ func leavePlanner() {
 		}
 		pause(millisecond)
 	}
-	stopSupervisor()
+	killSupervisor()
 }
 
 // takePlanDescriptor puts a descriptor where a call of the plan needs it.
@@ -153,7 +153,7 @@ func endPlanner(killsCgroup int32) {
 		poll.limit = [2]int64{plannerTime, 0}
 		awaitPoll(1, addr(&poll.limit))
 	}
-	stopSupervisor()
+	killSupervisor()
 }
 
 const plannerTime = 2 // seconds
@@ -163,19 +163,19 @@ const plannerTime = 2 // seconds
 //
 //go:nosplit
 func endBuilding() {
-	if caller.stopFD < 0 {
+	if run.earlyFD < 0 {
 		return
 	}
 	if thePlan().Fate == planTaken {
-		closeFD(caller.stopFD)
-		caller.stopFD = -1
+		closeFD(run.earlyFD)
+		run.earlyFD = -1
 		return
 	}
 	sys2(unix.SYS_RT_SIGPENDING, addr(&waiting), 8)
 	if waiting&earlySet == 0 || !thePlan().decide(planDropped) || !takeEarly() {
 		return
 	}
-	kill(caller.keeper, int32(unix.SIGKILL))
+	kill(run.keeper, int32(unix.SIGKILL))
 	endPlanner(1)
 	endEverything()
 	exitEarly()
@@ -185,13 +185,13 @@ func endBuilding() {
 //
 //go:nosplit
 func keeperBuilt() bool {
-	if planAt == 0 || !thePlan().Forks || caller.built {
+	if planAt == 0 || !thePlan().Forks || run.built {
 		return false
 	}
 	if childChange.code != codeExited || childChange.status != 0 || thePlan().Keeper <= 0 {
 		return false
 	}
-	caller.keeper, caller.built = thePlan().Keeper, true
+	run.keeper, run.built = thePlan().Keeper, true
 	return true
 }
 
@@ -199,7 +199,7 @@ func keeperBuilt() bool {
 //
 //go:nosplit
 func noteBegun() {
-	caller.begun = true
+	run.begun = true
 	if supervisor.pid != 0 {
 		firstWord = packet.message
 		tell(supervisor.socket, KindPlanBegun, 0, 0)
@@ -213,7 +213,7 @@ var firstWord Message
 //
 //go:nosplit
 func sayWhyNot() bool {
-	if planAt == 0 || caller.begun {
+	if planAt == 0 || run.begun {
 		return false
 	}
 	p := thePlan()

@@ -26,9 +26,9 @@ func sleep() {
 		{Fd: toFront},
 		{Fd: supervisor.socket, Events: unix.POLLIN},
 		{Fd: -1, Events: unix.POLLIN},
-		{Fd: command.begun[0], Events: unix.POLLIN},
+		{Fd: command.watch[0], Events: unix.POLLIN},
 	}
-	if due.begun != 0 {
+	if due.watch != 0 {
 		poll.fds[5].Fd = -1
 	}
 	if hold.until != 0 {
@@ -40,7 +40,7 @@ func sleep() {
 	if hearsFront() {
 		poll.fds[2].Events = unix.POLLIN
 	}
-	if facts.Command != 0 && facts.Ended.Code == 0 && due.held == 0 && facts.Dead == 0 {
+	if facts.Command != 0 && facts.Ended.Code == 0 && due.dead == 0 && facts.Dead == 0 {
 		poll.fds[4].Fd = facts.Pidfd
 	}
 	if !awaitPoll(6, limitUntil(nextDue())) {
@@ -50,7 +50,7 @@ func sleep() {
 		frontGone()
 	}
 	if poll.fds[4].Revents != 0 {
-		due.held = now() + heldTime
+		due.dead = now() + deadTime
 	}
 	if poll.fds[5].Revents != 0 {
 		hearChild()
@@ -103,7 +103,7 @@ func awaitPoll(n, limit uintptr) bool {
 //
 //go:nosplit
 func beExact() {
-	if facts.Command != 0 || facts.Paused || caller.keeper != 0 {
+	if facts.Command != 0 || facts.Paused || run.keeper != 0 {
 		sys2(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, 0) // back to that of the fork
 	}
 }
@@ -113,6 +113,6 @@ var poll struct {
 	limit [2]int64
 }
 
-// heldTime is how long a command that is dead may take until it can be waited for. A tracer can
+// deadTime is how long a command that is dead may take until it can be waited for. A tracer can
 // hold it (ptrace(2)).
-const heldTime = second
+const deadTime = second

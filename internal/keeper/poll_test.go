@@ -11,8 +11,8 @@ func TestALongWaitEndsBeforeItsTime(t *testing.T) {
 	for _, d := range []time.Duration{20 * time.Millisecond, time.Second, 10 * time.Second, time.Hour, 400 * 24 * time.Hour} {
 		limitUntil(now() + int64(d))
 		got := time.Duration(poll.limit[0]*second + poll.limit[1])
-		if late := d / 200; got > d-late || got < d-d/64-exactWait {
-			t.Errorf("in %v a wait begins with a limit of %v: the kernel may end it %v late", d, got, late)
+		if margin := d / 200; got > d-margin || got < d-d/64-exactWait {
+			t.Errorf("in %v a wait begins with a limit of %v: the kernel may end it %v late", d, got, margin)
 		}
 	}
 	limitUntil(now() - second)

@@ -155,18 +155,18 @@ func tellChild(pid int32) {
 	if pid == supervisor.pid || isBusyHelper(pid) {
 		return
 	}
-	told = Message{}
-	told.Change = lastChange()
+	childMessage = Message{}
+	childMessage.Change = lastChange()
 	if isOwnProc() {
-		nameProcess(&told.Signal, pid)
-		told.Times[0] = startOf(pid)
+		nameProcess(&childMessage.Signal, pid)
+		childMessage.Times[0] = startOf(pid)
 	}
 	if pid == facts.Command {
-		lastEnd.name, lastEnd.born = told.Signal.Name, told.Times[0]
+		lastEnd.name, lastEnd.born = childMessage.Signal.Name, childMessage.Times[0]
 		return
 	}
-	packet.message = told
+	packet.message = childMessage
 	tellSupervisor(KindChild)
 }
 
-var told Message
+var childMessage Message

@@ -85,7 +85,7 @@ const coarseSlack = 2 * millisecond // of each thread's timers (PR_SET_TIMERSLAC
 
 // deafSet is what the Go runtime unblocks on its threads, and what would end the process. Faults
 // are not among them, which are of use to the runtime.
-const deafSet = stopSet | 1<<(unix.SIGSTKFLT-1) | 1<<(unix.SIGABRT-1) | 1<<(unix.SIGTRAP-1) | 1<<(unix.SIGSYS-1) | 1<<(unix.SIGPROF-1)
+const deafSet = endSet | 1<<(unix.SIGSTKFLT-1) | 1<<(unix.SIGABRT-1) | 1<<(unix.SIGTRAP-1) | 1<<(unix.SIGSYS-1) | 1<<(unix.SIGPROF-1)
 
 // deafen has these signals ignored, since nobody sends a supervisor anything by them. The runtime
 // respects that for SIGHUP and SIGINT; for the rest it is done again (see init).

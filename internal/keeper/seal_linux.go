@@ -4,13 +4,13 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// sealSelf has a copy of this program executed that nobody can write to, unless that is what runs.
+// sealProgram has a copy of this program executed that nobody can write to, unless that is what runs.
 // A container that is joined sees the keeper as a process of its own, and whoever is root there
 // could otherwise overwrite, through /proc/PID/exe, the very file that is executed outside
 // (CVE-2019-5736).
 //
 //go:nosplit
-func sealSelf() {
+func sealProgram() {
 	own := sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc/self/exe\x00"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if file := auxiliary(auxExecutedFile); own < 0 && file != 0 {
 		own = sys4(unix.SYS_OPENAT, atWorkingDirectory, file, unix.O_RDONLY|unix.O_CLOEXEC, 0)

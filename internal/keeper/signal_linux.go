@@ -12,11 +12,11 @@ import (
 const (
 	everySignal = ^uint64(0)
 
-	// stopSet asks for an end.
-	stopSet = uint64(1)<<(unix.SIGHUP-1) | 1<<(unix.SIGINT-1) | 1<<(unix.SIGQUIT-1) | 1<<(unix.SIGTERM-1)
+	// endSet asks for an end.
+	endSet = uint64(1)<<(unix.SIGHUP-1) | 1<<(unix.SIGINT-1) | 1<<(unix.SIGQUIT-1) | 1<<(unix.SIGTERM-1)
 
 	// terminalSet is what the kernel sends for a terminal, to the whole group.
-	terminalSet = stopSet&^(1<<(unix.SIGTERM-1)) | 1<<(unix.SIGCONT-1) | 1<<(unix.SIGTSTP-1) | 1<<(unix.SIGTTIN-1) |
+	terminalSet = endSet&^(1<<(unix.SIGTERM-1)) | 1<<(unix.SIGCONT-1) | 1<<(unix.SIGTSTP-1) | 1<<(unix.SIGTTIN-1) |
 		1<<(unix.SIGTTOU-1) | 1<<(unix.SIGWINCH-1)
 
 	// hangupSet is what of it comes to a session leader alone.
@@ -72,7 +72,7 @@ func blockSignals(all bool) {
 		facts.Ignored = childOnly
 	}
 	for n := int32(1); n <= 64; n++ {
-		if all && n != int32(unix.SIGCHLD) || inSet(stopSet, n) {
+		if all && n != int32(unix.SIGCHLD) || inSet(endSet, n) {
 			sys4(unix.SYS_RT_SIGACTION, uintptr(n), 0, addr(&scratchAction), 8)
 			if scratchAction.handler == ignored {
 				facts.Ignored |= 1 << (uint32(n-1) & 63)
@@ -140,7 +140,7 @@ func sendInfo(pidfd int32, s *Signal, flags uintptr) int {
 // asksForEnd reports whether a signal is a request to stop: not one that was ignored at the start.
 //
 //go:nosplit
-func asksForEnd(number int32) bool { return inSet(stopSet&^facts.Ignored, number) }
+func asksForEnd(number int32) bool { return inSet(endSet&^facts.Ignored, number) }
 
 // isRequest reports whether a signal that the command gets is a request to stop: SIGHUP is none,
 // since programs reload on it.
@@ -195,7 +195,7 @@ func ruleFor(number int32) uint8 {
 //
 //go:nosplit
 func mayAskForEnd(number int32) bool {
-	return inSet(stopSet, number) || inSet(stopSet, int32(ruleFor(number)))
+	return inSet(endSet, number) || inSet(endSet, int32(ruleFor(number)))
 }
 
 // passAs passes a signal on under another number, or its own.

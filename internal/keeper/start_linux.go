@@ -26,19 +26,19 @@ var callersSignals = everythingButChild
 //go:nosplit
 func begin(sp uintptr) uintptr {
 	entered = true
-	childFD, signalFD, childrenFD, procFD, toFront, toKeeper, supervisor.socket, caller.pidfd = -1, -1, -1, -1, -1, -1, -1, -1
-	caller.stopFD, wakeFD, wakeEnds = -1, -1, [2]int32{-1, -1}
+	childFD, signalFD, childrenFD, procFD, toFront, toKeeper, supervisor.socket, run.pidfd = -1, -1, -1, -1, -1, -1, -1, -1
+	run.earlyFD, wakeFD, wakeEnds = -1, -1, [2]int32{-1, -1}
 	what := parse(sp)
 	if what == needsOld {
 		return sp
 	}
 	if plain.joins {
-		sealSelf()
+		sealProgram()
 	}
 	blockSignals(what != isPlain)
 	openSignals()
 	facts.Directory = -1
-	facts.Pidfd, facts.ParentFD, terminal.fd, facts.Cgroup, facts.Procs, command.begun = -1, -1, -1, -1, -1, [2]int32{-1, -1}
+	facts.Pidfd, facts.ParentFD, terminal.fd, facts.Cgroup, facts.Procs, command.watch = -1, -1, -1, -1, -1, [2]int32{-1, -1}
 	facts.Plain, facts.Grace = what == isPlain, defaultGrace
 	plain.commandEnv = plain.envp
 	if facts.Plain {
@@ -56,10 +56,10 @@ func begin(sp uintptr) uintptr {
 	if (plain.planned || plain.kinds != 0) && makePlanFunc() {
 		return runtimeFor(sp)
 	}
-	self := int32(sys0(unix.SYS_GETPID))
-	if self != 1 || planAt != 0 {
-		facts.Front = self
-		callerLeads = int32(sys1(unix.SYS_GETSID, 0)) == self
+	own := int32(sys0(unix.SYS_GETPID))
+	if own != 1 || planAt != 0 {
+		facts.Front = own
+		frontLeads = int32(sys1(unix.SYS_GETSID, 0)) == own
 		splitOff()
 	}
 	facts.Keeper = int32(sys0(unix.SYS_GETPID))
@@ -126,7 +126,7 @@ func endEarly() {
 //
 //go:nosplit
 func takeEarly() bool {
-	early := stopSet &^ facts.Ignored
+	early := endSet &^ facts.Ignored
 	earlySet, noTime = early, [2]int64{}
 	n := sys4(unix.SYS_RT_SIGTIMEDWAIT, addr(&earlySet), addr(&arrival.sent), addr(&noTime), 8)
 	if n <= 0 {
@@ -183,14 +183,14 @@ func splitOff() {
 		fail(keeper)
 	}
 	if keeper > 0 {
-		toKeeper = ends[0]
-		closeFD(ends[1])
+		toKeeper = newPair[0]
+		closeFD(newPair[1])
 		closeFD(wakeEnds[1])
 		wakeFD = wakeEnds[0]
 		frontFunc(int32(keeper)) // does not return
 	}
-	toFront, wakeFD = ends[1], wakeEnds[1]
-	closeFD(ends[0])
+	toFront, wakeFD = newPair[1], wakeEnds[1]
+	closeFD(newPair[0])
 	closeFD(wakeEnds[0])
 	facts.OlderCount = 0 // the front's
 	if planAt != 0 {

@@ -67,9 +67,9 @@ func isContinued(heard int32) bool {
 //
 //go:nosplit
 func prepareStop() {
-	if caller.stoppedBy != 0 {
-		caller.ready, caller.spare = true, waitingStop()
-		kill(facts.Front, caller.spare)
+	if run.stoppedBy != 0 {
+		run.ready, run.spare = true, waitingStop()
+		kill(facts.Front, run.spare)
 	}
 }
 
@@ -77,20 +77,20 @@ func prepareStop() {
 //
 //go:nosplit
 func waitingStop() int32 {
-	switch sig := caller.stoppedBy; sig {
+	switch sig := run.stoppedBy; sig {
 	case int32(unix.SIGTTIN), int32(unix.SIGTTOU):
 		return sig
 	}
 	return int32(unix.SIGTSTP)
 }
 
-// stopSelf stops this process as the command was stopped, by the same signal: the caller's shell
+// followStop stops this process as the command was stopped, by the same signal: the caller's shell
 // tells them apart, and the kernel stops no orphaned group for the terminal.
 //
 //go:nosplit
-func stopSelf() {
-	caller.stop, caller.ready = false, false
-	if sig := waitingStop(); sig == caller.stoppedBy {
+func followStop() {
+	run.follow, run.ready = false, false
+	if sig := waitingStop(); sig == run.stoppedBy {
 		letThrough(sig)
 	} else if sys2(unix.SYS_RT_SIGPENDING, addr(&waiting), 8); inSet(waiting, sig) {
 		kill(facts.Front, int32(unix.SIGSTOP))

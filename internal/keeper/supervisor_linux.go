@@ -14,7 +14,7 @@ var supervisor struct {
 	since    int64 // when it was started
 	remain   bool  // it was told that others are left
 	empty    bool  // it was told that nobody is
-	ended    bool  // it has said how the run ends
+	verdict  bool  // it has said how the run ends
 	status   int32
 	left     bool // and that somebody is left
 	quiet    bool // it has nothing to say about a quiet end
@@ -49,7 +49,7 @@ func startSupervisor() bool {
 		return false
 	}
 	if facts.Front == 0 && facts.Ended.Code != 0 {
-		dropLater() // a reader that is left sees the end of its input
+		dropAtEnd() // a reader that is left sees the end of its input
 	}
 	r := makePair()
 	if r >= 0 {
@@ -58,17 +58,17 @@ func startSupervisor() bool {
 			becomeSupervisor()
 			return true
 		}
-		closeFD(ends[1])
+		closeFD(newPair[1])
 	}
 	if r < 0 {
-		closeFD(ends[0])
+		closeFD(newPair[0])
 		heart.errno = r
 		goByHeart()
 		return false
 	}
-	supervisor.pid, supervisor.socket, supervisor.since = int32(r), ends[0], now()
+	supervisor.pid, supervisor.socket, supervisor.since = int32(r), newPair[0], now()
 	supervisor.spoke, supervisor.asked, supervisor.silent = false, false, 0
-	supervisor.remain, supervisor.empty, supervisor.ended, supervisor.left, supervisor.quiet = false, false, false, false, false
+	supervisor.remain, supervisor.empty, supervisor.verdict, supervisor.left, supervisor.quiet = false, false, false, false, false
 	supervisor.knows.started = facts.Command != 0
 	supervisor.knows.ended, supervisor.knows.frontGone = facts.Ended.Code != 0, facts.FrontGone
 	due.supervisor = now() + silencePause
@@ -93,9 +93,9 @@ func forkUnseen() int {
 //
 //go:nosplit
 func becomeSupervisor() {
-	attached.socket = ends[1]
+	attached.socket = newPair[1]
 	protect()
-	closeFD(ends[0])
+	closeFD(newPair[0])
 	closeFD(childFD)
 	closeFD(signalFD)
 	closeFD(toFront)
@@ -120,12 +120,12 @@ func supervisorEnded() {
 			break
 		}
 		if packet.message.Kind == KindEnd {
-			supervisor.ended, supervisor.status, supervisor.left = true, packet.message.Value, packet.message.Count != 0
+			supervisor.verdict, supervisor.status, supervisor.left = true, packet.message.Value, packet.message.Count != 0
 		}
 	}
 	forgetSupervisor()
 	hold.until, hold.wanted = 0, false
-	if !supervisor.ended {
+	if !supervisor.verdict {
 		if now()-supervisor.since > longLife {
 			supervisor.failures = 0
 		}
@@ -161,11 +161,11 @@ func leaveSupervisor() {
 	forgetSupervisor()
 }
 
-// stopSupervisor ends a supervisor that is not needed any more. One that cannot be killed at once
+// killSupervisor ends a supervisor that is not needed any more. One that cannot be killed at once
 // is left to itself.
 //
 //go:nosplit
-func stopSupervisor() {
+func killSupervisor() {
 	if supervisor.pid == 0 {
 		return
 	}

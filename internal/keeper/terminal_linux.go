@@ -80,11 +80,11 @@ func returnTerminal(killed bool) {
 	if killed && terminal.saved {
 		sys3(unix.SYS_IOCTL, uintptr(terminal.fd), unix.TCSETS, addr(&terminal.modes))
 	}
-	now := foreground()
+	group := foreground()
 	if facts.Foreign {
 		return // the front sees to it
 	}
-	if now == facts.Command || now > 0 && now != terminal.group && kill(-now, 0) == errNoProcess {
+	if group == facts.Command || group > 0 && group != terminal.group && kill(-group, 0) == errNoProcess {
 		setForeground(terminal.group)
 	}
 }
