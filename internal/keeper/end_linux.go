@@ -2,10 +2,14 @@
 
 package keeper
 
-import (
-	"unsafe"
+import "golang.org/x/sys/unix"
 
-	"golang.org/x/sys/unix"
+// Exit statuses of a command that could not be run, as env(1) and the shells have them.
+const (
+	statusFailure       = 125
+	statusNotExecutable = 126
+	statusNotFound      = 127
+	statusDeadline      = 124
 )
 
 // overseeEnd sees whether the run is over, and starts a supervisor where there is something to
@@ -135,32 +139,6 @@ func endedQuietly() bool {
 	return supervisor.quiet && tree.empty && facts.Ended.Code == codeExited && facts.EndedAt-facts.Started < QuietTime &&
 		facts.Stop.Number == 0 && facts.Forwarded == 0 && facts.Undelivered == 0 &&
 		facts.DeadlineAt == 0 && facts.KilledAt == 0 && facts.Dead == 0 && !facts.FrontGone
-}
-
-// delayWatch puts off the word that the command was executed, where its end may be quiet: the end
-// of a short one comes first then, and a supervisor need not wake up for either.
-//
-//go:nosplit
-func delayWatch() {
-	if due.watch = 0; supervisor.quiet {
-		due.watch = facts.Started + millisecond
-	}
-}
-
-// noteMessage takes from packet.message, which a supervisor has sent, what counts even if it is one
-// of the last words: that something was decided since the start, and where a record is.
-//
-//go:nosplit
-func noteMessage() {
-	m := &packet.message
-	switch m.Kind {
-	case KindFact, KindLeftovers, KindByHeart, KindHold:
-		supervisor.quiet = false
-	case KindRecord:
-		if m.Value >= 0 && m.Value < MaxRecords {
-			*(*Place)(pointer(addr(&facts.Records) + uintptr(m.Value)*unsafe.Sizeof(Place{}))) = m.Place
-		}
-	}
 }
 
 // isOver is the last look: nobody is left. As PID 1 there may be processes that are nobody's

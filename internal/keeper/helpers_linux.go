@@ -132,14 +132,3 @@ func killHelpers() (found bool) {
 	}
 	return found
 }
-
-// pause waits for a time of less than a second.
-//
-//go:nosplit
-func pause(d int64) {
-	beExact()
-	shortTime = [2]int64{0, d}
-	sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
-}
-
-var shortTime [2]int64

@@ -51,78 +51,6 @@ func sys4(number, a, b, c, d uintptr) int { return int(rawSyscall(number, a, b, 
 //go:nosplit
 func sys5(number, a, b, c, d, e uintptr) int { return int(rawSyscall(number, a, b, c, d, e, 0)) }
 
-// addr is the address of a variable of this package. Such variables do not move.
-//
-//go:nosplit
-func addr[T any](p *T) uintptr { return uintptr(unsafe.Pointer(p)) }
-
-// text is the address of a constant, which must end in a zero byte where the kernel wants a C
-// string.
-//
-//go:nosplit
-func text(s string) uintptr { return uintptr(unsafe.Pointer(unsafe.StringData(s))) }
-
-// pointer is the inverse of addr, for addresses that the kernel gave.
-//
-//go:nosplit
-func pointer(a uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&a)) }
-
-// byteAt reads one byte of a C string.
-//
-//go:nosplit
-func byteAt(a uintptr) byte { return *(*byte)(pointer(a)) }
-
-// wordAt reads the i-th word of an array such as argv.
-//
-//go:nosplit
-func wordAt(a uintptr, i int) uintptr { return *(*uintptr)(pointer(a + uintptr(i)*8)) }
-
-//go:nosplit
-func setWord(a uintptr, i int, w uintptr) { *(*uintptr)(pointer(a + uintptr(i)*8)) = w }
-
-// topOf returns where a stack begins to grow down from: at a multiple of 16, without which the
-// first access is a SIGBUS on arm64.
-//
-//go:nosplit
-func topOf(stack, size uintptr) unsafe.Pointer { return pointer((stack + size - 16) &^ 15) }
-
-// makeArray makes room for an array such as argv, of as many words as the given one has and more
-// besides. It returns how many words that one has, without the zero at its end, and 0 as the
-// address where there is no memory.
-//
-//go:nosplit
-func makeArray(like uintptr, more int) (array uintptr, n int) {
-	for wordAt(like, n) != 0 {
-		n++
-	}
-	const private = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS
-	r := sys5(unix.SYS_MMAP, 0, uintptr(n+more)*8, unix.PROT_READ|unix.PROT_WRITE, private, ^uintptr(0))
-	if r < 0 && r > -4096 { // an errno, and no address
-		return 0, n
-	}
-	return uintptr(r), n
-}
-
-// hasPrefix returns the address behind a prefix of a C string, 0 if it does not begin so.
-//
-//go:nosplit
-func hasPrefix(a uintptr, prefix string) uintptr {
-	for i := 0; i < len(prefix); i++ {
-		if byteAt(a+uintptr(i)) != prefix[i] {
-			return 0
-		}
-	}
-	return a + uintptr(len(prefix))
-}
-
-// equals compares a C string.
-//
-//go:nosplit
-func equals(a uintptr, s string) bool {
-	end := hasPrefix(a, s)
-	return end != 0 && byteAt(end) == 0
-}
-
 const (
 	errNoEntry     = -int(unix.ENOENT)
 	errAgain       = -int(unix.EAGAIN)
@@ -133,10 +61,9 @@ const (
 	errNotExec     = -int(unix.ENOEXEC)
 	errInvalid     = -int(unix.EINVAL)
 	errInterrupted = -int(unix.EINTR)
-
-	millisecond = 1_000_000 // times are nanoseconds of CLOCK_MONOTONIC
-	second      = 1000 * millisecond
 )
+
+const atWorkingDirectory = ^uintptr(99) // AT_FDCWD, -100
 
 // childInfo is siginfo_t as waitid(2) fills it in on 64-bit machines.
 type childInfo struct {
@@ -146,16 +73,6 @@ type childInfo struct {
 	status        int32
 	_             [100]byte
 }
-
-// now is the time of CLOCK_MONOTONIC, never 0.
-//
-//go:nosplit
-func now() int64 {
-	sys2(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, addr(&clockTime))
-	return clockTime[0]*second + clockTime[1]
-}
-
-var clockTime [2]int64
 
 // exit ends the process.
 //

@@ -22,14 +22,6 @@ var due struct {
 const latestMargin = 2 * second
 
 //go:nosplit
-func earlier(a, b int64) int64 {
-	if a == 0 || b != 0 && b < a {
-		return b
-	}
-	return a
-}
-
-//go:nosplit
 func nextDue() int64 {
 	at := earlier(due.deadline, due.kill)
 	at = earlier(at, due.latest)
@@ -46,19 +38,6 @@ func nextDue() int64 {
 	at = earlier(at, nextHelper())
 	return earlier(at, stops.again)
 }
-
-// after adds a duration to a time, and does not overflow.
-//
-//go:nosplit
-func after(at, d int64) int64 {
-	if at+d < at {
-		return 1<<63 - 1
-	}
-	return at + d
-}
-
-//go:nosplit
-func isDue(at int64) bool { return at != 0 && now() >= at }
 
 // armDeadline starts the clock, which counts from the command's start. A timer continues this
 // process where somebody has stopped it.
@@ -83,41 +62,6 @@ func deadlineAhead() int64 {
 		return 0
 	}
 	return at
-}
-
-// keepGoing has the kernel send this process SIGCONT at a time, and each second from then on.
-//
-//go:nosplit
-func keepGoing(at int64) {
-	if wakeTimer.made == 0 {
-		wakeTimer.event.notify, wakeTimer.event.signal = sigevSignal, int32(unix.SIGCONT)
-		wakeTimer.made = 1
-		if sys3(unix.SYS_TIMER_CREATE, unix.CLOCK_MONOTONIC, addr(&wakeTimer.event), addr(&wakeTimer.id)) < 0 {
-			wakeTimer.made = -1
-		}
-	}
-	if wakeTimer.made > 0 {
-		at = after(at, second)
-		wakeTimer.time = [4]int64{1, 0, at / second, at % second}
-		sys4(unix.SYS_TIMER_SETTIME, uintptr(wakeTimer.id), timerAbsolute, addr(&wakeTimer.time), 0)
-	}
-}
-
-const (
-	sigevSignal   = 0
-	timerAbsolute = 1
-)
-
-// wakeTimer is that timer. It is not inherited by a fork.
-var wakeTimer struct {
-	made  int32 // -1: refused
-	id    int32
-	time  [4]int64 // interval and time
-	event struct {
-		value          uint64
-		signal, notify int32
-		_              [48]byte
-	}
 }
 
 // keepTime does what is due. It returns true in a supervisor.

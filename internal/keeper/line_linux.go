@@ -8,6 +8,47 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const (
+	lineSize        = 512
+	writerStackSize = 4096
+)
+
+// line is one line on stderr. Who sent the signal that it is about, the writer puts in front of the
+// tail.
+type line struct {
+	writer int32 // the PID of the child that writes it; 0: the line is free
+	length uint32
+	sender bool
+	early  bool // the tail is that there is no command yet
+	signal Signal
+	text   [lineSize]byte
+	path   [32]byte // of a file in /proc, and what it says
+	stack  [writerStackSize]byte
+}
+
+var (
+	lines   [writers + 1]line // the last one is the command's, before it executes
+	current int32             // the line that is being composed
+)
+
+const ownLine = writers
+
+// begin a line, which say ends. Where no line is free, it is composed in one that is never written.
+//
+//go:nosplit
+func startLine() {
+	current = -1
+	for i := int32(0); i < writers; i++ {
+		if lineAt(i).writer == 0 {
+			current = i
+			break
+		}
+	}
+	if current >= 0 {
+		beginLine(lineAt(current))
+	}
+}
+
 //go:nosplit
 func beginLine(l *line) {
 	l.length, l.sender, l.early = 0, false, false
@@ -58,24 +99,6 @@ func appendNumber(l *line, n int64) {
 	}
 }
 
-const mostDigits = 19 // of a number that is not negative
-
-// putDigits writes a number that is not negative in decimal digits at an address, and returns where
-// they end.
-//
-//go:nosplit
-func putDigits(at uintptr, n int64) (end uintptr) {
-	end = at + 1
-	for m := n; m >= 10; m /= 10 {
-		end++
-	}
-	for a := end - 1; a >= at; a-- {
-		*(*byte)(pointer(a)) = byte('0' + n%10)
-		n /= 10
-	}
-	return end
-}
-
 // putDuration writes what time.Duration's String writes, of whole milliseconds.
 //
 //go:nosplit
@@ -103,16 +126,6 @@ func putDuration(d int64) {
 		putByte(byte('0' + ms/100))
 	}
 	putByte('s')
-}
-
-// putSender has the writer say who sent a signal.
-//
-//go:nosplit
-func putSender(s *Signal, early bool) {
-	if current >= 0 {
-		l := lineAt(current)
-		l.sender, l.early, l.signal = true, early, *s
-	}
 }
 
 //go:nosplit
@@ -177,83 +190,21 @@ func appendTo(l *line, s string) {
 	}
 }
 
-// appendSender says who sent a signal. What a sender can forge is not told from what it says.
+// putSignal writes the name of a signal that asks for an end, or is sent by the terminal.
 //
 //go:nosplit
-func appendSender(l *line) {
-	s := &l.signal
-	switch {
-	case s.Code > 0 || s.Code == codeTimer:
-		appendTo(l, " from the kernel")
-		return
-	case s.PID == 0:
-		appendTo(l, " from outside the PID namespace")
-		return
+func putSignal(number int32) {
+	switch unix.Signal(number) {
+	case unix.SIGHUP:
+		put("SIGHUP")
+	case unix.SIGINT:
+		put("SIGINT")
+	case unix.SIGQUIT:
+		put("SIGQUIT")
+	case unix.SIGTERM:
+		put("SIGTERM")
+	default:
+		put("signal ")
+		putNumber(int64(number))
 	}
-	if !appendName(l, s) && (facts.Foreign || !appendComm(l, s.PID)) {
-		appendTo(l, " from pid ")
-		appendNumber(l, int64(s.PID))
-		appendTo(l, " (uid ")
-	} else {
-		appendTo(l, " (pid ")
-		appendNumber(l, int64(s.PID))
-		appendTo(l, ", uid ")
-	}
-	appendNumber(l, int64(s.UID))
-	appendByte(l, ')')
 }
-
-// appendName says the name that the front has looked up.
-//
-//go:nosplit
-func appendName(l *line, s *Signal) bool {
-	if s.Name[0] == 0 {
-		return false
-	}
-	appendTo(l, " from ")
-	for a := addr(&s.Name); byteAt(a) != 0 && a < addr(&s.Name)+16; a++ {
-		appendByte(l, byteAt(a))
-	}
-	return true
-}
-
-// appendComm says the name of a process, if /proc is this PID namespace's.
-//
-//go:nosplit
-func appendComm(l *line, pid int32) bool {
-	path := addr(&l.path)
-	n := sys4(unix.SYS_READLINKAT, atWorkingDirectory, text("/proc/self\x00"), path, unsafe.Sizeof(l.path)-1)
-	if n <= 0 {
-		return false
-	}
-	*(*byte)(pointer(path + uintptr(n))) = 0
-	if numberAt(path) != int32(sys0(unix.SYS_GETPID)) {
-		return false // of another PID namespace
-	}
-	l.path = [32]byte{'/', 'p', 'r', 'o', 'c', '/'}
-	end := putDigits(path+6, int64(pid))
-	const file = "/comm"
-	for i := 0; i < len(file); i++ {
-		*(*byte)(pointer(end + uintptr(i))) = file[i]
-	}
-	fd := sys4(unix.SYS_OPENAT, atWorkingDirectory, path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if fd < 0 {
-		return false
-	}
-	n = sys3(unix.SYS_READ, uintptr(fd), path, unsafe.Sizeof(l.path))
-	sys1(unix.SYS_CLOSE, uintptr(fd))
-	if n <= 1 {
-		return false
-	}
-	appendTo(l, " from ")
-	for i := 0; i < n-1; i++ {
-		c := byteAt(path + uintptr(i))
-		if c < ' ' || c >= 0x7f {
-			c = '?'
-		}
-		appendByte(l, c)
-	}
-	return true
-}
-
-const atWorkingDirectory = ^uintptr(99) // AT_FDCWD, -100

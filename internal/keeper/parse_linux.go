@@ -2,8 +2,6 @@
 
 package keeper
 
-import "golang.org/x/sys/unix"
-
 // plain is what the arguments and the environment say, where they are plain: no option but -t,
 // --timeout, -k and --grace with plain durations, and no variable of finite's but FINITE_TIMEOUT
 // and FINITE_GRACE. Package main has the parser of everything; a test compares the two.
@@ -165,51 +163,6 @@ const (
 	forKinds
 )
 
-// addKinds reads a list of namespaces, once, and returns false for one that takes more than a few
-// calls to make, or that is not right.
-//
-//go:nosplit
-func addKinds(list uintptr) bool {
-	if plain.kinds != 0 {
-		return false
-	}
-	plain.kindsText = list
-	for a := list; ; {
-		end := a
-		for byteAt(end) != ',' && byteAt(end) != 0 {
-			end++
-		}
-		kind := kindOf(a, end)
-		if kind == 0 {
-			return false
-		}
-		plain.kinds |= kind
-		if byteAt(end) == 0 {
-			return end-list < 128
-		}
-		a = end + 1
-	}
-}
-
-//go:nosplit
-func kindOf(a, end uintptr) uint64 {
-	switch end {
-	case hasPrefix(a, "pid"):
-		return unix.CLONE_NEWPID
-	case hasPrefix(a, "mount"), hasPrefix(a, "mnt"):
-		return unix.CLONE_NEWNS
-	case hasPrefix(a, "network"), hasPrefix(a, "net"):
-		return unix.CLONE_NEWNET
-	case hasPrefix(a, "uts"):
-		return unix.CLONE_NEWUTS
-	case hasPrefix(a, "ipc"):
-		return unix.CLONE_NEWIPC
-	case hasPrefix(a, "cgroup"):
-		return unix.CLONE_NEWCGROUP
-	}
-	return 0
-}
-
 // parseEnvironment reads the variables. An empty one counts as not set. Of several of a name the
 // last one counts.
 //
@@ -238,125 +191,4 @@ func parseEnvironment() bool {
 	}
 	return (timeout == 0 || byteAt(timeout) == 0 || setDuration(timeout, false)) &&
 		(grace == 0 || byteAt(grace) == 0 || setDuration(grace, true))
-}
-
-//go:nosplit
-func setDuration(value uintptr, isGrace bool) bool {
-	d := duration(value)
-	switch {
-	case d < 0:
-		return false
-	case isGrace:
-		plain.grace = d
-	default:
-		plain.timeout = d
-	}
-	return true
-}
-
-// duration reads up to six digits, a fraction of up to three, and a unit: ms, s (or none), m, h or
-// d. It returns nanoseconds, or -1 for anything else.
-//
-//go:nosplit
-func duration(a uintptr) int64 {
-	whole, digits := int64(0), 0
-	for ; byteAt(a) >= '0' && byteAt(a) <= '9'; a++ {
-		whole = whole*10 + int64(byteAt(a)-'0')
-		digits++
-	}
-	if digits == 0 || digits > 6 {
-		return -1
-	}
-	thousandths, place := int64(0), int64(100)
-	if byteAt(a) == '.' {
-		for a++; byteAt(a) >= '0' && byteAt(a) <= '9'; a++ {
-			thousandths += int64(byteAt(a)-'0') * place
-			place /= 10
-		}
-		if place == 100 || place == 0 && byteAt(a-4) != '.' {
-			return -1
-		}
-	}
-	unit := int64(second)
-	switch byteAt(a) {
-	case 0:
-		a--
-	case 's':
-	case 'h':
-		unit = 3600 * second
-	case 'd':
-		if unit = 24 * 3600 * second; digits > 5 {
-			return -1 // out of range
-		}
-	case 'm':
-		if unit = 60 * second; byteAt(a+1) == 's' {
-			unit, a = millisecond, a+1
-		}
-	default:
-		return -1
-	}
-	if byteAt(a+1) != 0 {
-		return -1
-	}
-	return whole*unit + thousandths*(unit/1000)
-}
-
-// copyEnvironment gives the command an environment of its own, from which finite's variables can be
-// dropped. A supervisor that is started later still finds them where they were.
-//
-//go:nosplit
-func copyEnvironment() bool {
-	if plain.commandEnv != plain.envp {
-		return true
-	}
-	room, n := makeArray(plain.envp, 1)
-	if room == 0 {
-		return false
-	}
-	for i := range n {
-		setWord(room, i, wordAt(plain.envp, i))
-	}
-	plain.commandEnv = room
-	return true
-}
-
-const dropped = 1 // in the place of a variable
-
-// dropVariable takes a variable out of the command's environment: a finite further down does not
-// inherit a deadline.
-//
-//go:nosplit
-func dropVariable(i int) {
-	if copyEnvironment() {
-		setWord(plain.commandEnv, i, dropped)
-	}
-}
-
-// dropPlain drops the variables that parse has understood.
-//
-//go:nosplit
-func dropPlain() {
-	plain.commandEnv = plain.envp
-	for i := 0; wordAt(plain.envp, i) != 0; i++ {
-		if byteAt(wordAt(plain.envp, i)) == 'F' && hasPrefix(wordAt(plain.envp, i), "FINITE_") != 0 {
-			dropVariable(i)
-		}
-	}
-}
-
-// closeEnvironment moves what is left together.
-//
-//go:nosplit
-func closeEnvironment() {
-	if plain.commandEnv == plain.envp {
-		return
-	}
-	n := 0
-	for i := 0; wordAt(plain.envp, i) != 0; i++ {
-		if entry := wordAt(plain.commandEnv, i); entry != dropped {
-			setWord(plain.commandEnv, n, entry)
-			n++
-		}
-	}
-	setWord(plain.commandEnv, n, 0)
 }

@@ -139,3 +139,66 @@ func signalPassed(s *Signal, passed bool) {
 		pass(facts.Pidfd, facts.Command, s) // better as it is than not at all
 	}
 }
+
+// pass sends a signal on to the command as it arrived: with its value, where the kernel takes
+// siginfo from another process (pidfd_send_signal(2)), and by number where there is no pidfd, which
+// is right while the command is unreaped.
+//
+//go:nosplit
+func pass(pidfd, command int32, s *Signal) int {
+	if pidfd < 0 {
+		return kill(command, s.Number)
+	}
+	r := sendInfo(pidfd, s, 0)
+	if r == errNoSystem || r == -int(unix.EPERM) {
+		r = kill(command, s.Number) // refused by a filter, or truly: kill(2) tells
+	}
+	return r
+}
+
+//go:nosplit
+func sendInfo(pidfd int32, s *Signal, flags uintptr) int {
+	info := uintptr(0)
+	if s.Code < codeUser && s.Code != codeTkill {
+		info = addr(&arrival.sent)
+		*(*int32)(pointer(info)) = s.Number
+		*(*int32)(pointer(info + 4)) = 0
+		*(*int32)(pointer(info + 8)) = s.Code
+		*(*int32)(pointer(info + 16)) = s.PID
+		*(*uint32)(pointer(info + 20)) = s.UID
+		*(*uint64)(pointer(info + 24)) = s.Value
+	}
+	return sys4(unix.SYS_PIDFD_SEND_SIGNAL, uintptr(pidfd), uintptr(s.Number), info, flags)
+}
+
+// passAs passes a signal on under another number, or its own.
+//
+//go:nosplit
+func passAs(pidfd, command int32, s *Signal, as uint8) int {
+	if int32(as) == s.Number && !rules.group {
+		return pass(pidfd, command, s)
+	}
+	passedOn = *s
+	passedOn.Number = int32(as)
+	if !rules.group {
+		return pass(pidfd, command, &passedOn)
+	}
+	r := errInvalid
+	if pidfd >= 0 {
+		r = sendInfo(pidfd, &passedOn, pidfdProcessGroup) // Linux 6.9
+	}
+	if r == errInvalid || r == errNoSystem || r == -int(unix.EPERM) {
+		if int32(sys1(unix.SYS_GETPGID, uintptr(command))) != command {
+			return pass(pidfd, command, &passedOn)
+		}
+		r = kill(-command, passedOn.Number)
+	}
+	if r == errNoProcess { // the command has left its group
+		return pass(pidfd, command, &passedOn)
+	}
+	return r
+}
+
+const pidfdProcessGroup = 4 // PIDFD_SIGNAL_PROCESS_GROUP
+
+var passedOn Signal

@@ -17,6 +17,8 @@ var (
 	procFD   int32
 	procStat unix.Statfs_t
 	openHow  [3]uint64 // struct open_how: flags, mode, resolve
+
+	entries [1024]byte // what a read of /proc returned last
 )
 
 // openProc opens it. A file system of another type may not answer when it is asked later.
@@ -146,27 +148,3 @@ func showsRunning(pid int32) bool {
 	}
 	return false
 }
-
-// tellChild tells a supervisor of a child that is a zombie, before that is reaped. Of the command
-// it tells later.
-//
-//go:nosplit
-func tellChild(pid int32) {
-	if pid == supervisor.pid || isBusyHelper(pid) {
-		return
-	}
-	childMessage = Message{}
-	childMessage.Change = lastChange()
-	if isOwnProc() {
-		nameProcess(&childMessage.Signal, pid)
-		childMessage.Times[0] = startOf(pid)
-	}
-	if pid == facts.Command {
-		lastEnd.name, lastEnd.born = childMessage.Signal.Name, childMessage.Times[0]
-		return
-	}
-	packet.message = childMessage
-	tellSupervisor(KindChild)
-}
-
-var childMessage Message

@@ -15,47 +15,6 @@ import (
 // writers is how many lines can be under way. Further ones are dropped.
 const writers = 4
 
-const (
-	lineSize        = 512
-	writerStackSize = 4096
-)
-
-// line is one line on stderr. Who sent the signal that it is about, the writer puts in front of the
-// tail.
-type line struct {
-	writer int32 // the PID of the child that writes it; 0: the line is free
-	length uint32
-	sender bool
-	early  bool // the tail is that there is no command yet
-	signal Signal
-	text   [lineSize]byte
-	path   [32]byte // of a file in /proc, and what it says
-	stack  [writerStackSize]byte
-}
-
-var (
-	lines   [writers + 1]line // the last one is the command's, before it executes
-	current int32             // the line that is being composed
-)
-
-const ownLine = writers
-
-// begin a line, which say ends. Where no line is free, it is composed in one that is never written.
-//
-//go:nosplit
-func startLine() {
-	current = -1
-	for i := int32(0); i < writers; i++ {
-		if lineAt(i).writer == 0 {
-			current = i
-			break
-		}
-	}
-	if current >= 0 {
-		beginLine(lineAt(current))
-	}
-}
-
 // say has the line that was composed written.
 //
 //go:nosplit
@@ -131,8 +90,6 @@ func canWrite() bool {
 	noTime = [2]int64{}
 	return awaitStderr(addr(&noTime))
 }
-
-var noTime [2]int64
 
 // awaitStderr waits until stderr takes something, for a time at most; 0: for any time. ppoll(2)
 // asks for more than a limit of open files may allow, pselect6(2) does not.

@@ -112,48 +112,6 @@ func failFor(errno int) {
 	exit(statusFailure)
 }
 
-// endEarly ends finite where somebody has asked for that before there is a command. Other signals
-// wait for the command.
-//
-//go:nosplit
-func endEarly() {
-	if takeEarly() {
-		exitEarly()
-	}
-}
-
-// takeEarly takes a signal into arrival that asks for an end.
-//
-//go:nosplit
-func takeEarly() bool {
-	early := endSet &^ facts.Ignored
-	earlySet, noTime = early, [2]int64{}
-	n := sys4(unix.SYS_RT_SIGTIMEDWAIT, addr(&earlySet), addr(&arrival.sent), addr(&noTime), 8)
-	if n <= 0 {
-		return false
-	}
-	s := &arrival.signal
-	s.Number, s.Code = int32(n), *(*int32)(pointer(addr(&arrival.sent) + 8))
-	s.PID, s.UID = *(*int32)(pointer(addr(&arrival.sent) + 16)), *(*uint32)(pointer(addr(&arrival.sent) + 20))
-	return true
-}
-
-// exitEarly ends this process by the signal that takeEarly has found.
-//
-//go:nosplit
-func exitEarly() {
-	s := &arrival.signal
-	startLine()
-	put("stop requested by ")
-	putSignal(s.Number)
-	putSender(s, true)
-	say()
-	awaitHelpers()
-	exit(128 + s.Number)
-}
-
-var earlySet uint64
-
 // splitOff makes the keeper, a child that does the work, and turns this process into the front. It
 // returns in the keeper, and in the keeper's supervisors.
 //

@@ -1,0 +1,118 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import "golang.org/x/sys/unix"
+
+// leave ends this process with the status that the keeper has told. The keeper is reaped first, so
+// that the times of the command are the caller's to see (wait4(2)). Where the terminal's INT or
+// QUIT has ended the command, this process dies of it too, so that a script of the caller's stops
+// as it does without finite.
+//
+//go:nosplit
+func leave() {
+	awaitHelpers()
+	if run.keeper != 0 {
+		kill(run.keeper, int32(unix.SIGKILL)) // it has nothing left to do, and may have been stopped
+		patience := int64(childTime)
+		if run.alone {
+			patience = lonelyTime
+		}
+		awaitChild(run.keeper, patience)
+	}
+	if run.orphan != 0 {
+		awaitChild(run.orphan, childTime)
+	}
+	endPlanner(0)
+	takeForeground()
+	if (run.diedOf == int32(unix.SIGINT) || run.diedOf == int32(unix.SIGQUIT)) && run.onTerminal && !inSet(run.passed, run.diedOf) {
+		noCore = [2]uint64{}
+		sys4(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_CORE, addr(&noCore), 0)
+		kill(facts.Front, run.diedOf)
+		letThrough(run.diedOf)
+	}
+	exit(run.status)
+}
+
+var noCore [2]uint64
+
+// awaitChild reaps a child that was killed, or is about to end. As PID 1 of a namespace a keeper
+// ends when the kernel has killed everybody in it, which can take for ever. One that is alone there
+// ends as soon as it gets a processor.
+//
+//go:nosplit
+func awaitChild(pid int32, patience int64) {
+	for until := now() + patience; wait(unix.P_PID, uintptr(pid), unix.WEXITED|unix.WNOHANG|unix.WALL) == 0 && now() < until; {
+		poll.fds = [6]unix.PollFd{{Fd: childFD, Events: unix.POLLIN}}
+		poll.limit = [2]int64{0, 100 * millisecond}
+		awaitPoll(1, addr(&poll.limit))
+		sys3(unix.SYS_READ, uintptr(childFD), addr(&arrival.info), 128)
+	}
+}
+
+const (
+	childTime      = second
+	lonelyTime     = 10 * second
+	keeperPatience = 2 * second
+)
+
+// keeperDied reports whether the keeper has ended, or should have, without a word.
+//
+//go:nosplit
+func keeperDied() bool {
+	if isDue(run.latest) {
+		run.latest, run.late, run.patience = 0, true, now()+keeperPatience
+		kill(run.keeper, int32(unix.SIGKILL))
+	}
+	if isDue(run.patience) { // PID 1 of a namespace whose processes are not all this tree's
+		return true
+	}
+	r := wait(unix.P_PID, uintptr(run.keeper), unix.WEXITED|unix.WSTOPPED|unix.WNOHANG)
+	switch {
+	case r == int(run.keeper) && childChange.code == codeStopped: // by somebody: there is no reason for it to be
+		kill(run.keeper, int32(unix.SIGCONT))
+		return false
+	case r == int(run.keeper):
+		return !keeperBuilt()
+	}
+	return r == errNoChild
+}
+
+// takeOver ends what a keeper that has died left.
+//
+//go:nosplit
+func takeOver() {
+	run.keeper = 0
+	hearKeeper() // its last words
+	if run.told {
+		leave()
+	}
+	if sayWhyNot() {
+		endPlanner(1)
+		exit(statusFailure)
+	}
+	run.drop = min(run.drop, 1) // now, if that was still to come
+	dropWhenDue()
+	startLine()
+	if planAt != 0 && thePlan().Joined && !run.inCgroup {
+		put("the keeper was killed: SIGKILL to the command; what else it left in the PID namespace that was joined is out of reach")
+	} else {
+		put("the keeper was killed: SIGKILL to everything that is left")
+	}
+	say()
+	if run.pidfd >= 0 {
+		sendByPidfd(run.pidfd, int32(unix.SIGKILL))
+	}
+	if !endEverything() {
+		startLine()
+		put("gave up: somebody cannot be ended, or is held by another process")
+		say()
+	}
+	awaitHelpers()
+	endPlanner(1)
+	takeForeground()
+	if run.inTime && !run.late {
+		exit(statusFailure)
+	}
+	exit(run.lateStatus)
+}

@@ -1,0 +1,186 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// hearSupervisor takes what the supervisor says, and looks whether it has ended or was stopped.
+//
+//go:nosplit
+func hearSupervisor() {
+	if supervisor.pid == 0 {
+		return
+	}
+	for range messagesAtOnce {
+		ok, _ := receive(supervisor.socket)
+		if !ok {
+			break
+		}
+		noteAnswer()
+		noteMessage()
+		obeySupervisor()
+	}
+	if !facts.Ordinary {
+		supervisorChanged(wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WSTOPPED|unix.WNOHANG|unix.WALL))
+	}
+}
+
+// obeySupervisor does what packet.message, which a supervisor has sent, asks for.
+//
+//go:nosplit
+func obeySupervisor() {
+	m := &packet.message
+	switch m.Kind {
+	case KindStart:
+		if facts.Command == 0 {
+			facts.Timeout, facts.Grace = m.Times[0], m.Times[1]
+		}
+		startNamed(m.Value, m.Count, packet.passed.fd)
+	case KindDrop:
+		if m.Value >= 0 {
+			dropVariable(int(m.Value))
+		}
+	case KindRules:
+		takeRules(m)
+	case KindLatest:
+		setLatest(m.Count, m.Value, m.Killed)
+	case KindKeep:
+		keepDescriptor(m.Value, m.Count != 0)
+	case KindKeepDirectory:
+		keepDirectory()
+	case KindFact:
+		noteFact(m.Value)
+	case KindHello:
+		supervisor.spoke = true
+		catchUp()
+	case KindLeftovers:
+		facts.LeftoversAt = now()
+	case KindByHeart:
+		killingByHeart = m.Value == int32(unix.SIGKILL)
+		signalEverything(m.Value)
+	case KindHold:
+		hold.wanted = true
+	case KindRelease:
+		hold.until = 0
+	case KindLook:
+		supervisor.empty = false
+		if facts.Paused {
+			supervisor.remain = false
+		}
+	case KindPause:
+		rules.eachChild = m.Count != 0
+		beginPause()
+	case KindEnd:
+		supervisor.verdict, supervisor.status, supervisor.left = true, m.Value, m.Count != 0
+	}
+}
+
+// noteMessage takes from packet.message, which a supervisor has sent, what counts even if it is one
+// of the last words: that something was decided since the start, and where a record is.
+//
+//go:nosplit
+func noteMessage() {
+	m := &packet.message
+	switch m.Kind {
+	case KindFact, KindLeftovers, KindByHeart, KindHold:
+		supervisor.quiet = false
+	case KindRecord:
+		if m.Value >= 0 && m.Value < MaxRecords {
+			*(*Place)(pointer(addr(&facts.Records) + uintptr(m.Value)*unsafe.Sizeof(Place{}))) = m.Place
+		}
+	}
+}
+
+// startNamed starts the command that a supervisor names, once.
+//
+//go:nosplit
+func startNamed(index, flags, cgroup int32) {
+	if facts.Command != 0 || index < 1 || int(index) >= plain.count {
+		closeFD(cgroup)
+		return
+	}
+	plain.argv = plain.start + uintptr(index)*8
+	if command.moves = flags&StartMove != 0; !command.moves {
+		closeFD(facts.Cgroup)
+		facts.Cgroup = cgroup
+	}
+	command.quiet, command.ran, command.told, command.why = true, false, false, NotExecuted
+	if flags&StartEnforce != 0 {
+		protect()
+	}
+	command.wanted, command.grouped = true, flags&StartGroup != 0
+	rules.eachChild = flags&StartTellChildren != 0
+	supervisor.quiet = flags&StartQuiet != 0
+}
+
+// beginPause does without a command.
+//
+//go:nosplit
+func beginPause() {
+	if facts.Command != 0 || facts.Paused {
+		return
+	}
+	facts.Paused, facts.Started = true, now()
+	protect()
+	if facts.Front != 0 {
+		packet.message = Message{Value: facts.Keeper}
+		send(toFront, kindStarted, -1)
+	}
+	packet.message = Message{} // all is for the supervisor to decide
+	takeRules(&packet.message)
+	command.settled = true
+}
+
+// setLatest takes the latest time that a supervisor announces: in so many milliseconds, 0 for
+// never.
+//
+//go:nosplit
+func setLatest(milliseconds, status, inTime int32) {
+	due.latest, facts.LateStatus, heart.asked = 0, status, false
+	if milliseconds > 0 {
+		due.latest = now() + int64(milliseconds)*millisecond
+		at := earlier(due.latest, deadlineAhead())
+		if isEnding() || facts.Stop.Number != 0 { // the steps before that are the supervisor's, which this process continues
+			at = now()
+		}
+		keepGoing(at)
+	}
+	if toFront >= 0 {
+		packet.message = Message{}
+		packet.message.Value, packet.message.Count, packet.message.Killed = status, milliseconds, inTime
+		send(toFront, kindUntil, -1)
+	}
+}
+
+// noteFact writes down what a supervisor is about to do.
+//
+//go:nosplit
+func noteFact(what int32) {
+	switch what {
+	case FactDeadline:
+		facts.DeadlineAt = now()
+	case FactLifeline:
+		facts.LifelineAt = now()
+	case FactKilled:
+		facts.KilledAt = earlier(facts.KilledAt, now())
+	case FactRung:
+		if facts.RungCount < maxRungs {
+			*(*int64)(pointer(addr(&facts.Rungs) + uintptr(facts.RungCount)*8)) = now()
+			facts.RungCount++
+		}
+	}
+}
+
+// keepDirectory keeps the working directory, which a supervisor has paths from, before this process
+// leaves it.
+//
+//go:nosplit
+func keepDirectory() {
+	if facts.Directory < 0 && facts.Command == 0 {
+		facts.Directory = high(sys4(unix.SYS_OPENAT, atWorkingDirectory, text(".\x00"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0))
+	}
+}

@@ -1,0 +1,96 @@
+//go:build amd64 || arm64
+
+package keeper
+
+// tellSupervisor sends packet.message to a supervisor that runs. One that does not read holds
+// nothing up: what it has missed the facts have. It returns false where the message was not sent.
+//
+//go:nosplit
+func tellSupervisor(kind Kind) bool {
+	if !supervisor.spoke {
+		return false
+	}
+	due.supervisor = earlier(due.supervisor, now()+askPause) // whether it has heard
+	return send(supervisor.socket, kind, -1)
+}
+
+// catchUp tells a supervisor that listens what has happened since its fork, in order. What there
+// was no room for is told in the next turn.
+//
+//go:nosplit
+func catchUp() {
+	if !supervisor.spoke || endedQuietly() {
+		return
+	}
+	if command.told && !supervisor.knows.started {
+		packet.message = Message{}
+		packet.message.Value = facts.Command
+		if facts.Cgroup >= 0 {
+			packet.message.Count = StartedInCgroup
+		}
+		if !facts.Group {
+			packet.message.Count |= StartedInGroup
+		}
+		supervisor.knows.started = send(supervisor.socket, KindStarted, facts.Pidfd) || send(supervisor.socket, KindStarted, -1)
+		if !supervisor.knows.started {
+			return
+		}
+	}
+	if facts.Ended.Code != 0 && !supervisor.knows.ended {
+		packet.message = Message{}
+		packet.message.Change, packet.message.Signal.Name = facts.Ended, lastEnd.name
+		packet.message.Times[0] = lastEnd.born
+		supervisor.knows.ended = tellSupervisor(KindExited)
+	}
+	if facts.FrontGone && !supervisor.knows.frontGone {
+		packet.message = Message{}
+		supervisor.knows.frontGone = tellSupervisor(KindFrontGone)
+	}
+}
+
+// tellWhatIsLeft tells a supervisor once that others are left, and that nobody is.
+//
+//go:nosplit
+func tellWhatIsLeft() {
+	catchUp()
+	if !supervisor.spoke || !supervisor.knows.ended && !facts.Paused {
+		return
+	}
+	packet.message = Message{}
+	if tree.others && !supervisor.remain {
+		supervisor.remain = tellSupervisor(KindRemaining)
+		if facts.Front == 0 {
+			dropAtEnd() // a reader that is left sees the end of its input
+		}
+	}
+	if tree.empty && !supervisor.empty {
+		supervisor.empty = tellSupervisor(KindEmpty)
+	}
+	if tree.others {
+		supervisor.empty = false
+	}
+}
+
+// tellChild tells a supervisor of a child that is a zombie, before that is reaped. Of the command
+// it tells later.
+//
+//go:nosplit
+func tellChild(pid int32) {
+	if pid == supervisor.pid || isBusyHelper(pid) {
+		return
+	}
+	childMessage = Message{}
+	childMessage.Change = lastChange()
+	if isOwnProc() {
+		nameProcess(&childMessage.Signal, pid)
+		childMessage.Times[0] = startOf(pid)
+	}
+	if pid == facts.Command {
+		lastEnd.name, lastEnd.born = childMessage.Signal.Name, childMessage.Times[0]
+		return
+	}
+	packet.message = childMessage
+	tellSupervisor(KindChild)
+}
+
+var childMessage Message
