@@ -4,8 +4,8 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// checkSupervisor asks a supervisor now and then, and takes silence for its death. It returns true
-// in a new one.
+// checkSupervisor asks a supervisor from time to time whether it lives, and kills one that stays
+// silent: see silencePause. It also acts on the latest time.
 //
 //go:nosplit
 func checkSupervisor() bool {
@@ -17,19 +17,19 @@ func checkSupervisor() bool {
 		return false
 	}
 	if !supervisor.spoke || supervisor.asked {
-		kill(supervisor.pid, int32(unix.SIGCONT)) // somebody may have stopped it
+		kill(supervisor.pid, int32(unix.SIGCONT)) // a SIGSTOP may be why it is silent
 		supervisor.silent++
 		if supervisor.silent >= mostSilence {
 			kill(supervisor.pid, int32(unix.SIGKILL))
 			due.supervisor = now() + silencePause
-			if supervisor.silent > mostSilence+deathPauses { // not even that ends it
+			if supervisor.silent > mostSilence+deathPauses { // SIGKILL has not ended it
 				abandoned++
 				supervisorEnded()
 			}
 			return false
 		}
 	}
-	if supervisor.spoke { // again where it was asked before: there may have been no room for that
+	if supervisor.spoke { // once more where it was asked: the socket may have been full then
 		packet.message = Message{}
 		send(supervisor.socket, KindAsk, -1)
 		supervisor.asked = true
@@ -38,7 +38,7 @@ func checkSupervisor() bool {
 	return false
 }
 
-// noteAnswer takes any message for a sign of life. It puts off the next KindAsk.
+// noteAnswer takes any message for a sign of life, and sets when the next KindAsk is due.
 //
 //go:nosplit
 func noteAnswer() {
@@ -52,7 +52,7 @@ func noteAnswer() {
 	}
 }
 
-// supervisorChanged deals with what waitid(2) has said of the supervisor, when it returned r. A
+// supervisorChanged acts on what waitid(2) has said of the supervisor, when it returned r. A
 // stopped supervisor is continued at once.
 //
 //go:nosplit
@@ -66,15 +66,15 @@ func supervisorChanged(r int) {
 	}
 }
 
-// isCalm reports whether the command runs, and nothing is being ended: a supervisor that has
-// answered is not asked again then before the deadline, and nothing wakes up.
+// isCalm reports whether the command runs and nothing is being ended. Then a supervisor that has
+// answered is not asked again before the deadline, and finite does not wake up.
 //
 //go:nosplit
 func isCalm() bool {
 	return (facts.Command != 0 || facts.Paused) && !isEnding() && facts.Dead == 0
 }
 
-// isEnding reports whether something is being ended, other than by a signal that was passed on.
+// isEnding reports whether something is being ended. A signal that was passed on does not count.
 //
 //go:nosplit
 func isEnding() bool {

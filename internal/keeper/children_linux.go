@@ -14,7 +14,7 @@ func reap() {
 		return
 	}
 	hold.until = 0
-	sys3(unix.SYS_READ, uintptr(childFD), addr(&arrival.info), 128) // the SIGCHLD that says so: before the look
+	sys3(unix.SYS_READ, uintptr(childFD), addr(&arrival.info), 128) // the SIGCHLD, before the look
 	reapHelpers()
 	reaped, killed, died := int32(0), int32(0), false
 	for range childrenAtOnce {
@@ -39,7 +39,7 @@ func reap() {
 		}
 	}
 	if killingByHeart && (died || reaped > 0) {
-		signalEverything(int32(unix.SIGKILL)) // the children of who has died are this process's now
+		signalEverything(int32(unix.SIGKILL)) // this process has inherited the children of the dead
 	}
 	if reaped > 0 {
 		facts.Orphans += reaped
@@ -53,9 +53,9 @@ func reap() {
 	}
 }
 
-// takeChange waits for what has happened to a child, as wait does. Where a supervisor wants to hear
-// of each child, it is looked at first, told of, and only then taken, by its number: whoever ends
-// between the look and that is the next one.
+// takeChange takes the next change of a child, and returns as wait does. Where a supervisor wants
+// to hear of each child, the change is looked at first and told, and then taken by PID: another
+// child may end in between.
 //
 //go:nosplit
 func takeChange() int {
@@ -71,18 +71,20 @@ func takeChange() int {
 		tellChild(int32(pid))
 		return wait(unix.P_PID, uintptr(pid), unix.WEXITED|unix.WNOHANG)
 	}
-	return max(wait(unix.P_PID, uintptr(pid), unix.WSTOPPED|unix.WCONTINUED|unix.WNOHANG), 0) // it may have ended since
+	// A child that has ended since is no error: its end is the next change.
+	return max(wait(unix.P_PID, uintptr(pid), unix.WSTOPPED|unix.WCONTINUED|unix.WNOHANG), 0)
 }
 
-// hold keeps children from being reaped, so that a supervisor can signal them by number.
+// hold keeps children from being reaped, so that a supervisor can signal them by PID.
 var hold struct {
-	until  int64 // 0: they are reaped
-	wanted bool
+	until  int64 // children are reaped again from then on; 0: they are reaped
+	wanted bool  // a supervisor has asked for it
 }
 
+// longestHold is how long a supervisor can hold children.
 const longestHold = second
 
-// Values of si_code of waitid(2).
+// Values of si_code for SIGCHLD (sigaction(2)): CLD_EXITED and so on.
 const (
 	codeExited    = 1
 	codeDumped    = 3
@@ -90,6 +92,8 @@ const (
 	codeContinued = 6
 )
 
+// lastChange is the change that wait has put into childChange and childUsage.
+//
 //go:nosplit
 func lastChange() Change {
 	return Change{
@@ -98,10 +102,12 @@ func lastChange() Change {
 	}
 }
 
+// nanoseconds converts a time of struct rusage.
+//
 //go:nosplit
 func nanoseconds(t *unix.Timeval) int64 { return t.Sec*second + t.Usec*1000 }
 
-// commandChanged deals with what has happened to the command.
+// commandChanged deals with a change of the command: a stop, a continuation, or its end.
 //
 //go:nosplit
 func commandChanged() {
@@ -109,7 +115,7 @@ func commandChanged() {
 	case codeStopped:
 		facts.Stopped = true
 		if endAsked || facts.DeadlineAt != 0 {
-			continueCommand() // it is to act on the stop signal
+			continueCommand() // so that it can act on the stop signal
 		}
 		stops.number++
 		stops.answered = false
@@ -130,7 +136,7 @@ func commandChanged() {
 		return
 	}
 	if !facts.Plain && command.watch[0] >= 0 {
-		hearChild() // that it runs comes first
+		hearChild() // a supervisor is told first that the command runs
 	}
 	catchUp()
 	packet.message = Message{}
@@ -138,15 +144,18 @@ func commandChanged() {
 	tellSupervisor(KindChanged)
 }
 
-// lastEnd is the command's end, which becomes a fact when the signals that may be why are known:
-// the front tells of each before it passes that on.
+// lastEnd is the command's end, from when it was reaped until noteEnd makes it a fact. In between
+// the keeper hears of the signals that may be its cause: the front tells of a signal before it
+// passes the signal on.
 var lastEnd struct {
 	change Change
 	at     int64
-	name   [16]byte // the command's name then, and when it was started: see tellChild
-	born   int64
+	name   [16]byte // the command's name when it ended
+	born   int64    // when the command was started, in clock ticks after the boot
 }
 
+// noteEnd makes the command's end a fact.
+//
 //go:nosplit
 func noteEnd() {
 	if lastEnd.change.Code != 0 && facts.Ended.Code == 0 {

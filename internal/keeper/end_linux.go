@@ -4,15 +4,15 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// Exit statuses of a command that could not be run, as env(1) and the shells have them.
+// Exit statuses of finite itself, as timeout(1), env(1) and the shells have them.
 const (
+	statusDeadline      = 124
 	statusFailure       = 125
 	statusNotExecutable = 126
 	statusNotFound      = 127
-	statusDeadline      = 124
 )
 
-// overseeEnd sees whether the run is over, and starts a supervisor where there is something to
+// overseeEnd looks whether the run is over, and starts a supervisor where there is something to
 // decide. It returns true in that supervisor.
 //
 //go:nosplit
@@ -34,8 +34,8 @@ func overseeEnd() bool {
 	return needsSupervisor() && startSupervisor()
 }
 
-// endAsTold ends the keeper as a supervisor has said before its own end, unless somebody is left
-// that this supervisor has not counted.
+// endAsTold ends the keeper with the verdict of a supervisor that has ended, unless that supervisor
+// has overlooked a process that is left.
 //
 //go:nosplit
 func endAsTold() bool {
@@ -46,7 +46,7 @@ func endAsTold() bool {
 		end(supervisor.status)
 		return true
 	}
-	supervisor.verdict = false // somebody came after its last look, or it could not go on
+	supervisor.verdict = false // a process came after its last look, or it could not go on
 	supervisor.failures++
 	return false
 }
@@ -68,12 +68,12 @@ func endQuietly() bool {
 		end(ownStatus())
 		return true
 	}
-	supervisor.quiet = false // another one sees to what is left, or to what this one has decided
+	supervisor.quiet = false // a supervisor decides about what is left
 	return false
 }
 
-// endWithoutWord ends the keeper where the command has ended, nobody is left, no supervisor runs
-// yet, and there is nothing to say of the end.
+// endWithoutWord ends the keeper where the command has ended, no process is left, no supervisor
+// runs yet, and there is nothing to say of the end.
 //
 //go:nosplit
 func endWithoutWord() bool {
@@ -81,7 +81,7 @@ func endWithoutWord() bool {
 		return false
 	}
 	if (!facts.Plain || facts.WasKilled()) && !heart.calm && heart.since == 0 {
-		return false // there may be something to say
+		return false // a supervisor may have something to say
 	}
 	killSupervisor()
 	if !isOver() {
@@ -91,14 +91,14 @@ func endWithoutWord() bool {
 	return true
 }
 
-// endInCalm ends a run that no supervisor oversees, where there is no command to wait for. It
-// returns false while there is one.
+// endInCalm deals with a calm keeper (see heart) that has no command. It returns false where there
+// is a command.
 //
 //go:nosplit
 func endInCalm() bool {
 	switch {
 	case facts.Paused:
-		if facts.Stop.Number != 0 { // the pause is over
+		if facts.Stop.Number != 0 { // a stop signal ends the pause
 			facts.Ended, facts.EndedAt = Change{Code: codeExited}, now()
 			goByHeart()
 		}
@@ -113,8 +113,8 @@ func endInCalm() bool {
 	return true
 }
 
-// needsSupervisor reports whether there is something to decide: the command has ended and somebody
-// is left, the command cannot be waited for or does not die, or the arguments are not plain.
+// needsSupervisor reports whether there is something to decide: the command has ended, or cannot be
+// waited for, or has survived SIGKILL, or the arguments are not plain.
 //
 //go:nosplit
 func needsSupervisor() bool {
@@ -127,22 +127,24 @@ func needsSupervisor() bool {
 	return true
 }
 
-// QuietTime is how long after its start an end of the command can be quiet: until then a supervisor
-// watches nothing that it could know more by than the keeper.
+// QuietTime is the time after its start within which the end of the command can be quiet. Until
+// then a supervisor watches nothing that the keeper does not know.
 const QuietTime = 10 * millisecond
 
-// endedQuietly reports whether a supervisor need not be asked about the end: the command has soon
-// exited by itself, nobody is left, no signal has come, and nothing was decided.
+// endedQuietly reports whether the end of the command is quiet, so that no supervisor has to be
+// asked: the command has exited within QuietTime, no process is left, no signal has come, and no
+// supervisor has decided anything.
 //
 //go:nosplit
 func endedQuietly() bool {
-	return supervisor.quiet && tree.empty && facts.Ended.Code == codeExited && facts.EndedAt-facts.Started < QuietTime &&
+	return supervisor.quiet && tree.empty &&
+		facts.Ended.Code == codeExited && facts.EndedAt-facts.Started < QuietTime &&
 		facts.Stop.Number == 0 && facts.Forwarded == 0 && facts.Undelivered == 0 &&
 		facts.DeadlineAt == 0 && facts.KilledAt == 0 && facts.Dead == 0 && !facts.FrontGone
 }
 
-// isOver is the last look: nobody is left. As PID 1 there may be processes that are nobody's
-// children here.
+// isOver looks a last time whether a process is left. As PID 1 there may be processes that are not
+// children of this one.
 //
 //go:nosplit
 func isOver() bool {
@@ -151,7 +153,7 @@ func isOver() bool {
 		(!facts.Init || kill(-1, 0) == errNoProcess)
 }
 
-// ownStatus is the exit status by the facts.
+// ownStatus is the exit status that follows from the facts, without a supervisor.
 //
 //go:nosplit
 func ownStatus() int32 {
@@ -175,13 +177,15 @@ func end(status int32) {
 	}
 }
 
+// ending is how the keeper is about to end.
 var ending struct {
 	wanted bool
 	status int32
-	orphan int32 // a supervisor that was killed, and is left to the front; 0: there is none
+	orphan int32 // the PID of a supervisor that was killed and is left to the front to reap; 0: none
 }
 
-// finish ends the keeper.
+// finish ends the keeper: it ends the supervisor and the helpers, puts the terminal back, and tells
+// the front.
 //
 //go:nosplit
 func finish() {

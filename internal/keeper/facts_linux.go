@@ -5,28 +5,28 @@ package keeper
 import "golang.org/x/sys/unix"
 
 // Facts is what the keeper knows of the run. A supervisor is a fork of the keeper, and so starts
-// with a copy. What is about to be done is written before it is done. Times are nanoseconds of
+// with a copy. A fact about an action is written before the action. Times are nanoseconds of
 // CLOCK_MONOTONIC; 0 is never.
 type Facts struct {
 	Keeper   int32 // the keeper's PID
-	Front    int32 // the front's PID; 0: there is none, the keeper is PID 1 of where it was started
+	Front    int32 // the front's PID; 0: there is no front
 	Init     bool  // the keeper is PID 1
-	Planned  bool  // it is in namespaces that were made for it, or that it has joined
+	Planned  bool  // the keeper is in namespaces that were made for it, or that it joined
 	Paused   bool  // there is no command to wait for (--pause)
-	Foreign  bool  // the front is in another PID namespace: PIDs that it tells of are numbers there
-	Command  int32
-	Pidfd    int32 // the command's; -1 where the kernel gave none
+	Foreign  bool  // the front is in another PID namespace, and tells of PIDs by their numbers there
+	Command  int32 // the command's PID; 0: the command was not started
+	Pidfd    int32 // a pidfd of the command; -1: the kernel gave none
 	Group    bool  // the command leads a process group of its own
-	Plain    bool  // the keeper has understood the arguments by itself
-	Parent   int32 // the caller's PID; ParentFD is a pidfd of it, -1 where there is none
-	ParentFD int32
+	Plain    bool  // the arguments are plain: the keeper understood them without a supervisor
+	Parent   int32 // the caller's PID
+	ParentFD int32 // a pidfd of the caller; -1: there is none
 
-	Cgroup    int32 // the directory of the cgroup that the command is in, or is to be; -1: it is in the keeper's
-	Procs     int32 // cgroup.procs there, which a planner has opened; -1: it is to be opened
-	Directory int32 // the caller's working directory, where a supervisor has asked to keep it; -1: it has not
+	Cgroup    int32 // the directory of the command's cgroup; -1: the command is in the keeper's cgroup
+	Procs     int32 // cgroup.procs in Cgroup, opened by a planner; -1: nothing has opened it
+	Directory int32 // the caller's working directory; -1: no supervisor has asked to keep it
 
-	Mask    uint64 // the signal mask and the ignored signals of the start: bit n-1 is signal n
-	Ignored uint64
+	Mask    uint64 // the signal mask of the start: bit n-1 is signal n
+	Ignored uint64 // the signals that were ignored at the start
 
 	Timeout int64 // ns; 0: none
 	Grace   int64 // ns; 0: SIGKILL at once
@@ -39,38 +39,38 @@ type Facts struct {
 	Stopped bool // the command is stopped
 
 	DeadlineAt  int64           // when the deadline came
-	Late        bool            // it came after the command's end
+	Late        bool            // the deadline came after the command's end
 	KilledAt    int64           // when SIGKILL was due
 	Rungs       [maxRungs]int64 // when a supervisor took the steps of its ladder after the first
 	RungCount   int32
 	LifelineAt  int64 // when a supervisor saw the lifeline hang up
 	LeftoversAt int64 // when what the command left was sent the stop signal
-	LateStatus  int32 // the exit status where a run is not over at its latest time
+	LateStatus  int32 // the exit status of a run that is not over at its latest time
 	FrontGone   bool  // the front has died
 
-	Ended   Change // the command's end; Code 0: not yet
+	Ended   Change // the command's end; Code 0: it has not ended
 	EndedAt int64
-	Dead    int64 // when the pidfd said that the command is dead, though it cannot be waited for
+	Dead    int64 // when the keeper took the command for dead, though waitid(2) does not return it
 
 	Forwarded   int32 // signals that were passed on
-	Undelivered int32 // signals that were not
-	Orphans     int32 // other children that were reaped
-	Terminated  int32 // of these, after the command's end, other than by SIGKILL
-	Killed      int32 // and by SIGKILL
+	Undelivered int32 // signals that were not passed on
+	Orphans     int32 // children other than the command that were reaped
+	Terminated  int32 // orphans that ended after the command, other than by SIGKILL
+	Killed      int32 // orphans that ended after the command, by SIGKILL
 
-	Older      [maxOlder]int32 // children that were there before finite was executed: they are not the command's
+	Older      [maxOlder]int32 // children from before finite was executed: they stay untouched
 	OlderCount int32
 
-	Records [MaxRecords]Place // where what options name is, as supervisors have last made it
+	Records [MaxRecords]Place // where records are, as supervisors have last made them
 
 	Starts      int32 // how often a supervisor was started
-	Ordinary    bool  // supervisors are ordinary children: the kernel refuses others
-	NoSubreaper bool  // PR_SET_CHILD_SUBREAPER was refused
+	Ordinary    bool  // supervisors are children with an exit signal: the kernel refuses others
+	NoSubreaper bool  // the kernel refused PR_SET_CHILD_SUBREAPER
 }
 
-// WasKilled reports whether somebody has to say why a command is dead that the keeper has run by
-// itself as PID 1 of a container: it was killed, and not by finite. The kernel may have done that
-// for want of memory.
+// WasKilled reports whether a supervisor has to say why the command is dead: finite is PID 1 of a
+// container, the arguments are plain, and SIGKILL ended the command, but not finite's. The sender
+// may be the kernel, which was out of memory.
 //
 //go:nosplit
 func (f *Facts) WasKilled() bool {
@@ -84,16 +84,17 @@ type Signal struct {
 	PID          int32
 	UID          uint32
 	Value        uint64
-	Name         [16]byte // the sender's, where the front has looked it up
+	Name         [16]byte // the sender's name, where the front has looked it up
 }
 
-// MaxRecords is how many records there can be. Their numbers are the supervisor's.
+// MaxRecords is how many records a supervisor can have. A record is a file that an option names.
+// The supervisor numbers them.
 const MaxRecords = 4
 
-// Place is a file and the directory that it was opened in. The zero value is none.
+// Place is a file and the directory that the file was opened in. The zero value is none.
 type Place struct{ File, Directory File }
 
-// File says which file it is (stat(2)). The zero value is none.
+// File identifies a file (stat(2)). The zero value is none.
 type File struct{ Device, Inode uint64 }
 
 // Change is what waitid(2) said of a child.
@@ -107,4 +108,5 @@ type Change struct {
 
 var facts Facts
 
+// maxRungs is how many steps of a ladder are noted.
 const maxRungs = 16

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hearSupervisor takes what the supervisor says, and looks whether it has ended or was stopped.
+// hearSupervisor takes the messages of the supervisor, and looks whether it has ended or was
+// stopped.
 //
 //go:nosplit
 func hearSupervisor() {
@@ -25,11 +26,12 @@ func hearSupervisor() {
 		obeySupervisor()
 	}
 	if !facts.Ordinary {
-		supervisorChanged(wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WSTOPPED|unix.WNOHANG|unix.WALL))
+		const changes = unix.WEXITED | unix.WSTOPPED
+		supervisorChanged(wait(unix.P_PID, uintptr(supervisor.pid), changes|unix.WNOHANG|unix.WALL))
 	}
 }
 
-// obeySupervisor does what packet.message, which a supervisor has sent, asks for.
+// obeySupervisor does what packet.message asks for. A supervisor has sent it.
 //
 //go:nosplit
 func obeySupervisor() {
@@ -79,8 +81,8 @@ func obeySupervisor() {
 	}
 }
 
-// noteMessage takes from packet.message, which a supervisor has sent, what counts even if it is one
-// of the last words: that something was decided since the start, and where a record is.
+// noteMessage notes what counts in packet.message even if the supervisor that sent it has ended
+// since: that the end of the command is not quiet, and where a record is.
 //
 //go:nosplit
 func noteMessage() {
@@ -95,7 +97,7 @@ func noteMessage() {
 	}
 }
 
-// startNamed starts the command that a supervisor names, once.
+// startNamed starts the command that a supervisor names. A second one is ignored.
 //
 //go:nosplit
 func startNamed(index, flags, cgroup int32) {
@@ -117,7 +119,7 @@ func startNamed(index, flags, cgroup int32) {
 	supervisor.quiet = flags&StartQuiet != 0
 }
 
-// beginPause does without a command.
+// beginPause has the keeper run without a command.
 //
 //go:nosplit
 func beginPause() {
@@ -130,13 +132,13 @@ func beginPause() {
 		packet.message = Message{Value: facts.Keeper}
 		send(toFront, kindStarted, -1)
 	}
-	packet.message = Message{} // all is for the supervisor to decide
+	packet.message = Message{} // no rules: the supervisor decides about each signal
 	takeRules(&packet.message)
 	command.settled = true
 }
 
-// setLatest takes the latest time that a supervisor announces: in so many milliseconds, 0 for
-// never.
+// setLatest sets the latest time to so many milliseconds from now, 0 for never, as a supervisor
+// announces it. It tells the front.
 //
 //go:nosplit
 func setLatest(milliseconds, status, inTime int32) {
@@ -144,7 +146,7 @@ func setLatest(milliseconds, status, inTime int32) {
 	if milliseconds > 0 {
 		due.latest = now() + int64(milliseconds)*millisecond
 		at := earlier(due.latest, deadlineAhead())
-		if isEnding() || facts.Stop.Number != 0 { // the steps before that are the supervisor's, which this process continues
+		if isEnding() || facts.Stop.Number != 0 { // the supervisor's next step needs a keeper that runs
 			at = now()
 		}
 		keepGoing(at)
@@ -156,7 +158,7 @@ func setLatest(milliseconds, status, inTime int32) {
 	}
 }
 
-// noteFact writes down what a supervisor is about to do.
+// noteFact notes what a supervisor is about to do.
 //
 //go:nosplit
 func noteFact(what int32) {
@@ -175,12 +177,13 @@ func noteFact(what int32) {
 	}
 }
 
-// keepDirectory keeps the working directory, which a supervisor has paths from, before this process
-// leaves it.
+// keepDirectory opens the working directory before this process leaves it. Supervisors have paths
+// that are relative to it.
 //
 //go:nosplit
 func keepDirectory() {
 	if facts.Directory < 0 && facts.Command == 0 {
-		facts.Directory = high(sys4(unix.SYS_OPENAT, atWorkingDirectory, text(".\x00"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0))
+		const flags = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC
+		facts.Directory = high(sys4(unix.SYS_OPENAT, atWorkingDirectory, text(".\x00"), flags, 0))
 	}
 }

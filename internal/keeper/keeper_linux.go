@@ -5,20 +5,21 @@ package keeper
 import "golang.org/x/sys/unix"
 
 // Each turn of the loop takes a bounded number of children, signals and messages, and then looks at
-// the clock: a flood of any of them does not keep the deadline away.
+// the clock. So a flood of them does not delay the deadline.
 const (
 	childrenAtOnce = 256
 	signalsAtOnce  = 64
 	messagesAtOnce = 64
 )
 
-// tree is what waitid said last.
+// tree is what waitid(2) said of all children last. Both are false where more children may have
+// changed.
 var tree struct {
 	empty  bool // there is no child
-	others bool // there are, and none has changed
+	others bool // there are children, and none has changed
 }
 
-// keep starts the command and sees it to its end. It returns in a supervisor.
+// keep starts the command and sees it to its end. It returns in a supervisor only.
 //
 //go:nosplit
 func keep() {
@@ -40,7 +41,7 @@ func keep() {
 		hearFront()
 		takeSignals()
 		noteEnd()
-		if stops.check { // somebody may have continued the command since the front was told that it is stopped
+		if stops.check { // a SIGCONT to the command may have come since the front heard of the stop
 			stops.check = false
 			reap()
 			stopFront()
@@ -63,19 +64,19 @@ func keep() {
 	}
 }
 
-// protect keeps the command, which may have the same user, from this process's memory and
-// descriptors.
+// protect keeps the command out of this process's memory and descriptors. The command may have the
+// same user.
 //
 //go:nosplit
 func protect() { sys2(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0) }
 
-// launch starts the command.
+// launch starts the command, and tells the front and a supervisor.
 //
 //go:nosplit
 func launch(group bool) {
 	chooseGroup(group)
 	facts.Started = now()
-	if facts.Plain { // before the command could stop this process
+	if facts.Plain { // before there is a command that could stop this process
 		armDeadline()
 	} else if at := deadlineAhead(); at != 0 {
 		keepGoing(at)
@@ -117,9 +118,9 @@ func launch(group bool) {
 	}
 }
 
-// settleDown leaves what is the caller's, now that the command has it: the session, the working
-// directory, and a little later what is open there. As PID 1 the standard descriptors stay, which
-// others use by /proc/1/fd.
+// settleDown leaves what is the caller's, now that the command has it: the session and the working
+// directory, and after dropDelay the caller's descriptors. As PID 1 the standard descriptors stay,
+// since other processes use them by /proc/1/fd.
 //
 //go:nosplit
 func settleDown() {
@@ -130,8 +131,8 @@ func settleDown() {
 	due.drop = now() + dropDelay
 }
 
-// chooseGroup decides whether the command leads a process group of its own: where that is asked
-// for, where finite is PID 1 or a session leader, and where there is no controlling terminal.
+// chooseGroup decides whether the command leads a process group of its own. It does where that is
+// wanted, where finite is PID 1 or a session leader, and where there is no controlling terminal.
 // Elsewhere the command stays in the caller's group, as if finite were not there, so that the job
 // control of the caller's shell works.
 //

@@ -2,8 +2,8 @@
 
 package keeper
 
-// Message is what the processes tell one another. Each is sent as one packet of this size; who
-// receives checks the length and the kind.
+// Message is what the processes tell one another. Each message is one packet of this size. The
+// receiver ignores packets of another length and kinds that it does not know.
 type Message struct {
 	Kind   Kind
 	Value  int32
@@ -11,29 +11,45 @@ type Message struct {
 	Killed int32
 	Signal Signal
 	Change Change
-	Times  [2]int64  // of KindStart: the timeout and the grace time, in ns, for a keeper that acts by heart; 0: none
+	Times  [2]int64  // ns
 	Place  Place     // of KindRecord
-	Table  [64]uint8 // of KindRules: for signal n+1 what it is passed on as, or one of the values below
+	Table  [64]uint8 // of KindRules: see rules
 }
 
-// What a table says of a signal, besides the number of the signal that takes its place.
+// Values in a table of rules that are no signal number.
 const (
 	RuleAsk  = 0   // the supervisor decides
-	RuleDrop = 255 // nobody gets it
+	RuleDrop = 255 // the signal is not passed on
 )
 
-// Kind says what a message is about.
+// Kind is what a message is about.
 type Kind int32
 
-// From the keeper to the front.
+// Messages from the keeper to the front.
 const (
-	kindStarted   Kind = 1 + iota // the command exists: Value is its PID, Count has flags; the packet has its pidfd
-	kindStopped                   // the command was stopped by the signal Value; Count is the number of the stop
-	kindStop                      // it is stopped still
-	kindContinued                 // it was continued
-	kindUntil                     // the latest time is Count milliseconds from now; Value is the status then, and before, unless Killed is 1
-	kindRules                     // Table; Value is 1 where the keeper is to hear of every signal
-	kindStatus                    // the end: Value is the status, Count the terminal's signal that ended the command, Killed the killed supervisor; Times[0] is 1 where nobody is left
+	// The command exists. Value is its PID, Count has flags, and the packet has its pidfd.
+	kindStarted Kind = 1 + iota
+
+	// The signal Value stopped the command. Count is the number of the stop.
+	kindStopped
+
+	// The command is still stopped: the front is to stop as well.
+	kindStop
+
+	// The command runs again.
+	kindContinued
+
+	// The latest time is Count milliseconds from now; 0: there is none. Value is the exit status of a
+	// run without a keeper: always, or, where Killed is 1, only after the latest time.
+	kindUntil
+
+	// As KindRules.
+	kindRules
+
+	// The run is over. Value is the exit status. Count is the signal that ended the command; 0: none
+	// did, or the deadline came first. Killed is the PID of a supervisor that the keeper killed and
+	// did not reap. Times[0] is 1 where no process is left.
+	kindStatus
 )
 
 // Flags of kindStarted and KindStarted.
@@ -43,85 +59,162 @@ const (
 	StartedInCgroup               // the command is in its cgroup
 )
 
-// From the front to the keeper.
+// Messages from the front to the keeper.
 const (
-	kindSignal  Kind = 16 + iota // a signal arrived: Value says how it is passed on, Count is the last stop that was heard of
-	kindHeard                    // kindStopped was heard, and every signal before it was told: Count is the number of the stop
-	kindRunning                  // the front was continued
+	// A signal arrived. Value is a way of passing it on (see passedByFront). Count is the number of
+	// the last stop that the front has heard of.
+	kindSignal Kind = 16 + iota
+
+	// The front has heard of the stop Count, and has told of every signal that came before it.
+	kindHeard
+
+	// The front runs, after kindContinued.
+	kindRunning
 )
 
-// From the keeper to a supervisor.
+// Messages from the keeper to a supervisor.
 const (
-	KindAsk        Kind = 32 + iota // a supervisor that lives answers
-	KindSignalled                   // a signal arrived: Value is 1 if it was passed on
-	KindStarted                     // the command runs: Value is its PID, Count has flags; the packet has its pidfd
-	KindNotStarted                  // it does not: Value is the errno, Count a NotStarted
-	KindExited                      // the command has ended: Change; the rest as in KindChild
-	KindChanged                     // the command was stopped or continued: Change
-	KindReaped                      // Count others were reaped, Killed of them ended by SIGKILL
-	KindChild                       // one of them: Change; Times has when it was started, in clock ticks, and Signal its name
-	KindRemaining                   // the command has ended, and others are left
-	KindEmpty                       // there is no child any more
-	KindFrontGone                   // the front has died
-	KindHeld                        // no child is reaped until KindRelease
+	// Does the supervisor live? The answer is KindAlive.
+	KindAsk Kind = 32 + iota
+
+	// A signal arrived. Value is 1 if the keeper or the front passed it on.
+	KindSignalled
+
+	// The command runs. Value is its PID, Count has flags, and the packet has its pidfd.
+	KindStarted
+
+	// The command does not run. Value is the errno, Count a reason (see NotExecuted).
+	KindNotStarted
+
+	// The command has ended. Change has its end; the rest is as in KindChild.
+	KindExited
+
+	// The command was stopped or continued, as Change says.
+	KindChanged
+
+	// Count children other than the command were reaped. SIGKILL ended Killed of them.
+	KindReaped
+
+	// A child other than the command has ended, as Change says, and is about to be reaped. Times[0]
+	// is when it was started, in clock ticks after the boot. Signal.Name is its name.
+	KindChild
+
+	// The command has ended, and other children are left.
+	KindRemaining
+
+	// No child is left.
+	KindEmpty
+
+	// The front has died.
+	KindFrontGone
+
+	// No child is reaped until KindRelease.
+	KindHeld
 )
 
-// From the front to a planner.
+// Messages from the front to a planner.
 const (
-	KindPlanMade  Kind = 48 + iota // the child Value makes the calls of the plan
-	KindPlanBegun                  // the keeper runs
-	KindPlanOver                   // everything is over; where Value is 1, what is left in the cgroup is to be killed
+	// The child Value makes the calls of the plan.
+	KindPlanMade Kind = 48 + iota
+
+	// The keeper runs.
+	KindPlanBegun
+
+	// The run is over. Where Value is 1, the planner kills what is left in the command's cgroup.
+	KindPlanOver
 )
 
-// From a supervisor to the keeper.
+// Messages from a supervisor to the keeper.
 const (
-	KindHello         Kind = 64 + iota // it runs: the first word
-	KindAlive                          // the answer to KindAsk
-	KindLeftovers                      // the stop signal is about to be sent to what the command left
-	KindLook                           // is anybody left? Answered by KindEmpty
-	KindHold                           // reap all who have ended, and then nobody; answered by KindHeld
-	KindRelease                        // go on reaping
-	KindByHeart                        // send everybody the signal Value by heart: there is no /proc
-	KindStart                          // start the command: Value is its index in argv, Count has flags; the packet may have the directory of a cgroup
-	KindPause                          // there is no command; Count is 1 where each child is told
-	KindDrop                           // the variable with the index Value is not the command's
-	KindRules                          // Table; Count is 1 where the command's group is to get signals, Value 1 where every signal is told
-	KindLatest                         // the run should be over in Count milliseconds (0: nobody knows), with the status Value; Killed is 1 while no deadline was reached
-	KindFact                           // Value is about to happen
-	KindRecord                         // the record Value is at Place from now on
-	KindKeep                           // the descriptor Value is to stay open; Count is 1 where the command does not get it
-	KindKeepDirectory                  // supervisors are to begin in the caller's working directory
-	KindEnd                            // the end: Value is the status, Count is 1 where somebody is left
+	// The supervisor runs. This is its first message.
+	KindHello Kind = 64 + iota
+
+	// The answer to KindAsk.
+	KindAlive
+
+	// The supervisor is about to send the stop signal to what the command left.
+	KindLeftovers
+
+	// Is any child left? The answer is KindEmpty, or, where there is no command, KindRemaining.
+	KindLook
+
+	// The keeper is to reap every child that has ended, and then no child. The answer is KindHeld.
+	KindHold
+
+	// The keeper is to reap children again.
+	KindRelease
+
+	// The keeper is to send the signal Value to every process, since there is no /proc.
+	KindByHeart
+
+	// The keeper is to start the command. Value is its index in argv, Count has flags. The packet may
+	// have the directory of a cgroup. Times are the timeout and the grace time (0: none), which the
+	// keeper uses if it loses the supervisor.
+	KindStart
+
+	// There is no command. Count is 1 where the keeper is to tell of each child.
+	KindPause
+
+	// The command does not get the variable with the index Value.
+	KindDrop
+
+	// Table has the rules. Count is 1 where signals go to the command's process group. Value is 1
+	// where the keeper is to tell of every signal.
+	KindRules
+
+	// The latest time is Count milliseconds from now; 0: there is none. Value is the exit status of a
+	// run that is not over by then. Killed is 1 as long as no deadline was reached.
+	KindLatest
+
+	// What Value says is about to happen.
+	KindFact
+
+	// The record Value is at Place from now on.
+	KindRecord
+
+	// The descriptor Value stays open. Count is 1 where the command does not get it.
+	KindKeep
+
+	// Supervisors begin in the caller's working directory from now on.
+	KindKeepDirectory
+
+	// The run is over. Value is the exit status. Count is 1 where a process is left.
+	KindEnd
 )
 
-// From a planner to the front.
+// Messages from a planner to the front.
 const (
-	KindPlanDescriptor Kind = 96 + iota // the packet has the first argument of the call Value of the plan
-	KindPlanCgroup                      // the packet has the directory of the command's cgroup, or its cgroup.procs where Value is 1
-	KindPlanned                         // the plan is complete; Value is 0 where there is nothing to make
+	// The packet has the first argument of the call Value of the plan, which is a descriptor.
+	KindPlanDescriptor Kind = 96 + iota
+
+	// The packet has the directory of the command's cgroup, or, where Value is 1, its cgroup.procs.
+	KindPlanCgroup
+
+	// The plan is complete. Value is 0 where there is nothing to make.
+	KindPlanned
 )
 
-// What a supervisor says that is about to happen.
+// Values of KindFact: what is about to happen.
 const (
-	FactDeadline int32 = 1 + iota
-	FactLifeline
-	FactRung
-	FactKilled
+	FactDeadline int32 = 1 + iota // the deadline has come
+	FactLifeline                  // the lifeline has hung up
+	FactRung                      // a further step of the supervisor's ladder
+	FactKilled                    // SIGKILL
 )
 
 // Flags of KindStart.
 const (
 	StartGroup        = 1 << iota // the command leads a process group of its own
 	StartEnforce                  // there is an ending to enforce
-	StartMove                     // the command moves by itself into its cgroup, which is the last one that was told of
-	StartTellChildren             // the supervisor wants to hear of each child
-	StartQuiet                    // there is nothing to say about a quiet end: see QuietTime
+	StartMove                     // the command moves itself into the cgroup that was sent last
+	StartTellChildren             // the keeper is to tell of each child
+	StartQuiet                    // the supervisor has nothing to say about a quiet end: see QuietTime
 )
 
-// Why a command was not started.
+// Reasons why a command was not started.
 const (
 	NotExecuted int32 = iota // execve(2) failed
 	NotCloned                // clone(2) failed
 	NotFound                 // no file was found
-	NotInCgroup              // it could not be put into its cgroup
+	NotInCgroup              // the command could not be put into its cgroup
 )

@@ -13,7 +13,7 @@ import (
 //go:nosplit
 func sleep() {
 	if tree.empty == tree.others || command.settled || command.wanted {
-		return // there is more to do
+		return // the loop has more to do
 	}
 	if hold.wanted {
 		hold.wanted, hold.until = false, now()+longestHold
@@ -32,7 +32,7 @@ func sleep() {
 		poll.fds[5].Fd = -1
 	}
 	if hold.until != 0 {
-		poll.fds[0].Fd = -1 // who ends now is reaped when that is over
+		poll.fds[0].Fd = -1 // a child that ends now is reaped after the hold
 	}
 	if readsSignals() {
 		poll.fds[1].Fd = signalFD
@@ -57,9 +57,9 @@ func sleep() {
 	}
 }
 
-// limitUntil is the limit of a wait that should end at a time; 0 is never. A ppoll(2) may end late
-// by 0.1 % of its limit, by 0.5 % in a process with a nice value above 0. So a long wait ends before
-// its time, and another one follows.
+// limitUntil returns the address of a limit for awaitPoll that ends at a time, or 0 for the time 0.
+// A ppoll(2) may end late by 0.1 % of its limit, or by 0.5 % in a process with a nice value above
+// 0. So a long wait ends before its time, and another wait follows.
 //
 //go:nosplit
 func limitUntil(at int64) uintptr {
@@ -74,11 +74,13 @@ func limitUntil(at int64) uintptr {
 	return addr(&poll.limit)
 }
 
-// exactWait is the longest wait that ends no later than the timer slack of a process allows (50 µs).
+// exactWait is the longest wait that ends as exactly as the timer slack of a process allows (50
+// µs).
 const exactWait = 10 * millisecond
 
-// awaitPoll waits for the first n of poll.fds, and reports whether there is something. Where a
-// filter refuses ppoll(2) it looks again a moment later.
+// awaitPoll waits for the first n of poll.fds, and reports whether one has an event. Where a
+// seccomp filter refuses ppoll(2), awaitPoll returns after a millisecond, and its caller looks at
+// everything.
 //
 //go:nosplit
 func awaitPoll(n, limit uintptr) bool {
@@ -91,15 +93,16 @@ func awaitPoll(n, limit uintptr) bool {
 		shortTime = [2]int64{0, millisecond}
 		sys2(unix.SYS_NANOSLEEP, addr(&shortTime), 0)
 		for i := uintptr(0); i < n; i++ {
-			(*unix.PollFd)(unsafe.Add(unsafe.Pointer(&poll.fds), i*unsafe.Sizeof(unix.PollFd{}))).Revents = 0
+			fd := (*unix.PollFd)(unsafe.Add(unsafe.Pointer(&poll.fds), i*unsafe.Sizeof(unix.PollFd{})))
+			fd.Revents = 0
 		}
 	}
 	return r > 0
 }
 
-// beExact takes away what somebody may have given this process for timer slack: with CAP_SYS_NICE
-// over it a command can make that 4 s and more (proc_pid_timerslack_ns(5)). The slack of the start
-// is the command's to inherit.
+// beExact resets the timer slack of this process. With CAP_SYS_NICE a command can set it to 4 s and
+// more (proc_pid_timerslack_ns(5)). Before the command is started the slack stays, since the
+// command inherits it.
 //
 //go:nosplit
 func beExact() {
@@ -108,11 +111,12 @@ func beExact() {
 	}
 }
 
+// poll has the arguments of ppoll(2).
 var poll struct {
 	fds   [6]unix.PollFd
 	limit [2]int64
 }
 
-// deadTime is how long a command that is dead may take until it can be waited for. A tracer can
-// hold it (ptrace(2)).
+// deadTime is how long a command that is dead by its pidfd may take until waitid(2) returns it. A
+// tracer can delay that (ptrace(2)).
 const deadTime = second

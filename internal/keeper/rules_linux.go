@@ -2,17 +2,20 @@
 
 package keeper
 
-// rules are what signals are passed on as. Without a supervisor's word each is passed on as it is,
-// where the arguments are plain, and left to the supervisor, where they are not.
+// rules are what signals are passed on as. table[n-1] is the number that signal n is passed on
+// under, RuleAsk or RuleDrop. Until a supervisor gives rules, each signal is passed on under its
+// own number where the arguments are plain, and left to a supervisor where they are not.
 var rules struct {
 	given   bool
-	group   bool // to the command's process group
-	tellAll bool // the supervisor is told of each
+	group   bool // signals go to the command's process group
+	tellAll bool // the supervisor is told of each signal
 
-	eachChild bool // and of each child that is reaped
+	eachChild bool // the supervisor is told of each child before it is reaped
 	table     [64]uint8
 }
 
+// ruleFor is the rule for a signal.
+//
 //go:nosplit
 func ruleFor(number int32) uint8 {
 	switch {
@@ -26,14 +29,14 @@ func ruleFor(number int32) uint8 {
 	return RuleAsk
 }
 
-// mayAskForEnd reports whether a signal, or what it is passed on as, is one that asks for an end.
+// mayAskForEnd reports whether a signal is a stop signal, or is passed on as one.
 //
 //go:nosplit
 func mayAskForEnd(number int32) bool {
 	return inSet(endSet, number) || inSet(endSet, int32(ruleFor(number)))
 }
 
-// takeRules takes what signals are to be passed on as, and tells the front.
+// takeRules takes the rules from a message, and tells the front.
 //
 //go:nosplit
 func takeRules(m *Message) {

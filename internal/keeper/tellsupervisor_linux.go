@@ -2,20 +2,21 @@
 
 package keeper
 
-// tellSupervisor sends packet.message to a supervisor that runs. One that does not read holds
-// nothing up: what it has missed the facts have. It returns false where the message was not sent.
+// tellSupervisor sends packet.message to a supervisor that runs. It returns false where the message
+// was not sent. A supervisor that does not read delays nothing, and loses nothing: a later one is a
+// fork with all facts.
 //
 //go:nosplit
 func tellSupervisor(kind Kind) bool {
 	if !supervisor.spoke {
 		return false
 	}
-	due.supervisor = earlier(due.supervisor, now()+askPause) // whether it has heard
+	due.supervisor = earlier(due.supervisor, now()+askPause) // for a sign that it has heard
 	return send(supervisor.socket, kind, -1)
 }
 
-// catchUp tells a supervisor that listens what has happened since its fork, in order. What there
-// was no room for is told in the next turn.
+// catchUp tells a supervisor what has happened since it was forked, in order. What the socket has
+// no room for is told in the next turn of the loop.
 //
 //go:nosplit
 func catchUp() {
@@ -31,7 +32,8 @@ func catchUp() {
 		if !facts.Group {
 			packet.message.Count |= StartedInGroup
 		}
-		supervisor.knows.started = send(supervisor.socket, KindStarted, facts.Pidfd) || send(supervisor.socket, KindStarted, -1)
+		supervisor.knows.started = send(supervisor.socket, KindStarted, facts.Pidfd) ||
+			send(supervisor.socket, KindStarted, -1)
 		if !supervisor.knows.started {
 			return
 		}
@@ -48,7 +50,8 @@ func catchUp() {
 	}
 }
 
-// tellWhatIsLeft tells a supervisor once that others are left, and that nobody is.
+// tellWhatIsLeft tells a supervisor once that children are left after the command, and once that
+// none is.
 //
 //go:nosplit
 func tellWhatIsLeft() {
@@ -60,7 +63,7 @@ func tellWhatIsLeft() {
 	if tree.others && !supervisor.remain {
 		supervisor.remain = tellSupervisor(KindRemaining)
 		if facts.Front == 0 {
-			dropAtEnd() // a reader that is left sees the end of its input
+			dropAtEnd() // so that a reader that is left sees the end of its input
 		}
 	}
 	if tree.empty && !supervisor.empty {
@@ -71,8 +74,8 @@ func tellWhatIsLeft() {
 	}
 }
 
-// tellChild tells a supervisor of a child that is a zombie, before that is reaped. Of the command
-// it tells later.
+// tellChild tells a supervisor of a child that has ended, before the child is reaped. Of the
+// command's end catchUp tells.
 //
 //go:nosplit
 func tellChild(pid int32) {
