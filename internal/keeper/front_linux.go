@@ -4,43 +4,49 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// run is what the front knows of the run.
+// run is the front's view of the run. The keeper's is facts.
 var run struct {
-	keeper     int32
-	built      bool  // that is the one that a child has cloned (see keeperBuilt)
-	begun      bool  // it has begun to say something
-	isInit     bool  // this process is PID 1: orphans come here
-	how        int32 // how the signal in arrival is passed on, where the keeper has no room for it; 0: there is none
-	command    int32 // 0: there is none yet
-	pidfd      int32
-	earlyFD    int32  // a signalfd for what ends finite while its namespaces are made; -1: they are
-	passed     uint64 // signals that were passed on
-	heard      bool   // the keeper is to be told that a stop was heard of
-	stopNumber int32  // the number of the command's last stop that was heard of
-	confirmed  int32  // and of the last one that the keeper knows this of
-	stoppedBy  int32  // the command was stopped by this signal, and the front is to be if it is stopped still
-	ready      bool   // a stop signal waits for this process (see prepareStop)
-	spare      int32  // which may wait longer than it is needed
-	follow     bool   // the command is stopped still
-	told       bool   // the keeper has told how the run ends
-	status     int32
-	diedOf     int32 // the signal that ended the command
-	orphan     int32 // a supervisor that was killed, and is this process's child when the keeper has ended
-	alone      bool  // nobody but the keeper was left when it told its status
+	keeper int32 // the keeper's PID; 0: it has died
+	built  bool  // a child of the front has cloned the keeper: see keeperBuilt
+	begun  bool  // the keeper has sent a message
+	isInit bool  // the front is PID 1: orphans become its children
+
+	command    int32 // the command's PID; 0: it was not started yet
+	pidfd      int32 // a pidfd of the command; -1: there is none
+	grouped    bool  // the command is in the front's process group
+	onTerminal bool  // there is a controlling terminal
+	inCgroup   bool  // the command is in a cgroup of its own
+
+	how     int32  // how the signal in arrival is passed on, while the keeper has no room for it; 0: none
+	passed  uint64 // the signals that were passed on
+	earlyFD int32  // a signalfd for stop signals while the namespaces are made; -1: they are made
+
+	stopNumber int32 // the number of the command's last stop that the front has heard of
+	heard      bool  // the keeper is to be told that the front has heard of that stop
+	confirmed  int32 // the number of the last stop that the keeper was told this of
+	stoppedBy  int32 // the signal that stopped the command; 0: it runs
+	ready      bool  // a signal that stops the front is pending: see prepareStop
+	spare      int32 // the signal that prepareStop sent: it may be pending longer than it is needed
+	follow     bool  // the command is still stopped: the front is to stop
+
+	told   bool  // the keeper has told how the run ends
+	status int32 // the exit status
+	diedOf int32 // the signal that ended the command; 0: none
+	orphan int32 // a killed supervisor, which becomes a child of the front when the keeper ends; 0: none
+	alone  bool  // no process but the keeper was left when it told this
+
 	latest     int64 // when the keeper should have ended at the latest
-	patience   int64 // when a keeper that has ended, or was killed, is waited for no longer
-	lateStatus int32 // and what the status is then
-	drop       int64 // when what the caller had open is left to the command
-	inTime     bool  // and only then: no deadline was reached
 	late       bool  // the latest time has come
-	grouped    bool  // the command stays in this process's group
-	onTerminal bool
-	inCgroup   bool // the command has one
+	lateStatus int32 // the exit status of a run whose keeper has died
+	inTime     bool  // lateStatus is the status after the latest time only: no deadline was reached
+	patience   int64 // when the front stops waiting for a keeper that has ended or was killed
+	drop       int64 // when the front closes the caller's descriptors
 }
 
-var frontLeads bool // the caller's process, which is the front, leads its session
+// frontLeads says that the front leads its session.
+var frontLeads bool
 
-// front keeps the caller's place until the run is over. It does not return.
+// front takes the caller's process to the end of the run. It does not return.
 //
 //go:nosplit
 func front(keeper int32) {
@@ -63,7 +69,7 @@ func front(keeper int32) {
 			passSignals()
 		}
 		if run.heard {
-			run.heard, run.confirmed = false, run.stopNumber // every signal that came before has been told of
+			run.heard, run.confirmed = false, run.stopNumber // every earlier signal was told
 			prepareStop()
 			tell(toKeeper, kindHeard, 0, run.stopNumber)
 		}
@@ -80,7 +86,7 @@ func front(keeper int32) {
 	}
 }
 
-// dropWhenDue leaves what the caller had open to the command, when that is due.
+// dropWhenDue closes the caller's descriptors when that is due.
 //
 //go:nosplit
 func dropWhenDue() {
@@ -91,7 +97,7 @@ func dropWhenDue() {
 	}
 }
 
-// hearKeeper takes what the keeper says.
+// hearKeeper takes the messages of the keeper.
 //
 //go:nosplit
 func hearKeeper() {
@@ -126,7 +132,7 @@ func hearKeeper() {
 		case kindUntil:
 			run.latest, run.lateStatus, run.inTime = 0, m.Value, m.Killed != 0
 			if m.Count > 0 {
-				run.latest = now() + int64(m.Count)*millisecond + latestMargin // after the keeper's own
+				run.latest = now() + int64(m.Count)*millisecond + latestMargin // the keeper acts first
 				keepGoing(run.latest)
 			}
 		case kindRules:
@@ -138,18 +144,23 @@ func hearKeeper() {
 	}
 }
 
-// sleepAsFront waits until something happens.
+// sleepAsFront waits until something happens to the front, or is due.
 //
 //go:nosplit
 func sleepAsFront() {
 	sys3(unix.SYS_READ, uintptr(childFD), addr(&arrival.info), 128)
-	if r := wait(unix.P_PID, uintptr(run.keeper), unix.WEXITED|unix.WSTOPPED|unix.WNOHANG|unix.WNOWAIT); r != 0 {
+	const look = unix.WNOHANG | unix.WNOWAIT
+	if r := wait(unix.P_PID, uintptr(run.keeper), unix.WEXITED|unix.WSTOPPED|look); r != 0 {
 		return
 	}
-	if run.isInit && wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) > 0 {
+	if run.isInit && wait(unix.P_ALL, 0, unix.WEXITED|look) > 0 {
 		return
 	}
-	poll.fds = [6]unix.PollFd{{Fd: childFD, Events: unix.POLLIN}, {Fd: -1, Events: unix.POLLIN}, {Fd: toKeeper, Events: unix.POLLIN}}
+	poll.fds = [6]unix.PollFd{
+		{Fd: childFD, Events: unix.POLLIN},
+		{Fd: -1, Events: unix.POLLIN},
+		{Fd: toKeeper, Events: unix.POLLIN},
+	}
 	if run.how != 0 {
 		poll.fds[2].Events |= unix.POLLOUT
 	} else if mayPass() {

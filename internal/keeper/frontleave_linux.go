@@ -4,16 +4,16 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// leave ends this process with the status that the keeper has told. The keeper is reaped first, so
-// that the times of the command are the caller's to see (wait4(2)). Where the terminal's INT or
-// QUIT has ended the command, this process dies of it too, so that a script of the caller's stops
-// as it does without finite.
+// leave ends the front with the status that the keeper has told. The keeper is reaped first, so
+// that the caller sees the times of the command (wait4(2)). Where the terminal's SIGINT or SIGQUIT
+// has ended the command, the front dies of it too, so that the caller's script stops as it does
+// without finite.
 //
 //go:nosplit
 func leave() {
 	awaitHelpers()
 	if run.keeper != 0 {
-		kill(run.keeper, int32(unix.SIGKILL)) // it has nothing left to do, and may have been stopped
+		kill(run.keeper, int32(unix.SIGKILL)) // it has nothing left to do, and may be stopped
 		patience := int64(childTime)
 		if run.alone {
 			patience = lonelyTime
@@ -25,7 +25,8 @@ func leave() {
 	}
 	endPlanner(0)
 	takeForeground()
-	if (run.diedOf == int32(unix.SIGINT) || run.diedOf == int32(unix.SIGQUIT)) && run.onTerminal && !inSet(run.passed, run.diedOf) {
+	byKey := run.diedOf == int32(unix.SIGINT) || run.diedOf == int32(unix.SIGQUIT)
+	if byKey && run.onTerminal && !inSet(run.passed, run.diedOf) {
 		noCore = [2]uint64{}
 		sys4(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_CORE, addr(&noCore), 0)
 		kill(facts.Front, run.diedOf)
@@ -36,13 +37,14 @@ func leave() {
 
 var noCore [2]uint64
 
-// awaitChild reaps a child that was killed, or is about to end. As PID 1 of a namespace a keeper
-// ends when the kernel has killed everybody in it, which can take for ever. One that is alone there
-// ends as soon as it gets a processor.
+// awaitChild reaps a child that was killed or is about to end. As PID 1 of a namespace the keeper
+// ends when the kernel has killed every process there, which can take for ever. A keeper that is
+// alone there ends as soon as it gets a processor.
 //
 //go:nosplit
 func awaitChild(pid int32, patience int64) {
-	for until := now() + patience; wait(unix.P_PID, uintptr(pid), unix.WEXITED|unix.WNOHANG|unix.WALL) == 0 && now() < until; {
+	const ended = unix.WEXITED | unix.WNOHANG | unix.WALL
+	for until := now() + patience; wait(unix.P_PID, uintptr(pid), ended) == 0 && now() < until; {
 		poll.fds = [6]unix.PollFd{{Fd: childFD, Events: unix.POLLIN}}
 		poll.limit = [2]int64{0, 100 * millisecond}
 		awaitPoll(1, addr(&poll.limit))
@@ -50,13 +52,15 @@ func awaitChild(pid int32, patience int64) {
 	}
 }
 
+// Times that the front waits for a child that was killed or is about to end.
 const (
-	childTime      = second
-	lonelyTime     = 10 * second
-	keeperPatience = 2 * second
+	childTime      = second      // for any child
+	lonelyTime     = 10 * second // for a keeper that is alone
+	keeperPatience = 2 * second  // for a keeper that should have ended
 )
 
-// keeperDied reports whether the keeper has ended, or should have, without a word.
+// keeperDied reports whether the keeper has ended, or should have, without telling how the run
+// ends.
 //
 //go:nosplit
 func keeperDied() bool {
@@ -64,12 +68,12 @@ func keeperDied() bool {
 		run.latest, run.late, run.patience = 0, true, now()+keeperPatience
 		kill(run.keeper, int32(unix.SIGKILL))
 	}
-	if isDue(run.patience) { // PID 1 of a namespace whose processes are not all this tree's
+	if isDue(run.patience) { // it is PID 1 of a namespace that has processes of others
 		return true
 	}
 	r := wait(unix.P_PID, uintptr(run.keeper), unix.WEXITED|unix.WSTOPPED|unix.WNOHANG)
 	switch {
-	case r == int(run.keeper) && childChange.code == codeStopped: // by somebody: there is no reason for it to be
+	case r == int(run.keeper) && childChange.code == codeStopped: // it has nothing to stop for
 		kill(run.keeper, int32(unix.SIGCONT))
 		return false
 	case r == int(run.keeper):
@@ -78,12 +82,12 @@ func keeperDied() bool {
 	return r == errNoChild
 }
 
-// takeOver ends what a keeper that has died left.
+// takeOver ends the run in the place of a keeper that has died.
 //
 //go:nosplit
 func takeOver() {
 	run.keeper = 0
-	hearKeeper() // its last words
+	hearKeeper() // what the keeper sent before it died
 	if run.told {
 		leave()
 	}
@@ -91,11 +95,12 @@ func takeOver() {
 		endPlanner(1)
 		exit(statusFailure)
 	}
-	run.drop = min(run.drop, 1) // now, if that was still to come
+	run.drop = min(run.drop, 1) // at once, if it was still to come
 	dropWhenDue()
 	startLine()
 	if planAt != 0 && thePlan().Joined && !run.inCgroup {
-		put("the keeper was killed: SIGKILL to the command; what else it left in the PID namespace that was joined is out of reach")
+		put("the keeper was killed: SIGKILL to the command; " +
+			"what else it left in the PID namespace that was joined is out of reach")
 	} else {
 		put("the keeper was killed: SIGKILL to everything that is left")
 	}

@@ -4,22 +4,22 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// How a signal that the front tells of has been passed on.
+// Ways of passing a signal on, as the front tells the keeper.
 const (
-	passedByFront  = 1
-	leftToKeeper   = 2 // the front has no pidfd
-	keptByTerminal = 3 // the terminal has sent it to the command as well
+	passedByFront  = 1 // the front passes it on
+	leftToKeeper   = 2 // the keeper passes it on, or asks a supervisor
+	keptByTerminal = 3 // nobody does: the terminal has sent it to the command as well
 )
 
-// mayPass reports whether it is known how signals are passed on. One that a supervisor has to be
-// asked about would be overtaken by one that is passed on at once. A stop signal that waits for
-// this process is not to be taken.
+// mayPass reports whether signals can be taken: the command exists, and it is known how they are
+// passed on. A signal that a supervisor has to be asked about would be overtaken by one that is
+// passed on at once. The pending signal of prepareStop is not to be taken.
 //
 //go:nosplit
 func mayPass() bool { return run.command != 0 && (facts.Plain || rules.given) && !run.ready }
 
-// passSignals passes on what has arrived, in order. Where the keeper has no room for one that is
-// left to it, the rest waits.
+// passSignals passes on the signals that have arrived, in order. Where the keeper has no room for a
+// signal that is left to it, the rest waits.
 //
 //go:nosplit
 func passSignals() {
@@ -38,7 +38,7 @@ func passSignals() {
 }
 
 // wayOf returns how a signal is passed on; 0: not at all. What the kernel sends for the terminal
-// goes to the whole group, and so to the command as well, where that is in the group.
+// goes to the front's whole process group, and so to a command in that group as well.
 //
 //go:nosplit
 func wayOf(s *Signal) int32 {
@@ -49,7 +49,8 @@ func wayOf(s *Signal) int32 {
 		return 0
 	case s.Number == int32(unix.SIGCONT) && (s.Code == codeTimer || isWake(s.Code) || s.PID == run.keeper):
 		return 0
-	case s.Code == codeKernel && run.grouped && inSet(terminalSet, s.Number) && !(frontLeads && inSet(hangupSet, s.Number)):
+	case s.Code == codeKernel && run.grouped && inSet(terminalSet, s.Number) &&
+		!(frontLeads && inSet(hangupSet, s.Number)):
 		return keptByTerminal
 	case facts.Foreign:
 		if mayAskForEnd(s.Number) || rules.tellAll {
@@ -58,7 +59,7 @@ func wayOf(s *Signal) int32 {
 		return leftToKeeper
 	case s.Number == int32(unix.SIGCONT) && run.grouped:
 		offerCommand()
-		return leftToKeeper // which knows whether the command has continued
+		return leftToKeeper // the keeper knows whether the command runs again
 	case run.pidfd < 0 || ruleFor(s.Number) == RuleAsk || ruleFor(s.Number) == RuleDrop:
 		return leftToKeeper
 	}
@@ -69,7 +70,7 @@ func wayOf(s *Signal) int32 {
 //
 //go:nosplit
 func passSignal(s *Signal, how int32) bool {
-	if how != passedByFront || mayAskForEnd(s.Number) || rules.tellAll { // the keeper counts nothing that nobody asks for
+	if how != passedByFront || mayAskForEnd(s.Number) || rules.tellAll { // the keeper need not know of others
 		packet.message = Message{Value: how, Count: run.confirmed, Signal: *s}
 		if !send(toKeeper, kindSignal, -1) && how == leftToKeeper && toKeeper >= 0 {
 			return false
@@ -84,18 +85,20 @@ func passSignal(s *Signal, how int32) bool {
 	return true
 }
 
-// offerCommand gives the foreground to the command's process group, where a shell that continues
-// the job has put this process's there: a command that is a shell itself has made a group of its
-// own.
+// offerCommand gives the terminal's foreground from the front's process group to the command's,
+// where the command has left the front's group. A shell that continues the job gives it to the
+// front's group. A command that is a shell itself has made a group of its own.
 //
 //go:nosplit
 func offerCommand() {
-	tty := sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/dev/tty\x00"), unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_NONBLOCK | unix.O_CLOEXEC
+	tty := sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/dev/tty\x00"), flags, 0)
 	if tty < 0 {
 		return
 	}
 	terminal.fd = int32(tty)
-	own, its := int32(sys1(unix.SYS_GETPGID, 0)), int32(sys1(unix.SYS_GETPGID, uintptr(run.command)))
+	own := int32(sys1(unix.SYS_GETPGID, 0))
+	its := int32(sys1(unix.SYS_GETPGID, uintptr(run.command)))
 	if its > 0 && its != own && foreground() == own {
 		setForeground(its)
 	}

@@ -4,13 +4,13 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// hearsFront reports whether what the front says can be acted on: signals that a supervisor decides
-// about wait for one.
+// hearsFront reports whether the keeper can act on messages of the front: a signal that a
+// supervisor decides about waits for a supervisor.
 //
 //go:nosplit
 func hearsFront() bool { return facts.Plain || supervisor.spoke || heart.since != 0 || heart.calm }
 
-// hearFront takes what the front says.
+// hearFront takes the messages of the front.
 //
 //go:nosplit
 func hearFront() {
@@ -50,9 +50,10 @@ func hearFront() {
 	}
 }
 
+// fromFront is the signal that the front has told of last.
 var fromFront Signal
 
-// frontGone ends the tree, since nobody waits for it any more.
+// frontGone ends the tree after the death of the front: no process waits for the run any more.
 //
 //go:nosplit
 func frontGone() {
@@ -64,7 +65,7 @@ func frontGone() {
 		return
 	}
 	killNow()
-	signalEverything(int32(unix.SIGKILL)) // most trees are gone by that
+	signalEverything(int32(unix.SIGKILL)) // which ends most trees
 	due.settle = now() + dyingTime
 	catchUp()
 }

@@ -5,8 +5,8 @@ package keeper
 import "golang.org/x/sys/unix"
 
 // continueCommand sends SIGCONT to a stopped command, maxContinues times for one stop signal. Where
-// the command leads a group, its children may have been stopped with it. The kill stops the tree
-// first, so nothing is continued after it has begun.
+// the command leads a process group, its children may have been stopped with it, and are continued
+// as well. Nothing is continued once SIGKILL was due: whoever kills a tree stops it first.
 //
 //go:nosplit
 func continueCommand() {
@@ -21,27 +21,30 @@ func continueCommand() {
 }
 
 // maxContinues is how often a stopped command is continued so that it can act on a stop signal. A
-// SIGTSTP, SIGTTIN or SIGTTOU that was pending may have its handler stop the command again, each
-// once. A command that stops itself again and again stays stopped, until the grace time is over
-// where there is one. A supervisor counts by itself.
+// handler of a pending SIGTSTP, SIGTTIN or SIGTTOU may stop the command again, each once. A command
+// that stops itself again and again stays stopped, until the grace time is over where there is one.
+// A supervisor counts its own SIGCONTs.
 const maxContinues = 4
 
 var (
 	continues int32 // how often the command was sent SIGCONT since the last stop signal
-	endAsked  bool  // a stop signal has come, other than the terminal's, whose user may stop the job
+	endAsked  bool  // a stop signal has come, other than from the terminal, whose user may stop the job
 )
 
-// signalCommand sends the command a signal of the keeper's own.
+// signalCommand sends the command a signal of its own accord, not one that has arrived.
 //
 //go:nosplit
 func signalCommand(sig int32) {
-	if facts.Command != 0 && lastEnd.change.Code == 0 && (facts.Pidfd < 0 || sendByPidfd(facts.Pidfd, sig) == -int(unix.EPERM)) {
-		kill(facts.Command, sig) // its own number, since it is not reaped
+	if facts.Command == 0 || lastEnd.change.Code != 0 {
+		return
+	}
+	if facts.Pidfd < 0 || sendByPidfd(facts.Pidfd, sig) == -int(unix.EPERM) {
+		kill(facts.Command, sig) // the PID is the command's, which is not reaped
 	}
 }
 
-// takeSignals takes what has arrived, as PID 1. While a supervisor is being started for a command
-// that has ended, signals wait for it.
+// takeSignals takes the signals that have arrived at a keeper that is PID 1. While a supervisor is
+// being started for a command that has ended, signals stay pending for it.
 //
 //go:nosplit
 func takeSignals() {
@@ -52,24 +55,26 @@ func takeSignals() {
 		if !nextSignal() {
 			return
 		}
-		if arrival.signal.Number == int32(unix.SIGCONT) && arrival.signal.Code == codeTimer {
-			continue // the timer that keeps this process going
+		s := &arrival.signal
+		isContinue := s.Number == int32(unix.SIGCONT)
+		if isContinue && s.Code == codeTimer {
+			continue // keepGoing's timer
 		}
-		if facts.Foreign && arrival.signal.Number == int32(unix.SIGCONT) && arrival.signal.Code == codeUser && arrival.signal.PID == 0 {
+		if isContinue && facts.Foreign && s.Code == codeUser && s.PID == 0 {
 			continue // from outside this PID namespace: the front continues a keeper that was stopped
 		}
-		if facts.Front != 0 && arrival.signal.Code == codeKernel && inSet(terminalSet, arrival.signal.Number) {
-			continue // the front has it as well
+		if facts.Front != 0 && s.Code == codeKernel && inSet(terminalSet, s.Number) {
+			continue // the terminal has sent it to the front as well
 		}
 		if lastEnd.change.Code == 0 {
-			noteSignal(&arrival.signal, true)
+			noteSignal(s, true)
 		}
-		signalPassed(&arrival.signal, passByRule(&arrival.signal))
+		signalPassed(s, passByRule(s))
 	}
 }
 
-// passByRule passes a signal on as the rules have it, and reports whether it did. Where a
-// supervisor decides, it passes the signal on itself.
+// passByRule passes a signal on as the rules say, and reports whether it did. Where a supervisor
+// decides, the supervisor passes the signal on.
 //
 //go:nosplit
 func passByRule(s *Signal) bool {
@@ -80,24 +85,28 @@ func passByRule(s *Signal) bool {
 	return passAs(facts.Pidfd, facts.Command, s, as) >= 0
 }
 
+// readsSignals reports whether the keeper takes signals. They stay pending while it is not known
+// how they are passed on.
+//
 //go:nosplit
 func readsSignals() bool {
 	if !facts.Init || facts.Command == 0 && !facts.Paused || !facts.Plain && !rules.given {
-		return false // it is not known how they are passed on
+		return false
 	}
 	return supervisor.spoke || facts.Ended.Code == 0 && (facts.Plain || heart.calm)
 }
 
-// noteSignal writes down who asked for an end first, before the signal is passed on.
+// noteSignal notes the first signal that asks for an end, before the signal is passed on. It says
+// so on stderr where tell is set.
 //
 //go:nosplit
-func noteSignal(s *Signal, tell bool) {
+func noteSignal(s *Signal, says bool) {
 	if facts.Ended.Code != 0 || !isRequest(s.Number) || facts.Stop.Number != 0 || facts.DeadlineAt != 0 {
 		return
 	}
 	facts.Stop, facts.StopAt = *s, now()
 	continues = 0
-	if !tell || !facts.Plain || !facts.Group { // a job's caller knows
+	if !says || !facts.Plain || !facts.Group { // the caller of a job knows
 		return
 	}
 	startLine()
@@ -107,7 +116,7 @@ func noteSignal(s *Signal, tell bool) {
 	say()
 }
 
-// signalPassed is what follows from a signal.
+// signalPassed does what follows from a signal, whether it was passed on or not.
 //
 //go:nosplit
 func signalPassed(s *Signal, passed bool) {
@@ -128,7 +137,7 @@ func signalPassed(s *Signal, passed bool) {
 		}
 	}
 	if passed && !rules.tellAll && !mayAskForEnd(s.Number) && rules.given {
-		return // nobody wants to hear of it
+		return // the supervisor does not want to hear of it
 	}
 	packet.message = Message{Signal: *s}
 	if passed {
@@ -136,13 +145,13 @@ func signalPassed(s *Signal, passed bool) {
 	}
 	told := tellSupervisor(KindSignalled)
 	if !told && !passed && rules.given && lastEnd.change.Code == 0 && ruleFor(s.Number) == RuleAsk {
-		pass(facts.Pidfd, facts.Command, s) // better as it is than not at all
+		pass(facts.Pidfd, facts.Command, s) // better unchanged than not at all
 	}
 }
 
-// pass sends a signal on to the command as it arrived: with its value, where the kernel takes
-// siginfo from another process (pidfd_send_signal(2)), and by number where there is no pidfd, which
-// is right while the command is unreaped.
+// pass sends a signal on to the command as it arrived, with its value where the kernel accepts
+// siginfo (pidfd_send_signal(2)). Without a pidfd it sends by PID, which is safe as long as the
+// command is not reaped.
 //
 //go:nosplit
 func pass(pidfd, command int32, s *Signal) int {
@@ -151,11 +160,14 @@ func pass(pidfd, command int32, s *Signal) int {
 	}
 	r := sendInfo(pidfd, s, 0)
 	if r == errNoSystem || r == -int(unix.EPERM) {
-		r = kill(command, s.Number) // refused by a filter, or truly: kill(2) tells
+		r = kill(command, s.Number) // where only a seccomp filter has refused the other call
 	}
 	return r
 }
 
+// sendInfo sends a signal by a pidfd, with the sender's siginfo where the kernel accepts that from
+// another process.
+//
 //go:nosplit
 func sendInfo(pidfd int32, s *Signal, flags uintptr) int {
 	info := uintptr(0)
@@ -171,7 +183,7 @@ func sendInfo(pidfd int32, s *Signal, flags uintptr) int {
 	return sys4(unix.SYS_PIDFD_SEND_SIGNAL, uintptr(pidfd), uintptr(s.Number), info, flags)
 }
 
-// passAs passes a signal on under another number, or its own.
+// passAs passes a signal on under the number as.
 //
 //go:nosplit
 func passAs(pidfd, command int32, s *Signal, as uint8) int {
@@ -201,4 +213,5 @@ func passAs(pidfd, command int32, s *Signal, as uint8) int {
 
 const pidfdProcessGroup = 4 // PIDFD_SIGNAL_PROCESS_GROUP
 
+// passedOn is a signal under the number that it is passed on under.
 var passedOn Signal

@@ -12,14 +12,14 @@ import (
 const (
 	everySignal = ^uint64(0)
 
-	// endSet asks for an end.
+	// endSet has the stop signals: they ask for an end.
 	endSet = uint64(1)<<(unix.SIGHUP-1) | 1<<(unix.SIGINT-1) | 1<<(unix.SIGQUIT-1) | 1<<(unix.SIGTERM-1)
 
-	// terminalSet is what the kernel sends for a terminal, to the whole group.
+	// terminalSet has what the kernel sends for a terminal, to a whole process group.
 	terminalSet = endSet&^(1<<(unix.SIGTERM-1)) | 1<<(unix.SIGCONT-1) | 1<<(unix.SIGTSTP-1) | 1<<(unix.SIGTTIN-1) |
 		1<<(unix.SIGTTOU-1) | 1<<(unix.SIGWINCH-1)
 
-	// hangupSet is what of it comes to a session leader alone.
+	// hangupSet has what of terminalSet the kernel sends to a session leader alone, on a hangup.
 	hangupSet = uint64(1)<<(unix.SIGHUP-1) | 1<<(unix.SIGCONT-1)
 
 	childOnly = uint64(1) << (unix.SIGCHLD - 1)
@@ -44,7 +44,7 @@ type action struct {
 
 const ignored = 1 // SIG_IGN
 
-// inherited is what the process was started with, and the command is to start with.
+// inherited is what the process was started with. The command starts with the same.
 var inherited struct {
 	mask  uint64
 	child action // the disposition of SIGCHLD
@@ -59,9 +59,9 @@ var (
 	signalFD int32 // a signalfd for everything but SIGCHLD
 )
 
-// blockSignals blocks every signal, and notes which stop signals, or which of all, are ignored. It
-// has SIGCHLD neither ignored nor handled: where it is ignored, the kernel reaps, and statuses are
-// lost.
+// blockSignals blocks every signal, and notes which stop signals are ignored, or with all set which
+// signals are. It sets SIGCHLD to its default: where SIGCHLD is ignored, the kernel reaps, and
+// statuses are lost.
 //
 //go:nosplit
 func blockSignals(all bool) {
@@ -81,24 +81,26 @@ func blockSignals(all bool) {
 	}
 }
 
-// signalDescriptor makes a signalfd for a set, which must be blocked.
+// signalDescriptor makes a signalfd for a set of signals, which must be blocked.
 //
 //go:nosplit
 func signalDescriptor(set *uint64) int32 {
 	return high(sys4(unix.SYS_SIGNALFD4, ^uintptr(0), addr(set), 8, unix.SFD_CLOEXEC|unix.SFD_NONBLOCK))
 }
 
+// arrival is the signal that was taken last.
 var arrival struct {
-	info   unix.SignalfdSiginfo
+	info   unix.SignalfdSiginfo // as a signalfd returned it
 	signal Signal
-	sent   [128]byte // siginfo_t
+	sent   [128]byte // siginfo_t, of rt_sigtimedwait(2) and for pidfd_send_signal(2)
 }
 
-// nextSignal takes the next signal into arrival.
+// nextSignal takes the next signal into arrival. It returns false where there is none.
 //
 //go:nosplit
 func nextSignal() bool {
-	if sys3(unix.SYS_READ, uintptr(signalFD), addr(&arrival.info), unsafe.Sizeof(arrival.info)) != int(unsafe.Sizeof(arrival.info)) {
+	const size = unsafe.Sizeof(arrival.info)
+	if sys3(unix.SYS_READ, uintptr(signalFD), addr(&arrival.info), size) != int(size) {
 		return false
 	}
 	i, s := &arrival.info, &arrival.signal
@@ -106,12 +108,12 @@ func nextSignal() bool {
 	return true
 }
 
-// asksForEnd reports whether a signal is a request to stop: not one that was ignored at the start.
+// asksForEnd reports whether a signal is a stop signal that was not ignored at the start.
 //
 //go:nosplit
 func asksForEnd(number int32) bool { return inSet(endSet&^facts.Ignored, number) }
 
-// isRequest reports whether a signal that the command gets is a request to stop: SIGHUP is none,
+// isRequest reports whether a signal that the command gets is a request to stop. SIGHUP is none,
 // since programs reload on it.
 //
 //go:nosplit

@@ -4,20 +4,21 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// stops are those of a command in the caller's process group, which the front follows.
+// stops are the stops of a command in the caller's process group, by job control. The front follows
+// each: it stops and continues with the command, so that the caller's shell sees it.
 var stops struct {
-	number   int32 // of the last one
-	check    bool  // the front has heard of it, and is to be stopped if the command still is
-	answered bool  // a SIGCONT to the front was told of since
-	again    int64 // when the front is to be continued again, unless it says that it runs; 0: it does
+	number   int32 // of the last stop
+	check    bool  // the front has heard of that stop, and is to stop if the command is still stopped
+	answered bool  // a SIGCONT to the front was told since that stop
+	again    int64 // when SIGCONT is sent to the front again, until it says that it runs; 0: it runs
 }
 
 // continueFront has the front continue as the command has. A stop that the front is about to follow
-// discards a SIGCONT, so it is sent until the front says that it runs.
+// discards a SIGCONT. So SIGCONT is sent again until the front says that it runs.
 //
 //go:nosplit
 func continueFront() {
-	if toFront < 0 || facts.Group { // its number may be another's by now
+	if toFront < 0 || facts.Group { // without a front, its PID may be another process's
 		return
 	}
 	tell(toFront, kindContinued, 0, 0)
@@ -25,8 +26,8 @@ func continueFront() {
 	stops.again = now() + 20*millisecond
 }
 
-// stopFront has the front stop as the command has, or tells it that the command runs again. Of a
-// command that was continued and is about to end waitid(2) tells neither.
+// stopFront has the front stop as the command has, or tells it that the command runs again.
+// waitid(2) reports neither for a command that was continued and is about to end.
 //
 //go:nosplit
 func stopFront() {
@@ -37,9 +38,9 @@ func stopFront() {
 	}
 }
 
-// isContinued reports whether a SIGCONT to the front, which knew of so many stops, is no news for
-// the command: a shell continues the whole group, and a second SIGCONT would undo the command's
-// next stop.
+// isContinued reports whether a SIGCONT to the front is no news for the command. The front had
+// heard of so many stops by then. A shell continues the whole process group, so the command has the
+// SIGCONT already. A second one would undo the command's next stop.
 //
 //go:nosplit
 func isContinued(heard int32) bool {
@@ -52,7 +53,7 @@ func isContinued(heard int32) bool {
 	first, stopped := !stops.answered, facts.Stopped
 	stops.answered = true
 	const changes = unix.WEXITED | unix.WSTOPPED | unix.WCONTINUED | unix.WNOHANG | unix.WNOWAIT
-	if wait(unix.P_PID, uintptr(facts.Command), changes) == int(facts.Command) { // what has become of it by now
+	if wait(unix.P_PID, uintptr(facts.Command), changes) == int(facts.Command) { // it has changed again since
 		if childChange.code != codeContinued {
 			return true
 		}
@@ -61,9 +62,9 @@ func isContinued(heard int32) bool {
 	return first && !stopped
 }
 
-// prepareStop has a stop signal wait for this process before the keeper looks whether the command
-// is stopped still. A SIGCONT discards a stop signal that waits (signal(7)): where a shell
-// continues the job between the look and the stop, this process does not stop.
+// prepareStop sends the front a signal that stops it and that stays pending, before the keeper
+// looks whether the command is still stopped. A SIGCONT discards the pending signal (signal(7)). So
+// the front does not stop where a shell continues the job between the look and the stop.
 //
 //go:nosplit
 func prepareStop() {
@@ -73,7 +74,8 @@ func prepareStop() {
 	}
 }
 
-// waitingStop returns the stop signal that waits. SIGSTOP cannot be blocked: SIGTSTP stands for it.
+// waitingStop returns the signal that prepareStop leaves pending. SIGSTOP cannot be blocked:
+// SIGTSTP stands for it.
 //
 //go:nosplit
 func waitingStop() int32 {
@@ -84,8 +86,8 @@ func waitingStop() int32 {
 	return int32(unix.SIGTSTP)
 }
 
-// followStop stops this process as the command was stopped, by the same signal: the caller's shell
-// tells them apart, and the kernel stops no orphaned group for the terminal.
+// followStop stops the front by the signal that stopped the command. The caller's shell tells these
+// signals apart. The kernel stops no orphaned process group for the terminal.
 //
 //go:nosplit
 func followStop() {
@@ -97,9 +99,10 @@ func followStop() {
 	}
 }
 
+// waiting are the signals that are pending (rt_sigpending(2)).
 var waiting uint64
 
-// letThrough has this process receive a signal that waits; it may have been ignored.
+// letThrough has this process receive a pending signal, which may be ignored.
 //
 //go:nosplit
 func letThrough(sig int32) {
@@ -109,4 +112,5 @@ func letThrough(sig int32) {
 	sys4(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, addr(&allSignals), 0, 8)
 }
 
+// unblocked is the signal mask meanwhile.
 var unblocked uint64
