@@ -13,20 +13,21 @@ import (
 	"github.com/finite-init/finite/internal/sys"
 )
 
-// Link is a supervisor's end of what it shares with the keeper. Its methods may be called from any
-// goroutine.
+// Link is the supervisor's or planner's end of what it shares with the keeper or front. Its methods
+// may be called from any goroutine.
 type Link struct {
-	Facts Facts // as they were when the supervisor was forked
+	Facts Facts // as they were when this process was forked
 
-	// Stderr is the descriptor of standard error. Descriptor 2 cannot be written to: what the Go
-	// runtime says when it ends the process is for nobody, since another supervisor goes on.
+	// Stderr is the descriptor of standard error. Descriptor 2 cannot be written to. So what the Go
+	// runtime writes when it ends the process goes nowhere. Another supervisor goes on.
 	Stderr int
 
-	// Plan is what a planner completes; nil: the process is a supervisor.
+	// Plan is the plan that a planner completes; nil: the process is a supervisor.
 	Plan *Plan
 
 	socket int
-	// Of Hear, which one goroutine calls.
+
+	// What follows is of Hear, which one goroutine calls.
 	file   *sys.File
 	heard  Message
 	rights [24]byte // for one descriptor
@@ -34,16 +35,16 @@ type Link struct {
 	header unix.Msghdr
 }
 
-// Entered reports whether the process began at this package's entry point.
+// Entered reports whether this process began at this package's entry point.
 func Entered() bool { return entered }
 
 var signalsBlocked bool
 
-// SignalsBlocked reports whether this process is a supervisor or a planner. All of its threads have
-// the signals blocked that the Go runtime leaves so.
+// SignalsBlocked reports whether this process is a supervisor or a planner. All of its threads
+// block the signals that the Go runtime leaves blocked.
 func SignalsBlocked() bool { return signalsBlocked }
 
-// Environ returns the environment that the process was started with, in the kernel's order. Where
+// Environ returns the environment that this process was started with, in the kernel's order. Where
 // the process began at the entry point, os.Environ lacks the variables that begin with GO.
 func Environ() []string {
 	if !entered {
@@ -56,7 +57,7 @@ func Environ() []string {
 		for byteAt(p+uintptr(n)) != 0 {
 			n++
 		}
-		env = append(env, unsafe.String((*byte)(pointer(p)), n)) // it stays where the kernel has put it
+		env = append(env, unsafe.String((*byte)(pointer(p)), n)) // the kernel does not move it
 	}
 	return env
 }
@@ -79,16 +80,16 @@ func Attach() *Link {
 	return l
 }
 
-// Listen has the runtime wait for what comes, by the two descriptors that it needs for that. It is
-// called once, before Hear. If it fails, the keeper hears no more of this process.
+// Listen registers the link with the poller of the Go runtime, which needs two descriptors for
+// that. It is called once, before Hear. If it fails, this process hears nothing of the keeper.
 func (l *Link) Listen() (err error) {
 	unpin()
 	l.file, err = sys.NewFile(l.socket, "keeper")
 	return err
 }
 
-// Tell sends a message to the keeper, and a descriptor with it where that is not negative. An error
-// means that the keeper is gone.
+// Tell sends a message to the keeper, with a descriptor where fd is not negative. An error means
+// that the keeper is gone.
 func (l *Link) Tell(m Message, fd int) error {
 	b := (*[messageSize]byte)(unsafe.Pointer(&m))[:]
 	var rights []byte
@@ -106,11 +107,11 @@ func (l *Link) Tell(m Message, fd int) error {
 	}
 }
 
-// errMessage says that a packet is no message.
+// errMessage says that a packet is not a message.
 var errMessage = errors.New("not a message of the keeper's")
 
-// Hear waits for the keeper's next message. It returns the descriptor that came with it, -1 for
-// none. An error means that the keeper is gone.
+// Hear waits for the keeper's next message. It returns the descriptor that came with the message,
+// -1 for none. An error means that the keeper is gone.
 func (l *Link) Hear() (m Message, fd int, err error) {
 	l.vector = unix.Iovec{Base: (*byte)(unsafe.Pointer(&l.heard))}
 	l.vector.SetLen(int(messageSize))
@@ -129,6 +130,7 @@ func (l *Link) Hear() (m Message, fd int, err error) {
 	return l.heard, passedDescriptor(l.rights[:l.header.Controllen]), nil
 }
 
+// passedDescriptor returns the descriptor of a control message, -1 for none.
 func passedDescriptor(rights []byte) int {
 	all, err := unix.ParseSocketControlMessage(rights)
 	if err != nil || len(all) != 1 {

@@ -4,16 +4,16 @@ package keeper
 
 import "os"
 
-// Link is a supervisor's end of what it shares with the keeper. Here there is none.
+// Link is what a supervisor shares with the keeper. On this platform there is no keeper.
 type Link struct{}
 
-// Entered returns false: there is no entry point here.
+// Entered returns false: there is no entry point on this platform.
 func Entered() bool { return false }
 
 // SignalsBlocked returns false: this process is no supervisor.
 func SignalsBlocked() bool { return false }
 
-// Environ returns the environment that the process was started with.
+// Environ returns the environment that this process was started with.
 func Environ() []string { return os.Environ() }
 
 // Attach returns nil: this process is no supervisor.

@@ -8,11 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The front of a keeper in namespaces. In another PID namespace that has no number for the front,
-// and for who sends it signals; and the front has none for the command.
+// A keeper may be in another PID namespace than its front. There the front and the senders of its
+// signals have no PID that the keeper knows. The front has no PID for the command.
 
-// hadForeground is the process group of the front, where that had the terminal's foreground before
-// the command; 0: it had not.
+// hadForeground is the front's process group, where that had the terminal's foreground before the
+// command; 0: it had not.
 var hadForeground int32
 
 // beForeign prepares the front for a keeper in namespaces.
@@ -33,13 +33,14 @@ func beForeign() {
 
 const fSetSignal = 10 // F_SETSIG
 
-// wakeFD is an end of a pair by which the keeper continues the front, which it has no number for:
-// what comes there is a SIGCONT to the front (fcntl(2), F_SETSIG). -1: there is none.
+// wakeFD is an end of a socket pair by which the keeper continues a front that it has no PID for.
+// Input there is a SIGCONT to the front (fcntl(2), F_SETSIG). -1: there is no pair.
 var wakeFD int32
 
+// wakeEnds are both ends of that pair: first the front's, then the keeper's.
 var wakeEnds [2]int32 // the front's and the keeper's
 
-// wakeFront continues the front.
+// wakeFront sends the front a SIGCONT.
 //
 //go:nosplit
 func wakeFront() {
@@ -50,7 +51,7 @@ func wakeFront() {
 	}
 }
 
-// drainWakes makes room for more.
+// drainWakes empties the pair, so that there is room for more.
 //
 //go:nosplit
 func drainWakes() {
@@ -59,12 +60,12 @@ func drainWakes() {
 	}
 }
 
-// isWake reports whether an si_code says that the keeper has continued the front.
+// isWake reports whether an si_code is that of a SIGCONT by wakeFront.
 //
 //go:nosplit
 func isWake(code int32) bool { return facts.Foreign && code > 0 && code < codeKernel }
 
-// nameSender looks up the name of who has sent a signal.
+// nameSender looks up the name of the sender of a signal.
 //
 //go:nosplit
 func nameSender(s *Signal) {
@@ -73,7 +74,7 @@ func nameSender(s *Signal) {
 	}
 }
 
-// reapStrays reaps, as PID 1, who is not the keeper.
+// reapStrays reaps, as PID 1, children other than the keeper and the planner.
 //
 //go:nosplit
 func reapStrays() {
@@ -83,14 +84,14 @@ func reapStrays() {
 			return
 		}
 		if !forgetHelper(int32(pid)) && pid == int(thePlan().Keeper) {
-			return // the keeper, which is not known yet
+			return // the keeper, before keeperBuilt has noted its PID
 		}
 		wait(unix.P_PID, uintptr(pid), unix.WEXITED|unix.WNOHANG)
 	}
 }
 
-// findForeground notes whether the front's group has the foreground of the terminal, before it is
-// the command's: a keeper in another PID namespace cannot tell the caller's groups apart.
+// findForeground notes whether the front's process group has the terminal's foreground, before the
+// command gets it. A keeper in another PID namespace cannot tell the caller's groups apart.
 //
 //go:nosplit
 func findForeground() {
@@ -103,8 +104,8 @@ func findForeground() {
 	terminal.fd = -1
 }
 
-// takeForeground gives the foreground back to the front's group, where the group that has it is
-// gone.
+// takeForeground gives the foreground back to the front's process group, where the group that has
+// it is gone.
 //
 //go:nosplit
 func takeForeground() {

@@ -9,37 +9,37 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Plan says how the namespaces are made in which the keeper runs: by the clone that makes it, and
-// by system calls that this child makes first. It is on memory that the front, the child and a
-// planner share, at the same address. Addresses in it are good in each of them.
+// Plan says how the namespaces of the keeper are made: by the clone that makes the keeper, and by
+// system calls that the keeper makes first. The front, the keeper and a planner share its memory at
+// the same address. So an address in it is good in each of them.
 type Plan struct {
 	Flags   uint64 // the namespaces that the clone makes (CLONE_NEW*)
-	Clone   uint64 // a C string: what an error of the clone is about
+	Clone   uint64 // a C string for an error of the clone
 	Count   int32  // of Calls
-	Forks   bool   // one of the calls clones the keeper, and who makes it is done
+	Forks   bool   // one of the calls clones the keeper, and the process that makes it ends
 	Foreign bool   // the keeper is in another PID namespace than the front
 	Stays   bool   // the planner has something to do at the end, and is waited for
-	Joined  bool   // the keeper joins a PID namespace: whom it leaves its PID 1 gets, not the front
+	Joined  bool   // the keeper joins a PID namespace: PID 1 there inherits its orphans, not the front
 
-	Fate   int32 // planOpen, and then once planTaken or planDropped
-	Keeper int32 // the keeper's PID, where a call has cloned it
+	Fate   int32 // planOpen, and later planTaken or planDropped
+	Keeper int32 // the keeper's PID, where a call has cloned the keeper
 	Failed int32 // the number of the call that failed, from 1; 0: none has
-	Errno  int32 // why; 0: it returned what it must not
-	Said   bool  // the planner has said why
+	Errno  int32 // the errno of that call; 0: it returned 0 and must not
+	Said   bool  // the planner has said why there is no keeper
 
 	Calls [maxCalls]Call
 	used  uint32
 	text  [textSize]byte
 }
 
-// What has become of a plan.
+// Fates of a plan.
 const (
 	planOpen    = 0
-	planTaken   = 1 // by the keeper, which starts the command
-	planDropped = 2 // by the front: there is to be no command
+	planTaken   = 1 // the keeper has carried it out, and starts the command
+	planDropped = 2 // the front has dropped it: there is to be no command
 )
 
-// decide reports whether a plan that was open has this fate now.
+// decide gives an open plan its fate. It returns false where the plan has one already.
 //
 //go:nosplit
 func (p *Plan) decide(fate int32) bool { return atomic.CompareAndSwapInt32(&p.Fate, planOpen, fate) }
@@ -50,14 +50,14 @@ type Call struct {
 	Args   [5]uint64
 	Store  uint64 // the address of a word that takes the result; 0: none
 	Kind   int64
-	Words  uint64 // a C string: what an error is about
+	Words  uint64 // a C string for an error of the call
 }
 
-// Kinds of calls, by what may come of them.
+// Kinds of calls, by what they may return.
 const (
-	MustCall = iota // an error ends the child, and the start
-	MayCall         // an error is passed over
-	SomeCall        // the result 0 ends it as well
+	MustCall = iota // an error fails the plan
+	MayCall         // an error is ignored
+	SomeCall        // an error or the result 0 fails the plan
 	ForkCall        // clone(2): the child goes on, and is the keeper
 )
 
@@ -71,11 +71,12 @@ var planAt uintptr // the address of the plan; 0: there is none
 //go:nosplit
 func thePlan() *Plan { return (*Plan)(pointer(planAt)) }
 
-// mapPlan makes room for the plan. It returns a negative errno if it fails.
+// mapPlan makes the shared memory of the plan. It returns a negative errno if it fails.
 //
 //go:nosplit
 func mapPlan() int {
-	r := sys5(unix.SYS_MMAP, 0, unsafe.Sizeof(Plan{}), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS, ^uintptr(0))
+	const shared = unix.MAP_SHARED | unix.MAP_ANONYMOUS
+	r := sys5(unix.SYS_MMAP, 0, unsafe.Sizeof(Plan{}), unix.PROT_READ|unix.PROT_WRITE, shared, ^uintptr(0))
 	if r < 0 && r > -4096 {
 		return r
 	}
@@ -88,15 +89,16 @@ func callAt(i int32) *Call {
 	return (*Call)(unsafe.Add(unsafe.Pointer(&thePlan().Calls), uintptr(i)*unsafe.Sizeof(Call{})))
 }
 
-// carryOut makes the calls of the plan, in the child that is to be the keeper, or that clones it.
-// It returns in the keeper. Where a call fails the plan says which, and the child ends.
+// carryOut makes the calls of the plan, in the child that becomes the keeper or that clones it. It
+// returns in the keeper. Where a call fails, the plan says which, and the child ends.
 //
 //go:nosplit
 func carryOut() {
 	p := thePlan()
 	for i := int32(0); i < p.Count && i < maxCalls; i++ {
 		c := callAt(i)
-		r := sys5(uintptr(c.Number), uintptr(c.Args[0]), uintptr(c.Args[1]), uintptr(c.Args[2]), uintptr(c.Args[3]), uintptr(c.Args[4]))
+		a := &c.Args
+		r := sys5(uintptr(c.Number), uintptr(a[0]), uintptr(a[1]), uintptr(a[2]), uintptr(a[3]), uintptr(a[4]))
 		if r < 0 && c.Kind != MayCall || r == 0 && c.Kind == SomeCall {
 			p.Errno, p.Failed = int32(-r), i+1
 			exit(statusFailure)
@@ -111,7 +113,7 @@ func carryOut() {
 	}
 }
 
-// sayPlanFailed says which step was refused.
+// sayPlanFailed says which step of a plan failed.
 //
 //go:nosplit
 func sayPlanFailed(words uintptr, errno int) {
@@ -130,7 +132,7 @@ func sayPlanFailed(words uintptr, errno int) {
 	awaitHelpers()
 }
 
-// addCall appends a call to the plan that must succeed.
+// addCall appends a call to the plan. Its error fails the plan.
 //
 //go:nosplit
 func addCall(words uintptr, number, a, b, c, d uintptr) {
@@ -144,7 +146,7 @@ func addCall(words uintptr, number, a, b, c, d uintptr) {
 	p.Count++
 }
 
-// addWords puts "--unshare", a list, and a step into the plan, as one C string.
+// addWords puts "--unshare", a list and a step into the plan, as one C string.
 //
 //go:nosplit
 func addWords(list uintptr, step string) uintptr {
@@ -165,7 +167,8 @@ func addWords(list uintptr, step string) uintptr {
 	return begin
 }
 
-// addByte leaves out what there is no room for, and ends the text all the same.
+// addByte writes a byte of a C string into the plan, and returns where the next one goes. A byte
+// that there is no room for is left out, but the string ends in a zero byte.
 //
 //go:nosplit
 func addByte(at uintptr, c byte) uintptr {
@@ -177,7 +180,8 @@ func addByte(at uintptr, c byte) uintptr {
 	return at + 1
 }
 
-// planByHeart makes the plan for namespaces that need no more than a few calls.
+// planByHeart makes the plan where a list of kinds says all about the namespaces. It returns a
+// negative errno if it fails.
 //
 //go:nosplit
 func planByHeart() int {

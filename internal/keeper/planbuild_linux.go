@@ -4,8 +4,8 @@ package keeper
 
 import "unsafe"
 
-// Add appends a call to a plan, for a planner. It returns the number of the call. A plan has room
-// for 192 calls; more panic.
+// Add appends a call to a plan, in a planner. It returns the number of the call. A plan has room
+// for 192 calls. One more panics.
 func (p *Plan) Add(kind int64, words uint64, number uintptr, args ...uintptr) int {
 	n := int(p.Count)
 	c := &p.Calls[n]
@@ -17,16 +17,17 @@ func (p *Plan) Add(kind int64, words uint64, number uintptr, args ...uintptr) in
 	return n
 }
 
-// StoreIn has the result of one call put into the first argument of another, which need not have
-// been added yet.
+// StoreIn has the result of one call become the first argument of another, which need not have been
+// added yet.
 func (p *Plan) StoreIn(from, to int) {
 	p.Calls[from].Store = uint64(uintptr(unsafe.Pointer(&p.Calls[to].Args)))
 }
 
-// Text puts a C string into a plan and returns its address. A plan has room for 16 KiB; more panic.
+// Text puts a C string into a plan and returns its address. A plan has room for 16 KiB. One byte
+// more panics.
 func (p *Plan) Text(s string) uintptr { return p.Bytes(append([]byte(s), 0)) }
 
-// Bytes is Text for what is no string. Its address is a multiple of 8.
+// Bytes puts bytes into a plan, as Text does. Their address is a multiple of 8.
 func (p *Plan) Bytes(b []byte) uintptr {
 	p.used = (p.used + 7) &^ 7
 	room := p.text[p.used:]

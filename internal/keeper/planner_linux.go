@@ -8,11 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where namespaces are asked for by more than a list of kinds, a planner makes the plan: a fork of
-// the process that is to be the front, which goes on to the Go runtime. In the front it stands
-// where the supervisor stands in a keeper.
+// A planner makes the plan where a list of kinds does not say all about the namespaces. It is a fork
+// of the process that becomes the front, and goes on to the Go runtime. The front keeps it in the
+// variable supervisor.
 
-// makePlan makes the plan. It returns true in a planner.
+// makePlan makes the plan, by heart or by a planner. It returns true in a planner.
 //
 //go:nosplit
 func makePlan() bool {
@@ -44,7 +44,7 @@ func makePlan() bool {
 }
 
 // awaitPlan waits until the plan is complete. A planner that ends before that has said why, and
-// its status is finite's. One that was stopped is continued.
+// finite ends with its status. A stop signal ends finite. A planner that was stopped is continued.
 //
 //go:nosplit
 func awaitPlan() {
@@ -82,7 +82,11 @@ func awaitPlan() {
 		if wait(unix.P_PID, uintptr(supervisor.pid), unix.WSTOPPED|unix.WNOHANG|unix.WALL) > 0 {
 			kill(supervisor.pid, int32(unix.SIGCONT))
 		}
-		poll.fds = [6]unix.PollFd{{Fd: supervisor.socket, Events: unix.POLLIN}, {Fd: early, Events: unix.POLLIN}, {Fd: childFD, Events: unix.POLLIN}}
+		poll.fds = [6]unix.PollFd{
+			{Fd: supervisor.socket, Events: unix.POLLIN},
+			{Fd: early, Events: unix.POLLIN},
+			{Fd: childFD, Events: unix.POLLIN},
+		}
 		if awaitPoll(3, 0) && poll.fds[1].Revents != 0 && takeEarly() {
 			leavePlanner()
 			exitEarly()
@@ -90,8 +94,8 @@ func awaitPlan() {
 	}
 }
 
-// leavePlanner has a planner see that nobody waits for its plan. It removes what it has made, and
-// ends.
+// leavePlanner closes the socket, by which a planner learns that its plan is not needed. The
+// planner then removes what it has made, and ends. After plannerTime it is killed.
 //
 //go:nosplit
 func leavePlanner() {
@@ -107,7 +111,7 @@ func leavePlanner() {
 	killSupervisor()
 }
 
-// takePlanDescriptor puts a descriptor where a call of the plan needs it.
+// takePlanDescriptor puts a descriptor into the call of the plan that needs it.
 //
 //go:nosplit
 func takePlanDescriptor(call, fd int32) {
@@ -120,7 +124,7 @@ func takePlanDescriptor(call, fd int32) {
 // abortStatus is the exit status of a Go runtime that cannot go on.
 const abortStatus = 2
 
-// plannerFailed ends finite as the planner has ended.
+// plannerFailed ends finite after a planner that has ended without a plan.
 //
 //go:nosplit
 func plannerFailed() {
@@ -139,8 +143,8 @@ func plannerFailed() {
 	exit(statusFailure)
 }
 
-// endPlanner has a planner end, and reaps it. One that has something to do gets a moment. It kills
-// what is left in the command's cgroup, if that is wanted.
+// endPlanner ends a planner, and reaps it. A planner that has something to do at the end gets
+// plannerTime for that. With killsCgroup 1 it also kills what is left in the command's cgroup.
 //
 //go:nosplit
 func endPlanner(killsCgroup int32) {
@@ -149,7 +153,7 @@ func endPlanner(killsCgroup int32) {
 	}
 	if planAt != 0 && thePlan().Stays {
 		tell(supervisor.socket, KindPlanOver, killsCgroup, 0)
-		poll.fds = [6]unix.PollFd{{Fd: supervisor.socket, Events: unix.POLLIN}} // it closes its end
+		poll.fds = [6]unix.PollFd{{Fd: supervisor.socket, Events: unix.POLLIN}} // until it closes its end
 		poll.limit = [2]int64{plannerTime, 0}
 		awaitPoll(1, addr(&poll.limit))
 	}
@@ -158,8 +162,9 @@ func endPlanner(killsCgroup int32) {
 
 const plannerTime = 2 // seconds
 
-// endBuilding ends finite where somebody asks for that while the keeper's namespaces are made:
-// there is no command yet. A planner that waits for another program does not end by itself.
+// endBuilding ends finite where a stop signal comes while the keeper's namespaces are made: there
+// is no command yet. The planner is killed, since one that waits for another program does not end
+// by itself.
 //
 //go:nosplit
 func endBuilding() {
@@ -181,7 +186,8 @@ func endBuilding() {
 	exitEarly()
 }
 
-// keeperBuilt reports whether the child that was reaped has cloned the keeper, as the plan has it.
+// keeperBuilt reports whether the child that was reaped last has cloned the keeper, as the plan has
+// it. The keeper is a child of the front then.
 //
 //go:nosplit
 func keeperBuilt() bool {
@@ -195,7 +201,7 @@ func keeperBuilt() bool {
 	return true
 }
 
-// noteBegun is called for the first message of the keeper, which it leaves where it is.
+// noteBegun is called for the first message of the keeper, which stays in packet.message.
 //
 //go:nosplit
 func noteBegun() {
@@ -209,7 +215,8 @@ func noteBegun() {
 
 var firstWord Message
 
-// sayWhyNot says what refused the keeper's namespaces, if that is why there is no keeper.
+// sayWhyNot reports whether there is no keeper because its namespaces were refused, and says which
+// step failed.
 //
 //go:nosplit
 func sayWhyNot() bool {
@@ -226,7 +233,7 @@ func sayWhyNot() bool {
 	return true
 }
 
-// enterPlan is the first thing in the child that is to be the keeper.
+// enterPlan is the first thing that the child does that becomes the keeper.
 //
 //go:nosplit
 func enterPlan() {

@@ -38,9 +38,10 @@ func stopFront() {
 	}
 }
 
-// isContinued reports whether a SIGCONT to the front is no news for the command. The front had
-// heard of so many stops by then. A shell continues the whole process group, so the command has the
-// SIGCONT already. A second one would undo the command's next stop.
+// isContinued reports whether a SIGCONT to the front is no news for the command. heard is the
+// number of the last stop that the front had heard of when the SIGCONT arrived. A shell continues
+// the whole process group, so the command has the SIGCONT already. A second one would undo the
+// command's next stop.
 //
 //go:nosplit
 func isContinued(heard int32) bool {

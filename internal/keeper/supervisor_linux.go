@@ -4,43 +4,50 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// supervisor is the Go process that decides, while there is one.
+// supervisor is the Go process that decides. In a front it is the planner.
 var supervisor struct {
-	pid      int32
-	socket   int32 // the keeper's end
-	spoke    bool  // it runs
-	asked    bool  // and owes an answer
-	silent   int32 // how many pauses it has been silent for
-	since    int64 // when it was started
-	remain   bool  // it was told that others are left
-	empty    bool  // it was told that nobody is
-	verdict  bool  // it has said how the run ends
-	status   int32
-	left     bool // and that somebody is left
-	quiet    bool // it has nothing to say about a quiet end
-	failures int32
-	knows    struct{ started, ended, frontGone bool } // from its fork, or by a message that was sent
+	pid    int32 // 0: there is no supervisor
+	socket int32 // this process's end of the pair that it shares with the supervisor; -1: none
+	since  int64 // when the supervisor was started
+	quiet  bool  // it has nothing to say about a quiet end
+
+	spoke  bool  // it has sent KindHello
+	asked  bool  // it was sent KindAsk, and has sent nothing since
+	silent int32 // how many pauses it has been silent for: see silencePause
+
+	remain bool // it was told that children are left
+	empty  bool // it was told that no child is left
+	knows  struct {
+		started, ended, frontGone bool // of the command's start and end, and of the front's death
+	}
+
+	verdict bool  // it has said how the run ends
+	status  int32 // the exit status by its verdict
+	left    bool  // a process is left by its verdict
+
+	failures int32 // how many supervisors have failed in a row
 }
 
-// A supervisor has 2 s to speak, and to answer. They are counted in pauses of the keeper's own: in
-// a container that was frozen meanwhile, they have not passed.
+// A supervisor has 2 s for its first message, and for an answer. The keeper counts them in pauses of
+// its own, which do not pass while a container is frozen.
 const (
 	silencePause = 100 * millisecond
-	mostSilence  = 20
-	deathPauses  = 2 // that SIGKILL may take then: a file system that does not answer keeps who waits for it
+	mostSilence  = 20 // pauses until a supervisor is killed
+	deathPauses  = 2  // pauses that SIGKILL may take: a file system that does not answer delays it
 	askPause     = second
 	mostFailures = 3
-	longLife     = 10 * second // a supervisor that lived so long has made progress
+	longLife     = 10 * second // a supervisor that lived so long is no failure in a row
 )
 
-// attachment is what a supervisor finds.
+// attachment is what a fork finds that goes on to the Go runtime.
 type attachment struct {
-	socket  int32 // 0: this process is none
-	stderr  int32 // where descriptor 2 is meanwhile
-	planner bool  // it is a planner
+	socket  int32 // the fork's end of the pair; 0: this process is no such fork
+	stderr  int32 // a copy of descriptor 2, which is silenced
+	planner bool  // the fork is a planner
 }
 
-// startSupervisor forks a supervisor. It returns true in that.
+// startSupervisor forks a supervisor. It returns true in the supervisor. After mostFailures the
+// keeper goes on by heart.
 //
 //go:nosplit
 func startSupervisor() bool {
@@ -49,7 +56,7 @@ func startSupervisor() bool {
 		return false
 	}
 	if facts.Front == 0 && facts.Ended.Code != 0 {
-		dropAtEnd() // a reader that is left sees the end of its input
+		dropAtEnd() // so that a reader that is left sees the end of its input
 	}
 	r := makePair()
 	if r >= 0 {
@@ -68,14 +75,16 @@ func startSupervisor() bool {
 	}
 	supervisor.pid, supervisor.socket, supervisor.since = int32(r), newPair[0], now()
 	supervisor.spoke, supervisor.asked, supervisor.silent = false, false, 0
-	supervisor.remain, supervisor.empty, supervisor.verdict, supervisor.left, supervisor.quiet = false, false, false, false, false
+	supervisor.remain, supervisor.empty, supervisor.quiet = false, false, false
+	supervisor.verdict, supervisor.left = false, false
 	supervisor.knows.started = facts.Command != 0
 	supervisor.knows.ended, supervisor.knows.frontGone = facts.Ended.Code != 0, facts.FrontGone
 	due.supervisor = now() + silencePause
 	return false
 }
 
-// forkUnseen makes a process that a plain wait does not see, where that is not refused.
+// forkUnseen makes a process without an exit signal, which a plain waitid(2) does not see. Where
+// the kernel refuses that, the process is an ordinary child.
 //
 //go:nosplit
 func forkUnseen() int {
@@ -88,8 +97,8 @@ func forkUnseen() int {
 	return r
 }
 
-// becomeSupervisor prepares a fork for the Go runtime. Its standard error is elsewhere until main:
-// a runtime that cannot start says nothing of its own.
+// becomeSupervisor prepares a fork for the Go runtime. Its standard error is silenced until main,
+// so that a runtime that cannot start says nothing.
 //
 //go:nosplit
 func becomeSupervisor() {
@@ -110,17 +119,18 @@ func becomeSupervisor() {
 	silence()
 }
 
-// supervisorEnded is a supervisor's end, whatever it has said.
+// supervisorEnded deals with the end of a supervisor. A verdict may still be in the socket.
 //
 //go:nosplit
 func supervisorEnded() {
-	for { // its last words
+	for {
 		ok, _ := receive(supervisor.socket)
 		if !ok {
 			break
 		}
 		if packet.message.Kind == KindEnd {
-			supervisor.verdict, supervisor.status, supervisor.left = true, packet.message.Value, packet.message.Count != 0
+			supervisor.verdict = true
+			supervisor.status, supervisor.left = packet.message.Value, packet.message.Count != 0
 		}
 	}
 	forgetSupervisor()
@@ -133,7 +143,7 @@ func supervisorEnded() {
 	}
 }
 
-// forgetSupervisor is for one that has ended, or was killed.
+// forgetSupervisor is called when a supervisor has ended, or was killed.
 //
 //go:nosplit
 func forgetSupervisor() {
@@ -142,9 +152,9 @@ func forgetSupervisor() {
 	due.supervisor = 0
 }
 
-// leavesSupervisor reports whether a supervisor may be left to the front, which is its parent when
-// the keeper has ended: where it is the front's to wait for, and where it has had nothing to
-// decide, so that nobody has to hear its last words.
+// leavesSupervisor reports whether a supervisor that is killed may be left to the front, which
+// becomes its parent when the keeper ends. The front must be able to reap it, and the supervisor
+// must have had nothing to decide, since nobody reads its last messages.
 //
 //go:nosplit
 func leavesSupervisor() bool {
@@ -152,7 +162,7 @@ func leavesSupervisor() bool {
 		(facts.Timeout == 0 || facts.Timeout > 2*QuietTime)
 }
 
-// leaveSupervisor kills a supervisor, and leaves it to the front.
+// leaveSupervisor kills a supervisor, and leaves it to the front to reap.
 //
 //go:nosplit
 func leaveSupervisor() {
@@ -161,8 +171,8 @@ func leaveSupervisor() {
 	forgetSupervisor()
 }
 
-// killSupervisor ends a supervisor that is not needed any more. One that cannot be killed at once
-// is left to itself.
+// killSupervisor kills and reaps a supervisor that is not needed any more, and takes its last
+// messages. One that SIGKILL does not end within a second is left behind.
 //
 //go:nosplit
 func killSupervisor() {
@@ -173,7 +183,7 @@ func killSupervisor() {
 	kill(supervisor.pid, int32(unix.SIGKILL))
 	poll.fds[0] = unix.PollFd{Fd: supervisor.socket}
 	poll.limit = [2]int64{1, 0}
-	awaitPoll(1, addr(&poll.limit)) // it hangs up shortly before it can be waited for
+	awaitPoll(1, addr(&poll.limit)) // the socket hangs up shortly before waitid(2) returns it
 	for soon := now() + millisecond/10; ; {
 		if wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WNOHANG|unix.WALL) != 0 {
 			break
@@ -182,7 +192,7 @@ func killSupervisor() {
 		if t >= until {
 			break
 		}
-		if t < soon { // which is less than the shortest sleep
+		if t < soon { // the shortest sleep is longer than that
 			sys0(unix.SYS_SCHED_YIELD)
 			continue
 		}
