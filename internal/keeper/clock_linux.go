@@ -18,8 +18,11 @@ func now() int64 {
 	return clockTime[0]*second + clockTime[1]
 }
 
-var clockTime [2]int64
+// Arguments of system calls (struct timespec): the time, a duration, and none at all.
+var clockTime, shortTime, noTime [2]int64
 
+// earlier is the earlier one of two times.
+//
 //go:nosplit
 func earlier(a, b int64) int64 {
 	if a == 0 || b != 0 && b < a {
@@ -28,7 +31,7 @@ func earlier(a, b int64) int64 {
 	return a
 }
 
-// after adds a duration to a time, and does not overflow.
+// after is a time after another one, without an overflow.
 //
 //go:nosplit
 func after(at, d int64) int64 {
@@ -38,10 +41,12 @@ func after(at, d int64) int64 {
 	return at + d
 }
 
+// isDue reports whether a time has come.
+//
 //go:nosplit
 func isDue(at int64) bool { return at != 0 && now() >= at }
 
-// pause waits for a time of less than a second.
+// pause sleeps for less than a second.
 //
 //go:nosplit
 func pause(d int64) {
@@ -49,7 +54,3 @@ func pause(d int64) {
 	shortTime = [2]int64{0, d}
 	sys4(unix.SYS_PPOLL, 0, 0, addr(&shortTime), 0)
 }
-
-var shortTime [2]int64
-
-var noTime [2]int64

@@ -4,9 +4,9 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// beLate is the latest time. A supervisor is asked first: it may have announced another one, and
-// the clock of a container that was frozen went on. Then everything is killed, and then everything
-// by heart.
+// beLate acts on the latest time. A supervisor is asked first: it may have announced another time,
+// and the clock of a container that was frozen went on. The next time SIGKILL goes to every
+// process, and after that everything is ended by heart.
 //
 //go:nosplit
 func beLate() {
@@ -25,25 +25,26 @@ func beLate() {
 		killNow()
 		if !facts.NoSubreaper {
 			killingByHeart = true
-			signalEverything(int32(unix.SIGKILL)) // what keeps the supervisor from it may be one of them
+			signalEverything(int32(unix.SIGKILL)) // one of them may keep the supervisor from acting
 		}
 	default:
 		goByHeart()
 	}
 }
 
-// heart is the ending without a supervisor.
+// heart is the ending by heart: without a supervisor, by fixed rules.
 var heart struct {
-	errno  int  // why no supervisor could be made; 0: they died
-	calm   bool // no supervisor runs, and nothing is to be ended: signals are passed on as they are
-	asked  bool // the latest time has come, and a supervisor was asked
-	since  int64
+	errno  int   // why no supervisor could be made; 0: supervisors were made, and died
+	calm   bool  // nothing is to be ended: signals are passed on under their own numbers
+	asked  bool  // the latest time has come, and a supervisor was asked
+	since  int64 // when the ending began; 0: it has not
 	kill   int64 // when SIGKILL is sent
-	giveUp int64
-	pause  int64
+	giveUp int64 // when the keeper ends though processes are left
+	pause  int64 // between two rounds
 }
 
-// goByHeart begins it, and says so.
+// goByHeart has the keeper go on by heart, and says so. It ends the tree, or is calm where nothing
+// is to be ended.
 //
 //go:nosplit
 func goByHeart() {
@@ -90,11 +91,12 @@ func goByHeart() {
 	heart.giveUp = after(heart.kill, giveUpTime)
 	keepGoing(heart.kill)
 	if facts.Front != 0 {
-		tell(toFront, kindUntil, ownStatus(), int32(min((heart.giveUp-heart.since+latestMargin)/millisecond, 1<<31-1)))
+		left := (heart.giveUp - heart.since + latestMargin) / millisecond
+		tell(toFront, kindUntil, ownStatus(), int32(min(left, 1<<31-1)))
 	}
 }
 
-// passAll has every signal passed on as it is.
+// passAll has every signal passed on under its own number.
 //
 //go:nosplit
 func passAll() {
@@ -106,7 +108,7 @@ func passAll() {
 	takeRules(&packet.message)
 }
 
-// endByHeart is a round of it.
+// endByHeart is one round of the ending by heart.
 //
 //go:nosplit
 func endByHeart() {
@@ -141,7 +143,7 @@ func endByHeart() {
 		}
 	}
 	if facts.OlderCount > 0 && facts.Ended.Code != 0 && !signalEverything(0) {
-		end(ownStatus()) // only the older ones are left
+		end(ownStatus()) // only older children are left
 		return
 	}
 	heart.pause = min(heart.pause*2+millisecond, 100*millisecond)

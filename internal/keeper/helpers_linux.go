@@ -4,17 +4,17 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// helpers is how many writers and closers are under way. Where the kernel refuses children without
-// an exit signal, they are ordinary ones.
+// A helper is a child that does what can hang: a writer writes a line to stderr (see say), and a
+// closer closes descriptors (see closer).
 var (
-	helpers         int32
-	ordinaryHelpers bool
-	helperPause     int64 // from the last look whether they have ended to the next one
-	abandoned       int32 // supervisors that SIGKILL has not ended: who keeps them in the kernel may let them go
+	helpers         int32 // how many are at work
+	ordinaryHelpers bool  // helpers have an exit signal: the kernel refused others
+	helperPause     int64 // between two looks whether helpers have ended
+	abandoned       int32 // supervisors that SIGKILL has not ended yet: the kernel keeps them
 )
 
-// nextHelper is when to look whether writers and closers have ended, since nothing tells: at ever
-// longer intervals, and not at all where one hangs.
+// nextHelper is when to look whether helpers have ended, since no signal tells. Looks are ever
+// farther apart, and stop where a helper hangs.
 //
 //go:nosplit
 func nextHelper() int64 {
@@ -25,7 +25,7 @@ func nextHelper() int64 {
 	return now() + helperPause
 }
 
-// isBusyHelper reports whether a child is a writer or a closer.
+// isBusyHelper reports whether a child is a helper at work.
 //
 //go:nosplit
 func isBusyHelper(pid int32) bool {
@@ -37,8 +37,8 @@ func isBusyHelper(pid int32) bool {
 	return closerAt(0).pid == pid || closerAt(1).pid == pid
 }
 
-// forgetHelper reports whether a child that was reaped is a writer or a closer, and takes note of its
-// end.
+// forgetHelper takes note of the end of a child that was reaped. It returns false where the child
+// was no helper.
 //
 //go:nosplit
 func forgetHelper(pid int32) bool {
@@ -59,7 +59,8 @@ func forgetHelper(pid int32) bool {
 	return false
 }
 
-// reapHelpers takes away the writers and closers that have ended. A plain wait does not see them.
+// reapHelpers reaps helpers and abandoned supervisors that have ended. A plain waitid(2) does not
+// see them, since they have no exit signal.
 //
 //go:nosplit
 func reapHelpers() {
@@ -82,7 +83,7 @@ func reapHelpers() {
 	}
 }
 
-// awaitAbandoned waits for a moment for supervisors that were kept by something that is gone.
+// awaitAbandoned waits for abandoned supervisors for goodbyeTime. What kept them may be gone.
 //
 //go:nosplit
 func awaitAbandoned() {
@@ -93,11 +94,11 @@ func awaitAbandoned() {
 	}
 }
 
+// goodbyeTime is how long the end of the keeper or front waits for what was killed.
 const goodbyeTime = 100 * millisecond
 
-// awaitHelpers waits for what is being said and closed, a second at most. Children that are no
-// helpers end unseen. Whoever is still at work then is killed: a line that nobody reads would keep
-// its writer for good.
+// awaitHelpers waits for helpers for a second at most, and then kills them. A line that no process
+// reads would keep its writer for good. Other children that end meanwhile are not noticed.
 //
 //go:nosplit
 func awaitHelpers() {
@@ -114,7 +115,7 @@ func awaitHelpers() {
 	}
 }
 
-// killHelpers kills writers and closers, and reports whether there are any.
+// killHelpers kills the helpers, and reports whether there are any.
 //
 //go:nosplit
 func killHelpers() (found bool) {

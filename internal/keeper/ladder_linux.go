@@ -4,29 +4,31 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// due is what the clock brings next: times of CLOCK_MONOTONIC, 0 for never.
+// due is what the clock brings next; 0 is never.
 var due struct {
-	deadline   int64
-	kill       int64 // the grace time is over
-	latest     int64 // what is announced should have happened: the keeper ends everything by heart
-	dead       int64 // the command is dead, and should have been waited for
+	deadline   int64 // the deadline
+	kill       int64 // the end of the grace time
+	latest     int64 // the latest time: see beLate
+	dead       int64 // the command is dead by its pidfd, and waitid(2) should have returned it
 	stuck      int64 // the command was killed, and should have ended
-	supervisor int64 // see checkSupervisor
-	settle     int64 // what was killed should be gone: see frontGone
-	watch      int64 // whether the command was executed is looked at: see delayWatch
-	drop       int64 // what the caller had open is left to the command
-	heart      int64 // the next round of the last resort
+	supervisor int64 // the next look at the supervisor: see checkSupervisor
+	settle     int64 // processes that were killed should be gone
+	watch      int64 // the next look whether the command was executed: see delayWatch
+	drop       int64 // the caller's descriptors are closed
+	heart      int64 // the next round of the ending by heart
 }
 
 // latestMargin is what an ending may take beyond its own times.
 const latestMargin = 2 * second
 
+// nextDue is the first time at which something is due.
+//
 //go:nosplit
 func nextDue() int64 {
 	at := earlier(due.deadline, due.kill)
 	at = earlier(at, due.latest)
 	at = earlier(at, due.dead)
-	if supervisor.pid == 0 && heart.since == 0 { // nobody sees to it yet
+	if supervisor.pid == 0 && heart.since == 0 { // no process deals with it yet
 		at = earlier(at, due.stuck)
 	}
 	at = earlier(at, due.supervisor)
@@ -39,8 +41,7 @@ func nextDue() int64 {
 	return earlier(at, stops.again)
 }
 
-// armDeadline starts the clock, which counts from the command's start. A timer continues this
-// process where somebody has stopped it.
+// armDeadline sets the deadline, which counts from the command's start.
 //
 //go:nosplit
 func armDeadline() {
@@ -50,7 +51,7 @@ func armDeadline() {
 	}
 }
 
-// deadlineAhead is when a deadline that a supervisor keeps will come, 0 where there is none ahead.
+// deadlineAhead is when a deadline that a supervisor keeps will come, 0 where none will.
 //
 //go:nosplit
 func deadlineAhead() int64 {
@@ -64,7 +65,7 @@ func deadlineAhead() int64 {
 	return at
 }
 
-// keepTime does what is due. It returns true in a supervisor.
+// keepTime does what is due.
 //
 //go:nosplit
 func keepTime() bool {
@@ -74,7 +75,7 @@ func keepTime() bool {
 	}
 	if isDue(due.kill) {
 		due.kill = 0
-		if !supervisor.spoke { // it says so itself
+		if !supervisor.spoke { // a supervisor says so
 			startLine()
 			put("the grace time is over: SIGKILL to everything that is left")
 			sayFirst()
@@ -102,8 +103,8 @@ func keepTime() bool {
 	return checkSupervisor()
 }
 
-// deadline begins the ending. A command that has ended is not timed out: what it has left is the
-// supervisor's, and so is one that is dead and cannot be waited for.
+// deadline begins the ending at the deadline. A command that has ended is not timed out: what it
+// has left is for a supervisor to end. So is a command that is dead and cannot be waited for.
 //
 //go:nosplit
 func deadline() {
@@ -113,7 +114,8 @@ func deadline() {
 	facts.DeadlineAt = now()
 	due.latest = after(after(facts.DeadlineAt, facts.Grace), giveUpTime+latestMargin)
 	if facts.Front != 0 {
-		tell(toFront, kindUntil, statusDeadline, int32(min((due.latest-facts.DeadlineAt)/millisecond, 1<<31-1)))
+		left := (due.latest - facts.DeadlineAt) / millisecond
+		tell(toFront, kindUntil, statusDeadline, int32(min(left, 1<<31-1)))
 	}
 	startLine()
 	if facts.Grace == 0 {
@@ -134,8 +136,8 @@ func deadline() {
 	keepGoing(due.kill)
 }
 
-// killNow is the last step: SIGKILL to the command, and as PID 1 to everybody. The rest of a tree
-// elsewhere is a supervisor's, and the last resort's.
+// killNow sends SIGKILL to the command, and as PID 1 to every process. Elsewhere the rest of the
+// tree is ended by a supervisor, or by heart.
 //
 //go:nosplit
 func killNow() {
@@ -147,7 +149,7 @@ func killNow() {
 	due.latest = now() + giveUpTime + latestMargin
 	keepGoing(now())
 	if facts.NoSubreaper && heart.since == 0 {
-		due.stuck = facts.KilledAt // a supervisor kills the command last: its orphans would go elsewhere
+		due.stuck = facts.KilledAt // the supervisor kills the command last: this process does not inherit its orphans
 		return
 	}
 	signalCommand(int32(unix.SIGKILL))
@@ -157,5 +159,6 @@ func killNow() {
 	}
 }
 
-// dyingTime is how long processes may take to end after SIGKILL. Until then nobody counts as left.
+// dyingTime is how long processes may take to end after SIGKILL. Until then they do not count as
+// left.
 const dyingTime = 50 * millisecond

@@ -8,23 +8,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The last resort: everything is killed by heart, without a supervisor. Children are read from the
-// kernel's list of them, or, where there is none, found by asking the kernel about numbers
-// (waitid(2), P_PID): who descends from a child that dies is a child then, and has a turn in the
-// next round. As PID 1 it is kill(-1).
+// By heart, signals go to children, without a supervisor. As PID 1 kill(-1) does that. Elsewhere the
+// kernel's list of children is read. Where there is no list, waitid(2) is asked about each PID. The
+// children of a child that dies become children of this process, and get the signal in the next
+// round.
 
 const (
-	nearNumbers = 1 << 15 // from this process's own on: where most of its children are
-	allNumbers  = 1 << 22 // that a process can have (PID_MAX_LIMIT)
-	farSlice    = 1 << 15 // of the far ones, in a round
-	giveUpTime  = 5 * second
-	heartRounds = 1000 // one after the other, against who forks meanwhile
+	nearNumbers = 1 << 15    // PIDs from this process's own on: most children have one of these
+	allNumbers  = 1 << 22    // PIDs that there can be (PID_MAX_LIMIT)
+	farSlice    = 1 << 15    // PIDs beyond the near ones that are tried in one round
+	giveUpTime  = 5 * second // from the first SIGKILL on
+	heartRounds = 1000       // rounds without a pause, against processes that fork meanwhile
 )
 
-// maxOlder is how many children from before the start are known.
+// maxOlder is how many older children can be known.
 const maxOlder = 64
 
-var farNumber = nearNumbers // where the next slice of far numbers begins
+var farNumber = nearNumbers // where the next slice begins, from this process's PID on
 
 // isOlder reports whether a child was there before finite was executed.
 //
@@ -41,7 +41,7 @@ func isOlder(pid int) bool {
 //go:nosplit
 func olderAt(i int32) *int32 { return (*int32)(pointer(addr(&facts.Older) + uintptr(i)*4)) }
 
-// findOlder looks for children that are there already, at the start.
+// findOlder notes the children that are there at the start.
 //
 //go:nosplit
 func findOlder() {
@@ -57,8 +57,8 @@ func findOlder() {
 	}
 }
 
-// signalEverything sends a signal to everybody but this process, its supervisor and its older
-// children, and returns whether there is anybody.
+// signalEverything sends a signal to every process that it can find, but to this one, the
+// supervisor and older children. It reports whether there is any.
 //
 //go:nosplit
 func signalEverything(sig int32) bool {
@@ -82,7 +82,8 @@ func signalEverything(sig int32) bool {
 	return found
 }
 
-// killingByHeart says that everybody is killed by heart: a supervisor cannot see them, or is late.
+// killingByHeart says that SIGKILL goes to every child by heart, since a supervisor cannot see
+// them, or is late.
 var killingByHeart bool
 
 // childrenFD is the kernel's list of this process's children (proc_tid_children(5)); -1: there is
@@ -92,7 +93,7 @@ var (
 	children   [4096]byte
 )
 
-// openChildren opens that list. That of another PID namespace's /proc is none.
+// openChildren opens childrenFD, unless /proc is that of another PID namespace.
 //
 //go:nosplit
 func openChildren() {
@@ -102,8 +103,8 @@ func openChildren() {
 	childrenFD = high(openInProc("thread-self/children\x00", 0))
 }
 
-// signalListed signals the children on the kernel's list, as many as one read returns. The list of
-// another PID namespace's /proc has other numbers: the kernel is asked whether each is a child's.
+// signalListed signals the children on the kernel's list, as many as one read returns. waitid(2)
+// tells whether each is a child, since the /proc of another PID namespace has other PIDs.
 //
 //go:nosplit
 func signalListed(sig int32) (found bool) {
@@ -124,7 +125,7 @@ func signalListed(sig int32) (found bool) {
 	return found
 }
 
-// signalChildren signals the children with numbers of a range, modulo allNumbers.
+// signalChildren signals the children that have a PID of a range, modulo allNumbers.
 //
 //go:nosplit
 func signalChildren(first, end int, sig int32) (found bool) {
@@ -138,7 +139,7 @@ func signalChildren(first, end int, sig int32) (found bool) {
 	return found
 }
 
-// endEverything kills what is left, until nobody is, in the place of a keeper that has died. It
+// endEverything kills what is left until no process is, in the place of a keeper that has died. It
 // returns false where it gave up.
 //
 //go:nosplit
@@ -151,7 +152,7 @@ func endEverything() bool {
 			return true
 		}
 		if !signalEverything(int32(unix.SIGKILL)) && facts.OlderCount > 0 && farNumber == nearNumbers {
-			return true // only the older ones are left
+			return true // only older children are left
 		}
 		if childrenFD < 0 {
 			pause(millisecond)

@@ -13,27 +13,28 @@ const (
 	writerStackSize = 4096
 )
 
-// line is one line on stderr. Who sent the signal that it is about, the writer puts in front of the
-// tail.
+// line is one line on stderr. The writer appends the sender of the signal that the line is about.
 type line struct {
 	writer int32 // the PID of the child that writes it; 0: the line is free
 	length uint32
-	sender bool
-	early  bool // the tail is that there is no command yet
+	sender bool // the line ends with the sender of signal
+	early  bool // the line ends with "before the command was started"
 	signal Signal
 	text   [lineSize]byte
-	path   [32]byte // of a file in /proc, and what it says
+	path   [32]byte // a path in /proc, and what is read there
 	stack  [writerStackSize]byte
 }
 
 var (
-	lines   [writers + 1]line // the last one is the command's, before it executes
-	current int32             // the line that is being composed
+	lines   [writers + 1]line
+	current int32 // the line that is being composed; -1: none was free
 )
 
+// ownLine is the line of a child that cannot become the command.
 const ownLine = writers
 
-// begin a line, which say ends. Where no line is free, it is composed in one that is never written.
+// startLine begins a line, which say ends. Where no line is free, put and the like do nothing, and
+// so does say.
 //
 //go:nosplit
 func startLine() {
@@ -49,17 +50,23 @@ func startLine() {
 	}
 }
 
+// beginLine begins a line in l.
+//
 //go:nosplit
 func beginLine(l *line) {
 	l.length, l.sender, l.early = 0, false, false
 	appendTo(l, "finite: ")
 }
 
+// lineAt is the i-th line.
+//
 //go:nosplit
 func lineAt(i int32) *line {
 	return (*line)(unsafe.Add(unsafe.Pointer(&lines), uintptr(i)*unsafe.Sizeof(line{})))
 }
 
+// putByte and the other functions that begin with put write to the line that is being composed.
+//
 //go:nosplit
 func putByte(c byte) {
 	if current >= 0 {
@@ -67,6 +74,9 @@ func putByte(c byte) {
 	}
 }
 
+// appendByte and the other functions that begin with append write to any line. What there is no
+// room for is left out.
+//
 //go:nosplit
 func appendByte(l *line, c byte) {
 	if l.length < lineSize {
@@ -99,7 +109,7 @@ func appendNumber(l *line, n int64) {
 	}
 }
 
-// putDuration writes what time.Duration's String writes, of whole milliseconds.
+// putDuration writes a duration in whole milliseconds as time.Duration.String does.
 //
 //go:nosplit
 func putDuration(d int64) {
@@ -135,8 +145,7 @@ func putQuoted(a uintptr) {
 	}
 }
 
-// appendQuoted writes a C string as %q does, but for bytes that are no ASCII, which it leaves as
-// they are.
+// appendQuoted writes a C string as %q does, but leaves bytes that are not ASCII as they are.
 //
 //go:nosplit
 func appendQuoted(l *line, a uintptr) {
@@ -164,7 +173,7 @@ func appendQuoted(l *line, a uintptr) {
 	appendByte(l, '"')
 }
 
-// finishLine ends a line, after the name of who sent the signal that it is about.
+// finishLine ends a line, with the sender of the signal that the line is about.
 //
 //go:nosplit
 func finishLine(l *line) {
@@ -177,6 +186,8 @@ func finishLine(l *line) {
 	endLine(l)
 }
 
+// endLine ends a line.
+//
 //go:nosplit
 func endLine(l *line) {
 	l.length = min(l.length, lineSize-1)
@@ -190,7 +201,7 @@ func appendTo(l *line, s string) {
 	}
 }
 
-// putSignal writes the name of a signal that asks for an end, or is sent by the terminal.
+// putSignal writes the name of a stop signal, and the number of any other.
 //
 //go:nosplit
 func putSignal(number int32) {

@@ -8,14 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A write to stderr can hang, and so can a read of /proc where somebody has mounted over it. Both
-// are done by a writer: a child that shares the memory and the descriptors, and that nobody waits
-// for longer than a second.
+// A write to stderr can hang, and so can a read of /proc where another file system is mounted over
+// it. A writer does both. It is a child that shares the memory and the descriptors. finite waits for
+// it for a second at most.
 
-// writers is how many lines can be under way. Further ones are dropped.
+// writers is how many lines can be written at a time. Further ones are dropped.
 const writers = 4
 
-// say has the line that was composed written.
+// say has a writer write the line that was composed.
 //
 //go:nosplit
 func say() {
@@ -32,8 +32,8 @@ func say() {
 	if isRefused(pid) { // QEMU's user mode shares no memory between processes
 		pid = int(spawn(uintptr(unix.SIGCHLD), stack, nil, write))
 	}
-	if pid < 0 { // there is no room for a process
-		if canWrite() { // who sent a signal is left out
+	if pid < 0 { // the kernel makes no process
+		if canWrite() { // without the sender of the signal, which takes a read of /proc
 			endLine(l)
 			writeLine(l)
 		}
@@ -44,8 +44,8 @@ func say() {
 	helperPause = 0
 }
 
-// sayFirst is say before a SIGKILL to everybody. That may mean the writer too, as PID 1 and where a
-// supervisor kills the keeper's descendants: it gets a moment.
+// sayFirst is say before a SIGKILL that may hit the writer too: as PID 1, and where a supervisor
+// kills all descendants of the keeper. It waits for the writer for writingTime.
 //
 //go:nosplit
 func sayFirst() {
@@ -68,9 +68,10 @@ func isSaying() bool {
 	return false
 }
 
+// writingTime is how long a SIGKILL waits for a line.
 const writingTime = 100 * millisecond
 
-// write is what a writer does. Which line is its own, its stack tells.
+// write is what a writer does. The address of its stack tells which line is its own.
 //
 //go:nosplit
 func write() {
@@ -91,8 +92,8 @@ func canWrite() bool {
 	return awaitStderr(addr(&noTime))
 }
 
-// awaitStderr waits until stderr takes something, for a time at most; 0: for any time. ppoll(2)
-// asks for more than a limit of open files may allow, pselect6(2) does not.
+// awaitStderr waits until stderr takes something, and no longer than limit; 0: for any time. A low
+// limit of open files has ppoll(2) fail, but not pselect6(2).
 //
 //go:nosplit
 func awaitStderr(limit uintptr) bool {
@@ -100,7 +101,7 @@ func awaitStderr(limit uintptr) bool {
 	return int(rawSyscall(unix.SYS_PSELECT6, 3, 0, addr(&set), 0, limit, 0)) > 0
 }
 
-// writeLine writes a line to stderr. Who reads it slowly, or not at all, keeps the writer.
+// writeLine writes a line to stderr. It takes as long as the reader needs.
 //
 //go:nosplit
 func writeLine(l *line) {
@@ -109,7 +110,7 @@ func writeLine(l *line) {
 		switch {
 		case n > 0:
 			at += uint32(n)
-		case n == errAgain: // somebody has made it non-blocking, for everybody
+		case n == errAgain: // another process has made stderr non-blocking
 			awaitStderr(0)
 		case n != errInterrupted:
 			return

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// putSender has the writer say who sent a signal.
+// putSender has the writer append the sender of a signal, and with early set that the signal came
+// before the command was started.
 //
 //go:nosplit
 func putSender(s *Signal, early bool) {
@@ -18,7 +19,8 @@ func putSender(s *Signal, early bool) {
 	}
 }
 
-// appendSender says who sent a signal. What a sender can forge is not told from what it says.
+// appendSender writes who sent a signal, as siginfo has it. A sender that forges its siginfo is not
+// detected.
 //
 //go:nosplit
 func appendSender(l *line) {
@@ -44,7 +46,8 @@ func appendSender(l *line) {
 	appendByte(l, ')')
 }
 
-// appendName says the name that the front has looked up.
+// appendName writes the name of a sender that the front has looked up. It returns false where there
+// is none.
 //
 //go:nosplit
 func appendName(l *line, s *Signal) bool {
@@ -58,7 +61,8 @@ func appendName(l *line, s *Signal) bool {
 	return true
 }
 
-// appendComm says the name of a process, if /proc is this PID namespace's.
+// appendComm writes the name of a process. It returns false where /proc does not show it, or is
+// that of another PID namespace.
 //
 //go:nosplit
 func appendComm(l *line, pid int32) bool {
@@ -69,7 +73,7 @@ func appendComm(l *line, pid int32) bool {
 	}
 	*(*byte)(pointer(path + uintptr(n))) = 0
 	if numberAt(path) != int32(sys0(unix.SYS_GETPID)) {
-		return false // of another PID namespace
+		return false // /proc is that of another PID namespace
 	}
 	l.path = [32]byte{'/', 'p', 'r', 'o', 'c', '/'}
 	end := putDigits(path+6, int64(pid))

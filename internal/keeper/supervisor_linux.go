@@ -36,7 +36,7 @@ const (
 	deathPauses  = 2  // pauses that SIGKILL may take: a file system that does not answer delays it
 	askPause     = second
 	mostFailures = 3
-	longLife     = 10 * second // a supervisor that lived so long is no failure in a row
+	longLife     = 10 * second // a supervisor that lived longer ends a row of failures
 )
 
 // attachment is what a fork finds that goes on to the Go runtime.

@@ -4,7 +4,8 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// keepGoing has the kernel send this process SIGCONT at a time, and each second from then on.
+// keepGoing has the kernel send this process SIGCONT a second after a time, and each second from
+// then on. So a process that was stopped goes on.
 //
 //go:nosplit
 func keepGoing(at int64) {
@@ -22,17 +23,18 @@ func keepGoing(at int64) {
 	}
 }
 
+// Constants of timer_create(2) and timer_settime(2).
 const (
-	sigevSignal   = 0
-	timerAbsolute = 1
+	sigevSignal   = 0 // SIGEV_SIGNAL
+	timerAbsolute = 1 // TIMER_ABSTIME
 )
 
-// wakeTimer is that timer. It is not inherited by a fork.
+// wakeTimer is the timer of keepGoing. A fork does not inherit it.
 var wakeTimer struct {
-	made  int32 // -1: refused
+	made  int32 // 0: not yet; -1: refused
 	id    int32
-	time  [4]int64 // interval and time
-	event struct {
+	time  [4]int64 // struct itimerspec: interval and time
+	event struct { // struct sigevent
 		value          uint64
 		signal, notify int32
 		_              [48]byte
