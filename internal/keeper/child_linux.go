@@ -45,7 +45,7 @@ func becomeCommand() {
 	giveUp(execute())
 }
 
-// giveUp ends the child, for which it was too late to be anything else.
+// giveUp ends a child that cannot become the command.
 //
 //go:nosplit
 func giveUp(errno int) {
@@ -55,7 +55,7 @@ func giveUp(errno int) {
 		sys3(unix.SYS_WRITE, uintptr(command.says), addr(&command.failure), unsafe.Sizeof(command.failure))
 		exit(statusFailure)
 	}
-	l := lineAt(ownLine) // not the one that the parent composes
+	l := lineAt(ownLine) // the keeper may be composing another one
 	beginLine(l)
 	appendTo(l, "cannot run ")
 	appendQuoted(l, wordAt(plain.argv, 0))
@@ -69,21 +69,22 @@ func giveUp(errno int) {
 	exit(statusNotExecutable)
 }
 
-// nameCommand puts the command's PID where the variables of sd_listen_fds(3) and
-// sd_watchdog_enabled(3) name the process that finite was executed as.
+// nameCommand puts the command's PID where variables of sd_listen_fds(3) and sd_watchdog_enabled(3)
+// have the PID of the process that executed finite's file: that of the front, or of a keeper
+// without a front.
 //
 //go:nosplit
 func nameCommand() {
-	own := facts.Front
-	if own == 0 {
-		own = facts.Keeper
+	named := facts.Front
+	if named == 0 {
+		named = facts.Keeper
 	}
 	for i := 0; wordAt(plain.commandEnv, i) != 0; i++ {
 		entry := wordAt(plain.commandEnv, i)
-		if value := hasPrefix(entry, "LISTEN_PID="); value != 0 && isNumber(value, own) {
+		if value := hasPrefix(entry, "LISTEN_PID="); value != 0 && isNumber(value, named) {
 			setWord(plain.commandEnv, i, withPID(&command.listen, entry, value))
 		}
-		if value := hasPrefix(entry, "WATCHDOG_PID="); value != 0 && isNumber(value, own) {
+		if value := hasPrefix(entry, "WATCHDOG_PID="); value != 0 && isNumber(value, named) {
 			setWord(plain.commandEnv, i, withPID(&command.watchdog, entry, value))
 		}
 	}

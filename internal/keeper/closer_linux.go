@@ -8,23 +8,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// closer is the child that closes what can hang, and what it closes. Its memory is its own for
-// good: it may never end.
+// closer is a helper: a child that shares the descriptors, and closes those whose close(2) can
+// hang. Its memory is never used again where it hangs.
 type closer struct {
 	ranges [maxRanges][2]int32
-	count  int32
-	pid    int32 // 0: it has ended, or was not started
+	count  int32 // of ranges
+	pid    int32 // 0: the closer is free
 	stack  [2048]byte
 }
 
+// maxRanges is how many ranges a closer can close.
 const maxRanges = 256
 
 var (
 	closers    [2]closer
-	usedCloser int32 // for what is found now; -1: both are busy, and may be for good
+	usedCloser int32 // the closer that takes ranges now; -1: both are busy, and may hang
 )
 
-// chooseCloser takes a closer that is not at work.
+// chooseCloser chooses a closer that is free.
 //
 //go:nosplit
 func chooseCloser() {
@@ -32,7 +33,7 @@ func chooseCloser() {
 	usedCloser = -1
 	for i := int32(0); i < 2; i++ {
 		if c := closerAt(i); c.pid == 0 {
-			if usedCloser = i; c.count != 0 { // a page that is not written to costs nothing
+			if usedCloser = i; c.count != 0 { // no write where none is needed: it would allocate a page
 				c.count = 0
 			}
 			return
@@ -40,15 +41,15 @@ func chooseCloser() {
 	}
 }
 
-// closeAway adds a range to what startCloser has closed.
+// closeAway adds a range of descriptors to what the chosen closer closes.
 //
 //go:nosplit
 func closeAway(first, last int32) {
 	if usedCloser < 0 {
-		return // it stays open
+		return // the descriptors stay open
 	}
 	c := closerAt(usedCloser)
-	if c.count == maxRanges { // 256 regular files
+	if c.count == maxRanges { // so this close may hang
 		sys3(unix.SYS_CLOSE_RANGE, uintptr(first), uintptr(last), 0)
 		return
 	}
@@ -56,7 +57,8 @@ func closeAway(first, last int32) {
 	c.count++
 }
 
-// startCloser starts the child that closes, if there is something for it. Nobody waits for it.
+// startCloser starts the chosen closer, if it has anything to close. This process does not wait for
+// it.
 //
 //go:nosplit
 func startCloser() {
@@ -78,7 +80,7 @@ func startCloser() {
 	helperPause = 0
 }
 
-// closeThem is what the child does. Which closer it is, its stack tells.
+// closeThem is what a closer does. The address of its stack tells which closer it is.
 //
 //go:nosplit
 func closeThem() {
@@ -89,6 +91,8 @@ func closeThem() {
 	}
 }
 
+// closeRanges closes the ranges of a closer.
+//
 //go:nosplit
 func closeRanges(c *closer) {
 	for i := int32(0); i < c.count; i++ {
@@ -101,8 +105,8 @@ func closeRanges(c *closer) {
 	}
 }
 
-// isBeingClosed reports whether a closer is at work on a descriptor: by the time a second one would
-// close it, the number may be that of an own one.
+// isBeingClosed reports whether a closer is at work on a descriptor. By the time that a second
+// closer would close the number, it may be that of another descriptor.
 //
 //go:nosplit
 func isBeingClosed(fd int32) bool {
@@ -117,11 +121,15 @@ func isBeingClosed(fd int32) bool {
 	return false
 }
 
+// rangeAt is the i-th range.
+//
 //go:nosplit
 func (c *closer) rangeAt(i int32) *[2]int32 {
 	return (*[2]int32)(unsafe.Add(unsafe.Pointer(&c.ranges), uintptr(i)*8))
 }
 
+// closerAt is the i-th closer.
+//
 //go:nosplit
 func closerAt(i int32) *closer {
 	return (*closer)(unsafe.Add(unsafe.Pointer(&closers), uintptr(i&1)*unsafe.Sizeof(closer{})))

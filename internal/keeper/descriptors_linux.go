@@ -8,18 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the caller had open is the command's. Who else holds it keeps its reader waiting. A file of
-// a file system that does not answer can keep whoever closes it: regular files are closed by a
-// child that shares the descriptors.
+// The caller's descriptors are for the command. A copy that the front or the keeper has open keeps
+// the reader of a pipe waiting after the command's end. So both close their copies. The close(2) of a
+// regular file can hang, where its file system does not answer: a closer does it.
 
-// kept are descriptors of the caller's that an option names.
+// kept are descriptors of the caller's that an option names. They stay open.
 var (
 	kept      [16]int32
 	keptCount int32
 	withheld  uint32 // bit i: the command does not get kept[i]
 )
 
-// keepDescriptor keeps one, which the command gets as well, or not.
+// keepDescriptor has a descriptor stay open. With alone set the command does not get it.
 //
 //go:nosplit
 func keepDescriptor(fd int32, alone bool) {
@@ -32,9 +32,9 @@ func keepDescriptor(fd int32, alone bool) {
 	}
 }
 
-// withholdDescriptors has the execution of the command close what it does not get. In this process
-// another supervisor may need it, which takes no descriptor that is closed by an execution for one
-// of the caller's.
+// withholdDescriptors has the execution of the command close the descriptors that the command does
+// not get. It runs in the child, so that the keeper's copies stay as they are. A later supervisor
+// does not take a close-on-exec descriptor for one of the caller's.
 //
 //go:nosplit
 func withholdDescriptors() {
@@ -56,15 +56,15 @@ func dropStandard() {
 	}
 }
 
-// dropAtEnd is dropStandard at the end of a command. It asks /proc nothing, since the command may
-// have mounted something over that which does not answer.
+// dropAtEnd is dropStandard after the end of the command. It does not read /proc, since the command
+// may have mounted a file system over it that does not answer.
 //
 //go:nosplit
 func dropAtEnd() {
 	chooseCloser()
 	dropStandard()
 	if facts.OlderCount > 0 {
-		silence() // one of them may read what is written there, until its end
+		silence() // an older child may read standard error until its end
 	}
 	startCloser()
 }
@@ -79,23 +79,24 @@ func silence() {
 	}
 }
 
-// openNothing opens something that can neither be read nor written, and that no file system keeps.
+// openNothing opens a descriptor that can neither be read nor written, and that keeps no file
+// system busy.
 //
 //go:nosplit
 func openNothing() int {
 	return sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/\x00"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 }
 
-// dropDelay is how long after the command's start the rest is left to it. A command that has ended
-// by then has nobody waiting for it.
+// dropDelay is how long after the command's start the front and the keeper close the caller's
+// descriptors. Where the command ends before that, they end too, and that closes them.
 const dropDelay = 5 * millisecond
 
-// dropInherited closes what the caller had open, but standard error, what an option names, and the
-// descriptors that this package has made. As PID 1 the standard ones stay.
+// dropInherited closes the caller's descriptors, but standard error and those that an option names.
+// As PID 1 it closes no standard one.
 //
 //go:nosplit
 func dropInherited() {
-	openChildren() // while there are descriptors: the last resort reads it
+	openChildren() // while there are free descriptors
 	chooseCloser()
 	if facts.Front != 0 {
 		dropStandard()
@@ -123,7 +124,7 @@ func dropInherited() {
 	startCloser()
 }
 
-// isOwn reports whether a descriptor is one that this package has made.
+// isOwn reports whether a descriptor stays open: this package has made it, or an option names it.
 //
 //go:nosplit
 func isOwn(fd int32) bool {
@@ -132,15 +133,18 @@ func isOwn(fd int32) bool {
 			return true
 		}
 	}
-	return fd == procFD || fd == run.pidfd || fd == run.earlyFD || fd == wakeFD || fd == childrenFD || fd == facts.Directory || fd == supervisor.socket || fd == facts.ParentFD || fd == command.watch[0] || fd == facts.Cgroup || fd == facts.Procs || fd == signalFD || fd == childFD || fd == toFront || fd == toKeeper || fd == facts.Pidfd || fd == terminal.fd
+	return fd == procFD || fd == run.pidfd || fd == run.earlyFD || fd == wakeFD || fd == childrenFD ||
+		fd == facts.Directory || fd == supervisor.socket || fd == facts.ParentFD || fd == command.watch[0] ||
+		fd == facts.Cgroup || fd == facts.Procs || fd == signalFD || fd == childFD ||
+		fd == toFront || fd == toKeeper || fd == facts.Pidfd || fd == terminal.fd
 }
 
-// dropUnseen is dropInherited without /proc. The child closes by number, and later than this: only
-// what is open now, and what is so far up that nothing is opened there any more.
+// dropUnseen is dropInherited without /proc. Up to few it looks which descriptors are open. The
+// rest is closed by number, later and in a closer: this package has no descriptor so far up.
 //
 //go:nosplit
 func dropUnseen() {
-	const few = 1024 // among these are the own ones
+	const few = 1024
 	for fd := int32(3); fd < few; fd++ {
 		if !isOwn(fd) && sys2(unix.SYS_FCNTL, uintptr(fd), unix.F_GETFD) >= 0 {
 			drop(fd)
@@ -149,7 +153,7 @@ func dropUnseen() {
 	closeAway(few, 1<<31-1)
 }
 
-// drop closes one descriptor.
+// drop closes a descriptor.
 //
 //go:nosplit
 func drop(fd int32) {
@@ -160,19 +164,23 @@ func drop(fd int32) {
 	}
 }
 
-// isRegular and isCharacterDevice ask for the type of a file without asking its file system
-// (statx(2), Linux 4.11).
+// isRegular reports whether a descriptor is a regular file.
 //
 //go:nosplit
 func isRegular(fd uintptr) bool { return fileType(fd) == unix.S_IFREG }
 
+// isCharacterDevice reports whether a descriptor is a character device.
+//
 //go:nosplit
 func isCharacterDevice(fd uintptr) bool { return fileType(fd) == unix.S_IFCHR }
 
+// fileType is the type of a file. The file system is not asked (statx(2), Linux 4.11).
+//
 //go:nosplit
 func fileType(fd uintptr) uint16 {
 	fileStatus.Mode = 0
-	sys5(unix.SYS_STATX, fd, text("\x00"), unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, addr(&fileStatus))
+	const flags = unix.AT_EMPTY_PATH | unix.AT_STATX_DONT_SYNC
+	sys5(unix.SYS_STATX, fd, text("\x00"), flags, unix.STATX_TYPE, addr(&fileStatus))
 	return fileStatus.Mode & unix.S_IFMT
 }
 

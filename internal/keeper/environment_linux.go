@@ -3,7 +3,8 @@
 package keeper
 
 // copyEnvironment gives the command an environment of its own, from which finite's variables can be
-// dropped. A supervisor that is started later still finds them where they were.
+// dropped. Supervisors read the environment of the start. copyEnvironment returns false where there
+// is no memory.
 //
 //go:nosplit
 func copyEnvironment() bool {
@@ -21,10 +22,11 @@ func copyEnvironment() bool {
 	return true
 }
 
+// dropped is in the place of a variable that the command does not get.
 const dropped = 1 // in the place of a variable
 
-// dropVariable takes a variable out of the command's environment: a finite further down does not
-// inherit a deadline.
+// dropVariable takes the i-th variable out of the command's environment. So a finite that the
+// command executes inherits no deadline.
 //
 //go:nosplit
 func dropVariable(i int) {
@@ -33,7 +35,7 @@ func dropVariable(i int) {
 	}
 }
 
-// dropPlain drops the variables that parse has understood.
+// dropPlain drops finite's variables, where the arguments are plain.
 //
 //go:nosplit
 func dropPlain() {
@@ -45,7 +47,7 @@ func dropPlain() {
 	}
 }
 
-// closeEnvironment moves what is left together.
+// closeEnvironment closes the gaps that dropped variables leave.
 //
 //go:nosplit
 func closeEnvironment() {

@@ -8,6 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// putError writes the meaning of a negative errno to the line that is being composed.
+//
 //go:nosplit
 func putError(errno int) {
 	if current >= 0 {
@@ -15,12 +17,13 @@ func putError(errno int) {
 	}
 }
 
-// appendError writes what errno means, in the words that the rest of finite uses.
+// appendError writes the meaning of a negative errno, in the words of the Go runtime.
 //
 //go:nosplit
 func appendError(l *line, errno int) {
 	for i := range errorTexts {
-		if e := (*errorText)(unsafe.Add(unsafe.Pointer(&errorTexts), uintptr(i)*unsafe.Sizeof(errorText{}))); int(e.errno) == -errno {
+		e := (*errorText)(unsafe.Add(unsafe.Pointer(&errorTexts), uintptr(i)*unsafe.Sizeof(errorText{})))
+		if int(e.errno) == -errno {
 			appendTo(l, e.text)
 			return
 		}

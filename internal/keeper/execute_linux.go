@@ -5,8 +5,8 @@ package keeper
 import "golang.org/x/sys/unix"
 
 // execute executes the command, and returns a negative errno where that fails. A name with a slash
-// is a path, any other is looked up in PATH, as execvp(3) does: what is found but cannot be
-// executed is passed over, and is the error (EACCES) if nothing else is found.
+// is a path. Any other name is looked up in PATH, as by execvp(3): a file that cannot be executed
+// is skipped, and is the error (EACCES) if no other is found.
 //
 //go:nosplit
 func execute() int {
@@ -40,8 +40,8 @@ func execute() int {
 	}
 }
 
-// joinPath puts the first directory of a list and a name into command.path, which is empty where
-// that is too long, and returns where the directory ends in the list.
+// joinPath puts the first directory of a list and a name into command.path. The path is empty where
+// that is too long. joinPath returns where the directory ends in the list.
 //
 //go:nosplit
 func joinPath(list, name uintptr) (end uintptr) {
@@ -63,6 +63,9 @@ func joinPath(list, name uintptr) (end uintptr) {
 	return end
 }
 
+// putPath puts the n-th byte into command.path, and returns n+1, or pathSize where the path is
+// full.
+//
 //go:nosplit
 func putPath(n uintptr, c byte) uintptr {
 	*(*byte)(pointer(addr(&command.path) + n)) = c
@@ -76,7 +79,7 @@ var fileStat unix.Stat_t
 //go:nosplit
 func isExecutable() int {
 	r := sys4(unix.SYS_FACCESSAT2, atWorkingDirectory, addr(&command.path), unix.X_OK, unix.AT_EACCESS)
-	if r == errNoSystem || r == -int(unix.EPERM) { // before Linux 5.8, or by a filter
+	if r == errNoSystem || r == -int(unix.EPERM) { // before Linux 5.8, or by a seccomp filter
 		r = sys3(unix.SYS_FACCESSAT, atWorkingDirectory, addr(&command.path), unix.X_OK)
 	}
 	if r < 0 {
@@ -91,8 +94,8 @@ func isExecutable() int {
 	return 0
 }
 
-// executeFile executes one file. One without an interpreter line is a script of the shell's, as for
-// execvp(3).
+// executeFile executes a file, and returns a negative errno where that fails. A file without an
+// interpreter line is a script of the shell's, as for execvp(3).
 //
 //go:nosplit
 func executeFile(file uintptr) int {

@@ -2,22 +2,23 @@
 
 package keeper
 
-// plain is what the arguments and the environment say, where they are plain: no option but -t,
-// --timeout, -k and --grace with plain durations, and no variable of finite's but FINITE_TIMEOUT
-// and FINITE_GRACE. Package main has the parser of everything; a test compares the two.
+// plain is what the arguments and the environment say. They are plain where there is no option but
+// -t, --timeout, -k, --grace and --unshare with values that value_linux.go reads, and no variable of
+// finite's but FINITE_TIMEOUT and FINITE_GRACE. Package main parses the rest; a test compares both
+// parsers.
 var plain struct {
 	start      uintptr // where argv begins
 	count      int     // argc
 	program    uintptr // argv[0]; 0: there is none
 	argv       uintptr // the command's arguments, in the array that the kernel made
 	envp       uintptr // the environment
-	commandEnv uintptr // and what of it is the command's
+	commandEnv uintptr // the command's environment
 	path       uintptr // the value of PATH; 0: there is none
 	timeout    int64   // ns; 0: none
 	grace      int64   // ns; 0: SIGKILL at once
 	kinds      uint64  // namespaces (CLONE_NEW*)
-	kindsText  uintptr // as they were named
-	planned    bool    // the arguments may be about namespaces, and need Go
+	kindsText  uintptr // the namespaces as the option names them
+	planned    bool    // arguments that are not plain may be about namespaces
 	joins      bool    // namespaces may be joined
 }
 
@@ -27,13 +28,13 @@ const defaultGrace = 5 * second
 type understood int32
 
 const (
-	isPlain  understood = iota // the keeper can act on them
-	needsGo                    // a supervisor understands them
-	needsOld                   // they run no command, or ask for what a keeper does not do
+	isPlain  understood = iota // plain: no supervisor has to parse them
+	needsGo                    // a supervisor has to parse them
+	needsOld                   // they run no command: the Go runtime starts without a keeper
 )
 
-// parse reads argc, argv and envp as the kernel lays them out at sp (execve(2)). It changes nothing
-// but plain.
+// parse reads argc, argv and envp as the kernel lays them out at sp (execve(2)). It writes to plain
+// only.
 //
 //go:nosplit
 func parse(sp uintptr) understood {
@@ -56,7 +57,7 @@ func parse(sp uintptr) understood {
 }
 
 // asksForNamespaces looks for options and variables about namespaces. An argument of the command's
-// that looks like one counts as well: the planner finds out.
+// that looks like one counts as well: the planner finds that there is nothing to make.
 //
 //go:nosplit
 func asksForNamespaces(argv uintptr) {
@@ -77,7 +78,7 @@ func asksForNamespaces(argv uintptr) {
 }
 
 // asksForOld looks for the options that run no command. An argument of the command's that looks
-// like one counts as well: it does no harm.
+// like one counts as well, which does no harm.
 //
 //go:nosplit
 func asksForOld(argv uintptr) bool {
@@ -130,7 +131,7 @@ func parsePlain(argc int, argv uintptr) bool {
 }
 
 // optionValue returns where the value of a plain option is: behind its name, or an empty string
-// where the value is the next argument. It returns 0 for what is no plain option.
+// where the value is the next argument. It returns 0 for any other option.
 //
 //go:nosplit
 func optionValue(arg uintptr) (value uintptr, what valueOf) {
@@ -163,8 +164,8 @@ const (
 	forKinds
 )
 
-// parseEnvironment reads the variables. An empty one counts as not set. Of several of a name the
-// last one counts.
+// parseEnvironment reads the variables, and returns false where they are not plain. An empty
+// variable counts as not set. The last one of a name counts.
 //
 //go:nosplit
 func parseEnvironment() bool {

@@ -4,8 +4,8 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// addKinds reads a list of namespaces, once, and returns false for one that takes more than a few
-// calls to make, or that is not right.
+// addKinds reads a list of namespaces. It returns false for a second list, for one that is wrong,
+// and for one that planByHeart cannot make.
 //
 //go:nosplit
 func addKinds(list uintptr) bool {
@@ -30,6 +30,9 @@ func addKinds(list uintptr) bool {
 	}
 }
 
+// kindOf is the namespace that has the name from a to end (CLONE_NEW*); 0: it has none, or
+// planByHeart cannot make it.
+//
 //go:nosplit
 func kindOf(a, end uintptr) uint64 {
 	switch end {
@@ -49,6 +52,9 @@ func kindOf(a, end uintptr) uint64 {
 	return 0
 }
 
+// setDuration reads the grace time or the timeout, and returns false for a value that is not a
+// plain duration.
+//
 //go:nosplit
 func setDuration(value uintptr, isGrace bool) bool {
 	d := duration(value)

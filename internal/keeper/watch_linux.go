@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watchExecution makes a pipe of which the child has an end until it executes the command, or ends.
-// It returns a negative errno if it fails. Where there are too few descriptors, /proc can be done
-// without.
+// watchExecution makes a pipe. The child has an end of it until it executes the command, or ends.
+// watchExecution returns a negative errno if it fails. Where there are too few descriptors, it
+// closes procFD.
 //
 //go:nosplit
 func watchExecution() int {
@@ -28,8 +28,8 @@ func watchExecution() int {
 	return int(min(command.watch[0], command.watch[1], 0))
 }
 
-// delayWatch puts off the word that the command was executed, where its end may be quiet: the end
-// of a short one comes first then, and a supervisor need not wake up for either.
+// delayWatch puts off hearChild where the end of the command may be quiet. So the end of a short
+// command is known first, and a supervisor wakes up for neither.
 //
 //go:nosplit
 func delayWatch() {
@@ -38,9 +38,9 @@ func delayWatch() {
 	}
 }
 
-// hearChild takes what the child says by the pipe: that it runs, where it is to be in a cgroup; why
-// it could not execute the command, or by closing it that it did. Where it was killed before it
-// ran, its end tells.
+// hearChild takes what the child writes to the pipe: that it runs, where it is to be in a cgroup,
+// and why it could not execute the command. A closed pipe says that the command was executed. Of a
+// child that was killed before it ran, commandNotStarted tells.
 //
 //go:nosplit
 func hearChild() {
@@ -48,7 +48,7 @@ func hearChild() {
 	for {
 		n = sys3(unix.SYS_READ, uintptr(command.watch[0]), addr(&command.failure), unsafe.Sizeof(command.failure))
 		if n == errAgain {
-			return // it is on its way
+			return // the child has not written yet
 		}
 		if n != int(unsafe.Sizeof(command.failure)) || command.failure[0] != 0 {
 			break
@@ -64,7 +64,7 @@ func hearChild() {
 	}
 }
 
-// endWatch closes the pipe that tells of the execution.
+// endWatch closes the pipe.
 //
 //go:nosplit
 func endWatch() {
@@ -72,7 +72,7 @@ func endWatch() {
 	command.watch[0] = -1
 }
 
-// noteStarted has a supervisor told that the command runs: see catchUp.
+// noteStarted notes that the command runs. catchUp tells a supervisor.
 //
 //go:nosplit
 func noteStarted() {
@@ -83,10 +83,12 @@ func noteStarted() {
 	command.told, command.settled = true, true
 }
 
-// commandNotStarted deals with a child that did not become the command, for a supervisor. A command
-// that was killed when it was cloned into its cgroup is started there in another way: if
-// cgroup.kill was ever written in this process's own cgroup, Linux (6.18 for one) kills whoever is
-// cloned from there into another.
+// commandNotStarted deals with the end of a child that has not become the command, for a
+// supervisor. It returns false where the child has become the command.
+//
+// A child that was killed when it was cloned into its cgroup counts as not started, and a
+// supervisor starts it in another way. If cgroup.kill was ever written in this process's own
+// cgroup, Linux (6.18 for one) kills every process that is cloned from there into another cgroup.
 //
 //go:nosplit
 func commandNotStarted() bool {
@@ -105,7 +107,7 @@ func commandNotStarted() bool {
 	closeFD(facts.Pidfd)
 	facts.Command, facts.Pidfd, facts.StartError, facts.Started = 0, -1, 0, 0
 	if supervisor.pid != 0 && supervisor.knows.started {
-		kill(supervisor.pid, int32(unix.SIGKILL)) // it goes on with a command that runs: the next one starts it
+		kill(supervisor.pid, int32(unix.SIGKILL)) // it was told that the command runs; the next one starts it
 		return true
 	}
 	tellSupervisor(KindNotStarted)
