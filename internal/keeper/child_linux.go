@@ -20,7 +20,8 @@ func becomeCommand() {
 	if facts.Cgroup >= 0 && command.moves {
 		r := int(facts.Procs)
 		if r < 0 {
-			r = sys4(unix.SYS_OPENAT, uintptr(facts.Cgroup), text("cgroup.procs\x00"), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+			const flags = unix.O_WRONLY | unix.O_CLOEXEC
+			r = sys4(unix.SYS_OPENAT, uintptr(facts.Cgroup), text("cgroup.procs\x00"), flags, 0)
 		}
 		if r >= 0 {
 			r = sys3(unix.SYS_WRITE, uintptr(r), text("0"), 1)
@@ -33,7 +34,8 @@ func becomeCommand() {
 	if command.group {
 		sys2(unix.SYS_SETPGID, 0, 0)
 		if command.tty >= 0 {
-			sys3(unix.SYS_IOCTL, uintptr(command.tty), unix.TIOCSPGRP, addr(&command.pid)) // SIGTTOU is blocked
+			// SIGTTOU, which this may send, is blocked.
+			sys3(unix.SYS_IOCTL, uintptr(command.tty), unix.TIOCSPGRP, addr(&command.pid))
 		}
 	}
 	nameCommand()

@@ -98,7 +98,8 @@ const (
 func lastChange() Change {
 	return Change{
 		PID: childChange.pid, UID: childChange.uid, Code: childChange.code, Status: childChange.status,
-		User: nanoseconds(&childUsage.Utime), System: nanoseconds(&childUsage.Stime), MaxRSS: childUsage.Maxrss,
+		User: nanoseconds(&childUsage.Utime), System: nanoseconds(&childUsage.Stime),
+		MaxRSS: childUsage.Maxrss,
 	}
 }
 

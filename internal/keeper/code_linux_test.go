@@ -15,20 +15,20 @@ import (
 	"unsafe"
 )
 
-// allowed is what code without a runtime may call besides its own functions. These touch no g and
-// no global of the runtime's but the features of the processor, which are zero.
+// allowed are the functions of the runtime that code without a runtime may call. They use no g, and
+// no variable of the runtime but the features of the processor, which are zero.
 var allowed = regexp.MustCompile(`^runtime\.(memmove|memclrNoHeapPointers|duffzero|duffcopy)(\+\d+)?$`)
 
-// Nothing that the entry point reaches calls the Go runtime: no allocation, no panic, no bounds
-// check, no write barrier, no growth of the stack. On an indirect call, only functions of this
-// package are called, since their addresses are constants.
+// No function that the entry point reaches calls the Go runtime: there is no allocation, no panic, no
+// bounds check, no write barrier, and no growth of the stack. Indirect calls are not followed. They
+// go to functions of this package, whose addresses are constants.
 func TestCodeWithoutARuntime(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the binary")
 	}
 	binary := filepath.Join(t.TempDir(), "finite")
-	const entryPoint = "github.com/finite-init/finite/internal/keeper.entry"
-	build := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-E "+entryPoint, "-o", binary, "github.com/finite-init/finite")
+	build := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-E "+packagePath+"entry",
+		"-o", binary, "github.com/finite-init/finite")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
@@ -66,13 +66,14 @@ func TestCodeWithoutARuntime(t *testing.T) {
 	}
 }
 
-// The linker finds room for the stack on every architecture: compiled code takes more on arm64.
+// The linker finds room for the stack on every architecture. Compiled code takes more of it on arm64.
 func TestLinksOnEveryArchitecture(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the binary")
 	}
 	for _, arch := range []string{"amd64", "arm64"} {
-		build := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-s -w -E "+packagePath+"entry", "-o", filepath.Join(t.TempDir(), arch), "github.com/finite-init/finite")
+		build := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-s -w -E "+packagePath+"entry",
+			"-o", filepath.Join(t.TempDir(), arch), "github.com/finite-init/finite")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
 		if out, err := build.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", arch, err, out[:min(len(out), 2000)])
@@ -112,8 +113,8 @@ func disassemble(t *testing.T, binary string) map[string][]string {
 	return calls
 }
 
-// The stacks of children begin at multiples of 16: an arm64 processor insists on it, and emulators
-// do not.
+// The stacks of children begin at multiples of 16. An arm64 processor insists on that, and emulators do
+// not.
 func TestStacksAreAligned(t *testing.T) {
 	tops := []unsafe.Pointer{topOf(addr(&command.stack), commandStackSize)}
 	for i := range int32(writers) {

@@ -92,15 +92,16 @@ func cloneCommand(stack unsafe.Pointer) int {
 		}
 		return int(spawnInto(addr(&command.cloned), unsafe.Sizeof(command.cloned), becomeCommand))
 	}
-	pid := int(spawn(unix.CLONE_VM|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), stack, &facts.Pidfd, becomeCommand))
+	const exitSignal = uintptr(unix.SIGCHLD)
+	pid := int(spawn(unix.CLONE_VM|unix.CLONE_PIDFD|exitSignal, stack, &facts.Pidfd, becomeCommand))
 	if isRefused(pid) {
-		pid = int(spawn(unix.CLONE_VM|uintptr(unix.SIGCHLD), stack, nil, becomeCommand))
+		pid = int(spawn(unix.CLONE_VM|exitSignal, stack, nil, becomeCommand))
 	}
 	if isRefused(pid) {
-		pid = int(spawn(unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), stack, &facts.Pidfd, becomeCommand))
+		pid = int(spawn(unix.CLONE_PIDFD|exitSignal, stack, &facts.Pidfd, becomeCommand))
 	}
 	if isRefused(pid) {
-		pid = int(spawn(uintptr(unix.SIGCHLD), stack, nil, becomeCommand))
+		pid = int(spawn(exitSignal, stack, nil, becomeCommand))
 	}
 	return pid
 }

@@ -40,7 +40,8 @@ func keepDescriptor(fd int32, alone bool) {
 func withholdDescriptors() {
 	for i := int32(0); i < keptCount; i++ {
 		if withheld>>uint32(i)&1 != 0 {
-			sys3(unix.SYS_FCNTL, uintptr(*(*int32)(pointer(addr(&kept) + uintptr(i)*4))), unix.F_SETFD, unix.FD_CLOEXEC)
+			fd := *(*int32)(pointer(addr(&kept) + uintptr(i)*4))
+			sys3(unix.SYS_FCNTL, uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC)
 		}
 	}
 }
@@ -84,7 +85,8 @@ func silence() {
 //
 //go:nosplit
 func openNothing() int {
-	return sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/\x00"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	const flags = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC
+	return sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/\x00"), flags, 0)
 }
 
 // dropDelay is how long after the command's start the front and the keeper close the caller's

@@ -4,10 +4,11 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
+// earlySet are the stop signals that were not ignored at the start.
 var earlySet uint64
 
-// endEarly ends finite where somebody has asked for that before there is a command. Other signals
-// wait for the command.
+// endEarly ends finite where a stop signal has come before there is a command. Other signals stay
+// pending for the command.
 //
 //go:nosplit
 func endEarly() {
@@ -16,7 +17,7 @@ func endEarly() {
 	}
 }
 
-// takeEarly takes a signal into arrival that asks for an end.
+// takeEarly takes a stop signal into arrival. It returns false where there is none.
 //
 //go:nosplit
 func takeEarly() bool {
@@ -32,7 +33,7 @@ func takeEarly() bool {
 	return true
 }
 
-// exitEarly ends this process by the signal that takeEarly has found.
+// exitEarly ends this process by the signal that takeEarly has taken.
 //
 //go:nosplit
 func exitEarly() {

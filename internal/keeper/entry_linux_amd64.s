@@ -1,18 +1,19 @@
 #include "textflag.h"
 
-// What kernel_linux.go and start_linux.go explain in Go begins here, on amd64. System calls take their number
-// in AX and their arguments in DI, SI, DX, R10, R8, R9 (syscall(2)).
+// The entry point, system calls and clones on amd64, for start_linux.go and kernel_linux.go. System
+// calls take their number in AX and their arguments in DI, SI, DX, R10, R8, R9 (syscall(2)).
 //
-// Compiled Go expects g in R14 and zero in X15, and the wrappers of assembly functions load g from -8(FS). The
-// g here is zeroes: its stackguard0 is 0, so that no function ever asks for more stack.
+// Compiled Go expects g in R14 and zero in X15, and the wrappers of assembly functions load g from
+// -8(FS). The g here is zeroes. Its stackguard0 is 0, so no function ever asks for more stack.
 
 #define SYS_CLONE 56
 #define SYS_CLONE3 435
 #define SYS_ARCH_PRCTL 158
 #define ARCH_SET_FS 0x1002
 
-// func entry(): the ELF entry point. SP points at argc, argv and envp (execve(2)). begin, which is Go, runs on
-// the process's own stack. Where it returns, the Go runtime starts, with what it returns as the stack.
+// func entry(): the ELF entry point. SP points at argc, argv and envp (execve(2)). begin, which is
+// Go, runs on the process's own stack. Where begin returns, the Go runtime starts, and its result is
+// the stack pointer.
 TEXT ·entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVQ SP, BX
 	ANDQ $~15, SP
@@ -44,7 +45,8 @@ TEXT ·rawSyscall(SB),NOSPLIT|NOFRAME,$0-64
 	MOVQ AX, ret+56(FP)
 	RET
 
-// func spawnInto(args, size uintptr, run func()) uintptr: clone3(2). The child calls run, which does not return.
+// func spawnInto(args, size uintptr, run func()) uintptr: clone3(2). The child calls run, which
+// does not return.
 TEXT ·spawnInto(SB),NOSPLIT|NOFRAME,$0-32
 	MOVQ args+0(FP), DI
 	MOVQ size+8(FP), SI
@@ -58,7 +60,7 @@ TEXT ·spawnInto(SB),NOSPLIT|NOFRAME,$0-32
 child:
 	JMP  ·begun(SB)
 
-// begun is where a child begins, on a stack of its own: R12 is the function value of what it is to do.
+// A child begins at begun, on a stack of its own. R12 has the func value of what the child does.
 TEXT ·begun(SB),NOSPLIT|NOFRAME,$0
 	LEAQ ·noG(SB), R14
 	XORPS X15, X15
@@ -67,8 +69,8 @@ TEXT ·begun(SB),NOSPLIT|NOFRAME,$0
 	CALL CX
 	INT  $3
 
-// func spawn(flags uintptr, stack unsafe.Pointer, pidfd *int32, run func()) uintptr: clone(2). The child calls
-// run, which does not return, on the given stack.
+// func spawn(flags uintptr, stack unsafe.Pointer, pidfd *int32, run func()) uintptr: clone(2). The
+// child calls run, which does not return, on the given stack.
 TEXT ·spawn(SB),NOSPLIT|NOFRAME,$0-40
 	MOVQ flags+0(FP), DI
 	MOVQ stack+8(FP), SI

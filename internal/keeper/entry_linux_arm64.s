@@ -1,16 +1,17 @@
 #include "textflag.h"
 
-// What kernel_linux.go and start_linux.go explain in Go begins here, on arm64. System calls take their number
-// in R8 and their arguments in R0 to R5 (syscall(2)).
+// The entry point, system calls and clones on arm64, for start_linux.go and kernel_linux.go. System
+// calls take their number in R8 and their arguments in R0 to R5 (syscall(2)).
 //
-// Compiled Go expects g in R28. The g here is zeroes: its stackguard0 is 0, so that no function ever asks for
-// more stack.
+// Compiled Go expects g in R28. The g here is zeroes. Its stackguard0 is 0, so no function ever
+// asks for more stack.
 
 #define SYS_CLONE 220
 #define SYS_CLONE3 435
 
-// func entry(): the ELF entry point. RSP points at argc, argv and envp (execve(2)). begin, which is Go, runs on
-// the process's own stack. Where it returns, the Go runtime starts, with what it returns as the stack.
+// func entry(): the ELF entry point. RSP points at argc, argv and envp (execve(2)). begin, which is
+// Go, runs on the process's own stack. Where begin returns, the Go runtime starts, and its result is
+// the stack pointer.
 TEXT ·entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVD RSP, R0             // the argument
 	SUB  $32, RSP
@@ -34,7 +35,8 @@ TEXT ·rawSyscall(SB),NOSPLIT|NOFRAME,$0-64
 	MOVD R0, ret+56(FP)
 	RET
 
-// func spawnInto(args, size uintptr, run func()) uintptr: clone3(2). The child calls run, which does not return.
+// func spawnInto(args, size uintptr, run func()) uintptr: clone3(2). The child calls run, which
+// does not return.
 TEXT ·spawnInto(SB),NOSPLIT|NOFRAME,$0-32
 	MOVD args+0(FP), R0
 	MOVD size+8(FP), R1
@@ -47,15 +49,15 @@ TEXT ·spawnInto(SB),NOSPLIT|NOFRAME,$0-32
 child:
 	JMP  ·begun(SB)
 
-// begun is where a child begins, on a stack of its own: R26 is the function value of what it is to do.
+// A child begins at begun, on a stack of its own. R26 has the func value of what the child does.
 TEXT ·begun(SB),NOSPLIT|NOFRAME,$0
 	MOVD $·noG(SB), g
 	MOVD (R26), R1
 	CALL (R1)
 	BRK
 
-// func spawn(flags uintptr, stack unsafe.Pointer, pidfd *int32, run func()) uintptr: clone(2). The child calls
-// run, which does not return, on the given stack.
+// func spawn(flags uintptr, stack unsafe.Pointer, pidfd *int32, run func()) uintptr: clone(2). The
+// child calls run, which does not return, on the given stack.
 TEXT ·spawn(SB),NOSPLIT|NOFRAME,$0-40
 	MOVD flags+0(FP), R0
 	MOVD stack+8(FP), R1

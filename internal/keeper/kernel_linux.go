@@ -8,31 +8,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The assembly's functions.
+// Functions in assembly.
 func rawSyscall(number, a, b, c, d, e, f uintptr) uintptr
 func spawn(flags uintptr, stack unsafe.Pointer, pidfd *int32, run func()) uintptr
 func spawnInto(args, size uintptr, run func()) uintptr
 func entry()
 
-// What the assembly needs.
+// Variables that the assembly reads.
 var (
-	noG       [512]uintptr // stands for a g; compiled code reads the bounds of the stack from it
-	noTLS     [2]uintptr   // amd64: holds g where FS points behind it
-	beginFunc = begin
+	noG       [512]uintptr // in the place of a g, which has the bounds of the stack
+	noTLS     [2]uintptr   // amd64: the address of noG, right below where FS points
+	beginFunc = begin      // where Go code begins
 )
 
-// What begin calls by a variable. The linker adds up the stack of calls that it can follow, and has
-// an idea of how much there is: that of a goroutine, not of a process.
+// begin calls these by a variable, which the linker does not follow. It would add up the stack of all
+// calls, and allow no more than a goroutine has. A process has more.
 var (
 	keepFunc     = keep
 	frontFunc    = front
 	makePlanFunc = makePlan
 )
 
-var _, _, _, _ = &noG, &noTLS, &beginFunc, entry // by the assembly, of which linters know nothing
+var _, _, _, _ = &noG, &noTLS, &beginFunc, entry // the assembly uses them, which linters do not see
 
-// A system call returns a negative errno where it fails.
-
+// sys0 and the like make a system call. It returns a negative errno where it fails.
+//
 //go:nosplit
 func sys0(number uintptr) int { return int(rawSyscall(number, 0, 0, 0, 0, 0, 0)) }
 
@@ -51,6 +51,7 @@ func sys4(number, a, b, c, d uintptr) int { return int(rawSyscall(number, a, b, 
 //go:nosplit
 func sys5(number, a, b, c, d, e uintptr) int { return int(rawSyscall(number, a, b, c, d, e, 0)) }
 
+// Errors as system calls return them.
 const (
 	errNoEntry     = -int(unix.ENOENT)
 	errAgain       = -int(unix.EAGAIN)
@@ -74,7 +75,7 @@ type childInfo struct {
 	_             [100]byte
 }
 
-// exit ends the process.
+// exit ends this process.
 //
 //go:nosplit
 func exit(status int32) {
@@ -83,8 +84,8 @@ func exit(status int32) {
 	}
 }
 
-// closeFD closes one of this package's own descriptors: sockets, signalfds and pidfds, whose close
-// cannot hang.
+// closeFD closes one of this package's own descriptors, which are of kinds whose close(2) cannot
+// hang: sockets, signalfds, pidfds and files of the kernel.
 //
 //go:nosplit
 func closeFD(fd int32) {
@@ -93,8 +94,8 @@ func closeFD(fd int32) {
 	}
 }
 
-// high moves a descriptor to 3 or above, close-on-exec, so that it never stands in for a closed
-// standard one.
+// high moves a descriptor to 3 or above, close-on-exec, so that it never takes the number of a
+// standard one that is closed.
 //
 //go:nosplit
 func high(fd int) int32 {
@@ -118,8 +119,8 @@ func sendByPidfd(pidfd, sig int32) int {
 	return sys4(unix.SYS_PIDFD_SEND_SIGNAL, uintptr(pidfd), uintptr(sig), 0, 0)
 }
 
-// wait is waitid(2) of one kind of child, into childChange and childUsage. It returns the child's
-// PID, 0 where none has changed, or a negative errno.
+// wait is waitid(2) without a pointer: the change goes into childChange and childUsage. It returns
+// the child's PID, 0 where no child has changed, or a negative errno.
 //
 //go:nosplit
 func wait(kind, id uintptr, options uintptr) int {
@@ -143,14 +144,14 @@ func isChild(pid int) bool {
 	return wait(unix.P_PID, uintptr(pid), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) >= 0
 }
 
-// isRefused reports whether a clone was refused for what was asked for besides, by the kernel or by
-// a filter, and not for want of something.
+// isRefused reports whether the kernel or a seccomp filter refused a clone because of its flags,
+// and not for lack of a resource.
 //
 //go:nosplit
 func isRefused(r int) bool { return r < 0 && r != errAgain && r != -int(unix.ENOMEM) }
 
-// fork makes a process with a copy of the memory. Without an exit signal a plain waitid does not
-// see it; where that is refused (QEMU's user mode, gVisor) it is an ordinary child.
+// fork makes a process with a copy of the memory. A process without an exit signal is not seen by a
+// plain waitid(2). QEMU (user mode) and gVisor refuse to make one.
 //
 //go:nosplit
 func fork(exitSignal uintptr) int { return sys5(unix.SYS_CLONE, exitSignal, 0, 0, 0, 0) }

@@ -149,7 +149,8 @@ func killNow() {
 	due.latest = now() + giveUpTime + latestMargin
 	keepGoing(now())
 	if facts.NoSubreaper && heart.since == 0 {
-		due.stuck = facts.KilledAt // the supervisor kills the command last: this process does not inherit its orphans
+		// A supervisor kills the command last, since this process does not inherit its children.
+		due.stuck = facts.KilledAt
 		return
 	}
 	signalCommand(int32(unix.SIGKILL))

@@ -14,16 +14,17 @@ type programHeader struct {
 	Offset, Address, Physical, FileSize, Size, Boundary uint64
 }
 
+// Values in a programHeader.
 const (
 	loadable = 1 // PT_LOAD
 	writable = 2 // PF_W
 )
 
-// lockMemory has in memory what may be needed, where there is an ending to enforce. The file system
-// of the program may not answer later, so every page of the program is mapped now
-// (MADV_POPULATE_READ, Linux 5.14). What is written stays out of the swap space, where the limit of
-// locked memory allows that (mlock2(2)). Both take as long as a tenth of a start, and are done when
-// the command has run for a moment.
+// lockMemory brings the program into memory, where there is an ending to enforce. Every page of the
+// file is mapped now, since its file system may not answer later (MADV_POPULATE_READ, Linux 5.14).
+// Pages that are written stay out of the swap space, where the limit of locked memory allows that
+// (mlock2(2)). Both take a tenth of the time of a start. So they are done when the command has run
+// for a moment.
 //
 //go:nosplit
 func lockMemory() {
@@ -46,7 +47,7 @@ func lockMemory() {
 	}
 }
 
-// auxiliary returns what the kernel has said of the program by this key (getauxval(3)); 0: nothing.
+// auxiliary returns the value of a key in the auxiliary vector (getauxval(3)); 0: there is none.
 //
 //go:nosplit
 func auxiliary(key uintptr) uintptr {
@@ -62,6 +63,7 @@ func auxiliary(key uintptr) uintptr {
 	return 0
 }
 
+// Keys of the auxiliary vector.
 const (
 	auxHeaders      = 3  // AT_PHDR
 	auxHeaderSize   = 4  // AT_PHENT

@@ -28,26 +28,29 @@ type descriptorMessage struct {
 	fd, _       int32
 }
 
-const descriptorLength = 20 // of descriptorMessage, without what is behind the descriptor
+// descriptorLength is the length of a descriptorMessage without its padding.
+const descriptorLength = 20
 
-var (
-	packet struct {
-		message Message // that is sent or was received last
-		vector  [2]uintptr
-		header  packetHeader
-		passed  descriptorMessage
-	}
-	newPair [2]int32 // of the socket pair that is being made
-)
+// packet is the message that is sent, or was received last, with the arguments of sendmsg(2) and
+// recvmsg(2).
+var packet struct {
+	message Message
+	vector  [2]uintptr // struct iovec
+	header  packetHeader
+	passed  descriptorMessage
+}
 
-// makePair makes a socket pair that keeps the limits of packets, into ends. It returns a negative
-// errno if it fails.
+// newPair is the socket pair that was made last.
+var newPair [2]int32
+
+// makePair makes a socket pair that keeps the limits of packets, into newPair. It returns a
+// negative errno if it fails.
 //
 //go:nosplit
 func makePair() int { return socketPair(unix.SOCK_SEQPACKET, &newPair) }
 
-// socketPair is socketpair(2) of sockets at 3 or above that do not block. It returns a negative
-// errno if it fails.
+// socketPair makes a pair of sockets that do not block, with descriptors of 3 or above. It returns
+// a negative errno if it fails.
 //
 //go:nosplit
 func socketPair(kind uintptr, pair *[2]int32) int {
@@ -60,7 +63,7 @@ func socketPair(kind uintptr, pair *[2]int32) int {
 	return int(min(pair[0], pair[1], 0))
 }
 
-// send sends packet.message, and a descriptor with it where that is not negative. Nobody waits: it
+// send sends packet.message, with a descriptor where fd is not negative. It does not wait: it
 // returns false where the receiver has no room or is gone.
 //
 //go:nosplit
@@ -69,25 +72,34 @@ func send(socket int32, kind Kind, fd int32) bool {
 	packet.vector = [2]uintptr{addr(&packet.message), messageSize}
 	packet.header = packetHeader{vector: addr(&packet.vector), vectors: 1}
 	if fd >= 0 {
-		packet.passed = descriptorMessage{length: descriptorLength, level: unix.SOL_SOCKET, kind: unix.SCM_RIGHTS, fd: fd}
-		packet.header.control, packet.header.controls = addr(&packet.passed), uint64(unsafe.Sizeof(packet.passed))
+		packet.passed = descriptorMessage{
+			length: descriptorLength, level: unix.SOL_SOCKET, kind: unix.SCM_RIGHTS, fd: fd,
+		}
+		packet.header.control = addr(&packet.passed)
+		packet.header.controls = uint64(unsafe.Sizeof(packet.passed))
 	}
-	return sys3(unix.SYS_SENDMSG, uintptr(socket), addr(&packet.header), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT) >= 0
+	const flags = unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT
+	return sys3(unix.SYS_SENDMSG, uintptr(socket), addr(&packet.header), flags) >= 0
 }
 
 // receive takes the next packet into packet.message and its descriptor into packet.passed.fd (-1:
-// none). It returns false where there is none, or one of another length, and gone where the other
-// end is closed.
+// none). It returns ok false where there is no packet, or one of another length, and gone where the
+// other end is closed.
 //
 //go:nosplit
 func receive(socket int32) (ok, gone bool) {
 	packet.vector = [2]uintptr{addr(&packet.message), messageSize}
 	packet.passed = descriptorMessage{fd: -1}
-	packet.header = packetHeader{vector: addr(&packet.vector), vectors: 1, control: addr(&packet.passed), controls: uint64(unsafe.Sizeof(packet.passed))}
+	packet.header = packetHeader{
+		vector: addr(&packet.vector), vectors: 1,
+		control: addr(&packet.passed), controls: uint64(unsafe.Sizeof(packet.passed)),
+	}
+	// Where the other end was closed with packets unread, an error comes once, before the packets here.
 	n := -int(unix.ECONNRESET)
-	for range 2 { // it is told once that the other end was closed with messages unread, in front of those that are here
+	for range 2 {
 		if n == -int(unix.ECONNRESET) {
-			n = sys3(unix.SYS_RECVMSG, uintptr(socket), addr(&packet.header), unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+			const flags = unix.MSG_CMSG_CLOEXEC | unix.MSG_DONTWAIT
+			n = sys3(unix.SYS_RECVMSG, uintptr(socket), addr(&packet.header), flags)
 		}
 	}
 	if packet.passed.level != unix.SOL_SOCKET || packet.passed.kind != unix.SCM_RIGHTS {
@@ -96,7 +108,7 @@ func receive(socket int32) (ok, gone bool) {
 	return n == int(messageSize), n == 0 || n == -int(unix.ECONNRESET)
 }
 
-// tell sends a message that is a kind and two numbers.
+// tell sends a message of a kind and two numbers.
 //
 //go:nosplit
 func tell(socket int32, kind Kind, value, count int32) {

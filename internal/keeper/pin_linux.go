@@ -8,20 +8,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The Go runtime starts on one processor. Until main, it hands its only work from one thread to
-// another and back, and to wake a thread on another processor takes longer than what that thread
-// does. Threads that have slept since end on that processor as well, beside the keeper.
+// The Go runtime starts on one processor. Until main it hands its only work from one thread to
+// another and back. To wake a thread on another processor takes longer than the work.
 
-// affinity is the processors that the process may use (sched_setaffinity(2)).
+// affinity is the processors that this process may use (sched_setaffinity(2)).
 var affinity struct {
-	size int // bytes that the kernel fills in all; 0: the process was not pinned
-	all  [16]uint64
-	one  [16]uint64 // that on which the runtime starts
-	this uint32
+	size int        // bytes of all that the kernel fills in; 0: this process was not pinned
+	all  [16]uint64 // the processors of the start
+	one  [16]uint64 // the processor that the runtime starts on
+	this uint32     // its number
 }
 
-// pin restricts the process to the processor that it is on. Where that is refused, or there may
-// be more than 1024 processors, the process stays as it is.
+// pin restricts this process to the processor that it runs on. Where the kernel refuses that, or
+// there may be more than 1024 processors, nothing changes.
 //
 //go:nosplit
 func pin() {
@@ -35,12 +34,13 @@ func pin() {
 	}
 }
 
-// nearThreads is how many numbers behind the process's own are tried.
+// nearThreads is how many thread IDs after the process's own are tried.
 const nearThreads = 64
 
-// unpin takes the restriction from all threads. The runtime does not tell of them. Their numbers
-// are a little above that of the process. Where others start many processes at that moment, a
-// thread may be farther off: it stays on its processor, as do threads that it makes.
+// unpin takes the restriction from all threads. The runtime does not tell their IDs, which are a
+// little above that of the process. Where other processes start many at that moment, the ID of a
+// thread may be farther off. Then that thread stays on its processor, and so do threads that it
+// makes.
 func unpin() {
 	if affinity.size == 0 {
 		return

@@ -8,15 +8,15 @@ import (
 	"unsafe"
 )
 
-// Understood is what the parser that works without a runtime makes of plain arguments.
+// Understood is what the parser without a runtime makes of plain arguments.
 type Understood struct {
 	Command        []string
 	Timeout, Grace time.Duration
 	Namespaces     uint64 // CLONE_NEW*
 }
 
-// Plain says what that parser makes of arguments and environment, and whether they are plain at
-// all. It is there to be compared with the parser of everything.
+// Plain says what that parser makes of arguments and environment, and whether they are plain. A
+// test compares it with the parser of all arguments.
 func Plain(args, env []string) (u Understood, ok bool) {
 	var text [][]byte
 	block := []uintptr{uintptr(len(args))}
@@ -35,7 +35,8 @@ func Plain(args, env []string) (u Understood, ok bool) {
 	plain.timeout = 0
 	ok = parse(uintptr(unsafe.Pointer(&block[0]))) == isPlain
 	if ok {
-		u = Understood{args[int(plain.argv-plain.start)/8:], time.Duration(plain.timeout), time.Duration(plain.grace), plain.kinds}
+		command := args[int(plain.argv-plain.start)/8:]
+		u = Understood{command, time.Duration(plain.timeout), time.Duration(plain.grace), plain.kinds}
 	}
 	runtime.KeepAlive(text)
 	runtime.KeepAlive(block)

@@ -98,7 +98,8 @@ func carryOut() {
 	for i := int32(0); i < p.Count && i < maxCalls; i++ {
 		c := callAt(i)
 		a := &c.Args
-		r := sys5(uintptr(c.Number), uintptr(a[0]), uintptr(a[1]), uintptr(a[2]), uintptr(a[3]), uintptr(a[4]))
+		r := sys5(uintptr(c.Number),
+			uintptr(a[0]), uintptr(a[1]), uintptr(a[2]), uintptr(a[3]), uintptr(a[4]))
 		if r < 0 && c.Kind != MayCall || r == 0 && c.Kind == SomeCall {
 			p.Errno, p.Failed = int32(-r), i+1
 			exit(statusFailure)
@@ -197,7 +198,8 @@ func planByHeart() int {
 		addCall(mounts, unix.SYS_MOUNT, text("none\x00"), text("/\x00"), 0, unix.MS_REC|unix.MS_PRIVATE)
 		if p.Foreign && sys4(unix.SYS_FACCESSAT, atWorkingDirectory, text("/proc\x00"), 0, 0) >= 0 {
 			proc := text("proc\x00")
-			addCall(mounts, unix.SYS_MOUNT, proc, text("/proc\x00"), proc, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC)
+			const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+			addCall(mounts, unix.SYS_MOUNT, proc, text("/proc\x00"), proc, flags)
 		}
 	}
 	if plain.kinds&unix.CLONE_NEWNET != 0 {

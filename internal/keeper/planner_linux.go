@@ -128,7 +128,8 @@ const abortStatus = 2
 //
 //go:nosplit
 func plannerFailed() {
-	exited := wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WALL) > 0 && childChange.code == codeExited
+	reaped := wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WALL) > 0
+	exited := reaped && childChange.code == codeExited
 	if exited && supervisor.spoke && childChange.status != abortStatus {
 		exit(childChange.status)
 	}

@@ -8,36 +8,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Files of /proc that neither wait for another process's locks nor for what the command has mounted
-// below /proc.
+// The keeper reads only such files of /proc as do not wait for a lock of another process. It reads no
+// file that the command has mounted over /proc, or below it.
 
-// procFD is /proc, as it was before there was a command that could mount something over it; -1:
-// there is none.
+// procFD is /proc as it was before the command was started; -1: there is none.
 var (
 	procFD   int32
 	procStat unix.Statfs_t
 	openHow  [3]uint64 // struct open_how: flags, mode, resolve
 
-	entries [1024]byte // what a read of /proc returned last
+	entries [1024]byte // what the last read of /proc returned, and the path for the next one
 )
 
-// openProc opens it. A file system of another type may not answer when it is asked later.
+// openProc opens procFD. A file system of another type is not used: it may not answer later.
 //
 //go:nosplit
 func openProc() {
-	procFD = high(sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc\x00"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0))
-	if procFD >= 0 && (sys2(unix.SYS_FSTATFS, uintptr(procFD), addr(&procStat)) < 0 || procStat.Type != unix.PROC_SUPER_MAGIC) {
+	const flags = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC
+	procFD = high(sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc\x00"), flags, 0))
+	if procFD < 0 {
+		return
+	}
+	r := sys2(unix.SYS_FSTATFS, uintptr(procFD), addr(&procStat))
+	if r < 0 || procStat.Type != unix.PROC_SUPER_MAGIC {
 		closeFD(procFD)
 		procFD = -1
 	}
 }
 
-// openInProc opens a file there, and nothing that was mounted over it (openat2(2), Linux 5.6). It
-// returns a negative errno if there is none, or the kernel cannot do that.
+// openInProc opens a file in /proc, but nothing that was mounted over it (openat2(2), Linux 5.6).
+// It returns a negative errno where there is no such file, or the kernel lacks openat2.
 //
 //go:nosplit
 func openInProc(name string, flags uintptr) int { return openAtProc(text(name), flags) }
 
+// openAtProc is openInProc for a path at an address.
+//
 //go:nosplit
 func openAtProc(path, flags uintptr) int {
 	if procFD < 0 {
@@ -47,15 +53,16 @@ func openAtProc(path, flags uintptr) int {
 	return sys4(unix.SYS_OPENAT2, uintptr(procFD), path, addr(&openHow), unsafe.Sizeof(openHow))
 }
 
-// isOwnProc reports whether it shows this process by its own number: that of another PID namespace
-// does not.
+// isOwnProc reports whether /proc is that of this PID namespace: it shows this process by its own
+// PID.
 //
 //go:nosplit
 func isOwnProc() bool {
 	if procFD < 0 {
 		return false
 	}
-	n := sys4(unix.SYS_READLINKAT, uintptr(procFD), text("self\x00"), addr(&entries), unsafe.Sizeof(entries)-1)
+	const size = unsafe.Sizeof(entries) - 1
+	n := sys4(unix.SYS_READLINKAT, uintptr(procFD), text("self\x00"), addr(&entries), size)
 	if n <= 0 {
 		return false
 	}
@@ -63,8 +70,8 @@ func isOwnProc() bool {
 	return numberAt(addr(&entries)) == int32(sys0(unix.SYS_GETPID))
 }
 
-// readProc reads a file of a process into entries, and returns how many bytes it has, or a negative
-// errno. Who calls it knows that the numbers are those of this PID namespace.
+// readProc reads a file of a process into entries. It returns how many bytes were read, or a
+// negative errno. Its callers have checked isOwnProc.
 //
 //go:nosplit
 func readProc(pid int32, file string) int {
@@ -82,7 +89,7 @@ func readProc(pid int32, file string) int {
 	return n
 }
 
-// nameProcess looks up the name of a process.
+// nameProcess puts the name of a process into a signal.
 //
 //go:nosplit
 func nameProcess(s *Signal, pid int32) {
@@ -106,7 +113,7 @@ func nameProcess(s *Signal, pid int32) {
 func startOf(pid int32) int64 {
 	n := readProc(pid, "/stat\x00")
 	at := addr(&entries)
-	for i := 0; i < n; i++ { // behind the name, which may have anything in it
+	for i := 0; i < n; i++ { // the last one ends the name, which may have any character
 		if byteAt(addr(&entries)+uintptr(i)) == ')' {
 			at = addr(&entries) + uintptr(i)
 		}

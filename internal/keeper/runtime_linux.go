@@ -8,29 +8,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a process does before it goes on to the Go runtime. All signals are blocked by then, and the
-// runtime leaves most of them so on its threads.
+// A supervisor or a planner prepares itself for the Go runtime. All signals are blocked by then, and
+// the runtime leaves most of them blocked on its threads.
 
-// init is as early as Go code can be.
+// init is the first Go code after the start of the runtime.
 func init() {
 	if attached.socket > 0 {
 		deafen()
 	}
 }
 
-// runtimeStack is the room that the runtime takes for granted below the arguments, and more.
+// runtimeStack is more than the stack that the runtime expects below the arguments.
 const runtimeStack = 256 << 10
 
 const auxEnd = 0 // AT_NULL
 
 // prepareRuntime returns the address at which the runtime is to find argc, argv, envp and what
-// follows them: in a copy that lacks what an environment tells the Go runtime (GOGC, GODEBUG and
-// the like, which are the command's) and says GOMAXPROCS=1. It returns 0 where there is no memory.
+// follows them, or 0 where there is no memory. They are a copy. It lacks the environment variables
+// that the Go runtime reads (GOGC, GODEBUG and the like, which are for the command) and has
+// GOMAXPROCS=1.
 //
-// The limit of open files is lowered to the three standard ones. The runtime then cannot read the
-// size of huge pages and a cgroup's CPU limit, none of which a supervisor needs, and which takes
-// 0.1 ms, or longer where there are many mounts. The runtime raises the limit afterwards. Timers
-// are coarse, since the runtime's monitor sleeps 20 us at a time while there is work.
+// The limit of open files is lowered to the three standard ones. So the runtime cannot read the
+// size of huge pages and the CPU limit of a cgroup. A supervisor needs neither, and both take 0.1
+// ms, or longer where there are many mounts. The runtime raises the limit afterwards. Timers are
+// coarse, since the runtime's monitor sleeps 20 µs at a time while there is work.
 //
 //go:nosplit
 func prepareRuntime() uintptr {
@@ -45,14 +46,14 @@ func prepareRuntime() uintptr {
 		sys4(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, addr(&fileLimit), 0)
 	}
 	block := plain.start - 8
-	environment := 1 + plain.count + 1 // behind argc, argv and a zero
+	environment := 1 + plain.count + 1 // after argc, argv and a zero
 	words := environment
 	for wordAt(block, words) != 0 {
 		words++
 	}
 	environmentEnd := words
 	words++
-	for wordAt(block, words) != auxEnd { // pairs
+	for wordAt(block, words) != auxEnd { // the auxiliary vector: pairs of a key and a value
 		words += 2
 	}
 	words += 2
@@ -81,14 +82,16 @@ func prepareRuntime() uintptr {
 
 var fileLimit unix.Rlimit
 
-const coarseSlack = 2 * millisecond // of each thread's timers (PR_SET_TIMERSLACK)
+// coarseSlack is the timer slack of each thread (PR_SET_TIMERSLACK).
+const coarseSlack = 2 * millisecond
 
-// deafSet is what the Go runtime unblocks on its threads, and what would end the process. Faults
-// are not among them, which are of use to the runtime.
-const deafSet = endSet | 1<<(unix.SIGSTKFLT-1) | 1<<(unix.SIGABRT-1) | 1<<(unix.SIGTRAP-1) | 1<<(unix.SIGSYS-1) | 1<<(unix.SIGPROF-1)
+// deafSet are the signals that the Go runtime unblocks on its threads and whose default is to end
+// the process. Faults are not among them: the runtime handles them.
+const deafSet = endSet | 1<<(unix.SIGSTKFLT-1) | 1<<(unix.SIGABRT-1) | 1<<(unix.SIGTRAP-1) |
+	1<<(unix.SIGSYS-1) | 1<<(unix.SIGPROF-1)
 
-// deafen has these signals ignored, since nobody sends a supervisor anything by them. The runtime
-// respects that for SIGHUP and SIGINT; for the rest it is done again (see init).
+// deafen ignores the signals of deafSet, since no process sends a supervisor anything by them. The
+// runtime leaves that so for SIGHUP and SIGINT. For the rest init calls deafen again.
 //
 //go:nosplit
 func deafen() {
@@ -100,9 +103,9 @@ func deafen() {
 	}
 }
 
-// openStandard puts something that can neither be read nor written where a standard descriptor is
-// closed. The runtime would open /dev/null, over which the command may have mounted a file that
-// does not answer, and abort where there is none.
+// openStandard opens a descriptor that can neither be read nor written for each standard one that
+// is closed. The runtime would open /dev/null. It aborts where there is none, and hangs where the
+// command has mounted a file over it that does not answer.
 //
 //go:nosplit
 func openStandard() {

@@ -4,16 +4,17 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// sealProgram has a copy of this program executed that nobody can write to, unless that is what runs.
-// A container that is joined sees the keeper as a process of its own, and whoever is root there
-// could otherwise overwrite, through /proc/PID/exe, the very file that is executed outside
+// sealProgram executes a copy of this program that cannot be written to, unless this process runs
+// such a copy already. A container that the keeper joins sees it as a process of its own. Through
+// /proc/PID/exe root there could otherwise overwrite the file that is executed outside
 // (CVE-2019-5736).
 //
 //go:nosplit
 func sealProgram() {
-	own := sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc/self/exe\x00"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	const read = unix.O_RDONLY | unix.O_CLOEXEC
+	own := sys4(unix.SYS_OPENAT, atWorkingDirectory, text("/proc/self/exe\x00"), read, 0)
 	if file := auxiliary(auxExecutedFile); own < 0 && file != 0 {
-		own = sys4(unix.SYS_OPENAT, atWorkingDirectory, file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		own = sys4(unix.SYS_OPENAT, atWorkingDirectory, file, read, 0)
 	}
 	if own < 0 {
 		startLine()
@@ -23,7 +24,7 @@ func sealProgram() {
 	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
 	if r := sys2(unix.SYS_FCNTL, uintptr(own), unix.F_GET_SEALS); r >= 0 && r&seals == seals {
 		sys1(unix.SYS_CLOSE, uintptr(own))
-		sys2(unix.SYS_PRCTL, unix.PR_SET_NAME, text("finite\x00")) // it was executed by a descriptor
+		sys2(unix.SYS_PRCTL, unix.PR_SET_NAME, text("finite\x00")) // execveat(2) gives another name
 		return
 	}
 	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
@@ -34,7 +35,8 @@ func sealProgram() {
 	if fd < 0 {
 		failToCopy(fd)
 	}
-	sys4(unix.SYS_RT_SIGPROCMASK, unix.SIG_BLOCK, addr(&tooLarge), addr(&scratchMask), 8) // of ulimit -f
+	// A copy that exceeds the limit of ulimit -f is an error then, and not a SIGXFSZ.
+	sys4(unix.SYS_RT_SIGPROCMASK, unix.SIG_BLOCK, addr(&tooLarge), addr(&scratchMask), 8)
 	for {
 		n := sys4(unix.SYS_SENDFILE, uintptr(fd), uintptr(own), 0, 1<<30)
 		if n == 0 {
@@ -49,14 +51,17 @@ func sealProgram() {
 		failToCopy(r)
 	}
 	sys1(unix.SYS_CLOSE, uintptr(own))
-	failToCopy(sys5(unix.SYS_EXECVEAT, uintptr(fd), text("\x00"), plain.start, plain.envp, unix.AT_EMPTY_PATH))
+	r := sys5(unix.SYS_EXECVEAT, uintptr(fd), text("\x00"), plain.start, plain.envp, unix.AT_EMPTY_PATH)
+	failToCopy(r)
 }
 
 var (
-	tooLarge    = uint64(1) << (unix.SIGXFSZ - 1)
-	scratchMask uint64
+	tooLarge    = uint64(1) << (unix.SIGXFSZ - 1) // a set of signals
+	scratchMask uint64                            // the signal mask before the copy
 )
 
+// failToCopy ends finite where the copy cannot be made.
+//
 //go:nosplit
 func failToCopy(errno int) {
 	startLine()

@@ -16,8 +16,8 @@ const (
 	endSet = uint64(1)<<(unix.SIGHUP-1) | 1<<(unix.SIGINT-1) | 1<<(unix.SIGQUIT-1) | 1<<(unix.SIGTERM-1)
 
 	// terminalSet has what the kernel sends for a terminal, to a whole process group.
-	terminalSet = endSet&^(1<<(unix.SIGTERM-1)) | 1<<(unix.SIGCONT-1) | 1<<(unix.SIGTSTP-1) | 1<<(unix.SIGTTIN-1) |
-		1<<(unix.SIGTTOU-1) | 1<<(unix.SIGWINCH-1)
+	terminalSet = endSet&^(1<<(unix.SIGTERM-1)) | 1<<(unix.SIGCONT-1) | 1<<(unix.SIGTSTP-1) |
+		1<<(unix.SIGTTIN-1) | 1<<(unix.SIGTTOU-1) | 1<<(unix.SIGWINCH-1)
 
 	// hangupSet has what of terminalSet the kernel sends to a session leader alone, on a hangup.
 	hangupSet = uint64(1)<<(unix.SIGHUP-1) | 1<<(unix.SIGCONT-1)
@@ -55,8 +55,6 @@ var (
 	childSignal   = childOnly
 	defaultAction action // SIG_DFL
 	scratchAction action
-
-	signalFD int32 // a signalfd for everything but SIGCHLD
 )
 
 // blockSignals blocks every signal, and notes which stop signals are ignored, or with all set which

@@ -5,11 +5,12 @@ package keeper
 import "golang.org/x/sys/unix"
 
 // Descriptors, -1 where there is none. Every variable of this package that changes is zero in the
-// program's file, so that the memory of what a run does not need stays untouched.
+// program's file. So the memory of what a run does not need stays untouched.
 var (
-	childFD  int32 // a signalfd for SIGCHLD alone
+	childFD  int32 // a signalfd for SIGCHLD
+	signalFD int32 // a signalfd for every other signal
 	toFront  int32 // the keeper's end of the pair that it shares with the front
-	toKeeper int32 // the front's end
+	toKeeper int32 // the front's end of that pair
 	attached attachment
 )
 
@@ -19,14 +20,15 @@ const everythingButChild = everySignal &^ childOnly
 
 var callersSignals = everythingButChild
 
-// begin is where the program begins, at sp. It returns where the Go runtime is to start, with the
-// address at which that finds the arguments: in a supervisor, in a planner, and where no command is
-// to be run.
+// begin is where the program begins, at sp. It returns where the Go runtime is to find its
+// arguments, in the processes where that starts: a supervisor, a planner, and a process that runs
+// no command.
 //
 //go:nosplit
 func begin(sp uintptr) uintptr {
 	entered = true
-	childFD, signalFD, childrenFD, procFD, toFront, toKeeper, supervisor.socket, run.pidfd = -1, -1, -1, -1, -1, -1, -1, -1
+	childFD, signalFD, childrenFD, procFD = -1, -1, -1, -1
+	toFront, toKeeper, supervisor.socket, run.pidfd = -1, -1, -1, -1
 	run.earlyFD, wakeFD, wakeEnds = -1, -1, [2]int32{-1, -1}
 	what := parse(sp)
 	if what == needsOld {
@@ -37,8 +39,8 @@ func begin(sp uintptr) uintptr {
 	}
 	blockSignals(what != isPlain)
 	openSignals()
-	facts.Directory = -1
-	facts.Pidfd, facts.ParentFD, terminal.fd, facts.Cgroup, facts.Procs, command.watch = -1, -1, -1, -1, -1, [2]int32{-1, -1}
+	facts.Directory, facts.Pidfd, facts.ParentFD, facts.Cgroup, facts.Procs = -1, -1, -1, -1, -1
+	terminal.fd, command.watch = -1, [2]int32{-1, -1}
 	facts.Plain, facts.Grace = what == isPlain, defaultGrace
 	plain.commandEnv = plain.envp
 	if facts.Plain {
@@ -64,10 +66,12 @@ func begin(sp uintptr) uintptr {
 	}
 	facts.Keeper = int32(sys0(unix.SYS_GETPID))
 	facts.Init = facts.Keeper == 1
-	keepFunc() // returns in a supervisor
+	keepFunc() // it returns in a supervisor
 	return runtimeFor(sp)
 }
 
+// runtimeFor prepares the start of the Go runtime.
+//
 //go:nosplit
 func runtimeFor(sp uintptr) uintptr {
 	if copied := prepareRuntime(); copied != 0 {
@@ -76,7 +80,7 @@ func runtimeFor(sp uintptr) uintptr {
 	return sp
 }
 
-// openSignals opens the signalfds: one for children, which is always read, and one for the rest.
+// openSignals opens the signalfds.
 //
 //go:nosplit
 func openSignals() {
@@ -87,7 +91,7 @@ func openSignals() {
 	}
 }
 
-// fail ends finite before there is a command, for want of something.
+// fail ends finite before there is a command, because a system call has failed.
 //
 //go:nosplit
 func fail(errno int) {
@@ -95,14 +99,14 @@ func fail(errno int) {
 	put("cannot run ")
 	if plain.argv != 0 {
 		putQuoted(wordAt(plain.argv, 0))
-	} else { // the arguments are for a supervisor to understand
+	} else { // a supervisor would have to parse the arguments
 		put("the command")
 	}
 	put(": ")
 	failFor(errno)
 }
 
-// failFor ends finite with the line that was begun, and the reason.
+// failFor ends finite with the line that was begun, and an errno.
 //
 //go:nosplit
 func failFor(errno int) {
@@ -112,8 +116,8 @@ func failFor(errno int) {
 	exit(statusFailure)
 }
 
-// splitOff makes the keeper, a child that does the work, and turns this process into the front. It
-// returns in the keeper, and in the keeper's supervisors.
+// splitOff makes the keeper, a child, and turns this process into the front. It returns in the
+// keeper.
 //
 //go:nosplit
 func splitOff() {
@@ -145,19 +149,20 @@ func splitOff() {
 		closeFD(newPair[1])
 		closeFD(wakeEnds[1])
 		wakeFD = wakeEnds[0]
-		frontFunc(int32(keeper)) // does not return
+		frontFunc(int32(keeper)) // it does not return
 	}
 	toFront, wakeFD = newPair[1], wakeEnds[1]
 	closeFD(newPair[0])
 	closeFD(wakeEnds[0])
-	facts.OlderCount = 0 // the front's
+	facts.OlderCount = 0 // they are children of the front
 	if planAt != 0 {
 		enterPlan()
 	}
 	hideName()
 }
 
-// hideName keeps who kills processes by the name of finite from this one.
+// hideName takes the name finite from the keeper, so that pkill(1) and the like by that name do not
+// find it.
 //
 //go:nosplit
 func hideName() {

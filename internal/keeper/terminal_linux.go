@@ -4,20 +4,20 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// terminal is the controlling terminal, where the command leads a process group of its own and this
-// process has the foreground. Elsewhere the command stays in the caller's group, and the terminal
-// is no business of finite's.
+// terminal is the controlling terminal, where the command leads a process group of its own and gets
+// the foreground from this process's group. A command in the caller's group has it as the caller's,
+// and finite leaves the terminal alone.
 var terminal struct {
-	fd      int32 // -1: none
-	group   int32 // that had the foreground at the start
-	current int32
-	given   bool // the command got the foreground
-	saved   bool
-	modes   unix.Termios
+	fd      int32        // -1: none
+	group   int32        // this process's group, which had the foreground at the start
+	current int32        // the foreground process group, for ioctl(2)
+	given   bool         // the command got the foreground
+	saved   bool         // modes has the modes of the start
+	modes   unix.Termios // see returnTerminal
 }
 
-// findTerminal opens the controlling terminal. It is opened by its own name first: a standard
-// descriptor may be another terminal, and a minimal image may lack the name.
+// findTerminal opens the controlling terminal, by its own name first: a standard descriptor may be
+// another terminal. Where a minimal image lacks the name, the standard descriptors are tried.
 //
 //go:nosplit
 func findTerminal() {
@@ -43,7 +43,7 @@ func takeTerminal() {
 	terminal.saved = sys3(unix.SYS_IOCTL, uintptr(terminal.fd), unix.TCGETS, addr(&terminal.modes)) >= 0
 }
 
-// foreground is the terminal's foreground process group, or negative.
+// foreground is the foreground process group of the terminal, or negative.
 //
 //go:nosplit
 func foreground() int32 {
@@ -53,14 +53,17 @@ func foreground() int32 {
 	return terminal.current
 }
 
+// setForeground sets the foreground process group of the terminal.
+//
 //go:nosplit
 func setForeground(group int32) {
 	terminal.current = group
-	sys3(unix.SYS_IOCTL, uintptr(terminal.fd), unix.TIOCSPGRP, addr(&terminal.current)) // SIGTTOU is blocked
+	// SIGTTOU, which this may send, is blocked.
+	sys3(unix.SYS_IOCTL, uintptr(terminal.fd), unix.TIOCSPGRP, addr(&terminal.current))
 }
 
-// offerTerminal gives the foreground to the command again, where this process's group has it: a
-// shell that continues a job puts that there.
+// offerTerminal gives the foreground to the command again, where this process's group has it. A
+// shell that continues a job gives it to that group.
 //
 //go:nosplit
 func offerTerminal() {
@@ -69,8 +72,8 @@ func offerTerminal() {
 	}
 }
 
-// returnTerminal takes the foreground back from the command's group, and from a group that is gone.
-// The modes are put back where the command could not do that itself.
+// returnTerminal takes the foreground back from the command, and from a group that is gone. It sets
+// the modes of the start where the command was killed, and could not do that.
 //
 //go:nosplit
 func returnTerminal(killed bool) {
@@ -82,7 +85,7 @@ func returnTerminal(killed bool) {
 	}
 	group := foreground()
 	if facts.Foreign {
-		return // the front sees to it
+		return // takeForeground, in the front, does the rest
 	}
 	if group == facts.Command || group > 0 && group != terminal.group && kill(-group, 0) == errNoProcess {
 		setForeground(terminal.group)

@@ -12,7 +12,8 @@ func keepGoing(at int64) {
 	if wakeTimer.made == 0 {
 		wakeTimer.event.notify, wakeTimer.event.signal = sigevSignal, int32(unix.SIGCONT)
 		wakeTimer.made = 1
-		if sys3(unix.SYS_TIMER_CREATE, unix.CLOCK_MONOTONIC, addr(&wakeTimer.event), addr(&wakeTimer.id)) < 0 {
+		event, id := addr(&wakeTimer.event), addr(&wakeTimer.id)
+		if sys3(unix.SYS_TIMER_CREATE, unix.CLOCK_MONOTONIC, event, id) < 0 {
 			wakeTimer.made = -1
 		}
 	}

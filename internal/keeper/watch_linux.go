@@ -44,20 +44,21 @@ func delayWatch() {
 //
 //go:nosplit
 func hearChild() {
+	const size = unsafe.Sizeof(command.failure)
 	var n int
 	for {
-		n = sys3(unix.SYS_READ, uintptr(command.watch[0]), addr(&command.failure), unsafe.Sizeof(command.failure))
+		n = sys3(unix.SYS_READ, uintptr(command.watch[0]), addr(&command.failure), size)
 		if n == errAgain {
 			return // the child has not written yet
 		}
-		if n != int(unsafe.Sizeof(command.failure)) || command.failure[0] != 0 {
+		if n != int(size) || command.failure[0] != 0 {
 			break
 		}
 		command.ran = true
 	}
 	endWatch()
 	switch {
-	case n == int(unsafe.Sizeof(command.failure)):
+	case n == int(size):
 		facts.StartError, command.why = command.failure[0], command.failure[1]
 	case facts.Cgroup < 0 || command.ran:
 		noteStarted()

@@ -13,18 +13,18 @@ import (
 //go:nosplit
 func addr[T any](p *T) uintptr { return uintptr(unsafe.Pointer(p)) }
 
-// text is the address of a constant, which must end in a zero byte where the kernel wants a C
-// string.
+// text is the address of a constant. The constant must end in a zero byte where the kernel wants a
+// C string.
 //
 //go:nosplit
 func text(s string) uintptr { return uintptr(unsafe.Pointer(unsafe.StringData(s))) }
 
-// pointer is the inverse of addr, for addresses that the kernel gave.
+// pointer is the inverse of addr. It takes addresses that the kernel gave as well.
 //
 //go:nosplit
 func pointer(a uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&a)) }
 
-// byteAt reads one byte of a C string.
+// byteAt reads a byte of a C string.
 //
 //go:nosplit
 func byteAt(a uintptr) byte { return *(*byte)(pointer(a)) }
@@ -34,18 +34,20 @@ func byteAt(a uintptr) byte { return *(*byte)(pointer(a)) }
 //go:nosplit
 func wordAt(a uintptr, i int) uintptr { return *(*uintptr)(pointer(a + uintptr(i)*8)) }
 
+// setWord writes the i-th word of such an array.
+//
 //go:nosplit
 func setWord(a uintptr, i int, w uintptr) { *(*uintptr)(pointer(a + uintptr(i)*8)) = w }
 
-// topOf returns where a stack begins to grow down from: at a multiple of 16, without which the
-// first access is a SIGBUS on arm64.
+// topOf returns where a stack begins to grow down from: at a multiple of 16. From any other address
+// the first access is a SIGBUS on arm64.
 //
 //go:nosplit
 func topOf(stack, size uintptr) unsafe.Pointer { return pointer((stack + size - 16) &^ 15) }
 
-// makeArray makes room for an array such as argv, of as many words as the given one has and more
-// besides. It returns how many words that one has, without the zero at its end, and 0 as the
-// address where there is no memory.
+// makeArray makes room for an array such as argv, with as many words as a given one and more
+// besides. It returns how many words the given one has, without the zero at its end, and the
+// address 0 where there is no memory.
 //
 //go:nosplit
 func makeArray(like uintptr, more int) (array uintptr, n int) {
@@ -60,7 +62,8 @@ func makeArray(like uintptr, more int) (array uintptr, n int) {
 	return uintptr(r), n
 }
 
-// hasPrefix returns the address behind a prefix of a C string, 0 if it does not begin so.
+// hasPrefix returns the address behind the prefix of a C string, 0 if the string does not begin
+// with it.
 //
 //go:nosplit
 func hasPrefix(a uintptr, prefix string) uintptr {
@@ -72,7 +75,7 @@ func hasPrefix(a uintptr, prefix string) uintptr {
 	return a + uintptr(len(prefix))
 }
 
-// equals compares a C string.
+// equals reports whether a C string is s.
 //
 //go:nosplit
 func equals(a uintptr, s string) bool {
@@ -80,7 +83,7 @@ func equals(a uintptr, s string) bool {
 	return end != 0 && byteAt(end) == 0
 }
 
-// numberAt reads a number in decimal digits, -1 for anything else.
+// numberAt reads a C string of decimal digits. It returns -1 for anything else.
 //
 //go:nosplit
 func numberAt(a uintptr) int32 {
@@ -97,7 +100,7 @@ func numberAt(a uintptr) int32 {
 	return n
 }
 
-// isNumber reports whether a C string is a number in decimal digits.
+// isNumber reports whether a C string is the number n in decimal digits.
 //
 //go:nosplit
 func isNumber(a uintptr, n int32) bool {
@@ -108,7 +111,8 @@ func isNumber(a uintptr, n int32) bool {
 	return byteAt(a) == 0 && value == int64(n)
 }
 
-const mostDigits = 19 // of a number that is not negative
+// mostDigits is how many digits a number that is not negative can have.
+const mostDigits = 19
 
 // putDigits writes a number that is not negative in decimal digits at an address, and returns where
 // they end.
