@@ -8,13 +8,13 @@ import "golang.org/x/sys/unix"
 // silent: see silencePause. It also acts on the latest time.
 //
 //go:nosplit
-func checkSupervisor() bool {
+func checkSupervisor() {
 	if isDue(due.latest) && heart.since == 0 {
 		due.latest = 0
 		beLate()
 	}
 	if supervisor.pid == 0 || !isDue(due.supervisor) {
-		return false
+		return
 	}
 	if !supervisor.spoke || supervisor.asked {
 		kill(supervisor.pid, int32(unix.SIGCONT)) // a SIGSTOP may be why it is silent
@@ -26,7 +26,7 @@ func checkSupervisor() bool {
 				abandoned++
 				supervisorEnded()
 			}
-			return false
+			return
 		}
 	}
 	if supervisor.spoke { // once more where it was asked: the socket may have been full then
@@ -35,7 +35,6 @@ func checkSupervisor() bool {
 		supervisor.asked = true
 	}
 	due.supervisor = now() + silencePause
-	return false
 }
 
 // noteAnswer takes any message for a sign of life, and sets when the next KindAsk is due.

@@ -54,8 +54,9 @@ func keep() {
 			command.settled = false
 			settleDown()
 		}
-		if keepTime() || overseeEnd() {
-			return // a supervisor
+		keepTime()
+		if overseeEnd() {
+			return // in a supervisor
 		}
 		if ending.wanted {
 			finish()

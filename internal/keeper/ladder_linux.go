@@ -68,7 +68,7 @@ func deadlineAhead() int64 {
 // keepTime does what is due.
 //
 //go:nosplit
-func keepTime() bool {
+func keepTime() {
 	if isDue(due.deadline) {
 		due.deadline = 0
 		deadline()
@@ -100,7 +100,7 @@ func keepTime() bool {
 		wakeFront()
 		stops.again = now() + 20*millisecond
 	}
-	return checkSupervisor()
+	checkSupervisor()
 }
 
 // deadline begins the ending at the deadline. A command that has ended is not timed out: what it

@@ -7,19 +7,19 @@ package keeper
 // finite's but FINITE_TIMEOUT and FINITE_GRACE. Package main parses the rest; a test compares both
 // parsers.
 var plain struct {
-	start      uintptr // where argv begins
-	count      int     // argc
-	program    uintptr // argv[0]; 0: there is none
-	argv       uintptr // the command's arguments, in the array that the kernel made
-	envp       uintptr // the environment
-	commandEnv uintptr // the command's environment
-	path       uintptr // the value of PATH; 0: there is none
-	timeout    int64   // ns; 0: none
-	grace      int64   // ns; 0: SIGKILL at once
-	kinds      uint64  // namespaces (CLONE_NEW*)
-	kindsText  uintptr // the namespaces as the option names them
-	planned    bool    // arguments that are not plain may be about namespaces
-	joins      bool    // namespaces may be joined
+	start         uintptr // where argv begins
+	count         int     // argc
+	program       uintptr // argv[0]; 0: there is none
+	argv          uintptr // the command's arguments, in the array that the kernel made
+	envp          uintptr // the environment
+	commandEnv    uintptr // the command's environment
+	path          uintptr // the value of PATH; 0: there is none
+	timeout       int64   // ns; 0: none
+	grace         int64   // ns; 0: SIGKILL at once
+	namespaces    uint64  // namespaces (CLONE_NEW*)
+	namespaceText uintptr // the namespaces as the option names them
+	planned       bool    // arguments that are not plain may be about namespaces
+	joins         bool    // namespaces may be joined
 }
 
 const defaultGrace = 5 * second
@@ -44,14 +44,14 @@ func parse(sp uintptr) understood {
 	plain.envp = argv + uintptr(argc+1)*8
 	plain.grace = defaultGrace
 	plain.program = wordAt(argv, 0)
-	plain.kinds, plain.planned, plain.joins = 0, false, false
+	plain.namespaces, plain.planned, plain.joins = 0, false, false
 	switch {
 	case argc < 2 || asksForOld(argv):
 		return needsOld
 	case parsePlain(argc, argv):
 		return isPlain
 	}
-	plain.kinds = 0
+	plain.namespaces = 0
 	asksForNamespaces(argv)
 	return needsGo
 }
@@ -122,7 +122,7 @@ func parsePlain(argc int, argv uintptr) bool {
 			}
 			value = wordAt(argv, i)
 		}
-		if what == forKinds && !addKinds(value) || what != forKinds && !setDuration(value, what == forGrace) {
+		if what == forNamespaces && !addNamespaces(value) || what != forNamespaces && !setDuration(value, what == forGrace) {
 			return false
 		}
 	}
@@ -143,7 +143,7 @@ func optionValue(arg uintptr) (value uintptr, what valueOf) {
 	}
 	if value = hasPrefix(arg, "--timeout"); value == 0 {
 		if value, what = hasPrefix(arg, "--grace"), forGrace; value == 0 {
-			value, what = hasPrefix(arg, "--unshare"), forKinds
+			value, what = hasPrefix(arg, "--unshare"), forNamespaces
 		}
 	}
 	switch {
@@ -161,7 +161,7 @@ type valueOf int32
 const (
 	forTimeout valueOf = iota
 	forGrace
-	forKinds
+	forNamespaces
 )
 
 // parseEnvironment reads the variables, and returns false where they are not plain. An empty

@@ -36,7 +36,7 @@ func Plain(args, env []string) (u Understood, ok bool) {
 	ok = parse(uintptr(unsafe.Pointer(&block[0]))) == isPlain
 	if ok {
 		command := args[int(plain.argv-plain.start)/8:]
-		u = Understood{command, time.Duration(plain.timeout), time.Duration(plain.grace), plain.kinds}
+		u = Understood{command, time.Duration(plain.timeout), time.Duration(plain.grace), plain.namespaces}
 	}
 	runtime.KeepAlive(text)
 	runtime.KeepAlive(block)

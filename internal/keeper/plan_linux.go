@@ -190,11 +190,11 @@ func planByHeart() int {
 		return r
 	}
 	p := thePlan()
-	p.Flags = plain.kinds
-	p.Foreign = plain.kinds&unix.CLONE_NEWPID != 0
-	p.Clone = uint64(addWords(plain.kindsText, ""))
-	if plain.kinds&unix.CLONE_NEWNS != 0 {
-		mounts := addWords(plain.kindsText, ": mount")
+	p.Flags = plain.namespaces
+	p.Foreign = plain.namespaces&unix.CLONE_NEWPID != 0
+	p.Clone = uint64(addWords(plain.namespaceText, ""))
+	if plain.namespaces&unix.CLONE_NEWNS != 0 {
+		mounts := addWords(plain.namespaceText, ": mount")
 		addCall(mounts, unix.SYS_MOUNT, text("none\x00"), text("/\x00"), 0, unix.MS_REC|unix.MS_PRIVATE)
 		if p.Foreign && sys4(unix.SYS_FACCESSAT, atWorkingDirectory, text("/proc\x00"), 0, 0) >= 0 {
 			proc := text("proc\x00")
@@ -202,8 +202,8 @@ func planByHeart() int {
 			addCall(mounts, unix.SYS_MOUNT, proc, text("/proc\x00"), proc, flags)
 		}
 	}
-	if plain.kinds&unix.CLONE_NEWNET != 0 {
-		words := addWords(plain.kindsText, ": loopback")
+	if plain.namespaces&unix.CLONE_NEWNET != 0 {
+		words := addWords(plain.namespaceText, ": loopback")
 		addCall(words, unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0, 0)
 		socket := callAt(p.Count - 1)
 		addCall(words, unix.SYS_IOCTL, 0, unix.SIOCSIFFLAGS, addr(&loopback), 0)

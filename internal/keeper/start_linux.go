@@ -55,7 +55,7 @@ func begin(sp uintptr) uintptr {
 	endEarly()
 	findOlder()
 	openProc()
-	if (plain.planned || plain.kinds != 0) && makePlanFunc() {
+	if (plain.planned || plain.namespaces != 0) && makePlanFunc() {
 		return runtimeFor(sp)
 	}
 	own := int32(sys0(unix.SYS_GETPID))

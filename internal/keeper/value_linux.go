@@ -4,25 +4,25 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// addKinds reads a list of namespaces. It returns false for a second list, for one that is wrong,
+// addNamespaces reads a list of namespaces. It returns false for a second list, for one that is wrong,
 // and for one that planByHeart cannot make.
 //
 //go:nosplit
-func addKinds(list uintptr) bool {
-	if plain.kinds != 0 {
+func addNamespaces(list uintptr) bool {
+	if plain.namespaces != 0 {
 		return false
 	}
-	plain.kindsText = list
+	plain.namespaceText = list
 	for a := list; ; {
 		end := a
 		for byteAt(end) != ',' && byteAt(end) != 0 {
 			end++
 		}
-		kind := kindOf(a, end)
-		if kind == 0 {
+		namespace := namespaceOf(a, end)
+		if namespace == 0 {
 			return false
 		}
-		plain.kinds |= kind
+		plain.namespaces |= namespace
 		if byteAt(end) == 0 {
 			return end-list < 128
 		}
@@ -30,11 +30,11 @@ func addKinds(list uintptr) bool {
 	}
 }
 
-// kindOf is the namespace that has the name from a to end (CLONE_NEW*); 0: it has none, or
+// namespaceOf is the namespace that has the name from a to end (CLONE_NEW*); 0: it has none, or
 // planByHeart cannot make it.
 //
 //go:nosplit
-func kindOf(a, end uintptr) uint64 {
+func namespaceOf(a, end uintptr) uint64 {
 	switch end {
 	case hasPrefix(a, "pid"):
 		return unix.CLONE_NEWPID
