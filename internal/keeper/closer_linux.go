@@ -105,8 +105,8 @@ func closeRanges(c *closer) {
 	}
 }
 
-// isBeingClosed reports whether a closer is at work on a descriptor. By the time that a second
-// closer would close the number, it may be that of another descriptor.
+// isBeingClosed reports whether a closer is at work on a descriptor. A second closer would close
+// the number late: by then it may be a descriptor of this package's own.
 //
 //go:nosplit
 func isBeingClosed(fd int32) bool {

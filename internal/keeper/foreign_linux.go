@@ -37,8 +37,8 @@ const fSetSignal = 10 // F_SETSIG
 // Input there is a SIGCONT to the front (fcntl(2), F_SETSIG). -1: there is no pair.
 var wakeFD int32
 
-// wakeEnds are both ends of that pair: first the front's, then the keeper's.
-var wakeEnds [2]int32 // the front's and the keeper's
+// wakeEnds are both ends of the pair of wakeFD: first the front's, then the keeper's.
+var wakeEnds [2]int32
 
 // wakeFront sends the front a SIGCONT.
 //
@@ -51,7 +51,7 @@ func wakeFront() {
 	}
 }
 
-// drainWakes empties the pair, so that there is room for more.
+// drainWakes empties the pair of wakeFD, so that there is room for more.
 //
 //go:nosplit
 func drainWakes() {

@@ -4,7 +4,7 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// run is the front's view of the run. The keeper's is facts.
+// run is the front's view of the run. The keeper's view is facts.
 var run struct {
 	keeper int32 // the keeper's PID; 0: it has died
 	built  bool  // a child of the front has cloned the keeper: see keeperBuilt
@@ -23,10 +23,10 @@ var run struct {
 
 	stopNumber int32 // the number of the command's last stop that the front has heard of
 	heard      bool  // the keeper is to be told that the front has heard of that stop
-	confirmed  int32 // the number of the last stop that the keeper was told this of
+	confirmed  int32 // the number of the last stop that the keeper was sent kindHeard for
 	stoppedBy  int32 // the signal that stopped the command; 0: it runs
 	ready      bool  // a signal that stops the front is pending: see prepareStop
-	spare      int32 // the signal that prepareStop sent: it may be pending longer than it is needed
+	spare      int32 // the signal that prepareStop sent: it may come after the stop is over
 	follow     bool  // the command is still stopped: the front is to stop
 
 	told   bool  // the keeper has told how the run ends
@@ -46,7 +46,8 @@ var run struct {
 // frontLeads says that the front leads its session.
 var frontLeads bool
 
-// front takes the caller's process to the end of the run. It does not return.
+// front is the loop of the front, from the fork of the keeper to the end of the run. It does not
+// return.
 //
 //go:nosplit
 func front(keeper int32) {

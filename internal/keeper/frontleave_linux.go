@@ -35,6 +35,7 @@ func leave() {
 	exit(run.status)
 }
 
+// noCore is the limit of core dumps of the front (struct rlimit).
 var noCore [2]uint64
 
 // awaitChild reaps a child that was killed or is about to end. As PID 1 of a namespace the keeper
@@ -68,7 +69,7 @@ func keeperDied() bool {
 		run.latest, run.late, run.patience = 0, true, now()+keeperPatience
 		kill(run.keeper, int32(unix.SIGKILL))
 	}
-	if isDue(run.patience) { // it is PID 1 of a namespace that has processes of others
+	if isDue(run.patience) { // a PID 1 that waits for processes of other trees
 		return true
 	}
 	r := wait(unix.P_PID, uintptr(run.keeper), unix.WEXITED|unix.WSTOPPED|unix.WNOHANG)

@@ -8,7 +8,7 @@ import "golang.org/x/sys/unix"
 const (
 	passedByFront  = 1 // the front passes it on
 	leftToKeeper   = 2 // the keeper passes it on, or asks a supervisor
-	keptByTerminal = 3 // nobody does: the terminal has sent it to the command as well
+	keptByTerminal = 3 // no process does: the terminal has sent it to the command too
 )
 
 // mayPass reports whether signals can be taken: the command exists, and it is known how they are
@@ -44,11 +44,11 @@ func passSignals() {
 func wayOf(s *Signal) int32 {
 	s.Name = [16]byte{}
 	switch {
-	case s.Number == run.spare && s.Code == codeUser && s.PID == facts.Front:
+	case s.Number == run.spare && s.Code == codeUser && s.PID == facts.Front: // from prepareStop
 		run.spare = 0
 		return 0
 	case s.Number == int32(unix.SIGCONT) && (s.Code == codeTimer || isWake(s.Code) || s.PID == run.keeper):
-		return 0
+		return 0 // from keepGoing or wakeFront
 	case s.Code == codeKernel && run.grouped && inSet(terminalSet, s.Number) &&
 		!(frontLeads && inSet(hangupSet, s.Number)):
 		return keptByTerminal
@@ -70,7 +70,7 @@ func wayOf(s *Signal) int32 {
 //
 //go:nosplit
 func passSignal(s *Signal, how int32) bool {
-	if how != passedByFront || mayAskForEnd(s.Number) || rules.tellAll { // the keeper need not know of others
+	if how != passedByFront || mayAskForEnd(s.Number) || rules.tellAll { // the keeper ignores the rest
 		packet.message = Message{Value: how, Count: run.confirmed, Signal: *s}
 		if !send(toKeeper, kindSignal, -1) && how == leftToKeeper && toKeeper >= 0 {
 			return false

@@ -35,7 +35,7 @@ func beLate() {
 // heart is the ending by heart: without a supervisor, by fixed rules.
 var heart struct {
 	errno  int   // why no supervisor could be made; 0: supervisors were made, and died
-	calm   bool  // nothing is to be ended: signals are passed on under their own numbers
+	calm   bool  // nothing is to be ended: without a supervisor, signals go on under their own numbers
 	asked  bool  // the latest time has come, and a supervisor was asked
 	since  int64 // when the ending began; 0: it has not
 	kill   int64 // when SIGKILL is sent

@@ -104,7 +104,8 @@ func keepTime() {
 }
 
 // deadline begins the ending at the deadline. A command that has ended is not timed out: what it
-// has left is for a supervisor to end. So is a command that is dead and cannot be waited for.
+// has left is for a supervisor to end. The same holds for a command that is dead and cannot be
+// waited for.
 //
 //go:nosplit
 func deadline() {

@@ -11,7 +11,7 @@ import (
 // By heart, signals go to children, without a supervisor. As PID 1 kill(-1) does that. Elsewhere the
 // kernel's list of children is read. Where there is no list, waitid(2) is asked about each PID. The
 // children of a child that dies become children of this process, and get the signal in the next
-// round.
+// round. Older children, which are from before finite was executed, get none.
 
 const (
 	nearNumbers = 1 << 15    // PIDs from this process's own on: most children have one of these

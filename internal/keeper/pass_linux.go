@@ -6,7 +6,7 @@ import "golang.org/x/sys/unix"
 
 // continueCommand sends SIGCONT to a stopped command, maxContinues times for one stop signal. Where
 // the command leads a process group, its children may have been stopped with it, and are continued
-// as well. Nothing is continued once SIGKILL was due: whoever kills a tree stops it first.
+// as well. Nothing is continued once SIGKILL was due: the kill of a tree stops its processes first.
 //
 //go:nosplit
 func continueCommand() {
@@ -20,10 +20,10 @@ func continueCommand() {
 	signalCommand(int32(unix.SIGCONT))
 }
 
-// maxContinues is how often a stopped command is continued so that it can act on a stop signal. A
-// handler of a pending SIGTSTP, SIGTTIN or SIGTTOU may stop the command again, each once. A command
-// that stops itself again and again stays stopped, until the grace time is over where there is one.
-// A supervisor counts its own SIGCONTs.
+// maxContinues is how often a stopped command is continued so that it can act on a stop signal.
+// SIGTSTP, SIGTTIN and SIGTTOU may be pending, and the handler of each may stop the command again.
+// A command that stops itself again and again stays stopped, until the grace time is over where
+// there is one. A supervisor counts its own SIGCONTs.
 const maxContinues = 4
 
 var (
@@ -31,7 +31,7 @@ var (
 	endAsked  bool  // a stop signal has come, other than from the terminal, whose user may stop the job
 )
 
-// signalCommand sends the command a signal of its own accord, not one that has arrived.
+// signalCommand sends the command a signal of finite's own, by its pidfd or PID.
 //
 //go:nosplit
 func signalCommand(sig int32) {
@@ -96,8 +96,8 @@ func readsSignals() bool {
 	return supervisor.spoke || facts.Ended.Code == 0 && (facts.Plain || heart.calm)
 }
 
-// noteSignal notes the first signal that asks for an end, before the signal is passed on. It says
-// so on stderr where tell is set.
+// noteSignal notes the first signal that asks for an end, before the signal is passed on. With says
+// set it writes a line about that.
 //
 //go:nosplit
 func noteSignal(s *Signal, says bool) {
@@ -145,7 +145,7 @@ func signalPassed(s *Signal, passed bool) {
 	}
 	told := tellSupervisor(KindSignalled)
 	if !told && !passed && rules.given && lastEnd.change.Code == 0 && ruleFor(s.Number) == RuleAsk {
-		pass(facts.Pidfd, facts.Command, s) // better unchanged than not at all
+		pass(facts.Pidfd, facts.Command, s) // no supervisor can decide
 	}
 }
 
@@ -183,7 +183,7 @@ func sendInfo(pidfd int32, s *Signal, flags uintptr) int {
 	return sys4(unix.SYS_PIDFD_SEND_SIGNAL, uintptr(pidfd), uintptr(s.Number), info, flags)
 }
 
-// passAs passes a signal on under the number as.
+// passAs passes a signal on under the number as, to the command or its process group.
 //
 //go:nosplit
 func passAs(pidfd, command int32, s *Signal, as uint8) int {

@@ -181,8 +181,8 @@ func addByte(at uintptr, c byte) uintptr {
 	return at + 1
 }
 
-// planByHeart makes the plan where a list of kinds says all about the namespaces. It returns a
-// negative errno if it fails.
+// planByHeart makes the plan where a list of namespaces says all about them. It returns a negative
+// errno if it fails.
 //
 //go:nosplit
 func planByHeart() int {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A planner makes the plan where a list of kinds does not say all about the namespaces. It is a fork
-// of the process that becomes the front, and goes on to the Go runtime. The front keeps it in the
+// A planner makes the plan where a list of namespaces does not say all about them. It is a fork of
+// the process that becomes the front, and goes on to the Go runtime. The front keeps it in the
 // variable supervisor.
 
 // makePlan makes the plan, by heart or by a planner. It returns true in a planner.
@@ -164,8 +164,8 @@ func endPlanner(killsCgroup int32) {
 const plannerTime = 2 // seconds
 
 // endBuilding ends finite where a stop signal comes while the keeper's namespaces are made: there
-// is no command yet. The planner is killed, since one that waits for another program does not end
-// by itself.
+// is no command yet. The planner is killed, since a planner that waits for another program does not
+// end by itself.
 //
 //go:nosplit
 func endBuilding() {
@@ -214,6 +214,7 @@ func noteBegun() {
 	}
 }
 
+// firstWord is the first message of the keeper, while noteBegun sends another one.
 var firstWord Message
 
 // sayWhyNot reports whether there is no keeper because its namespaces were refused, and says which
@@ -234,7 +235,7 @@ func sayWhyNot() bool {
 	return true
 }
 
-// enterPlan is the first thing that the child does that becomes the keeper.
+// enterPlan carries out the plan in the child that becomes the keeper, before anything else.
 //
 //go:nosplit
 func enterPlan() {

@@ -87,8 +87,9 @@ func waitingStop() int32 {
 	return int32(unix.SIGTSTP)
 }
 
-// followStop stops the front by the signal that stopped the command. The caller's shell tells these
-// signals apart. The kernel stops no orphaned process group for the terminal.
+// followStop stops the front by the signal that stopped the command, since the caller's shell tells
+// these signals apart. The kernel does not stop an orphaned process group by SIGTSTP, SIGTTIN or
+// SIGTTOU.
 //
 //go:nosplit
 func followStop() {
@@ -113,5 +114,5 @@ func letThrough(sig int32) {
 	sys4(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, addr(&allSignals), 0, 8)
 }
 
-// unblocked is the signal mask meanwhile.
+// unblocked is the signal mask of letThrough.
 var unblocked uint64

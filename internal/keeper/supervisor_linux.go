@@ -15,10 +15,12 @@ var supervisor struct {
 	asked  bool  // it was sent KindAsk, and has sent nothing since
 	silent int32 // how many pauses it has been silent for: see silencePause
 
-	remain bool // it was told that children are left
-	empty  bool // it was told that no child is left
-	knows  struct {
-		started, ended, frontGone bool // of the command's start and end, and of the front's death
+	remain bool     // it was told that children are left
+	empty  bool     // it was told that no child is left
+	knows  struct { // from its fork, or by a message
+		started   bool // the command was started
+		ended     bool // the command has ended
+		frontGone bool // the front has died
 	}
 
 	verdict bool  // it has said how the run ends
@@ -32,9 +34,9 @@ var supervisor struct {
 // its own, which do not pass while a container is frozen.
 const (
 	silencePause = 100 * millisecond
-	mostSilence  = 20 // pauses until a supervisor is killed
-	deathPauses  = 2  // pauses that SIGKILL may take: a file system that does not answer delays it
-	askPause     = second
+	mostSilence  = 20     // pauses until a supervisor is killed
+	deathPauses  = 2      // pauses that SIGKILL may take: a file system that does not answer delays it
+	askPause     = second // until a supervisor is asked whether it lives
 	mostFailures = 3
 	longLife     = 10 * second // a supervisor that lived longer ends a row of failures
 )
@@ -153,8 +155,8 @@ func forgetSupervisor() {
 }
 
 // leavesSupervisor reports whether a supervisor that is killed may be left to the front, which
-// becomes its parent when the keeper ends. The front must be able to reap it, and the supervisor
-// must have had nothing to decide, since nobody reads its last messages.
+// becomes its parent when the keeper ends. The front must be able to reap it. The supervisor must
+// have had nothing to decide, since no process reads its last messages.
 //
 //go:nosplit
 func leavesSupervisor() bool {

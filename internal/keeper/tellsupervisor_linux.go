@@ -11,7 +11,7 @@ func tellSupervisor(kind Kind) bool {
 	if !supervisor.spoke {
 		return false
 	}
-	due.supervisor = earlier(due.supervisor, now()+askPause) // for a sign that it has heard
+	due.supervisor = earlier(due.supervisor, now()+askPause) // a sign of life is due then
 	return send(supervisor.socket, kind, -1)
 }
 
@@ -96,4 +96,5 @@ func tellChild(pid int32) {
 	tellSupervisor(KindChild)
 }
 
+// childMessage is the message of tellChild.
 var childMessage Message
