@@ -39,7 +39,6 @@ type Facts struct {
 	Stopped bool // the command is stopped
 
 	DeadlineAt  int64           // when the deadline came
-	Late        bool            // the deadline came after the command's end
 	KilledAt    int64           // when SIGKILL was due
 	Rungs       [maxRungs]int64 // when a supervisor took the steps of its ladder after the first
 	RungCount   int32
