@@ -38,6 +38,7 @@ type Link struct {
 // Entered reports whether this process began at this package's entry point.
 func Entered() bool { return entered }
 
+// signalsBlocked says that Attach has returned a link.
 var signalsBlocked bool
 
 // SignalsBlocked reports whether this process is a supervisor or a planner. All of its threads

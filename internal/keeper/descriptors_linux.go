@@ -186,4 +186,5 @@ func fileType(fd uintptr) uint16 {
 	return fileStatus.Mode & unix.S_IFMT
 }
 
+// fileStatus is what fileType reads.
 var fileStatus unix.Statx_t

@@ -72,6 +72,7 @@ func putPath(n uintptr, c byte) uintptr {
 	return min(n+1, pathSize)
 }
 
+// fileStat is what isExecutable reads.
 var fileStat unix.Stat_t
 
 // isExecutable returns 0 where command.path is a file that may be executed, or a negative errno.

@@ -105,6 +105,7 @@ type Change struct {
 	MaxRSS       int64 // KiB
 }
 
+// facts is what this process knows of the run.
 var facts Facts
 
 // maxRungs is how many steps of a ladder are noted.

@@ -8,11 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Functions in assembly.
-func rawSyscall(number, a, b, c, d, e, f uintptr) uintptr
-func spawn(flags uintptr, stack unsafe.Pointer, pidfd *int32, run func()) uintptr
-func spawnInto(args, size uintptr, run func()) uintptr
+// entry is the ELF entry point.
 func entry()
+
+// rawSyscall makes a system call, and returns what the kernel does.
+func rawSyscall(number, a, b, c, d, e, f uintptr) uintptr
+
+// spawn is clone(2). The child calls run on the given stack. run must not return.
+func spawn(flags uintptr, stack unsafe.Pointer, pidfd *int32, run func()) uintptr
+
+// spawnInto is clone3(2) with struct clone_args at args. The child calls run, as for spawn.
+func spawnInto(args, size uintptr, run func()) uintptr
 
 // Variables that the assembly reads.
 var (

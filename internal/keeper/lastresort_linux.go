@@ -38,6 +38,8 @@ func isOlder(pid int) bool {
 	return false
 }
 
+// olderAt is the i-th older child.
+//
 //go:nosplit
 func olderAt(i int32) *int32 { return (*int32)(pointer(addr(&facts.Older) + uintptr(i)*4)) }
 

@@ -22,6 +22,7 @@ var plain struct {
 	joins         bool    // namespaces may be joined
 }
 
+// defaultGrace is the grace time where no option sets one.
 const defaultGrace = 5 * second
 
 // understood says what the arguments are.
@@ -122,7 +123,8 @@ func parsePlain(argc int, argv uintptr) bool {
 			}
 			value = wordAt(argv, i)
 		}
-		if what == forNamespaces && !addNamespaces(value) || what != forNamespaces && !setDuration(value, what == forGrace) {
+		if what == forNamespaces && !addNamespaces(value) ||
+			what != forNamespaces && !setDuration(value, what == forGrace) {
 			return false
 		}
 	}

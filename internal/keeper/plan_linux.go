@@ -68,6 +68,8 @@ const (
 
 var planAt uintptr // the address of the plan; 0: there is none
 
+// thePlan is the plan at planAt.
+//
 //go:nosplit
 func thePlan() *Plan { return (*Plan)(pointer(planAt)) }
 
@@ -84,6 +86,8 @@ func mapPlan() int {
 	return 0
 }
 
+// callAt is the i-th call of the plan.
+//
 //go:nosplit
 func callAt(i int32) *Call {
 	return (*Call)(unsafe.Add(unsafe.Pointer(&thePlan().Calls), uintptr(i)*unsafe.Sizeof(Call{})))

@@ -9,7 +9,8 @@ import (
 
 func TestALongWaitEndsBeforeItsTime(t *testing.T) {
 	const day = 24 * time.Hour
-	for _, d := range []time.Duration{20 * time.Millisecond, time.Second, 10 * time.Second, time.Hour, 400 * day} {
+	times := []time.Duration{20 * time.Millisecond, time.Second, 10 * time.Second, time.Hour, 400 * day}
+	for _, d := range times {
 		limitUntil(now() + int64(d))
 		got := time.Duration(poll.limit[0]*second + poll.limit[1])
 		if margin := d / 200; got > d-margin || got < d-d/64-exactWait {

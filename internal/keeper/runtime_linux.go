@@ -80,6 +80,7 @@ func prepareRuntime() uintptr {
 	return copied
 }
 
+// fileLimit is the limit of open files.
 var fileLimit unix.Rlimit
 
 // coarseSlack is the timer slack of each thread (PR_SET_TIMERSLACK).

@@ -33,6 +33,8 @@ const (
 	codeKernel = 0x80
 )
 
+// inSet reports whether a set has a signal.
+//
 //go:nosplit
 func inSet(set uint64, number int32) bool { return set>>(uint32(number-1)&63)&1 != 0 }
 

@@ -18,6 +18,7 @@ var entered bool // begin was called
 
 const everythingButChild = everySignal &^ childOnly
 
+// callersSignals is the set of signalFD.
 var callersSignals = everythingButChild
 
 // begin is where the program begins, at sp. It returns where the Go runtime is to find its
