@@ -183,7 +183,7 @@ func TestCgroupOfWhatIsLeft(t *testing.T) {
 		r.want(t, 0)
 		wantNoLeaf(t, dir)
 		r = startIn(t, dir, m, "--leftovers", "leave", "-t", "1h", "--", "sh", "-c",
-			`setsid sleep 1000 & until grep -q sleep /proc/$!/comm; do :; done; exit 4`).wait()
+			`setsid sleep 1000 & until grep -qs sleep /proc/$!/comm; do :; done; exit 4`).wait()
 		if r.status != 4 || r.stderr != "" || len(r.left) != 1 || !strings.Contains(r.left[0], "(sleep)") {
 			t.Errorf("status %d, left %v, stderr %q; want 4 and the sleep", r.status, r.left, r.stderr)
 		}
@@ -608,16 +608,16 @@ func TestCgroupOfAHostileCommand(t *testing.T) {
 		{"removed", `echo $$ >$1/cgroup.procs; rmdir $leaf`},
 		{
 			"frozen", `(setsid sh -c "sleep 1000 & echo 1 >$leaf/cgroup.freeze; sleep 1000" &); ` +
-				`until grep -q "frozen 1" $leaf/cgroup.events 2>&1; do :; done`,
+				`until grep -qs "frozen 1" $leaf/cgroup.events 2>&1; do :; done`,
 		},
 		{
 			"frozen below",
 			`mkdir $leaf/x; echo 1 >$leaf/x/cgroup.freeze; ` +
-				`setsid sh -c "echo \$\$ >$leaf/x/cgroup.procs" & until grep -q . $leaf/x/cgroup.procs; do :; done`,
+				`setsid sh -c "echo \$\$ >$leaf/x/cgroup.procs" & until grep -qs . $leaf/x/cgroup.procs; do :; done`,
 		},
 		{
 			"frozen elsewhere", `mkdir $1/x; setsid sh -c "echo \$\$ >$1/x/cgroup.procs; sleep 1000" & ` +
-				`until grep -q . $1/x/cgroup.procs; do :; done; echo 1 >$1/x/cgroup.freeze`,
+				`until grep -qs . $1/x/cgroup.procs; do :; done; echo 1 >$1/x/cgroup.freeze`,
 		},
 		{
 			"threaded", `mkdir $leaf/x; echo threaded >$leaf/x/cgroup.type; ` +

@@ -272,7 +272,7 @@ func TestLeftoversPolicies(t *testing.T) {
 	})
 	t.Run("leave", func(t *testing.T) {
 		r := run(t, asSubreaper, "--leftovers", "leave", "--", "sh", "-c",
-			`sleep 1000 & until grep -q sleep /proc/$!/comm; do :; done; exit 4`)
+			`sleep 1000 & until grep -qs sleep /proc/$!/comm; do :; done; exit 4`)
 		if r.status != 4 || len(r.left) != 1 || !strings.Contains(r.left[0], "(sleep)") {
 			t.Errorf("status %d, left %v; want 4 and the sleep", r.status, r.left)
 		}

@@ -130,11 +130,11 @@ func TestInspect(t *testing.T) {
 	for _, tt := range []struct{ name, script, want string }{
 		{"running", `sh -c "while :; do :; done" & p=$!; state $p R`, `^running$`},
 		{
-			"asleep", `sleep 1000 & p=$!; until grep -q nanosleep /proc/$p/wchan; do :; done`,
+			"asleep", `sleep 1000 & p=$!; until grep -qs nanosleep /proc/$p/wchan; do :; done`,
 			`^waiting in hrtimer_nanosleep for time to pass$`,
 		},
 		{
-			"parent", `sh -c "sleep 1000; :" & p=$!; until grep -q do_wait /proc/$p/wchan; do :; done`,
+			"parent", `sh -c "sleep 1000; :" & p=$!; until grep -qs do_wait /proc/$p/wchan; do :; done`,
 			`^waiting in do_wait for a child$`,
 		},
 		{
@@ -165,7 +165,7 @@ state $p Z`, `^dead \(SIGKILL\), but its parent perl \(pid \d+\), which is stopp
 		},
 		{
 			"TERM ignored", `sh -c 'trap "" TERM; echo >$0; sleep 1000; :' $dir/up & p=$!; ` +
-				`until test -e $dir/up; do :; done; until grep -q do_wait /proc/$p/wchan; do :; done`,
+				`until test -e $dir/up; do :; done; until grep -qs do_wait /proc/$p/wchan; do :; done`,
 			`^ignores SIGTERM; waiting in do_wait for a child$`,
 		},
 		{
@@ -188,7 +188,7 @@ until test -e $dir/up; do :; done; kill $p`,
 		{
 			"a thread in D", `fuse; TEST_FINITE_ROLE=reader $cage $m/file 4>&- & p=$!
 asked >/dev/null; kill -9 $p; state $p Z
-until grep -l "^State:.D" /proc/$p/task/*/status >/dev/null; do :; done`,
+until grep -sl "^State:.D" /proc/$p/task/*/status >/dev/null; do :; done`,
 			`^its main thread has ended, \d+ other threads? goe?s? on; ` +
 				`its thread cage \(tid \d+\) is uninterruptible in request_wait_answer ` +
 				`\(a FUSE file system does not answer\)$`,
@@ -209,7 +209,7 @@ read -r c others </proc/$p/task/$p/children; state $c D`,
 		},
 		{
 			"a read that hangs", `sleep 1000 & p=$!
-until grep -q nanosleep /proc/$p/wchan; do :; done
+until grep -qs nanosleep /proc/$p/wchan; do :; done
 mkfifo $dir/fifo; exec 5<>$dir/fifo; mount --bind $dir/fifo /proc/$p/stat
 finish() { umount /proc/$p/stat; }`,
 			`^stuck in execve\(2\): what /proc says of it does not come, in hrtimer_nanosleep for time to pass$`,
@@ -290,7 +290,7 @@ until grep -qs "frozen 1" $3/cgroup.events || grep -qs FROZEN $4; do :; done`, d
 func TestInspectPIDLimit(t *testing.T) {
 	dir := testkit.Limited(t, "pids", "pids.max", "pids.max", "10")
 	_, all, text := inspected(t, `for i in 1 2 3 4 5 6 7 8 9; do sleep 1000 & p=$!; `+
-		`echo $p >$3/cgroup.procs; done; until grep -q nanosleep /proc/$p/wchan; do :; done`, dir)
+		`echo $p >$3/cgroup.procs; done; until grep -qs nanosleep /proc/$p/wchan; do :; done`, dir)
 	found := false
 	for _, limit := range all.PIDLimits {
 		if limit.Dir == dir {
@@ -322,7 +322,7 @@ func TestInspectAsAnotherUser(t *testing.T) {
 	const user = `user="setpriv --reuid 12345 --regid 12345 --clear-groups --no-new-privs"
 user="$user --inh-caps=-all --bounding-set=-all"
 sleep 1000 & p=$!; $user sleep 1000 & own=$!
-until grep -q nanosleep /proc/$own/wchan && grep -q nanosleep /proc/$p/wchan; do :; done
+until grep -qs nanosleep /proc/$own/wchan && grep -q nanosleep /proc/$p/wchan; do :; done
 `
 	r := scripted(t, inspectHead+user+`$user "$0" --inspect --json; $user "$0" --inspect $own >&2`)
 	if r.status != 0 {

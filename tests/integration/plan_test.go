@@ -100,7 +100,7 @@ func TestJoinKeeperIsKilled(t *testing.T) {
 		const script = container + `container
 "$finite" $1 -t 1h --join $c:pid,mnt -- sh -c 'setsid sleep 1000 & echo ready;
 exec sleep 2000' >"$dir/out" & f=$!
-until grep -q ready "$dir/out"; do sleep 0.01; done
+until grep -qs ready "$dir/out"; do sleep 0.01; done
 for k in $(cat /proc/$f/task/$f/children); do test "$(cat /proc/$k/comm)" = keeper && kill -9 $k; done
 wait $f; echo status $?; nsenter -t $c -p -m sh -c 'for p in /proc/[0-9]*; do tr "\0" " " <$p/cmdline;
 echo; done' | grep '^sleep' | sort; finish`
@@ -127,12 +127,12 @@ func TestKeeperCannotBeReaped(t *testing.T) {
 	needCommand(t, "perl")
 	const holder = `open my $ns, "<", "/proc/$ARGV[0]/ns/pid" or die $!;
 syscall(308, fileno $ns, 0) == 0 or die $!;
-my $p = fork; exit 0 if !$p; system "until grep -q Z /proc/$p/stat; do sleep 0.01; done";
+my $p = fork; exit 0 if !$p; system "until grep -qs Z /proc/$p/stat; do sleep 0.01; done";
 $SIG{TERM} = sub { wait; exit 0 }; print "held\n"; sleep 1000 while 1;`
 	r := scripted(t, `"$0" --unshare pid,mount -t 1h -- sh -c 'echo ready; exec sleep 2000' >"$1/out" &
-f=$!; until grep -q ready "$1/out"; do sleep 0.01; done
+f=$!; until grep -qs ready "$1/out"; do sleep 0.01; done
 for k in $(cat /proc/$f/task/$f/children); do test "$(cat /proc/$k/comm)" = keeper && keeper=$k; done
-perl -e '$| = 1; '"$2" $keeper >"$1/held" 2>&1 & h=$!; until grep -q . "$1/held"; do sleep 0.01; done
+perl -e '$| = 1; '"$2" $keeper >"$1/held" 2>&1 & h=$!; until grep -qs . "$1/held"; do sleep 0.01; done
 cat "$1/held"; kill -9 $keeper; wait $f; echo status $?; kill $h; wait $h`, holder)
 	if r.status != 0 || len(r.left) > 1 || len(r.left) == 1 && !strings.Contains(r.left[0], "(keeper) Z") {
 		t.Errorf("status %d, left behind: %v", r.status, r.left) // a zombie is the cage's to reap

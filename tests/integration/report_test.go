@@ -322,7 +322,7 @@ func TestReportOfAHostileCommand(t *testing.T) {
 					_ = os.Chown(victim, 65534, 65534)
 				}
 				c := startWithin(t, m, base, `exec "$0" --report d/report.json -- sh -c "$2"`, nil,
-					`until grep -q started d/report.json; do :; done`+"\n"+tt.script+"\necho done; exit 7")
+					`until grep -qs started d/report.json; do :; done`+"\n"+tt.script+"\necho done; exit 7")
 				r := c.wait()
 				r.want(t, 7)
 				if r.stdout != "done\n" {
@@ -371,7 +371,7 @@ func TestReportOnAFullFileSystem(t *testing.T) {
 				`mkdir d; mount -t tmpfs -o size=64k none d || exit 98; `+
 					`exec "$0" --report d/report.json -- sh -c "$2" "$3"`,
 				func(cmd *exec.Cmd) { cmd.Stdin = stdin },
-				`until grep -q started d/report.json; do :; done; cat /dev/zero >d/full 2>/dev/null; `+
+				`until grep -qs started d/report.json; do :; done; cat /dev/zero >d/full 2>/dev/null; `+
 					`echo full; read x; exit 7`, strings.Repeat("x", length))
 			stdin.Close()
 			c.stdout.await(t, "full")
