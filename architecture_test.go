@@ -130,7 +130,12 @@ func keeperDecls(t *testing.T) (decls []*ast.GenDecl) {
 		t.Fatal(err)
 	}
 	for _, name := range pkg.GoFiles {
-		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("internal/keeper", name), nil, parser.ParseComments)
+		file, err := parser.ParseFile(
+			token.NewFileSet(),
+			filepath.Join("internal/keeper", name),
+			nil,
+			parser.ParseComments,
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,7 +26,13 @@ func (b *bench) deadline(ctx context.Context) error {
 		}
 	}
 	if path, err := exec.LookPath("timeout"); err == nil {
-		subjects = append(subjects, subject{timeout, func(d time.Duration) peer { return peer{args: []string{path, fmt.Sprint(d.Seconds())}} }})
+		subjects = append(
+			subjects,
+			subject{
+				timeout,
+				func(d time.Duration) peer { return peer{args: []string{path, fmt.Sprint(d.Seconds())}} },
+			},
+		)
 	}
 	limits := []struct {
 		d time.Duration
@@ -34,7 +40,8 @@ func (b *bench) deadline(ctx context.Context) error {
 	}{{50 * time.Millisecond, b.times(100, 2)}, {time.Second, b.times(40, 1)}, {10 * time.Second, b.times(3, 0)}}
 	out := section{
 		ID: "deadline", Title: "Excess over a deadline",
-		How: "The whole run of `sleep 1000` with a deadline, less the deadline: the start of finite or timeout is in it. Idle, and with a busy loop on each processor.",
+		How: "The whole run of `sleep 1000` with a deadline, less the deadline: the start of finite or " +
+			"timeout is in it. Idle, and with a busy loop on each processor.",
 	}
 	for _, l := range limits {
 		for _, q := range []string{"p50", "p99"} {
@@ -68,7 +75,11 @@ func (b *bench) deadline(ctx context.Context) error {
 				}
 			}
 			for i := range rows {
-				rows[i].Values = append(rows[i].Values, excess[i].at(0.5, time.Millisecond), excess[i].at(0.99, time.Millisecond))
+				rows[i].Values = append(
+					rows[i].Values,
+					excess[i].at(0.5, time.Millisecond),
+					excess[i].at(0.99, time.Millisecond),
+				)
 			}
 		}
 		out.Rows = append(out.Rows, rows...)

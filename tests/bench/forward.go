@@ -84,13 +84,19 @@ func (b *bench) forwardingOn(ctx context.Context, id, title string) error {
 	}
 	out := section{
 		ID: id, Title: title, plot: 1,
-		How: fmt.Sprintf("From just before kill(2) of the init to the first instruction of the command's handler that reads a clock, %d signals to each, "+
-			"by turns. Added is what is more than without an init.", signals),
+		How: fmt.Sprintf(
+			"From just before kill(2) of the init to the first instruction of the command's handler that reads a clock, %d signals to each, "+
+				"by turns. Added is what is more than without an init.",
+			signals,
+		),
 		Columns: []string{"p50, µs", "p90, µs", "p99, µs", "added, µs"},
 	}
 	for i, s := range subjects {
 		at := func(q float64) number { return times[i].at(q, time.Microsecond) }
-		out.Rows = append(out.Rows, row{s.name, []number{at(0.5), at(0.9), at(0.99), at(0.5) - times[0].at(0.5, time.Microsecond)}})
+		out.Rows = append(
+			out.Rows,
+			row{s.name, []number{at(0.5), at(0.9), at(0.99), at(0.5) - times[0].at(0.5, time.Microsecond)}},
+		)
 	}
 	b.add(out)
 	return nil
@@ -98,7 +104,8 @@ func (b *bench) forwardingOn(ctx context.Context, id, title string) error {
 
 // sendByTurns sends the signals and returns the times of each subject.
 func sendByTurns(ctx context.Context, subjects []*subject, signals int) ([]sample, error) {
-	time.Sleep(100 * time.Millisecond) // what the inits do after they started the command is not the signals' business
+	// What the inits do after they started the command is not the signals' business.
+	time.Sleep(100 * time.Millisecond)
 	times := make([]sample, len(subjects))
 	for i := range times {
 		times[i] = make(sample, 0, signals)
@@ -158,7 +165,10 @@ func (b *bench) throughput(ctx context.Context) error {
 				return ctx.Err()
 			}
 		}
-		out.Rows = append(out.Rows, row{s.name, []number{number(float64(signals) / time.Since(begin).Seconds()).rounded()}})
+		out.Rows = append(
+			out.Rows,
+			row{s.name, []number{number(float64(signals) / time.Since(begin).Seconds()).rounded()}},
+		)
 	}
 	b.add(out)
 	return nil

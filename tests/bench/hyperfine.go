@@ -21,7 +21,17 @@ func (b *bench) hyperfine(ctx context.Context) error {
 	}
 	runs := b.times(500, 5)
 	file := filepath.Join(b.dir, "hyperfine.json")
-	args := []string{"-N", "--style", "none", "--warmup", "20", "--runs", fmt.Sprint(runs), "--export-json", file}
+	args := []string{
+		"-N",
+		"--style",
+		"none",
+		"--warmup",
+		"20",
+		"--runs",
+		fmt.Sprint(runs),
+		"--export-json",
+		file,
+	}
 	for _, p := range b.peers {
 		args = append(args, strings.Join(append(p.args, "/bin/true"), " "))
 	}
@@ -39,13 +49,20 @@ func (b *bench) hyperfine(ctx context.Context) error {
 		return err
 	}
 	out := section{
-		ID: "hyperfine", Title: "Start-up, as hyperfine sees it", Columns: []string{"median, ms", "minimum, ms", "deviation, ms", "ratio"},
-		How: fmt.Sprintf("`hyperfine -N`, %d runs of each, one after the other.", runs),
+		ID: "hyperfine", Title: "Start-up, as hyperfine sees it",
+		Columns: []string{"median, ms", "minimum, ms", "deviation, ms", "ratio"},
+		How:     fmt.Sprintf("`hyperfine -N`, %d runs of each, one after the other.", runs),
 	}
 	for i, p := range b.peers {
 		r := found.Results[i]
 		milli := func(seconds float64) number { return number(seconds * float64(time.Second/time.Millisecond)) }
-		out.Rows = append(out.Rows, row{p.name, []number{milli(r.Median), milli(r.Min), milli(r.Stddev), number(r.Median / found.Results[0].Median)}})
+		out.Rows = append(
+			out.Rows,
+			row{
+				p.name,
+				[]number{milli(r.Median), milli(r.Min), milli(r.Stddev), number(r.Median / found.Results[0].Median)},
+			},
+		)
 	}
 	b.add(out)
 	return nil

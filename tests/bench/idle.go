@@ -53,7 +53,10 @@ func (b *bench) idle(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		did := after.since(before[i])
-		out.Rows = append(out.Rows, row{s.name, []number{number(did.switches), number(did.running) / number(time.Microsecond)}})
+		out.Rows = append(
+			out.Rows,
+			row{s.name, []number{number(did.switches), number(did.running) / number(time.Microsecond)}},
+		)
 	}
 	b.add(out)
 	return nil
@@ -74,10 +77,15 @@ func (b *bench) memory(ctx context.Context) error {
 	n := b.times(many, 3)
 	out := section{
 		ID: "memory", Title: "Processes and memory", plot: 6,
-		How: fmt.Sprintf("One init, and %d of the same file, each with a command that does nothing: all processes of the init, without the command. Private dirty "+
-			"is theirs alone, and what they share with each other counts once. PSS has their part of what they share with others.", n),
+		How: fmt.Sprintf(
+			"One init, and %d of the same file, each with a command that does nothing: all processes of the init, without the command. Private dirty "+
+				"is theirs alone, and what they share with each other counts once. PSS has their part of what "+
+				"they share with others.",
+			n,
+		),
 		Columns: []string{
-			"processes", "threads", "alone: private dirty, kB", "alone: PSS, kB", "of many, each: private dirty, kB", "of many, each: PSS, kB",
+			"processes", "threads", "alone: private dirty, kB", "alone: PSS, kB",
+			"of many, each: private dirty, kB", "of many, each: PSS, kB",
 		},
 	}
 	for _, p := range slices.Concat(b.peers, inits(b.peers)) {

@@ -41,7 +41,18 @@ func (b *bench) kill(ctx context.Context) error {
 		{name: "finite, PID 1", init: true},
 		{name: "finite, subreaper"},
 	} {
-		finite.args = []string{b.finite, "--log-level", "error", "--stop-grace", "0", "-k", "0", "--cgroup", "off", "--"}
+		finite.args = []string{
+			b.finite,
+			"--log-level",
+			"error",
+			"--stop-grace",
+			"0",
+			"-k",
+			"0",
+			"--cgroup",
+			"off",
+			"--",
+		}
 		subjects = append(subjects, b.usable(finite)...)
 		if noCgroup == "" {
 			finite.name += ", with a cgroup"
@@ -162,7 +173,14 @@ func (b *bench) left(context.Context) error {
 // leftBy runs the command, and counts and kills what is left of it.
 func leftBy(init []string, then string) (count int) {
 	mark := fmt.Sprintf("BENCH_FINITE=%d.%d", os.Getpid(), time.Now().UnixNano())
-	cmd := exec.Command(init[0], append(init[1:len(init):len(init)], "sh", "-c", "setsid sleep 1000 & setsid sleep 1000 & sleep 0.1; "+then)...)
+	cmd := exec.Command(
+		init[0],
+		append(
+			init[1:len(init):len(init)],
+			"sh",
+			"-c",
+			"setsid sleep 1000 & setsid sleep 1000 & sleep 0.1; "+then,
+		)...)
 	cmd.Env = append(os.Environ(), mark)
 	_ = cmd.Run()
 	files, _ := filepath.Glob("/proc/[0-9]*/environ")

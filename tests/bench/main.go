@@ -56,7 +56,8 @@ const (
 func (p peer) command(args ...string) *exec.Cmd {
 	all := slices.Concat(p.args, args)
 	cmd := exec.Command(all[0], all[1:]...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // as a container's init has it. The scheduler cares, too (sched(7), autogroup)
+	// As a container's init has it. The scheduler cares, too (sched(7), autogroup).
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if p.init {
 		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID
 	}
@@ -151,7 +152,14 @@ func run(ctx context.Context, finite, before string, short bool, only, out strin
 	}
 	defer os.RemoveAll(dir)
 	in := func(name string) string { return filepath.Join(dir, name) }
-	b := &bench{short: short, dir: dir, finite: in("finite"), receiver: in("receiver"), say: in("say"), floor: in("floor")}
+	b := &bench{
+		short:    short,
+		dir:      dir,
+		finite:   in("finite"),
+		receiver: in("receiver"),
+		say:      in("say"),
+		floor:    in("floor"),
+	}
 	// A copy, as every installation makes one: what the kernel has of a file's pages depends on how
 	// it was written, and on what was done with it since.
 	if err := copyFile(b.finite, finite); err != nil {

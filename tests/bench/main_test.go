@@ -53,7 +53,9 @@ func TestShort(t *testing.T) {
 		ids[s.ID] = len(s.Rows) > 0
 	}
 	for _, id := range []string{
-		"start", "start-pid1", "start-deadline", "start-go", "start-namespaces", "hyperfine", "forwarding", "forwarding-one", "throughput", "idle", "memory", "orphans", "deadline", "kill", "left", "size",
+		"start", "start-pid1", "start-deadline", "start-go", "start-namespaces", "hyperfine",
+		"forwarding", "forwarding-one", "throughput", "idle", "memory", "orphans", "deadline", "kill",
+		"left", "size",
 	} {
 		if !ids[id] {
 			t.Errorf("no figures for %s", id)

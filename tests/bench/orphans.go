@@ -50,7 +50,16 @@ func (b *bench) orphans(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			oneTimes[i], processor[i], zombies[i] = append(oneTimes[i], took), append(processor[i], init/time.Duration(one)), max(zombies[i], most)
+			oneTimes[i], processor[i], zombies[i] = append(
+				oneTimes[i],
+				took,
+			), append(
+				processor[i],
+				init/time.Duration(one),
+			), max(
+				zombies[i],
+				most,
+			)
 		}
 	}
 	for range b.times(7, 1) {
@@ -65,13 +74,20 @@ func (b *bench) orphans(ctx context.Context) error {
 	}
 	out := section{
 		ID: "orphans", Title: "Orphans", plot: 4,
-		How: fmt.Sprintf("%d orphans that are made and end one after the other, and %d that end at once, until the last one is reaped. The init is PID 1. "+
-			"Medians, by turns in random order; the time is mostly the kernel's, for fork(2) and exit(2).", one, burst),
+		How: fmt.Sprintf(
+			"%d orphans that are made and end one after the other, and %d that end at once, until the last one is reaped. The init is PID 1. "+
+				"Medians, by turns in random order; the time is mostly the kernel's, for fork(2) and exit(2).",
+			one,
+			burst,
+		),
 		Columns: []string{"one by one, ms", orphanProcessor, "zombies at most", "at once, ms"},
 	}
 	for i, p := range peers {
 		out.Rows = append(out.Rows, row{p.name, []number{
-			oneTimes[i].at(0.5, time.Millisecond), processor[i].at(0.5, time.Microsecond), number(zombies[i]), burstTimes[i].at(0.5, time.Millisecond),
+			oneTimes[i].at(
+				0.5,
+				time.Millisecond,
+			), processor[i].at(0.5, time.Microsecond), number(zombies[i]), burstTimes[i].at(0.5, time.Millisecond),
 		}})
 	}
 	b.add(out)
@@ -81,7 +97,13 @@ func (b *bench) orphans(ctx context.Context) error {
 // orphansUnder runs one of the commands with a number of orphans, and returns how long its work
 // took, how long the init was on a processor meanwhile, and the highest number of tasks in the
 // system above that before.
-func orphansUnder(ctx context.Context, p peer, script string, count int, look time.Duration) (took, processor time.Duration, most int, err error) {
+func orphansUnder(
+	ctx context.Context,
+	p peer,
+	script string,
+	count int,
+	look time.Duration,
+) (took, processor time.Duration, most int, err error) {
 	c, err := startTalker(p, "perl", "-e", script, strconv.Itoa(count), fmt.Sprint(look.Seconds()))
 	if err != nil {
 		return 0, 0, 0, err

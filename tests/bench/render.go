@@ -53,7 +53,17 @@ func (s *section) table() [][]string {
 func (r *result) markdown() string {
 	var b strings.Builder
 	m := r.Machine
-	fmt.Fprintf(&b, "# Results\n\nMade by `make bench` on %s: %s, %d cores, %s, %s, %s, %s", r.Date, m.CPU, m.Cores, m.Memory, m.Kernel, m.System, m.Go)
+	fmt.Fprintf(
+		&b,
+		"# Results\n\nMade by `make bench` on %s: %s, %d cores, %s, %s, %s, %s",
+		r.Date,
+		m.CPU,
+		m.Cores,
+		m.Memory,
+		m.Kernel,
+		m.System,
+		m.Go,
+	)
 	if m.Guest {
 		b.WriteString(", as a guest of a hypervisor")
 	}
@@ -71,7 +81,14 @@ func (r *result) markdown() string {
 	for _, s := range r.Sections {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n", s.Title, s.How)
 		if s.plot > 0 {
-			fmt.Fprintf(&b, "<picture><source media=\"(prefers-color-scheme: dark)\" srcset=\"%s-dark.svg\"><img alt=\"%s\" src=\"%s.svg\"></picture>\n\n", s.ID, s.Title, s.ID)
+			fmt.Fprintf(
+				&b,
+				"<picture><source media=\"(prefers-color-scheme: dark)\" srcset=\"%s-dark.svg\"><img alt=\"%s\" "+
+					"src=\"%s.svg\"></picture>\n\n",
+				s.ID,
+				s.Title,
+				s.ID,
+			)
 		}
 		writeMarkdown(&b, s.table())
 	}
@@ -95,7 +112,13 @@ type theme struct {
 
 var themes = []theme{
 	{"", color.White, color.Gray{0x22}, color.RGBA{0x9a, 0xa5, 0xb1, 0xff}, color.RGBA{0x1f, 0x6f, 0xd0, 0xff}},
-	{"-dark", color.RGBA{0x0d, 0x11, 0x17, 0xff}, color.Gray{0xdd}, color.RGBA{0x5b, 0x67, 0x73, 0xff}, color.RGBA{0x58, 0xa6, 0xff, 0xff}},
+	{
+		"-dark",
+		color.RGBA{0x0d, 0x11, 0x17, 0xff},
+		color.Gray{0xdd},
+		color.RGBA{0x5b, 0x67, 0x73, 0xff},
+		color.RGBA{0x58, 0xa6, 0xff, 0xff},
+	},
 }
 
 // draw writes the section's column as a picture: a bar for each row, finite's in a colour of its

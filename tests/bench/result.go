@@ -117,15 +117,39 @@ func (r *result) ceilings() {
 		add("first byte"+role.words+", times tini-static", 0.9, times(role.start, name, firstByte, peer))
 		add("whole run"+role.words+", times tini-static", 0.9, times(role.start, name, wholeRun, peer))
 	}
-	add("first byte with a deadline, times timeout", 0.7, times("start-deadline", "finite -t 60s", firstByte, "timeout 60"))
-	add("whole run with a deadline, times timeout", 0.7, times("start-deadline", "finite -t 60s", wholeRun, "timeout 60"))
+	add(
+		"first byte with a deadline, times timeout",
+		0.7,
+		times("start-deadline", "finite -t 60s", firstByte, "timeout 60"),
+	)
+	add(
+		"whole run with a deadline, times timeout",
+		0.7,
+		times("start-deadline", "finite -t 60s", wholeRun, "timeout 60"),
+	)
 
 	for _, options := range []string{" --give-up 5s", " -v"} {
-		add("first byte with"+options+", times before", 1, times("start-go", current+options, firstByte, earlier+options))
-		add("whole run with"+options+", times before", 1, times("start-go", current+options, wholeRun, earlier+options))
+		add(
+			"first byte with"+options+", times before",
+			1,
+			times("start-go", current+options, firstByte, earlier+options),
+		)
+		add(
+			"whole run with"+options+", times before",
+			1,
+			times("start-go", current+options, wholeRun, earlier+options),
+		)
 	}
-	add("whole run with --unshare pid,mount, times unshare and tini-static", 0.8, times("start-namespaces", current+" --unshare pid,mount", wholeRun, unsharedTini))
-	add("the same with a deadline, times unshare, tini-static and timeout", 0.6, times("start-namespaces", current+" -t 60s --unshare pid,mount", wholeRun, unsharedTimeout))
+	add(
+		"whole run with --unshare pid,mount, times unshare and tini-static",
+		0.8,
+		times("start-namespaces", current+" --unshare pid,mount", wholeRun, unsharedTini),
+	)
+	add(
+		"the same with a deadline, times unshare, tini-static and timeout",
+		0.6,
+		times("start-namespaces", current+" -t 60s --unshare pid,mount", wholeRun, unsharedTimeout),
+	)
 
 	const dirty = "alone: private dirty, kB"
 	add("processes", 2, r.at("memory", current, "processes"))
@@ -141,17 +165,41 @@ func (r *result) ceilings() {
 		if other := r.at("forwarding", "catatonit"+role.suffix, p50); other < best || !best.known() {
 			best = other
 		}
-		add("forwarding p50"+role.words+", times the better of tini-static and catatonit", 1.1, r.at("forwarding", name, p50)/best)
+		add(
+			"forwarding p50"+role.words+", times the better of tini-static and catatonit",
+			1.1,
+			r.at("forwarding", name, p50)/best,
+		)
 		add("wake-ups in a minute"+role.words, 0, r.at("idle", name, "wake-ups"))
-		add("wake-ups in a minute"+role.words+", with a deadline", 0, r.at("idle", current+" -t 1h"+role.suffix, "wake-ups"))
+		add(
+			"wake-ups in a minute"+role.words+", with a deadline",
+			0,
+			r.at("idle", current+" -t 1h"+role.suffix, "wake-ups"),
+		)
 	}
-	add("processor time for a lone orphan, times tini-static", 1.2, times("orphans", current+asInit, orphanProcessor, tini+asInit))
-	add("orphans one after the other, times tini-static", 1.15, times("orphans", current+asInit, "one by one, ms", tini+asInit))
+	add(
+		"processor time for a lone orphan, times tini-static",
+		1.2,
+		times("orphans", current+asInit, orphanProcessor, tini+asInit),
+	)
+	add(
+		"orphans one after the other, times tini-static",
+		1.15,
+		times("orphans", current+asInit, "one by one, ms", tini+asInit),
+	)
 	add("orphans at once, times tini-static", 1.2, times("orphans", current+asInit, "at once, ms", tini+asInit))
-	add("deadline excess p50 at 1s, times timeout", 1.2, times("deadline", current+", idle", "1s: p50, ms", timeout+", idle"))
+	add(
+		"deadline excess p50 at 1s, times timeout",
+		1.2,
+		times("deadline", current+", idle", "1s: p50, ms", timeout+", idle"),
+	)
 	const escapees = "3000 processes, ms"
 	add("3000 escapees as PID 1, times the kernel", 1.5, times("kill", current+asInit, escapees, kernel))
-	add("3000 escapees as a subreaper, times the kernel", 4, times("kill", current+", subreaper", escapees, kernel))
+	add(
+		"3000 escapees as a subreaper, times the kernel",
+		4,
+		times("kill", current+", subreaper", escapees, kernel),
+	)
 	add("binary, MB", 4, r.at("size", current, "binary, MB"))
 }
 
@@ -203,7 +251,10 @@ func (r *result) save(dir string) error {
 func (r *result) describe(peers []peer) {
 	r.Date = time.Now().UTC().Format(time.DateOnly)
 	r.Machine = machine{
-		CPU: field("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(), Memory: field("/proc/meminfo", "MemTotal"), Go: runtime.Version(),
+		CPU: field(
+			"/proc/cpuinfo",
+			"model name",
+		), Cores: runtime.NumCPU(), Memory: field("/proc/meminfo", "MemTotal"), Go: runtime.Version(),
 		Kernel: output("uname", "-sr"), System: strings.Trim(field("/etc/os-release", "PRETTY_NAME"), `"`),
 		Guest: strings.Contains(field("/proc/cpuinfo", "flags"), "hypervisor"),
 	}

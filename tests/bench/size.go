@@ -15,7 +15,8 @@ import (
 func (b *bench) size(context.Context) error {
 	out := section{
 		ID: "size", Title: "Size", Columns: []string{"binary, MB", "layer, MB", "layer, compressed, MB", "static"},
-		How: "The program, and an image of it alone (`FROM scratch`). One that is not static (0) needs a C library in the image besides.",
+		How: "The program, and an image of it alone (`FROM scratch`). One that is not static (0) needs a C " +
+			"library in the image besides.",
 	}
 	for _, p := range b.peers {
 		program, err := os.ReadFile(p.args[0])

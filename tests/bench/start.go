@@ -37,7 +37,12 @@ func (b *bench) start(ctx context.Context) error {
 	for _, p := range b.finites() {
 		limited = append(limited, p.with("-t", "60s"))
 		deciding = append(deciding, p.with("--give-up", "5s"), p.with("-v"))
-		making = append(making, p.with("--unshare", "pid,mount"), p.with("-t", "60s", "--unshare", "pid,mount"), p.with("-v", "--unshare", "pid,mount"))
+		making = append(
+			making,
+			p.with("--unshare", "pid,mount"),
+			p.with("-t", "60s", "--unshare", "pid,mount"),
+			p.with("-v", "--unshare", "pid,mount"),
+		)
 	}
 	limit := " The command has a deadline that it does not reach."
 	if why := b.noCgroup(ctx); why != "" {
@@ -45,10 +50,25 @@ func (b *bench) start(ctx context.Context) error {
 	}
 	groups := []starts{
 		{"start", "Start-up", " The init is not PID 1.", "tini-static", slices.Concat([]peer{bare}, b.peers), true},
-		{"start-pid1", "Start-up as PID 1", " The init is PID 1 of a new PID namespace.", "tini-static, PID 1", inits(slices.Concat([]peer{bare}, b.peers)), true},
-		{"start-deadline", "Start-up with a deadline", limit, "timeout 60", slices.Concat(timeouts("60"), limited), false},
 		{
-			"start-go", "Start-up with options that need Go", " The smallest Go program is what an init in Go takes at least.", "tini-static",
+			"start-pid1",
+			"Start-up as PID 1",
+			" The init is PID 1 of a new PID namespace.",
+			"tini-static, PID 1",
+			inits(slices.Concat([]peer{bare}, b.peers)),
+			true,
+		},
+		{
+			"start-deadline",
+			"Start-up with a deadline",
+			limit,
+			"timeout 60",
+			slices.Concat(timeouts("60"), limited),
+			false,
+		},
+		{
+			"start-go", "Start-up with options that need Go",
+			" The smallest Go program is what an init in Go takes at least.", "tini-static",
 			slices.Concat(b.named("tini-static"), []peer{floor}, deciding), false,
 		},
 	}
@@ -59,7 +79,17 @@ func (b *bench) start(ctx context.Context) error {
 			{name: unsharedTini, args: slices.Concat(box, []string{"tini-static", "--"})},
 			{name: unsharedTimeout, args: slices.Concat(box, []string{"tini-static", "--", "timeout", "60"})},
 		})
-		groups = append(groups, starts{"start-namespaces", "Start-up with namespaces", "", unsharedTini, slices.Concat(unshare, making), false})
+		groups = append(
+			groups,
+			starts{
+				"start-namespaces",
+				"Start-up with namespaces",
+				"",
+				unsharedTini,
+				slices.Concat(unshare, making),
+				false,
+			},
+		)
 	}
 	for _, g := range groups {
 		g.peers = b.usable(g.peers...)
@@ -99,9 +129,22 @@ func (b *bench) startGroup(ctx context.Context, g starts) error {
 	}
 	s := section{
 		ID: g.id, Title: g.title,
-		How: fmt.Sprintf("A static program without a runtime that writes one byte, %d runs of each by turns in random order. First byte is the time from before fork(2) "+
-			"until the byte is read, whole run that until the end. The ratios are of the medians, to those of %s.%s", n, g.reference, g.how),
-		Columns: []string{firstByte, "first byte: p90, ms", "first byte: ratio", wholeRun, "whole run: p90, ms", "whole run: p99, ms", "whole run: ratio"},
+		How: fmt.Sprintf(
+			"A static program without a runtime that writes one byte, %d runs of each by turns in random order. First byte is the time from before fork(2) "+
+				"until the byte is read, whole run that until the end. The ratios are of the medians, to those of %s.%s",
+			n,
+			g.reference,
+			g.how,
+		),
+		Columns: []string{
+			firstByte,
+			"first byte: p90, ms",
+			"first byte: ratio",
+			wholeRun,
+			"whole run: p90, ms",
+			"whole run: p99, ms",
+			"whole run: ratio",
+		},
 	}
 	if g.plot {
 		s.plot = 4
@@ -113,7 +156,10 @@ func (b *bench) startGroup(ctx context.Context, g starts) error {
 	for i, p := range g.peers {
 		f := func(q float64) number { return first[i].at(q, time.Millisecond) }
 		w := func(q float64) number { return whole[i].at(q, time.Millisecond) }
-		s.Rows = append(s.Rows, row{p.name, []number{f(0.5), f(0.9), f(0.5) / firstRef, w(0.5), w(0.9), w(0.99), w(0.5) / wholeRef}})
+		s.Rows = append(
+			s.Rows,
+			row{p.name, []number{f(0.5), f(0.9), f(0.5) / firstRef, w(0.5), w(0.9), w(0.99), w(0.5) / wholeRef}},
+		)
 	}
 	b.add(s)
 	return nil
@@ -131,7 +177,8 @@ func (b *bench) startByTurns(ctx context.Context, peers []peer, n int) (first, w
 	defer runtime.UnlockOSThread()
 	first, whole = make([]sample, len(peers)), make([]sample, len(peers))
 	for range n {
-		for _, i := range rand.Perm(len(peers)) { // whoever comes after a program with many threads pays for their end
+		// Whoever comes after a program with many threads pays for their end.
+		for _, i := range rand.Perm(len(peers)) {
 			if ctx.Err() != nil {
 				return nil, nil, ctx.Err()
 			}
@@ -160,7 +207,11 @@ func (b *bench) once(p peer) (first, whole time.Duration, err error) {
 	}
 	defer unix.Close(pipe[0])
 	pidfd := -1
-	attr := &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{null.Fd(), uintptr(pipe[1]), null.Fd()}, Sys: &syscall.SysProcAttr{PidFD: &pidfd}}
+	attr := &syscall.ProcAttr{
+		Env:   os.Environ(),
+		Files: []uintptr{null.Fd(), uintptr(pipe[1]), null.Fd()},
+		Sys:   &syscall.SysProcAttr{PidFD: &pidfd},
+	}
 	if p.init {
 		attr.Sys.Cloneflags, attr.Sys.Setsid = syscall.CLONE_NEWPID, true
 	}

@@ -104,7 +104,15 @@ func await(fd int) error {
 	fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	limit := unix.NsecToTimespec(patience.Nanoseconds()) // the kernel puts what is left of it there
 	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds)), 1, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
+		n, _, errno := unix.RawSyscall6(
+			unix.SYS_PPOLL,
+			uintptr(unsafe.Pointer(&fds)),
+			1,
+			uintptr(unsafe.Pointer(&limit)),
+			0,
+			0,
+			0,
+		)
 		switch {
 		case errno == unix.EINTR:
 			continue

@@ -154,7 +154,10 @@ func (h host) end() {
 
 // guests is everybody but the host.
 func (h host) guests() []testkit.Process {
-	return slices.DeleteFunc(everybody(), func(p testkit.Process) bool { return p.PID == h.unshare || p.PID == h.init })
+	return slices.DeleteFunc(
+		everybody(),
+		func(p testkit.Process) bool { return p.PID == h.unshare || p.PID == h.init },
+	)
 }
 
 // reapAll waits until nobody is there, and returns who is after all.
@@ -200,8 +203,9 @@ func playStage(o order) {
 	}
 	u := userNamed(o.User)
 	for c := range uintptr(64) {
-		maps := c == unix.CAP_SETFCAP && roleNamed(o.Role).apart // root may map itself with it alone (user_namespaces(7))
-		joins := c == unix.CAP_SYS_CHROOT && o.Role == asGuest   // who joins a mount namespace (setns(2))
+		// Root may map itself with it alone (user_namespaces(7)).
+		maps := c == unix.CAP_SETFCAP && roleNamed(o.Role).apart
+		joins := c == unix.CAP_SYS_CHROOT && o.Role == asGuest // who joins a mount namespace (setns(2))
 		if !maps && !joins && !hasCap(u.caps, c) {
 			_ = unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0) // EINVAL: the kernel has none of that number
 		}

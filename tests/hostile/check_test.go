@@ -101,7 +101,8 @@ func (e *evidence) checkStatus(v *violations) {
 	default:
 		want = []int{124}
 	}
-	if late && e.Kills != "" && e.at("ending") == 0 { // the deadline of a command that a slow machine gave no time
+	// The deadline of a command that a slow machine gave no time.
+	if late && e.Kills != "" && e.at("ending") == 0 {
 		want = append(want, 124)
 	}
 	if !slices.Contains(want, e.Status) {
@@ -216,7 +217,8 @@ func (e *evidence) checkReport(v *violations) {
 	case e.Status == 124:
 		kinds = []string{"deadline"}
 	}
-	if !slices.Contains(kinds, r.Cause.Kind) && !slices.ContainsFunc(r.Cause.Also, func(k string) bool { return slices.Contains(kinds, k) }) {
+	if !slices.Contains(kinds, r.Cause.Kind) &&
+		!slices.ContainsFunc(r.Cause.Also, func(k string) bool { return slices.Contains(kinds, k) }) {
 		v.add("cause %q, want %q", r.Cause.Kind, kinds)
 	}
 	if e.End == "exit" && (r.Cause.Exit == nil || *r.Cause.Exit != e.Exit) {

@@ -29,8 +29,12 @@ const (
 )
 
 var (
-	seedFlag     = flag.Uint64("hostile.seed", 0, "the `seed` of the first round; 0: a random one")
-	roundsFlag   = flag.Int("hostile.rounds", shortForm, "how many `rounds`, the seeds of which follow one another")
+	seedFlag   = flag.Uint64("hostile.seed", 0, "the `seed` of the first round; 0: a random one")
+	roundsFlag = flag.Int(
+		"hostile.rounds",
+		shortForm,
+		"how many `rounds`, the seeds of which follow one another",
+	)
 	durationFlag = flag.Duration("hostile.duration", 0, "how long rounds are begun, instead of how many")
 	atOnceFlag   = flag.Int("hostile.parallel", 4, "how many rounds at a time")
 	showFlag     = flag.Bool("hostile.show", false, "print every round and what was seen of it")
@@ -170,7 +174,12 @@ func playOnce(t *testing.T, r *round) *evidence {
 	u := userNamed(r.User)
 	dir := openDir(t, u.uid)
 	records := filepath.Join(dir, "records")
-	o := order{Role: r.Role, User: r.User, Pinned: r.Pinned, Patience: testkit.Stretched(margin + harassed + 5*time.Second)}
+	o := order{
+		Role:     r.Role,
+		User:     r.User,
+		Pinned:   r.Pinned,
+		Patience: testkit.Stretched(margin + harassed + 5*time.Second),
+	}
 	o.Plan = plan.Plan{
 		Seed: r.Seed, Command: r.Command, Leftover: r.Leftover, End: r.End, Exit: r.Exit,
 		Protected: r.protected(), Perfmon: mounts(r), Freeze: r.limited(),

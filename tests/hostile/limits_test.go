@@ -29,7 +29,12 @@ type subject struct {
 
 var subjects = []subject{
 	{name: "finite -t 3s", role: asSubreaper, args: []string{"-t", "3s", "-k", "100ms", "--"}, limited: true},
-	{name: "finite -t 3s as PID 1", role: asInit, args: []string{"-t", "3s", "-k", "100ms", "--"}, limited: true},
+	{
+		name:    "finite -t 3s as PID 1",
+		role:    asInit,
+		args:    []string{"-t", "3s", "-k", "100ms", "--"},
+		limited: true,
+	},
 	{name: "tini -s", role: asSubreaper, program: "tini", args: []string{"-s", "--"}},
 	{name: "dumb-init", role: asSubreaper, program: "dumb-init", args: []string{"--"}},
 	{name: "timeout 3", role: asSubreaper, program: "timeout", args: []string{"-k", "0.1", "3"}, limited: true},
@@ -49,7 +54,10 @@ func all(attack string) []plan.Step { return []plan.Step{{Attack: attack, Target
 var limits = []limit{
 	{what: "nothing"},
 	{what: "SIGSTOP to each of its processes, once", command: all("stop")},
-	{what: "SIGKILL to the process that the caller waits for", command: []plan.Step{{Attack: "kill", Target: "front"}}},
+	{
+		what:    "SIGKILL to the process that the caller waits for",
+		command: []plan.Step{{Attack: "kill", Target: "front"}},
+	},
 	{what: "SIGKILL to the command's parent", command: []plan.Step{{Attack: "kill", Target: "keeper"}}},
 	{what: "all limits but those of time and files set to 0 (prlimit(2))", command: all("limits")},
 	{what: "SIGKILL to all of its processes at the same moment", command: all("kill together")},
@@ -103,7 +111,14 @@ func measure(t *testing.T, l limit, s subject) string {
 	const uid = 65534
 	dir := openDir(t, uid)
 	o := order{Role: s.role, User: "nobody", Patience: testkit.Stretched(500 * time.Millisecond)}
-	o.Plan = plan.Plan{Seed: 1, Command: l.command, Leftover: l.leftover, End: "exit", Exit: 7, Log: filepath.Join(dir, "log")}
+	o.Plan = plan.Plan{
+		Seed:     1,
+		Command:  l.command,
+		Leftover: l.leftover,
+		End:      "exit",
+		Exit:     7,
+		Log:      filepath.Join(dir, "log"),
+	}
 	if s.limited {
 		o.Plan.End = "sleep"
 	}

@@ -62,8 +62,17 @@ func (s *summary) String() string {
 	for _, n := range s.attempts {
 		attempts += n
 	}
-	fmt.Fprintf(&b, "hostile: %d rounds, %d attempts, %d violations, %d rounds repeated; ended at most %v after it was due (seed %d)\n",
-		rounds, attempts, s.violations, s.repeated, s.latest.Round(time.Millisecond), s.latestSeed)
+	fmt.Fprintf(
+		&b,
+		"hostile: %d rounds, %d attempts, %d violations, %d rounds repeated; ended at most %v after it was "+
+			"due (seed %d)\n",
+		rounds,
+		attempts,
+		s.violations,
+		s.repeated,
+		s.latest.Round(time.Millisecond),
+		s.latestSeed,
+	)
 	for _, role := range slices.Sorted(maps.Keys(s.rounds)) {
 		fmt.Fprintf(&b, "  %6d rounds as %s\n", s.rounds[role], role)
 	}

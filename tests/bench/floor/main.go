@@ -8,7 +8,11 @@ import (
 )
 
 func main() {
-	pid, err := syscall.ForkExec(os.Args[1], os.Args[1:], &syscall.ProcAttr{Files: []uintptr{0, 1, 2}, Env: os.Environ()})
+	pid, err := syscall.ForkExec(
+		os.Args[1],
+		os.Args[1:],
+		&syscall.ProcAttr{Files: []uintptr{0, 1, 2}, Env: os.Environ()},
+	)
 	if err != nil {
 		os.Exit(127)
 	}

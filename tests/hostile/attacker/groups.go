@@ -28,7 +28,8 @@ func (a *attacker) terminal() {
 		return
 	}
 	defer unix.Close(tty)
-	for _, key := range []byte{3, 26, 28, 4, 17, 19, 'x', '\n'} { // Ctrl-C, Ctrl-Z, Ctrl-\, Ctrl-D, Ctrl-Q, Ctrl-S
+	// Ctrl-C, Ctrl-Z, Ctrl-\, Ctrl-D, Ctrl-Q, Ctrl-S.
+	for _, key := range []byte{3, 26, 28, 4, 17, 19, 'x', '\n'} {
 		a.try(call(unix.SYS_IOCTL, uintptr(tty), unix.TIOCSTI, uintptr(unsafe.Pointer(&key))))
 	}
 	for _, group := range []int{unix.Getpgrp(), a.prey.front, a.prey.keeper, 1} {

@@ -65,7 +65,15 @@ func (a *attacker) schedule() {
 		empty := unix.CPUSet{}
 		a.try(unix.SchedSetaffinity(p.pid, &empty))
 		migrate := []uintptr{1, 0}
-		a.try(call(unix.SYS_MIGRATE_PAGES, pid, 2, uintptr(unsafe.Pointer(&migrate[0])), uintptr(unsafe.Pointer(&migrate[1]))))
+		a.try(
+			call(
+				unix.SYS_MIGRATE_PAGES,
+				pid,
+				2,
+				uintptr(unsafe.Pointer(&migrate[0])),
+				uintptr(unsafe.Pointer(&migrate[1])),
+			),
+		)
 	}
 	if !a.first("busy") {
 		return

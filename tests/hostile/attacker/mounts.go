@@ -100,7 +100,13 @@ func (a *attacker) fuse() {
 	if !a.first("fuse") {
 		return
 	}
-	cmdline, status := fmt.Sprintf("/proc/%d/cmdline", a.prey.command), fmt.Sprintf("/proc/%d/status", os.Getpid())
+	cmdline, status := fmt.Sprintf(
+		"/proc/%d/cmdline",
+		a.prey.command,
+	), fmt.Sprintf(
+		"/proc/%d/status",
+		os.Getpid(),
+	)
 	others := []string{a.Finite, "/dev/null", cmdline, status, "/proc/self/fd", "/proc/stat"}
 	for _, to := range append(a.records(), others...) {
 		a.cover(a.stuckFile(), to)

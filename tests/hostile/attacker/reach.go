@@ -46,7 +46,15 @@ func (a *attacker) memory() {
 				if number == unix.SYS_PROCESS_VM_WRITEV && !a.Protected {
 					continue // it is as safe as any other init then
 				}
-				err := call(number, uintptr(p.pid), uintptr(unsafe.Pointer(&local)), 1, uintptr(unsafe.Pointer(&remote)), 1, 0)
+				err := call(
+					number,
+					uintptr(p.pid),
+					uintptr(unsafe.Pointer(&local)),
+					1,
+					uintptr(unsafe.Pointer(&remote)),
+					1,
+					0,
+				)
 				if a.try(err); err != unix.EPERM && err != unix.ESRCH && err != unix.ENOSYS {
 					a.breach("memory of the %s: %v", p.name, err)
 				}
@@ -132,7 +140,10 @@ func (a *attacker) peek() {
 	status := []int32{0}
 	for _, p := range a.targets() {
 		pid := uintptr(p.pid)
-		attr := unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Bits: unix.PerfBitExcludeKernel | unix.PerfBitExcludeHv}
+		attr := unix.PerfEventAttr{
+			Type: unix.PERF_TYPE_SOFTWARE,
+			Bits: unix.PerfBitExcludeKernel | unix.PerfBitExcludeHv,
+		}
 		attr.Size = uint32(unsafe.Sizeof(attr))
 		for name, err := range map[string]error{
 			"kcmp":            call(unix.SYS_KCMP, pid, pid, 2, 0, 0),

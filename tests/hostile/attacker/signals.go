@@ -46,12 +46,26 @@ func queue(pid, sig int, code int32, value uint64) error {
 	*(*int32)(unsafe.Pointer(&info[8])) = code
 	*(*int32)(unsafe.Pointer(&info[16])) = int32(pid)
 	*(*uint64)(unsafe.Pointer(&info[24])) = value
-	_, _, e := unix.Syscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(pid), uintptr(sig), uintptr(unsafe.Pointer(&info[0])))
+	_, _, e := unix.Syscall(
+		unix.SYS_RT_SIGQUEUEINFO,
+		uintptr(pid),
+		uintptr(sig),
+		uintptr(unsafe.Pointer(&info[0])),
+	)
 	return errnoOf(e)
 }
 
 var (
-	forged = []unix.Signal{unix.SIGCHLD, unix.SIGCONT, unix.SIGTERM, unix.SIGHUP, unix.SIGINT, unix.SIGALRM, 34, 64}
+	forged = []unix.Signal{
+		unix.SIGCHLD,
+		unix.SIGCONT,
+		unix.SIGTERM,
+		unix.SIGHUP,
+		unix.SIGINT,
+		unix.SIGALRM,
+		34,
+		64,
+	}
 	spread = []unix.Signal{
 		unix.SIGTERM, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1, unix.SIGTSTP, unix.SIGCONT, unix.SIGWINCH, 34, 64,
 	}

@@ -64,7 +64,14 @@ func (a *attacker) hold() {
 		held <- call(unix.SYS_PTRACE, unix.PTRACE_SEIZE, pid)
 		for {
 			var info [128]byte
-			if call(unix.SYS_WAITID, unix.P_PID, pid, uintptr(unsafe.Pointer(&info)), unix.WSTOPPED|unix.WALL, 0) != nil {
+			if call(
+				unix.SYS_WAITID,
+				unix.P_PID,
+				pid,
+				uintptr(unsafe.Pointer(&info)),
+				unix.WSTOPPED|unix.WALL,
+				0,
+			) != nil {
 				return
 			}
 			const code, status, trapped = 8, 24, 4 // offsets in siginfo_t; CLD_TRAPPED
