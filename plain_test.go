@@ -33,7 +33,10 @@ func FuzzPlainArguments(f *testing.F) {
 	} {
 		f.Add(args, "")
 	}
-	for _, env := range []string{"FINITE_TIMEOUT=3", "FINITE_GRACE=1.5s", "FINITE_TIMEOUT=", "FINITE_TIMEOUT=1 FINITE_TIMEOUT=2", "FINITE_TIMEOUT=x", "FINITE_REPORT=r", "FINITEX=1"} {
+	for _, env := range []string{
+		"FINITE_TIMEOUT=3", "FINITE_GRACE=1.5s", "FINITE_TIMEOUT=", "FINITE_TIMEOUT=1 FINITE_TIMEOUT=2",
+		"FINITE_TIMEOUT=x", "FINITE_REPORT=r", "FINITEX=1",
+	} {
 		f.Add("-k 7 true", env)
 	}
 	f.Fuzz(func(t *testing.T, line, variables string) {

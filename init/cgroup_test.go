@@ -199,7 +199,8 @@ func withDescriptors(t *testing.T, more int, f func()) {
 			break
 		}
 	}
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(fill[len(fill)-1] + 1 + more), Max: was.Max}); err != nil {
+	now := unix.Rlimit{Cur: uint64(fill[len(fill)-1] + 1 + more), Max: was.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &now); err != nil {
 		t.Fatal(err)
 	}
 	f()

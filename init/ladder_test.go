@@ -178,8 +178,11 @@ func TestRunnerClimbs(t *testing.T) {
 		{
 			name:   "a deadline in a stop brings its kill forward",
 			kernel: fakeWorld{react: obeyTo(unix.SIGKILL), dumps: took(0)},
-			cfg:    func(c *Config) { c.Escalate = mustParseLadder("DUMP@0s,TERM@0s,KILL@6s"); c.Timeout = 4 * time.Second },
-			send:   map[time.Duration]unix.Signal{3 * time.Second: unix.SIGTERM}, status: 128 + 9,
+			cfg: func(c *Config) {
+				c.Escalate = mustParseLadder("DUMP@0s,TERM@0s,KILL@6s")
+				c.Timeout = 4 * time.Second
+			},
+			send: map[time.Duration]unix.Signal{3 * time.Second: unix.SIGTERM}, status: 128 + 9,
 			got: "SIGTERM@3s dump@4s SIGKILL@9s tree@9s",
 		},
 		{

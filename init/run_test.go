@@ -56,8 +56,12 @@ func TestRun(t *testing.T) {
 			check: func(t *testing.T, r ending.Result) { wantCount(t, "terminated", r.Counts.LeftoversTerminated, 1) },
 		},
 		{
-			name:   "deaf leftovers",
-			cfg:    func() Config { c := sh("trap '' TERM; sleep 1000 & exit 3"); c.Grace = 50 * time.Millisecond; return c }(),
+			name: "deaf leftovers",
+			cfg: func() Config {
+				c := sh("trap '' TERM; sleep 1000 & exit 3")
+				c.Grace = 50 * time.Millisecond
+				return c
+			}(),
 			status: 3, kind: ending.KindExited,
 			check: func(t *testing.T, r ending.Result) { wantCount(t, "killed", r.Counts.LeftoversKilled, 1) },
 		},

@@ -365,7 +365,9 @@ func TestRunnerParentIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &fakeWorld{
 			orphaned: true,
-			react:    func(k *fakeWorld, sig unix.Signal) { k.die(reap.Change{Code: reap.CodeExited, Status: int(sig)}) },
+			react: func(k *fakeWorld, sig unix.Signal) {
+				k.die(reap.Change{Code: reap.CodeExited, Status: int(sig)})
+			},
 		}
 		res, _ := runFake(t.Context(), testConfig(func(c *Config) { c.ParentDeath = unix.SIGUSR1 }), k, nil)
 		if res.ExitStatus != int(unix.SIGUSR1) {

@@ -142,7 +142,8 @@ func TestEventsTrace(t *testing.T) {
 	for _, e := range all {
 		kinds[e.Ph]++
 		switch {
-		case e.Name == "" || e.Pid != os.Getpid() || e.Tid == nil || *e.Tid < 1 || (e.Ts == 0) != (e.Ph == "M") || (e.Scope == "t") != (e.Ph == "i"):
+		case e.Name == "" || e.Pid != os.Getpid() || e.Tid == nil || *e.Tid < 1 ||
+			(e.Ts == 0) != (e.Ph == "M") || (e.Scope == "t") != (e.Ph == "i"):
 			t.Errorf("got %+v", e)
 		case e.Ph == "B":
 			open++

@@ -128,7 +128,10 @@ func TestReportFitsTheSchema(t *testing.T) {
 		if rapid.Bool().Draw(t, "empty") {
 			*res = ending.Result{Started: res.Started, Ended: res.Ended}
 		}
-		res.Cause.Kind = rapid.SampledFrom([]ending.Kind{ending.KindExited, ending.KindSignaled, ending.KindDeadline, ending.KindStopRequested, ending.KindLifeline, ending.KindOOM, ending.KindStartFailed}).
+		res.Cause.Kind = rapid.SampledFrom([]ending.Kind{
+			ending.KindExited, ending.KindSignaled, ending.KindDeadline, ending.KindStopRequested,
+			ending.KindLifeline, ending.KindOOM, ending.KindStartFailed,
+		}).
 			Draw(t, "kind")
 		if res.Cause.Kind == ending.KindStartFailed {
 			res.Cause = ending.Cause{
@@ -140,7 +143,9 @@ func TestReportFitsTheSchema(t *testing.T) {
 		if rapid.Bool().Draw(t, "stranger") {
 			res.Cause.By = ending.By{
 				Signal: 34,
-				Sender: rapid.SampledFrom([]signals.Sender{{}, {Known: true}, {Known: true, Kernel: true}, {Known: true, PID: unix.Getpid()}}).
+				Sender: rapid.SampledFrom([]signals.Sender{
+					{}, {Known: true}, {Known: true, Kernel: true}, {Known: true, PID: unix.Getpid()},
+				}).
 					Draw(t, "sender"),
 			}
 		}
@@ -169,7 +174,9 @@ func TestReportFitsTheSchema(t *testing.T) {
 
 // cutText does not cut within a character, nor leave what JSON would make longer.
 func TestCutText(t *testing.T) {
-	for in, want := range map[string]string{"abc": "abc", "abcdef": "abcd", "abcé": "abc", "a\"\\\n\xff": "a???", "": ""} {
+	for in, want := range map[string]string{
+		"abc": "abc", "abcdef": "abcd", "abcé": "abc", "a\"\\\n\xff": "a???", "": "",
+	} {
 		if got := cutText(in, 4); got != want && !(in == "a\"\\\n\xff" && got == "a???") {
 			t.Errorf("cutText(%q) = %q, want %q", in, got, want)
 		}
@@ -242,7 +249,11 @@ func TestRecordFile(t *testing.T) {
 		if write(f, "1"); read("removed") != "1" {
 			t.Error("it was not made again")
 		}
-		if err := errors.Join(os.WriteFile(dir+"/other", []byte("other"), 0o600), os.Remove(dir+"/removed"), os.Symlink("other", dir+"/removed")); err != nil {
+		err := errors.Join(
+			os.WriteFile(dir+"/other", []byte("other"), 0o600),
+			os.Remove(dir+"/removed"), os.Symlink("other", dir+"/removed"),
+		)
+		if err != nil {
 			t.Fatal(err)
 		}
 		if write(f, "2"); read("removed") != "2" || read("other") != "other" {
@@ -380,7 +391,8 @@ func TestRecorder(t *testing.T) {
 	if _, err := os.Stat(dir + "/new"); err == nil {
 		t.Error("an empty report is left")
 	}
-	if late, err := newRecorder(&Targets{Report: dir + "/no/r", StateFile: dir + "/no/s", Running: true}); err != nil ||
+	to := &Targets{Report: dir + "/no/r", StateFile: dir + "/no/s", Running: true}
+	if late, err := newRecorder(to); err != nil ||
 		len(late.failures()) != 2 {
 		t.Errorf("where the command runs: %v", err)
 	}

@@ -37,7 +37,8 @@ func (b *bench) forwarding(ctx context.Context) error {
 	if err := unix.SchedGetaffinity(0, &all); err != nil {
 		return fmt.Errorf("sched_getaffinity: %w", err)
 	}
-	if err := b.forwardingOn(ctx, "forwarding", fmt.Sprintf("Forwarding of a signal, on %d processors", all.Count())); err != nil {
+	title := fmt.Sprintf("Forwarding of a signal, on %d processors", all.Count())
+	if err := b.forwardingOn(ctx, "forwarding", title); err != nil {
 		return err
 	}
 	for cpu := 0; one.Count() == 0; cpu++ {

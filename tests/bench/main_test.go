@@ -86,7 +86,9 @@ func missing(t *testing.T, format string, args ...any) {
 }
 
 func TestNumber(t *testing.T) {
-	for n, want := range map[number]string{0: "0", 7: "7", 1200: "1200", 1.684: "1.68", 0.0123456: "0.012", 29.61: "29.6", 12345.6: "12346"} {
+	for n, want := range map[number]string{
+		0: "0", 7: "7", 1200: "1200", 1.684: "1.68", 0.0123456: "0.012", 29.61: "29.6", 12345.6: "12346",
+	} {
 		if got := n.String(); got != want {
 			t.Errorf("%v is written %q, want %q", float64(n), got, want)
 		}

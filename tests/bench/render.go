@@ -130,7 +130,9 @@ func (s *section) draw(file string, look theme) error {
 	p.X.Label.Text = s.Columns[s.plot-1]
 	p.X.Min = 0
 	for _, ink := range []*color.Color{
-		&p.Title.TextStyle.Color, &p.X.Label.TextStyle.Color, &p.X.Color, &p.X.Tick.Color, &p.X.Tick.Label.Color, &p.Y.Color, &p.Y.Tick.Color, &p.Y.Tick.Label.Color,
+		&p.Title.TextStyle.Color, &p.X.Label.TextStyle.Color,
+		&p.X.Color, &p.X.Tick.Color, &p.X.Tick.Label.Color,
+		&p.Y.Color, &p.Y.Tick.Color, &p.Y.Tick.Label.Color,
 	} {
 		*ink = look.ink
 	}

@@ -109,10 +109,16 @@ type ceiling struct {
 // ceilings compares the figures with what the project has set itself.
 func (r *result) ceilings() {
 	const tini = "tini-static"
-	add := func(what string, limit, value number) { r.Ceilings = append(r.Ceilings, ceiling{what, limit, value}) }
+	add := func(what string, limit, value number) {
+		r.Ceilings = append(r.Ceilings, ceiling{what, limit, value})
+	}
 	// times is a figure of finite's, as a multiple of that of another one in the same table.
-	times := func(id, name, column, other string) number { return r.at(id, name, column) / r.at(id, other, column) }
-	for _, role := range []struct{ start, suffix, words string }{{"start", "", ""}, {"start-pid1", asInit, " as PID 1"}} {
+	times := func(id, name, column, other string) number {
+		return r.at(id, name, column) / r.at(id, other, column)
+	}
+	for _, role := range []struct{ start, suffix, words string }{
+		{"start", "", ""}, {"start-pid1", asInit, " as PID 1"},
+	} {
 		name, peer := current+role.suffix, tini+role.suffix
 		add("first byte"+role.words+", times tini-static", 0.9, times(role.start, name, firstByte, peer))
 		add("whole run"+role.words+", times tini-static", 0.9, times(role.start, name, wholeRun, peer))

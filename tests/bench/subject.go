@@ -62,7 +62,10 @@ func (s *subject) signal(sig unix.Signal) error {
 // send signals the init and returns the time until the command's handler read the clock.
 func (s *subject) send() (time.Duration, error) {
 	var now unix.Timespec
-	if _, _, errno := unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&now)), 0); errno != 0 {
+	_, _, errno := unix.RawSyscall(
+		unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&now)), 0,
+	)
+	if errno != 0 {
 		return 0, fmt.Errorf("%s: clock_gettime: %w", s.name, errno)
 	}
 	if err := s.signal(unix.SIGUSR1); err != nil {

@@ -248,7 +248,8 @@ func (e *evidence) checkLost(v *violations, state string) {
 	switch {
 	case e.Kills == "" && !e.spoilt():
 		v.add("the report is not final: %q", state)
-	case e.Kills != "front" && !slices.ContainsFunc(said, func(s string) bool { return strings.Contains(e.stderr, s) }):
+	case e.Kills != "front" &&
+		!slices.ContainsFunc(said, func(s string) bool { return strings.Contains(e.stderr, s) }):
 		v.add("the report is not final (%q), and nothing is said of it", state)
 	}
 }

@@ -112,7 +112,13 @@ func TestHostile(t *testing.T) {
 		})
 	}
 	next := first
-	for i := 0; *durationFlag > 0 && time.Since(begin) < *durationFlag || *durationFlag == 0 && i < *roundsFlag; i++ {
+	goesOn := func(rounds int) bool {
+		if *durationFlag > 0 {
+			return time.Since(begin) < *durationFlag
+		}
+		return rounds < *roundsFlag
+	}
+	for i := 0; goesOn(i); i++ {
 		seeds <- next
 		next++
 	}

@@ -32,7 +32,8 @@ func (s *summary) add(e *evidence) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.rounds == nil {
-		s.rounds, s.attempts, s.refused, s.missing = map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
+		s.rounds, s.attempts = map[string]int{}, map[string]int{}
+		s.refused, s.missing = map[string]int{}, map[string]int{}
 	}
 	s.rounds[e.Role+", "+e.User]++
 	for _, l := range e.lines {

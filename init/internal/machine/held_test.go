@@ -87,8 +87,12 @@ func TestMachineHeld(t *testing.T) {
 			kind: ending.KindDeadline, status: 124,
 		},
 		{
-			name:   "but it was reaped just then",
-			steps:  []step{{exit(5), "arm settle 1s", ending.StateLeftovers}, {held(reap.CodeExited, 0), "", ending.StateLeftovers}, {empty, "end", ending.StateEnded}},
+			name: "but it was reaped just then",
+			steps: []step{
+				{exit(5), "arm settle 1s", ending.StateLeftovers},
+				{held(reap.CodeExited, 0), "", ending.StateLeftovers},
+				{empty, "end", ending.StateEnded},
+			},
 			kind:   ending.KindExited,
 			status: 5,
 		},

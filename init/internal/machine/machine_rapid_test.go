@@ -92,9 +92,13 @@ func drawConfig(t *rapid.T) (*terms, nsutil.Role) {
 		c.ignored = rapid.SampledFrom([]signals.Set{0, signals.SetOf(unix.SIGTERM, unix.SIGHUP)}).Draw(t, "ignored")
 		c.StopGrace = rapid.SampledFrom([]time.Duration{ending.Never, time.Second}).Draw(t, "stop-grace")
 		c.GiveUp = rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(t, "give-up")
-		c.Leftovers = rapid.SampledFrom([]ending.Leftovers{ending.LeftoversTerminate, ending.LeftoversKill, ending.LeftoversWait, ending.LeftoversLeave}).
+		c.Leftovers = rapid.SampledFrom([]ending.Leftovers{
+			ending.LeftoversTerminate, ending.LeftoversKill, ending.LeftoversWait, ending.LeftoversLeave,
+		}).
 			Draw(t, "leftovers")
-		c.Forward = rapid.SampledFrom([]ending.Forward{ending.ForwardChild, ending.ForwardGroup, ending.ForwardAll}).
+		c.Forward = rapid.SampledFrom([]ending.Forward{
+			ending.ForwardChild, ending.ForwardGroup, ending.ForwardAll,
+		}).
 			Draw(t, "forward")
 		c.Snapshot = rapid.Bool().Draw(t, "snapshot")
 		if l := rapid.SampledFrom([]string{"", "", "KILL@0s", "QUIT@0s,KILL@0s", "DUMP@0s,TERM@0s,KILL@0s", "USR1@-2s,DUMP@-1s,QUIT@0s,DUMP@0s,TERM@1s,DUMP@2s,KILL@2s"}).Draw(t, "ladder"); l != "" {
@@ -102,7 +106,8 @@ func drawConfig(t *rapid.T) (*terms, nsutil.Role) {
 			return
 		}
 		c.StopSignal = rapid.SampledFrom([]unix.Signal{unix.SIGTERM, unix.SIGKILL}).Draw(t, "stop-signal")
-		for _, rule := range rapid.SliceOf(rapid.SampledFrom([]string{"TERM:0", "USR1:TERM", "INT:KILL"})).Draw(t, "rewrite") {
+		rules := rapid.SliceOf(rapid.SampledFrom([]string{"TERM:0", "USR1:TERM", "INT:KILL"}))
+		for _, rule := range rules.Draw(t, "rewrite") {
 			_ = c.Rewrite.ParseRule(rule)
 		}
 	})
@@ -133,7 +138,9 @@ func drawEvent(t *rapid.T) Event {
 	case EvExited, EvStopped:
 		ev.Change = reap.Change{
 			PID: rapid.SampledFrom([]int{testPID, testPID, 99}).Draw(t, "pid"),
-			Code: rapid.SampledFrom([]reap.Code{reap.CodeExited, reap.CodeKilled, reap.CodeStopped, reap.CodeContinued}).
+			Code: rapid.SampledFrom([]reap.Code{
+				reap.CodeExited, reap.CodeKilled, reap.CodeStopped, reap.CodeContinued,
+			}).
 				Draw(t, "code"),
 			Status: rapid.SampledFrom([]int{0, 1, 9, 15, 19, 20}).Draw(t, "status"),
 		}

@@ -184,7 +184,10 @@ func TestMachine(t *testing.T) {
 					cloning,
 					"",
 					ending.StateStarting,
-				}, {started, "", ending.StateRunning}, {exit(3), "arm settle 1s", ending.StateLeftovers}, {empty, "end", ending.StateEnded},
+				},
+				{started, "", ending.StateRunning},
+				{exit(3), "arm settle 1s", ending.StateLeftovers},
+				{empty, "end", ending.StateEnded},
 			},
 			kind: ending.KindExited, status: 3,
 		},
@@ -195,7 +198,10 @@ func TestMachine(t *testing.T) {
 					cloning,
 					"",
 					ending.StateStarting,
-				}, {started, "", ending.StateRunning}, {killed(unix.SIGSEGV), "arm settle 1s", ending.StateLeftovers}, {empty, "end", ending.StateEnded},
+				},
+				{started, "", ending.StateRunning},
+				{killed(unix.SIGSEGV), "arm settle 1s", ending.StateLeftovers},
+				{empty, "end", ending.StateEnded},
 			},
 			kind: ending.KindSignaled, status: 128 + 11,
 		},
@@ -537,7 +543,9 @@ func TestMachine(t *testing.T) {
 				{empty, "end", ending.StateEnded},
 			},
 			kind: ending.KindExited, status: 5,
-			check: func(t *testing.T, m *Machine) { wantCount(t, "terminated leftovers", m.counts.LeftoversTerminated, 1) },
+			check: func(t *testing.T, m *Machine) {
+				wantCount(t, "terminated leftovers", m.counts.LeftoversTerminated, 1)
+			},
 		},
 		{
 			name: "leftovers that ignore that are killed",
@@ -1010,7 +1018,8 @@ func TestTransitionsAreSaidOnceWithTheirCause(t *testing.T) {
 	m := newMachine(testTerms(nil), nsutil.RoleSubreaper)
 	var seen []string
 	for _, ev := range []Event{
-		cloning, started, sig(unix.SIGUSR1), sig(unix.SIGTERM), sig(unix.SIGTERM), deadline, timer(TimerLadder), killed(unix.SIGKILL), empty,
+		cloning, started, sig(unix.SIGUSR1), sig(unix.SIGTERM), sig(unix.SIGTERM),
+		deadline, timer(TimerLadder), killed(unix.SIGKILL), empty,
 	} {
 		before := m.state
 		transitions := 0

@@ -113,7 +113,8 @@ func TestNamespacesRefused(t *testing.T) {
 
 // A plan has room for all that namespaces may need to be made.
 func TestNamespacesFitIntoAPlan(t *testing.T) {
-	all := nsutil.UserNamespace | nsutil.CgroupNamespace | nsutil.IPCNamespace | nsutil.UTSNamespace | nsutil.NetworkNamespace |
+	all := nsutil.UserNamespace | nsutil.CgroupNamespace | nsutil.IPCNamespace |
+		nsutil.UTSNamespace | nsutil.NetworkNamespace |
 		nsutil.PIDNamespace | nsutil.TimeNamespace | nsutil.MountNamespace
 	n := &Namespaces{Wanted: Wanted{Unshare: all, Hostname: "name"}, proc: true}
 	for len(n.Join) == 0 || n.calls() <= maxCalls {

@@ -28,7 +28,9 @@ func (a *attacker) trace() {
 				a.breach("attached to the %s", p.name)
 			}
 		}
-		for _, request := range []uintptr{unix.PTRACE_CONT, unix.PTRACE_KILL, unix.PTRACE_DETACH, unix.PTRACE_INTERRUPT} {
+		for _, request := range []uintptr{
+			unix.PTRACE_CONT, unix.PTRACE_KILL, unix.PTRACE_DETACH, unix.PTRACE_INTERRUPT,
+		} {
 			a.try(call(unix.SYS_PTRACE, request, uintptr(p.pid)))
 		}
 	}
@@ -39,7 +41,9 @@ func (a *attacker) trace() {
 func (a *attacker) memory() {
 	page := make([]byte, 4096)
 	for _, p := range a.targets() {
-		for _, address := range []uintptr{1, 0x400000, 0x401000, 0x600000, 0x7ff000000000, uintptr(a.random.Uint64() >> 17)} {
+		for _, address := range []uintptr{
+			1, 0x400000, 0x401000, 0x600000, 0x7ff000000000, uintptr(a.random.Uint64() >> 17),
+		} {
 			local := unix.Iovec{Base: &page[0], Len: uint64(len(page))}
 			remote := unix.RemoteIovec{Base: address, Len: len(page)}
 			for _, number := range []uintptr{unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV} {
@@ -146,10 +150,17 @@ func (a *attacker) peek() {
 		}
 		attr.Size = uint32(unsafe.Sizeof(attr))
 		for name, err := range map[string]error{
-			"kcmp":            call(unix.SYS_KCMP, pid, pid, 2, 0, 0),
-			"get_robust_list": call(unix.SYS_GET_ROBUST_LIST, pid, uintptr(unsafe.Pointer(&word)), uintptr(unsafe.Pointer(&length))),
-			"move_pages":      call(unix.SYS_MOVE_PAGES, pid, 1, uintptr(unsafe.Pointer(&pages[0])), 0, uintptr(unsafe.Pointer(&status[0])), 0),
-			"perf_event_open": call(unix.SYS_PERF_EVENT_OPEN, uintptr(unsafe.Pointer(&attr)), pid, ^uintptr(0), ^uintptr(0), 0),
+			"kcmp": call(unix.SYS_KCMP, pid, pid, 2, 0, 0),
+			"get_robust_list": call(
+				unix.SYS_GET_ROBUST_LIST, pid, uintptr(unsafe.Pointer(&word)), uintptr(unsafe.Pointer(&length)),
+			),
+			"move_pages": call(
+				unix.SYS_MOVE_PAGES, pid, 1, uintptr(unsafe.Pointer(&pages[0])),
+				0, uintptr(unsafe.Pointer(&status[0])), 0,
+			),
+			"perf_event_open": call(
+				unix.SYS_PERF_EVENT_OPEN, uintptr(unsafe.Pointer(&attr)), pid, ^uintptr(0), ^uintptr(0), 0,
+			),
 		} {
 			if a.try(err) && !(a.Perfmon && name == "perf_event_open") {
 				a.breach("%s of the %s", name, p.name)

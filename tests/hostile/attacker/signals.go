@@ -67,7 +67,8 @@ var (
 		64,
 	}
 	spread = []unix.Signal{
-		unix.SIGTERM, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1, unix.SIGTSTP, unix.SIGCONT, unix.SIGWINCH, 34, 64,
+		unix.SIGTERM, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1,
+		unix.SIGTSTP, unix.SIGCONT, unix.SIGWINCH, 34, 64,
 	}
 )
 
