@@ -122,8 +122,11 @@ func TestMachineCountsOOM(t *testing.T) {
 	m := newMachine(testTerms(nil), nsutil.RoleSubreaper)
 	var notes []string
 	for _, ev := range []Event{
-		cloning, started, {Kind: EvOOM, Count: 2}, orphan(reap.CodeKilled, 9), exit(0),
-		{Kind: EvOOM, Count: 1}, empty,
+		cloning, started,
+		{Kind: EvOOM, Count: 2},
+		orphan(reap.CodeKilled, 9), exit(0),
+		{Kind: EvOOM, Count: 1},
+		empty,
 	} {
 		for _, a := range m.Handle(ev) {
 			if a.Kind == ActNote && a.Level == ending.LevelWarn {
