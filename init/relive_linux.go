@@ -3,6 +3,7 @@
 package pid1
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -25,17 +26,31 @@ type moment struct {
 // by the keeper, but for the kill of the tree, which is done again. Timers that it would have
 // started go on.
 func (r *runner) relive(facts *keeper.Facts) {
-	pid := int(facts.Command)
 	r.started = wallTime(facts.Started)
 	r.out.StartAt(r.started)
+	boot := wallTime(0)
+	for _, p := range r.past(facts) {
+		p.ev.At = boot.Add(time.Duration(p.at)).Sub(r.epoch)
+		for _, a := range r.m.Handle(p.ev) {
+			r.reliveAction(&a, time.Since(boot)-time.Duration(p.at))
+		}
+	}
+	if facts.WasKilled() {
+		counter, n := effects.OpenOOMCounter()
+		if counter.Close(); n > 0 {
+			r.post(machine.Event{Kind: machine.EvOOM, Count: n, Ever: true})
+		}
+	}
+	r.m.Recall(pastCounts(facts))
+}
+
+// past are the events that the facts tell of, in the order in which they happened.
+func (r *runner) past(facts *keeper.Facts) []moment {
 	past := []moment{{facts.Started, machine.Event{Kind: machine.EvPaused}}}
 	if !facts.Paused {
 		started := machine.Event{
-			Kind:     machine.EvStarted,
-			Pid:      pid,
-			Pidfd:    int(facts.Pidfd),
-			Job:      !facts.Group,
-			InCgroup: r.m.HasCgroup,
+			Kind: machine.EvStarted, Pid: int(facts.Command), Pidfd: int(facts.Pidfd),
+			Job: !facts.Group, InCgroup: r.m.HasCgroup,
 		}
 		r.effects.Note(&started)
 		past = []moment{{facts.Started, machine.Event{Kind: machine.EvCloning}}, {facts.Started, started}}
@@ -62,32 +77,23 @@ func (r *runner) relive(facts *keeper.Facts) {
 		add(facts.KilledAt, machine.Event{Kind: machine.EvKilled})
 	}
 	add(facts.EndedAt, machine.Event{Kind: machine.EvExited, Change: effects.Change(facts.Ended)})
-	// They were not to be waited for.
+	// What the command had left was not to be waited for.
 	add(facts.LeftoversAt, machine.Event{Kind: machine.EvRemaining, Asked: true})
-	slices.SortStableFunc(past, func(a, b moment) int { return int(min(max(a.at-b.at, -1), 1)) })
-	boot := wallTime(0)
-	for _, p := range past {
-		p.ev.At = boot.Add(time.Duration(p.at)).Sub(r.epoch)
-		for _, a := range r.m.Handle(p.ev) {
-			r.reliveAction(&a, time.Since(boot)-time.Duration(p.at))
-		}
-	}
-	if facts.WasKilled() {
-		counter, n := effects.OpenOOMCounter()
-		if counter.Close(); n > 0 {
-			r.post(machine.Event{Kind: machine.EvOOM, Count: n, Ever: true})
-		}
-	}
+	slices.SortStableFunc(past, func(a, b moment) int { return cmp.Compare(a.at, b.at) })
+	return past
+}
+
+// pastCounts are the counts of the keeper. What ended by SIGKILL counts as killed where finite has
+// killed.
+func pastCounts(facts *keeper.Facts) ending.Counts {
 	counts := ending.Counts{
-		Forwarded:   int(facts.Forwarded),
-		Undelivered: int(facts.Undelivered),
-		Orphans:     int(facts.Orphans),
+		Forwarded: int(facts.Forwarded), Undelivered: int(facts.Undelivered), Orphans: int(facts.Orphans),
+		LeftoversTerminated: int(facts.Terminated), LeftoversKilled: int(facts.Killed),
 	}
-	counts.LeftoversTerminated, counts.LeftoversKilled = int(facts.Terminated), int(facts.Killed)
-	if facts.KilledAt == 0 { // not by finite
+	if facts.KilledAt == 0 {
 		counts.LeftoversTerminated, counts.LeftoversKilled = int(facts.Terminated+facts.Killed), 0
 	}
-	r.m.Recall(counts)
+	return counts
 }
 
 // reliveAction is what is left of an action that was due some time ago.

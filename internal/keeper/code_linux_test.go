@@ -19,9 +19,9 @@ import (
 // no variable of the runtime but the features of the processor, which are zero.
 var allowed = regexp.MustCompile(`^runtime\.(memmove|memclrNoHeapPointers|duffzero|duffcopy)(\+\d+)?$`)
 
-// No function that the entry point reaches calls the Go runtime: there is no allocation, no panic, no
-// bounds check, no write barrier, and no growth of the stack. Indirect calls are not followed. They
-// go to functions of this package, whose addresses are constants.
+// No function that the entry point reaches calls the Go runtime: there is no allocation, no panic,
+// no bounds check, no write barrier, and no growth of the stack. Indirect calls are not followed.
+// They go to functions of this package, whose addresses are constants.
 func TestCodeWithoutARuntime(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the binary")
@@ -66,7 +66,8 @@ func TestCodeWithoutARuntime(t *testing.T) {
 	}
 }
 
-// The linker finds room for the stack on every architecture. Compiled code takes more of it on arm64.
+// The linker finds room for the stack on every architecture. Compiled code takes more of it on
+// arm64.
 func TestLinksOnEveryArchitecture(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the binary")
@@ -113,8 +114,8 @@ func disassemble(t *testing.T, binary string) map[string][]string {
 	return calls
 }
 
-// The stacks of children begin at multiples of 16. An arm64 processor insists on that, and emulators do
-// not.
+// The stacks of children begin at multiples of 16. An arm64 processor insists on that, and
+// emulators do not.
 func TestStacksAreAligned(t *testing.T) {
 	tops := []unsafe.Pointer{topOf(addr(&command.stack), commandStackSize)}
 	for i := range int32(writers) {

@@ -9,8 +9,8 @@ import (
 )
 
 // The caller's descriptors are for the command. A copy that the front or the keeper has open keeps
-// the reader of a pipe waiting after the command's end. So both close their copies. The close(2) of a
-// regular file can hang, where its file system does not answer: a closer does it.
+// the reader of a pipe waiting after the command's end. So both close their copies. The close(2) of
+// a regular file can hang, where its file system does not answer: a closer does it.
 
 // kept are descriptors of the caller's that an option names. They stay open.
 var (

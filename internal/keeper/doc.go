@@ -4,12 +4,12 @@
 //
 // It guarantees:
 //
-//   - Where the arguments are plain, a command that ends by itself, or at its deadline, and leaves no
-//     process, never starts the Go runtime. The exception is a command that is killed while finite is
-//     PID 1: a supervisor says why.
+//   - Where the arguments are plain, a command that ends by itself, or at its deadline, and leaves
+//     no process, never starts the Go runtime. The exception is a command that is killed while
+//     finite is PID 1: a supervisor says why.
 //   - The command is started once. Its end, its status and its deadline do not depend on one
-//     supervisor: a supervisor that dies, hangs or cannot start is replaced. After three failures in
-//     a row the keeper goes on by heart.
+//     supervisor: a supervisor that dies, hangs or cannot start is replaced. After three failures
+//     in a row the keeper goes on by heart.
 //   - The death of the front ends the tree. The death of the keeper ends the tree too, through the
 //     front. Out of its reach is what the keeper left in a PID namespace that was joined.
 //
@@ -31,7 +31,8 @@
 //     until there is something to decide.
 //   - A stop signal asks for an end: SIGHUP, SIGINT, SIGQUIT or SIGTERM. A stop is one by job
 //     control: SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU.
-//   - A quiet end of the command is one that a supervisor has nothing to say about: see [QuietTime].
+//   - A quiet end of the command is one that a supervisor has nothing to say about: see
+//     [QuietTime].
 //   - By heart is without a supervisor or planner, by fixed rules.
 //   - The latest time is when the run should be over, as a supervisor announces it.
 //   - An older child is one from before finite was executed. It is not part of the tree.
@@ -61,8 +62,9 @@
 // entry is the ELF entry point (the linker's -E names it). It calls begin, which is compiled Go on
 // the process's own stack. From there on nothing allocates, panics or grows a stack: every function
 // is go:nosplit, variables that change hold no pointers (which would bring write barriers), and no
-// index has a bounds check. A test disassembles what entry reaches. Ordinary Go are attach_linux.go,
-// planbuild_linux.go, plain_linux.go, unpin in pin_linux.go and init in runtime_linux.go.
+// index has a bounds check. A test disassembles what entry reaches. Ordinary Go are
+// attach_linux.go, planbuild_linux.go, plain_linux.go, unpin in pin_linux.go and init in
+// runtime_linux.go.
 //
 // # Files
 //

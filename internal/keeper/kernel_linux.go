@@ -27,8 +27,8 @@ var (
 	beginFunc = begin      // where Go code begins
 )
 
-// begin calls these by a variable, which the linker does not follow. It would add up the stack of all
-// calls, and allow no more than a goroutine has. A process has more.
+// begin calls these by a variable, which the linker does not follow. It would add up the stack of
+// all calls, and allow no more than a goroutine has. A process has more.
 var (
 	keepFunc     = keep
 	frontFunc    = front

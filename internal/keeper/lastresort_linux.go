@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// By heart, signals go to children, without a supervisor. As PID 1 kill(-1) does that. Elsewhere the
-// kernel's list of children is read. Where there is no list, waitid(2) is asked about each PID. The
-// children of a child that dies become children of this process, and get the signal in the next
+// By heart, signals go to children, without a supervisor. As PID 1 kill(-1) does that. Elsewhere
+// the kernel's list of children is read. Where there is no list, waitid(2) is asked about each PID.
+// The children of a child that dies become children of this process, and get the signal in the next
 // round. Older children, which are from before finite was executed, get none.
 
 const (

@@ -39,16 +39,16 @@ const (
 	// The command runs again.
 	kindContinued
 
-	// The latest time is Count milliseconds from now; 0: there is none. Value is the exit status of a
-	// run without a keeper: always, or, where Killed is 1, only after the latest time.
+	// The latest time is Count milliseconds from now; 0: there is none. Value is the exit status of
+	// a run without a keeper: always, or, where Killed is 1, only after the latest time.
 	kindUntil
 
 	// As KindRules.
 	kindRules
 
-	// The run is over. Value is the exit status. Count is the signal that ended the command; 0: none
-	// did, or the deadline came first. Killed is the PID of a supervisor that the keeper killed and
-	// did not reap. Times[0] is 1 where no process is left.
+	// The run is over. Value is the exit status. Count is the signal that ended the command; 0:
+	// none did, or the deadline came first. Killed is the PID of a supervisor that the keeper
+	// killed and did not reap. Times[0] is 1 where no process is left.
 	kindStatus
 )
 
@@ -147,9 +147,9 @@ const (
 	// The keeper is to send the signal Value to every process, since there is no /proc.
 	KindByHeart
 
-	// The keeper is to start the command. Value is its index in argv, Count has flags. The packet may
-	// have the directory of a cgroup. Times are the timeout and the grace time (0: none), which the
-	// keeper uses if it loses the supervisor.
+	// The keeper is to start the command. Value is its index in argv, Count has flags. The packet
+	// may have the directory of a cgroup. Times are the timeout and the grace time (0: none), which
+	// the keeper uses if it loses the supervisor.
 	KindStart
 
 	// There is no command. Count is 1 where the keeper is to tell of each child.
@@ -162,8 +162,8 @@ const (
 	// where the keeper is to tell of every signal.
 	KindRules
 
-	// The latest time is Count milliseconds from now; 0: there is none. Value is the exit status of a
-	// run that is not over by then. Killed is 1 as long as no deadline was reached.
+	// The latest time is Count milliseconds from now; 0: there is none. Value is the exit status of
+	// a run that is not over by then. Killed is 1 as long as no deadline was reached.
 	KindLatest
 
 	// What Value says is about to happen.

@@ -3,9 +3,9 @@
 package keeper
 
 // plain is what the arguments and the environment say. They are plain where there is no option but
-// -t, --timeout, -k, --grace and --unshare with values that value_linux.go reads, and no variable of
-// finite's but FINITE_TIMEOUT and FINITE_GRACE. Package main parses the rest; a test compares both
-// parsers.
+// -t, --timeout, -k, --grace and --unshare with values that value_linux.go reads, and no variable
+// of finite's but FINITE_TIMEOUT and FINITE_GRACE. Package main parses the rest; a test compares
+// both parsers.
 var plain struct {
 	start         uintptr // where argv begins
 	count         int     // argc

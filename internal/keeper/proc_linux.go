@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The keeper reads only such files of /proc as do not wait for a lock of another process. It reads no
-// file that the command has mounted over /proc, or below it.
+// The keeper reads only such files of /proc as do not wait for a lock of another process. It reads
+// no file that the command has mounted over /proc, or below it.
 
 // procFD is /proc as it was before the command was started; -1: there is none.
 var (

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A supervisor or a planner prepares itself for the Go runtime. All signals are blocked by then, and
-// the runtime leaves most of them blocked on its threads.
+// A supervisor or a planner prepares itself for the Go runtime. All signals are blocked by then,
+// and the runtime leaves most of them blocked on its threads.
 
 // init is the first Go code after the start of the runtime.
 func init() {

@@ -9,8 +9,8 @@ import (
 )
 
 // A write to stderr can hang, and so can a read of /proc where another file system is mounted over
-// it. A writer does both. It is a child that shares the memory and the descriptors. finite waits for
-// it for a second at most.
+// it. A writer does both. It is a child that shares the memory and the descriptors. finite waits
+// for it for a second at most.
 
 // writers is how many lines can be written at a time. Further ones are dropped.
 const writers = 4

@@ -94,7 +94,8 @@ func receive(socket int32) (ok, gone bool) {
 		vector: addr(&packet.vector), vectors: 1,
 		control: addr(&packet.passed), controls: uint64(unsafe.Sizeof(packet.passed)),
 	}
-	// Where the other end was closed with packets unread, an error comes once, before the packets here.
+	// Where the other end was closed with packets unread, an error comes once, before the packets
+	// here.
 	n := -int(unix.ECONNRESET)
 	for range 2 {
 		if n == -int(unix.ECONNRESET) {

@@ -30,8 +30,8 @@ var supervisor struct {
 	failures int32 // how many supervisors have failed in a row
 }
 
-// A supervisor has 2 s for its first message, and for an answer. The keeper counts them in pauses of
-// its own, which do not pass while a container is frozen.
+// A supervisor has 2 s for its first message, and for an answer. The keeper counts them in pauses
+// of its own, which do not pass while a container is frozen.
 const (
 	silencePause = 100 * millisecond
 	mostSilence  = 20     // pauses until a supervisor is killed

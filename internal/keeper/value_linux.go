@@ -4,8 +4,8 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// addNamespaces reads a list of namespaces. It returns false for a second list, for one that is wrong,
-// and for one that planByHeart cannot make.
+// addNamespaces reads a list of namespaces. It returns false for a second list, for one that is
+// wrong, and for one that planByHeart cannot make.
 //
 //go:nosplit
 func addNamespaces(list uintptr) bool {

@@ -3,7 +3,8 @@
 // about is in the file it comes from:
 //
 //   - start.go, hyperfine.go: the time of a whole run of a tiny program, and until its first byte;
-//   - forward.go: the time from a signal to the init to the command's handler, and signals per second;
+//   - forward.go: the time from a signal to the init to the command's handler, and signals per
+//     second;
 //   - idle.go: wake-ups, processor time, processes, threads and memory of idle inits;
 //   - orphans.go: the reaping of orphans, one after the other and all at once;
 //   - deadline.go: how late a deadline is;

@@ -30,8 +30,8 @@ const (
 
 	shortForm = 40 // rounds, where nobody says how many
 
-	// Processes and threads of a round that is to have enough of them. Whatever goes wrong, the machine
-	// is not filled.
+	// Processes and threads of a round that is to have enough of them. Whatever goes wrong, the
+	// machine is not filled.
 	mostPids = 2000
 
 	margin = 2000                   // milliseconds that finite may take over what is due

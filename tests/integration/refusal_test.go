@@ -88,8 +88,8 @@ func TestDeadlineInRefusal(t *testing.T) {
 	}
 }
 
-// isDying reads a line of whoIsThere: whether that is a zombie, or was killed and is about to be one
-// (PF_EXITING among the flags, proc_pid_stat(5)).
+// isDying reads a line of whoIsThere: whether that is a zombie, or was killed and is about to be
+// one (PF_EXITING among the flags, proc_pid_stat(5)).
 func isDying(stat string) bool {
 	const exiting = 0x4
 	_, rest, _ := strings.Cut(stat, ") ")

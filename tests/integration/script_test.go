@@ -32,7 +32,8 @@ func runScripts(t *testing.T, dir string) {
 }
 
 // refused is the command of the scripts that runs a wrong use. The use must end with 125, say one
-// line, and write nothing to its stdout. It returns when nobody holds its stdout or stderr any more.
+// line, and write nothing to its stdout. It returns when nobody holds its stdout or stderr any
+// more.
 func refused(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: refused program [args...]")

@@ -131,7 +131,8 @@ func TestUninterruptibleSleep(t *testing.T) {
 				"-t", stretch("1s"), "-k", stretch("500ms"), "--give-up", stretch("2s"), "--", "sh", "-c",
 				`cat "$0"; :`, filepath.Join(dir, "stuck"))...)
 			var text []byte
-			// As PID 1 it cannot end before the kernel has let everybody go. What it has to say is said.
+			// As PID 1 it cannot end before the kernel has let everybody go. What it has to say is
+			// said.
 			if name == "init" {
 				for !strings.Contains(string(text), `"state":"ended"`) {
 					if time.Since(began) > patience() {

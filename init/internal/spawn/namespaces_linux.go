@@ -115,16 +115,25 @@ func (n *Namespaces) enter(p *CallList) {
 		// Before a /proc is joined that does not know this process; one for each file, since a
 		// result goes to one place.
 		for range 3 {
-			p.add(
-				keeper.MustCall,
-				unix.SYS_OPENAT,
-				uintptr(atFDCWD),
-				p.text("/proc/self"),
-				unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC,
-				0,
-			)
+			p.add(keeper.MustCall, unix.SYS_OPENAT,
+				uintptr(atFDCWD), p.text("/proc/self"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		}
 	}
+	n.joinAll(p)
+	n.unshareAll(p, self)
+	p.begin(ending.StepMount)
+	n.mountAll(p)
+	p.begin(ending.StepLoopback)
+	if n.Unshare.Has(nsutil.NetworkNamespace) {
+		n.raiseLoopback(p)
+	}
+	p.begin(ending.StepHostname)
+	if n.Hostname != "" {
+		p.add(keeper.MustCall, unix.SYS_SETHOSTNAME, p.text(n.Hostname), uintptr(len(n.Hostname)))
+	}
+}
+
+func (n *Namespaces) joinAll(p *CallList) {
 	p.begin(ending.StepJoin)
 	for _, f := range n.Join {
 		p.add(keeper.MustCall, unix.SYS_SETNS, p.descriptor(f.FD), uintptr(f.Kind))
@@ -136,6 +145,10 @@ func (n *Namespaces) enter(p *CallList) {
 			p.add(keeper.MayCall, unix.SYS_SETUID, 0)
 		}
 	}
+}
+
+// unshareAll makes the namespaces. self is the first of three calls that have opened /proc/self.
+func (n *Namespaces) unshareAll(p *CallList, self int) {
 	p.begin(ending.StepUnshare)
 	if n.Unshare != 0 {
 		p.add(keeper.MustCall, unix.SYS_UNSHARE, uintptr(n.Unshare))
@@ -151,10 +164,11 @@ func (n *Namespaces) enter(p *CallList) {
 		p.begin(ending.StepClone)
 		p.fork()
 	}
-	p.begin(ending.StepMount)
-	if n.joins(nsutil.PIDNamespace) && !n.joins(nsutil.MountNamespace) &&
-		!n.Unshare.Has(nsutil.MountNamespace) &&
-		n.proc {
+}
+
+func (n *Namespaces) mountAll(p *CallList) {
+	ownMounts := n.joins(nsutil.MountNamespace) || n.Unshare.Has(nsutil.MountNamespace)
+	if n.joins(nsutil.PIDNamespace) && !ownMounts && n.proc {
 		// The /proc here is another namespace's: no process could be found by it. Where a fresh one
 		// may not be mounted, it has to do.
 		p.add(keeper.MustCall, unix.SYS_UNSHARE, unix.CLONE_NEWNS)
@@ -166,14 +180,6 @@ func (n *Namespaces) enter(p *CallList) {
 		if n.Unshare.Has(nsutil.PIDNamespace) && n.proc {
 			mountProc(p, keeper.MustCall)
 		}
-	}
-	p.begin(ending.StepLoopback)
-	if n.Unshare.Has(nsutil.NetworkNamespace) {
-		n.raiseLoopback(p)
-	}
-	p.begin(ending.StepHostname)
-	if n.Hostname != "" {
-		p.add(keeper.MustCall, unix.SYS_SETHOSTNAME, p.text(n.Hostname), uintptr(len(n.Hostname)))
 	}
 }
 

@@ -40,7 +40,8 @@ func init() {
 func KeepCanaries(t *testing.T) *Canaries {
 	t.Helper()
 	c := &Canaries{}
-	// A thread that ends takes its children along (PR_SET_PDEATHSIG), so the pipe is their lifeline.
+	// A thread that ends takes its children along (PR_SET_PDEATHSIG), so the pipe is their
+	// lifeline.
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), canaryVariable+"=1")
 	cmd.Stderr = os.Stderr
