@@ -30,7 +30,7 @@ const (
 // kill(-1, SIGKILL). As a subreaper, descendants are stopped first, until nothing new appears, so
 // that none of them can fork any more, and then killed. It reports the first error of a round
 // through failed, each text once. Where the tree has a cgroup, each round begins with cgroup.kill
-// (cgroups(7), Linux 5.14).
+// (cgroups(7), Linux 5.14). A round that is under way when done is closed comes to its end.
 func (t *Tree) Kill(done <-chan struct{}, failed func(error)) {
 	reported := make(map[string]bool)
 	pause := firstPause
@@ -67,9 +67,13 @@ func (t *Tree) killRound(done <-chan struct{}) error {
 			break
 		}
 	}
+	if isClosed(done) {
+		return nil
+	}
+	// What the round has stopped it also kills, closed or not: a stopped process would stay for ever.
 	for range maxSweeps {
 		if isClosed(done) {
-			return nil
+			break
 		}
 		t.freeze(done)
 		t.drain(done)
@@ -86,9 +90,6 @@ func (t *Tree) killRound(done <-chan struct{}) error {
 	// Children first: with a parent killed first, its children change parents while they are
 	// walked, and a deep tree would take a round for each level.
 	return t.sweep(nil, func() {
-		if isClosed(done) {
-			return
-		}
 		for i := len(t.members) - 1; i >= 0; i-- {
 			_ = t.send(t.members[i], unix.SIGKILL)
 		}

@@ -103,7 +103,15 @@ func (w *treeWorker) kill() {
 
 func (w *treeWorker) survey() {
 	w.stop()
+	over := make(chan struct{}) // closed when the last round of the kill is over
+	if w.jobs == nil || w.do(func(*tree.Tree) { close(over) }) != nil {
+		close(over)
+	}
 	go func() { // not by the worker, which may be held by one of them
+		select {
+		case <-over:
+		case <-time.After(machine.SurveyLimit / 4):
+		}
 		survivors, err := inspect.FindSurvivors(w.role, w.cgroup, machine.SurveyLimit/2)
 		w.post(machine.Event{Kind: machine.EvSurvivors, Survivors: survivors, Err: err})
 	}()
