@@ -55,7 +55,7 @@ func obeySupervisor() {
 	case KindKeepDirectory:
 		keepDirectory()
 	case KindFact:
-		noteFact(m.Value)
+		noteFact(m.Value, &m.Signal)
 	case KindHello:
 		supervisor.spoke = true
 		catchUp()
@@ -161,12 +161,16 @@ func setLatest(milliseconds, status, inTime int32) {
 // noteFact notes what a supervisor is about to do.
 //
 //go:nosplit
-func noteFact(what int32) {
+func noteFact(what int32, s *Signal) {
 	switch what {
 	case FactDeadline:
 		facts.DeadlineAt = now()
 	case FactLifeline:
 		facts.LifelineAt = now()
+	case FactStop:
+		if facts.Stop.Number != s.Number { // else the keeper has seen it first
+			facts.Stop, facts.StopAt = *s, now()
+		}
 	case FactKilled:
 		facts.KilledAt = earlier(facts.KilledAt, now())
 	case FactRung:

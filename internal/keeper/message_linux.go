@@ -198,6 +198,7 @@ const (
 const (
 	FactDeadline int32 = 1 + iota // the deadline has come
 	FactLifeline                  // the lifeline has hung up
+	FactStop                      // Signal has requested a stop
 	FactRung                      // a further step of the supervisor's ladder
 	FactKilled                    // SIGKILL
 )

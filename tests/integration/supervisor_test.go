@@ -426,3 +426,29 @@ func fileSize(path string) int64 {
 	}
 	return st.Size()
 }
+
+// A stop that only the supervisor knows for one, since SIGHUP ends a command that has a clock for
+// it, and a rewritten signal does, is known to the supervisor that takes its place.
+func TestStopOutlivesItsSupervisor(t *testing.T) {
+	needRoot(t)
+	const script = `"$0" --stop-grace $3 $4 --report "$1/report" --events "$1/events" -- ` +
+		`sh -c 'trap "" HUP TERM USR1; echo ready; while :; do sleep 1000; done' >"$1/out" 2>"$1/err" & f=$!
+until grep -qs ready "$1/out"; do sleep 0.01; done
+kill -$2 $f; until grep -qs '"to":"stopping"' "$1/events"; do sleep 0.01; done
+for p in /proc/[0-9]*; do test "$(cat $p/comm)" = supervisor && kill -9 "${p#/proc/}"; done 2>/dev/null
+wait $f; echo "status $?"; cat "$1/report"`
+	for name, options := range map[string]string{"HUP": "", "USR1": "--rewrite USR1:TERM"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := scripted(t, script, name, stretch("2s"), options)
+			r.want(t, 0)
+			for _, want := range []string{
+				"status 137\n", `"kind":"stop-requested"`, `"by":{"signal":"SIG` + name + `"`, `"supervisor":{"starts":2}`,
+			} {
+				if !strings.Contains(r.stdout, want) {
+					t.Errorf("no %s in %s", want, r.stdout)
+				}
+			}
+		})
+	}
+}

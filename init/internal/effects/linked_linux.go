@@ -113,6 +113,8 @@ func (k *Linked) Do(a *machine.Action) error {
 		if !k.byHeart(unix.SIGKILL) {
 			k.trees.kill()
 		}
+	case machine.ActStop: // which of the signals do is known here alone: SIGHUP, and rewritten ones
+		k.tell(keeper.Message{Kind: keeper.KindFact, Value: keeper.FactStop, Signal: told(&a.Signal)})
 	case machine.ActLook:
 		k.tell(keeper.Message{Kind: keeper.KindLook})
 	case machine.ActSuspend, machine.ActForeground: // the keeper and the front have seen to it

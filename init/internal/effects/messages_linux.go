@@ -26,3 +26,16 @@ func Change(c keeper.Change) reap.Change {
 		Rusage: reap.Rusage{User: time.Duration(c.User), System: time.Duration(c.System), MaxRSS: c.MaxRSS},
 	}
 }
+
+// told is a signal as a keeper has told of it.
+func told(s *signals.Signal) keeper.Signal {
+	sig := keeper.Signal{
+		Number: int32(s.Number), Code: s.Code, PID: int32(s.Sender.PID), UID: uint32(s.Sender.UID), Value: s.Value,
+	}
+	if s.Sender.Kernel && sig.Code <= 0 {
+		const fromKernel = 0x80 // SI_KERNEL
+		sig.Code = fromKernel
+	}
+	copy(sig.Name[:len(sig.Name)-1], s.Sender.Comm)
+	return sig
+}

@@ -134,6 +134,7 @@ const (
 	ActSuspend                      // the command was stopped by its terminal: stop with it
 	ActForeground                   // give the terminal to the command, if it is here
 	ActDump                         // take a snapshot of the tree; answered by EvDumped
+	ActStop                         // remember that signal has requested a stop
 	ActSurvey                       // describe the processes that are left; answered by EvSurvivors
 	ActTransition                   // the state has changed; from, to, why
 	ActNote                         // say that something happened; level, why
@@ -142,7 +143,7 @@ const (
 
 var actionNames = [...]string{
 	"forward", "send", "terminate", "thaw", "kill-tree", "arm", "disarm", "probe", "look", "suspend",
-	"foreground", "dump", "survey",
+	"foreground", "dump", "stop", "survey",
 	"transition", "note", "end",
 }
 

@@ -116,6 +116,7 @@ func (m *Machine) pauseSignalled(sig signals.Signal, number unix.Signal) {
 	if !m.isStop(sig.Number, number) {
 		return
 	}
+	m.do(Action{Kind: ActStop, Signal: sig})
 	m.cause = ending.Cause{Kind: ending.KindStopRequested, By: ending.By{Signal: sig.Number, Sender: sig.Sender}}
 	m.note(ending.LevelInfo, "stop requested by "+signals.Name(sig.Number)+DescribeSender(sig.Sender))
 	m.endPause("a stop was requested by " + signals.Name(sig.Number))
@@ -220,7 +221,8 @@ func (m *Machine) pass(sig signals.Signal, arrived, number unix.Signal) {
 	}
 	m.forward(sig, target)
 	if signals.IsStop(arrived) || signals.IsStop(number) {
-		m.stopRequested(arrived, number, sig.Sender)
+		sig.Number = arrived
+		m.stopRequested(sig, number)
 	}
 }
 
@@ -235,9 +237,10 @@ func (m *Machine) ForwardFailed() {
 	m.counts.Undelivered++
 }
 
-// stopRequested begins an ending that a signal asked for. The command has it, and is to act on it
-// even if it was stopped.
-func (m *Machine) stopRequested(arrived, number unix.Signal, sender signals.Sender) {
+// stopRequested begins an ending that a signal asked for. The command has it, as number, and is to
+// act on it even if it was stopped.
+func (m *Machine) stopRequested(sig signals.Signal, number unix.Signal) {
+	arrived, sender := sig.Number, sig.Sender
 	m.asked, m.continues = m.asked || !sender.Kernel, 0
 	if m.stopped {
 		m.resume()
@@ -249,6 +252,7 @@ func (m *Machine) stopRequested(arrived, number unix.Signal, sender signals.Send
 		m.also(ending.KindStopRequested)
 		return
 	}
+	m.do(Action{Kind: ActStop, Signal: sig})
 	m.cause = ending.Cause{Kind: ending.KindStopRequested, By: ending.By{Signal: arrived, Sender: sender}}
 	m.transition(ending.StateStopping, "a stop was requested by "+signals.Name(arrived))
 	m.note(m.tellStop(), "stop requested by "+signals.Name(arrived)+DescribeSender(sender))
