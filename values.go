@@ -16,7 +16,7 @@ import (
 
 // parseDuration reads 1h30m, 1.5s, 300ms (as Go does), 2d, or a plain number of seconds (as GNU
 // timeout does). It must be at least low, which is 0 or more. The word off, if given, stands for
-// [pid1.Never].
+// [ending.Never].
 func parseDuration(s string, low time.Duration, off string) (time.Duration, error) {
 	if off != "" && s == off {
 		return ending.Never, nil

@@ -38,9 +38,9 @@ type Config struct {
 	Deadline time.Time
 
 	StopSignal unix.Signal   // the first signal when an ending begins here; 0: SIGTERM
-	Grace      time.Duration // from that signal to SIGKILL; 0: DefaultGrace; or AtOnce
-	// The same clock for a stop that was requested by a signal; 0: Never, as with other inits; or
-	// AtOnce.
+	Grace      time.Duration // from that signal to SIGKILL; 0: [ending.DefaultGrace]; or [ending.AtOnce]
+	// The same clock for a stop that was requested by a signal; 0: [ending.Never], as with
+	// other inits; or [ending.AtOnce].
 	StopGrace time.Duration
 	// Escalate is the general form of those three, which must be zero with it. Rungs before the
 	// deadline need one. After a stop that was requested by a signal, the rungs that are due at
@@ -54,7 +54,9 @@ type Config struct {
 	// How long the first signal that requests a stop is held back; another one ends the wait; 0:
 	// not at all.
 	StopDelay time.Duration
-	GiveUp    time.Duration // from the last SIGKILL to the report of survivors; 0: DefaultGiveUp; or Never
+	// From the last SIGKILL to the report of survivors; 0: [ending.DefaultGiveUp]; or
+	// [ending.Never].
+	GiveUp time.Duration
 
 	// Lifeline are descriptors of pipes, sockets or terminals, such as 0. That one of them hangs up
 	// is a stop: the other end, the client of a docker exec for example, has gone away.
@@ -66,7 +68,7 @@ type Config struct {
 	Forward   ending.Forward
 	Rewrite   signals.Rewrite
 
-	// The exit status when the deadline ended the command, 1–255; 0: DefaultTimeoutExit;
+	// The exit status when the deadline ended the command, 1–255; 0: [ending.DefaultTimeoutExit];
 	// TimeoutExitZero: 0.
 	TimeoutExit    int
 	PreserveStatus bool

@@ -74,11 +74,11 @@ func (c *Config) check(p *ending.Policy, role nsutil.Role) error {
 	case c.Forward > ending.ForwardAll:
 		return bad("Forward", int(c.Forward), "not a target")
 	case c.Hostname != "" && !c.Unshare.Has(nsutil.UTSNamespace):
-		return bad("Hostname", c.Hostname, "needs a UTS namespace of the command's own (Config.Unshare)")
+		return bad("Hostname", c.Hostname, "needs a UTS namespace of the command's own (Config.Unshare uts)")
 	case len(c.Hostname) > maxHostname || strings.IndexByte(c.Hostname, 0) >= 0:
 		return bad("Hostname", c.Hostname, "must be at most 64 bytes")
 	case c.MapRoot && !c.Unshare.Has(nsutil.UserNamespace):
-		return bad("MapRoot", "", "needs a user namespace of the command's own (Config.Unshare)")
+		return bad("MapRoot", "", "needs a user namespace of the command's own (Config.Unshare user)")
 	case c.Cgroup > ending.CgroupRequire:
 		return bad("Cgroup", int(c.Cgroup), "not a mode")
 	case c.ParentDeath < 0 || c.ParentDeath > signals.RTMax:

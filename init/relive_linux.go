@@ -29,10 +29,11 @@ func (r *runner) relive(facts *keeper.Facts) {
 	r.started = wallTime(facts.Started)
 	r.out.StartAt(r.started)
 	boot := wallTime(0)
-	for _, p := range r.past(facts) {
+	for _, p := range r.past(facts, boot) {
 		p.ev.At = boot.Add(time.Duration(p.at)).Sub(r.epoch)
-		for _, a := range r.m.Handle(p.ev) {
-			r.reliveAction(&a, time.Since(boot)-time.Duration(p.at))
+		ago := time.Since(boot) - time.Duration(p.at)
+		if r.reliveEvent(p.ev, ago) { // the other supervisor has taken the snapshot, and gone on
+			r.reliveEvent(machine.Event{Kind: machine.EvDumped, At: p.ev.At}, ago)
 		}
 	}
 	if facts.WasKilled() {
@@ -44,8 +45,18 @@ func (r *runner) relive(facts *keeper.Facts) {
 	r.m.Recall(pastCounts(facts))
 }
 
+// reliveEvent tells the machine an event of some time ago, and reports whether that has a snapshot
+// taken.
+func (r *runner) reliveEvent(ev machine.Event, ago time.Duration) (dumps bool) {
+	for _, a := range r.m.Handle(ev) {
+		r.reliveAction(&a, ago)
+		dumps = dumps || a.Kind == machine.ActDump
+	}
+	return dumps
+}
+
 // past are the events that the facts tell of, in the order in which they happened.
-func (r *runner) past(facts *keeper.Facts) []moment {
+func (r *runner) past(facts *keeper.Facts, boot time.Time) []moment {
 	past := []moment{{facts.Started, machine.Event{Kind: machine.EvPaused}}}
 	if !facts.Paused {
 		started := machine.Event{
@@ -65,6 +76,13 @@ func (r *runner) past(facts *keeper.Facts) []moment {
 		sig.Passed = true
 		add(facts.StopAt, machine.Event{Kind: machine.EvSignal, Signal: sig})
 	}
+	for first, early := 0, r.policy.Early; first < len(early); {
+		due, count := r.earlyDue(early[first].After), early.Group(first)
+		first = count
+		if !due.IsZero() && due.Before(time.Now()) {
+			add(int64(due.Sub(boot)), machine.Event{Kind: machine.EvNotice, Count: count})
+		}
+	}
 	add(facts.DeadlineAt, machine.Event{Kind: machine.EvDeadline})
 	add(facts.LifelineAt, machine.Event{Kind: machine.EvLifeline})
 	for _, at := range facts.Rungs[:facts.RungCount] {
@@ -81,6 +99,17 @@ func (r *runner) past(facts *keeper.Facts) []moment {
 	add(facts.LeftoversAt, machine.Event{Kind: machine.EvRemaining, Asked: true})
 	slices.SortStableFunc(past, func(a, b moment) int { return cmp.Compare(a.at, b.at) })
 	return past
+}
+
+// earlyDue is when a rung that is so long after the deadline is due; zero: there is no deadline.
+func (r *runner) earlyDue(after time.Duration) (due time.Time) {
+	if r.cfg.Timeout > 0 {
+		due = r.started.Add(r.cfg.Timeout + after)
+	}
+	if wall := r.cfg.Deadline; !wall.IsZero() && (due.IsZero() || wall.Add(after).Before(due)) {
+		due = wall.Add(after)
+	}
+	return due
 }
 
 // pastCounts are the counts of the keeper. What ended by SIGKILL counts as killed where finite has

@@ -21,7 +21,7 @@ import (
 const eventQueue = 64 // events that may wait; a sender beyond that waits itself
 
 // runner is the owner: it feeds the machine and carries out what the machine says. Only its own
-// goroutine touches its fields, except for events and done.
+// goroutine touches its fields, except for events and done, and for what out allows.
 type runner struct {
 	cfg     *Config
 	policy  ending.Policy
@@ -222,7 +222,6 @@ func (r *runner) step(ev machine.Event) {
 			ev.Handled <- struct{}{}
 		}
 	}()
-	r.effects.Note(&ev)
 	switch ev.Kind {
 	case machine.EvStarted:
 		if ev.Err != nil {
@@ -240,6 +239,7 @@ func (r *runner) step(ev machine.Event) {
 	case machine.EvNotice:
 		defer r.awaitEarlyByWall()
 	}
+	r.effects.Note(&ev)
 	r.handle(ev)
 	if ev.Kind == machine.EvExited || ev.Kind == machine.EvReaped && ev.Killed > 0 {
 		if n := r.effects.OOMKills(); n > 0 {

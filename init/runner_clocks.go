@@ -65,15 +65,15 @@ func (r *runner) awaitEarly() {
 		at, count := early[first].After, early.Group(first)
 		first = count
 		notice := func() { r.post(machine.Event{Kind: machine.EvNotice, Count: count}) }
-		after := func(d time.Duration) {
-			t := time.AfterFunc(max(0, d), notice)
+		await := func(until time.Time) {
+			t := time.AfterFunc(max(0, time.Until(until)), notice)
 			r.clocks.notices = append(r.clocks.notices, func() { t.Stop() })
 		}
 		if r.cfg.Timeout > 0 {
-			after(r.cfg.Timeout + at)
+			await(r.started.Add(r.cfg.Timeout + at))
 		}
 		if until, ends := r.ctx.Deadline(); ends {
-			after(time.Until(until) + at)
+			await(until.Add(at))
 		}
 	}
 	r.awaitEarlyByWall()

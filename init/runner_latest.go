@@ -17,7 +17,7 @@ func (r *runner) announceLatest() {
 	switch {
 	case o.State == ending.StateStarting || o.State == ending.StateRunning:
 		killAfter := r.policy.Ending.KillAfter()
-		left, known = cfg.Timeout+killAfter, cfg.Timeout > 0
+		left, known = time.Until(r.started.Add(cfg.Timeout))+killAfter, cfg.Timeout > 0
 		if !cfg.Deadline.IsZero() {
 			byWall := max(time.Until(cfg.Deadline), 0) + killAfter
 			if !known || byWall < left {

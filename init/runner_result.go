@@ -2,6 +2,7 @@ package pid1
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/finite-init/finite/init/ending"
@@ -68,7 +69,7 @@ func (r *runner) follow() {
 func (r *runner) missing() []string {
 	missing := r.effects.Without()
 	if r.noProc {
-		missing = append(missing, "proc")
+		missing = append(slices.Clip(missing), "proc")
 	}
 	return missing
 }

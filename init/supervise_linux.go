@@ -48,7 +48,6 @@ func Supervise(
 	if err != nil {
 		return ending.Result{ExitStatus: ending.StatusFailure}, err
 	}
-	undo.drop()
 	begun := facts.Command != 0 || facts.Paused
 	if begun {
 		r.relive(facts)
@@ -56,13 +55,14 @@ func Supervise(
 	if err := link.Tell(keeper.Message{Kind: keeper.KindHello}, -1); err != nil {
 		return ending.Result{ExitStatus: ending.StatusFailure}, nil // the keeper is gone, and the front says so
 	}
+	undo.drop()
 	go kernel.Listen()
 	if o := &kernel.Options; !facts.Plain && o.Enforces { // a fork bomb fills a limit within milliseconds
 		effects.ReserveThreads(o.Threads)
 		effects.SettleThreads()
 	}
 	if begun {
-		return r.goOn(ctx, facts.Plain), nil
+		return r.goOn(ctx, facts), nil
 	}
 	return r.run(ctx), nil
 }
@@ -191,17 +191,22 @@ func (r *runner) isQuiet(hasCgroup bool) bool {
 }
 
 // goOn is run for a command that another supervisor, or the keeper, has started.
-func (r *runner) goOn(ctx context.Context, plain bool) ending.Result {
+func (r *runner) goOn(ctx context.Context, facts *keeper.Facts) ending.Result {
 	r.begun = time.Now()
 	r.awaitContext(ctx)
 	o := r.m.Outcome()
-	if o.Running && !plain {
+	if o.Running && !facts.Plain {
 		r.passOn(-1)
 	}
-	r.awaitWall()
-	if r.cfg.Timeout > 0 && !o.Overdue {
-		r.awaitTimeout(max(time.Until(r.started.Add(r.cfg.Timeout)), time.Nanosecond))
+	if facts.DeadlineAt == 0 { // else it was reached
+		r.awaitWall()
+		if r.cfg.Timeout > 0 {
+			r.awaitTimeout(max(time.Until(r.started.Add(r.cfg.Timeout)), time.Nanosecond))
+		}
+		r.awaitEarly()
 	}
+	r.announced = o.State // with what was announced then
+	r.killAt, _ = r.m.KillAt()
 	r.loop()
 	return r.finish()
 }

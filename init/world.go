@@ -10,7 +10,8 @@ import (
 
 // world is everything the runner does to the world. Tests put their own in the place of the real
 // ones, so that the runner can be tried in a bubble of testing/synctest. The methods are called by
-// the owner; none of them blocks.
+// the owner. None blocks but Close, which is bounded, and a signal to a group, which may wait 0.2 s
+// for the keeper.
 type world interface {
 	// Start begins to start the command, away from the owner. It answers with EvStarted or
 	// EvStartFailed, and after that with what becomes of children.

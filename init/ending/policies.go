@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// The durations of a configuration have one encoding: 0 stands for the default, a length for
-// itself, and these two for what is no length.
+// The times of an ending have one encoding in a configuration: 0 stands for the default, a length
+// for itself, and these two for what is no length.
 const (
 	AtOnce time.Duration = -1 // no time at all
 	Never  time.Duration = -2 // no limit

@@ -11,7 +11,7 @@ import (
 	"github.com/finite-init/finite/signals"
 )
 
-// Policy is how a command may end. It is complete: no field stands for a default.
+// Policy is how a command may end. It is complete once its ladders are made.
 type Policy struct {
 	Pause bool // there is no command
 

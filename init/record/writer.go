@@ -14,7 +14,7 @@ import (
 
 // Writer writes everything that is written about a run: report, state file and snapshots, events,
 // and the log. It owns their descriptors. What cannot be written never holds a caller up; Close
-// waits for half a second at most, for all of it.
+// waits for 0.6 s at most, for all of it.
 //
 // Zombie, Ended, Stopped, Started, Signal and Event may be called by any goroutine, the other
 // methods by one.

@@ -109,4 +109,4 @@ type Change struct {
 var facts Facts
 
 // maxRungs is how many steps of a ladder are noted.
-const maxRungs = 16
+const maxRungs = 64

@@ -60,7 +60,7 @@ func obeySupervisor() {
 		supervisor.spoke = true
 		catchUp()
 	case KindLeftovers:
-		facts.LeftoversAt = now()
+		facts.LeftoversAt = earlier(facts.LeftoversAt, now())
 	case KindByHeart:
 		killingByHeart = m.Value == int32(unix.SIGKILL)
 		signalEverything(m.Value)
@@ -164,9 +164,9 @@ func setLatest(milliseconds, status, inTime int32) {
 func noteFact(what int32, s *Signal) {
 	switch what {
 	case FactDeadline:
-		facts.DeadlineAt = now()
+		facts.DeadlineAt = earlier(facts.DeadlineAt, now())
 	case FactLifeline:
-		facts.LifelineAt = now()
+		facts.LifelineAt = earlier(facts.LifelineAt, now())
 	case FactStop:
 		if facts.Stop.Number != s.Number { // else the keeper has seen it first
 			facts.Stop, facts.StopAt = *s, now()

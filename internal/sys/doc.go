@@ -8,7 +8,7 @@
 //
 //   - [Wait] is for a call that waits for something: the runtime is told that it does, and goes on
 //     with another thread at once. Each place in the program that can be in such a call keeps a
-//     thread, which must be there from the start (package pid1, threads.go).
+//     thread, which must be there from the start (pid1.Reserve).
 //   - All others the kernel answers without waiting for anybody, so the runtime is not told. They
 //     do not block, except for want of memory.
 //

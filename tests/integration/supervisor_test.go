@@ -452,3 +452,21 @@ wait $f; echo "status $?"; cat "$1/report"`
 		})
 	}
 }
+
+// A pause outlives its supervisor, with what the options name: a descriptor that hangs up, a record
+// in the caller's directory.
+func TestPauseOutlivesItsSupervisor(t *testing.T) {
+	needRoot(t)
+	const script = `cd "$1"; mkfifo life; exec 8<>life
+"$0" --pause --lifeline fd:8 --report report 2>err & f=$!
+until grep -qs '"state":"started"' report; do sleep 0.01; done
+for p in /proc/[0-9]*; do test "$(cat $p/comm)" = supervisor && kill -9 "${p#/proc/}"; done 2>/dev/null
+kill -TERM $f; wait $f; echo "status $?"; cat report err`
+	r := scripted(t, script)
+	r.want(t, 0)
+	for _, want := range []string{"status 0\n", `"state":"ended"`, `"kind":"stop-requested"`, `"supervisor":{"starts":2}`} {
+		if !strings.Contains(r.stdout, want) {
+			t.Errorf("no %s in %s", want, r.stdout)
+		}
+	}
+}

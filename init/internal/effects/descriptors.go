@@ -14,7 +14,7 @@ const LaterDescriptors = 2
 // mostDescriptors are needed where there are a terminal and a timer, records and snapshots besides.
 const mostDescriptors = LaterDescriptors + 4
 
-// ReserveDescriptors makes sure that there is room for laterDescriptors, and for the two that the
+// ReserveDescriptors makes sure that there is room for LaterDescriptors, and for the two that the
 // runtime opens for its timers (epoll and eventfd): without, it aborts, and no recover helps.
 func ReserveDescriptors() error {
 	const needed = LaterDescriptors + 2

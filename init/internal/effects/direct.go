@@ -103,7 +103,7 @@ func (h *Direct) Note(ev *machine.Event) {
 	}
 	h.adopt(ev)
 	h.byNumber.Store(h.lacks("pidfd"))
-	pid, pidfd := h.pid, h.pidfd
+	pid, pidfd := ev.Pid, ev.Pidfd
 	h.later = time.AfterFunc(lateDelay, func() { h.look(pid, pidfd) })
 	if h.terminal != nil && !h.terminal.adopt(ev.Pid) {
 		h.miss("foreground")

@@ -66,7 +66,11 @@ func (w *heldWatch) ended(after time.Duration, what func() machine.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.closed && w.timer == nil {
-		w.timer = time.AfterFunc(after, func() { w.post(what()) })
+		w.timer = time.AfterFunc(after, func() {
+			if ev := what(); ev.Kind != machine.EvNone { // it was reaped meanwhile
+				w.post(ev)
+			}
+		})
 	}
 }
 

@@ -51,12 +51,10 @@ func (k *Linked) Note(ev *machine.Event) {
 	case ev.Kind == machine.EvStarted:
 		k.takeOver(ev)
 		return
-	case ev.Kind == machine.EvDeadline:
+	case ev.Kind == machine.EvDeadline && !ev.Gone:
 		m.Value = keeper.FactDeadline
 	case ev.Kind == machine.EvLifeline:
 		m.Value = keeper.FactLifeline
-	case ev.Kind == machine.EvTimer && ev.Timer == machine.TimerLadder:
-		m.Value = keeper.FactRung
 	default:
 		return
 	}
@@ -87,7 +85,7 @@ func (k *Linked) takeOver(ev *machine.Event) {
 		k.leaveCaller()
 		return
 	}
-	pid, pidfd := k.pid, k.pidfd
+	pid, pidfd := ev.Pid, ev.Pidfd
 	k.later = time.AfterFunc(keeper.QuietTime, func() {
 		k.leaveCaller()
 		k.look(pid, pidfd)
@@ -113,6 +111,8 @@ func (k *Linked) Do(a *machine.Action) error {
 		if !k.byHeart(unix.SIGKILL) {
 			k.trees.kill()
 		}
+	case machine.ActRung:
+		k.tell(keeper.Message{Kind: keeper.KindFact, Value: keeper.FactRung})
 	case machine.ActStop: // which of the signals do is known here alone: SIGHUP, and rewritten ones
 		k.tell(keeper.Message{Kind: keeper.KindFact, Value: keeper.FactStop, Signal: told(&a.Signal)})
 	case machine.ActLook:

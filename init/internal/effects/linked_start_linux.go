@@ -19,8 +19,9 @@ import (
 
 // The start of the command by a keeper: what that is told before, and in which ways it tries.
 
-// Start has the keeper start the command, in its cgroup if it is to have one.
+// Start has the keeper start the command, in its cgroup if it is to have one, or pause.
 func (k *Linked) Start() {
+	k.keepWhatOptionsName()
 	if k.Command == nil {
 		m := keeper.Message{Kind: keeper.KindPause}
 		if k.TellsChildren {
@@ -35,12 +36,18 @@ func (k *Linked) Start() {
 			k.tell(keeper.Message{Kind: keeper.KindDrop, Value: int32(i)})
 		}
 	}
+	k.tryStart()
+}
+
+// keepWhatOptionsName has the keeper keep the descriptors and the directory that options name: the
+// next supervisor opens them again.
+func (k *Linked) keepWhatOptionsName() {
 	for _, fd := range k.Lifeline {
 		if fd != LifelineParent { // its pidfd is the keeper's own
 			k.tell(keeper.Message{Kind: keeper.KindKeep, Value: int32(fd)})
 		}
 	}
-	for _, target := range k.Records { // another supervisor opens them again
+	for _, target := range k.Records {
 		fd, err := strconv.Atoi(strings.TrimPrefix(target, "fd:"))
 		switch isFD := strings.HasPrefix(target, "fd:"); {
 		case isFD && err == nil && fd > unix.Stderr:
@@ -51,7 +58,6 @@ func (k *Linked) Start() {
 			k.tell(keeper.Message{Kind: keeper.KindKeepDirectory})
 		}
 	}
-	k.tryStart()
 }
 
 // tryStart asks for the start in the ways that there are, one after the other: cloned into the

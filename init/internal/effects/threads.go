@@ -45,7 +45,7 @@ func park(threads int) *parking {
 
 // wait parks the caller's thread until all are parked.
 func (h *parking) wait() {
-	if h.there.Add(1) == h.want { // more come if reserveThreads is called again, and find it open
+	if h.there.Add(1) == h.want { // more come if ReserveThreads is called again, and find it open
 		h.open.Store(1)
 		sys.FutexWake(&h.open)
 	}

@@ -134,6 +134,7 @@ const (
 	ActSuspend                      // the command was stopped by its terminal: stop with it
 	ActForeground                   // give the terminal to the command, if it is here
 	ActDump                         // take a snapshot of the tree; answered by EvDumped
+	ActRung                         // remember that the rungs that are due are taken
 	ActStop                         // remember that signal has requested a stop
 	ActSurvey                       // describe the processes that are left; answered by EvSurvivors
 	ActTransition                   // the state has changed; from, to, why
@@ -143,7 +144,7 @@ const (
 
 var actionNames = [...]string{
 	"forward", "send", "terminate", "thaw", "kill-tree", "arm", "disarm", "probe", "look", "suspend",
-	"foreground", "dump", "stop", "survey",
+	"foreground", "dump", "rung", "stop", "survey",
 	"transition", "note", "end",
 }
 

@@ -44,10 +44,15 @@ func (m *Machine) next() (r ending.LadderRung, at time.Duration) {
 
 // advance does what is due, up to a snapshot, which it then waits for.
 func (m *Machine) advance(why string) {
+	told := false
 	for m.climbing() && !m.armed[timerDump] {
 		r, at := m.next()
 		if at > m.now {
 			break
+		}
+		if !told && at > m.begun {
+			m.do(Action{Kind: ActRung})
+			told = true
 		}
 		switch {
 		case r.Signal == unix.SIGKILL && at > m.begun:

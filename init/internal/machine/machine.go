@@ -115,7 +115,9 @@ func (m *Machine) Handle(ev Event) []Action {
 	case EvFrontGone:
 		m.frontGone()
 	case EvKilled:
-		m.kill("everything was killed")
+		if m.state < ending.StateKilling {
+			m.kill("everything was killed")
+		}
 	case EvListening:
 		m.note(ending.LevelDebug, "all signals are caught")
 	case EvTrouble:

@@ -43,7 +43,7 @@ func (a Action) String() string {
 func said(actions []Action) string {
 	var b []string
 	for _, a := range actions {
-		if a.Kind != ActTransition && a.Kind != ActNote && a.Kind != ActStop {
+		if a.Kind != ActTransition && a.Kind != ActNote && a.Kind != ActStop && a.Kind != ActRung {
 			b = append(b, a.String())
 		}
 	}
