@@ -10,9 +10,9 @@ import (
 
 // WriteAll writes p to fd, until deadline if that is not zero. While the reader is slow it waits in
 // Go and asks again: a write that blocked would keep a thread of the runtime, and there may be no
-// other while the command fills a limit of them. O_NONBLOCK is no way to that, since it would be the command's as well.
-// What poll(2) says is ready takes a few lines (pipe(7), PIPE_BUF); only if another writer fills
-// the pipe in between does a write block.
+// other while the command fills a limit of them. O_NONBLOCK is no way to that, since it would be
+// the command's as well. What poll(2) says is ready takes a few lines (pipe(7), PIPE_BUF); only if
+// another writer fills the pipe in between does a write block.
 func WriteAll(fd int, p []byte, deadline time.Time) error {
 	return writeAll(fd, p, deadline, func() bool { return false })
 }
