@@ -14,8 +14,8 @@ import (
 	"github.com/finite-init/finite/internal/keeper"
 )
 
-// A supervisor that takes the place of another one goes on where that was: nothing is done twice but
-// a kill, nothing is left out, and the end does not move.
+// A supervisor that takes the place of another one goes on where that was: nothing is done twice
+// but a kill, nothing is left out, and the end does not move.
 func TestRelive(t *testing.T) {
 	var clock unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &clock); err != nil {

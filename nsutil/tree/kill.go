@@ -70,7 +70,8 @@ func (t *Tree) killRound(done <-chan struct{}) error {
 	if isClosed(done) {
 		return nil
 	}
-	// What the round has stopped it also kills, closed or not: a stopped process would stay for ever.
+	// What the round has stopped it also kills, closed or not: a stopped process would stay for
+	// ever.
 	for range maxSweeps {
 		if isClosed(done) {
 			break
