@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+
+	"github.com/finite-init/finite/internal/text"
 )
 
 // Stamped in by the Makefile.
@@ -79,29 +81,12 @@ func helpText() string {
 		if o.arg != "" {
 			name += " " + o.arg
 		}
-		fmt.Fprintf(&b, "%-*s%s\n", optionColumns, name, wrap(o.help, optionColumns, helpColumns))
+		for rest := o.help; rest != ""; name = "" {
+			var part string
+			part, rest = text.Split(rest, helpColumns-optionColumns)
+			fmt.Fprintf(&b, "%-*s%s\n", optionColumns, name, part)
+		}
 	}
 	b.WriteString(helpTail)
-	return b.String()
-}
-
-// wrap breaks words into lines of at most so many columns, where each but the first begins at a
-// column.
-func wrap(words string, from, columns int) string {
-	var b strings.Builder
-	at := from
-	for i, word := range strings.Fields(words) {
-		switch {
-		case i == 0:
-		case at+1+len(word) > columns:
-			b.WriteString("\n" + strings.Repeat(" ", from))
-			at = from
-		default:
-			b.WriteByte(' ')
-			at++
-		}
-		b.WriteString(word)
-		at += len(word)
-	}
 	return b.String()
 }

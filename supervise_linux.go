@@ -19,7 +19,7 @@ func supervise(link *keeper.Link, args, env []string) {
 		os.Exit(plan(link, args, env))
 	}
 	status, left, err := superviseFor(link, args, env)
-	if err != nil && (link.Facts.Command != 0 || link.Facts.Paused) {
+	if err != nil && link.Facts.Begun() {
 		return // the keeper knows how the run ends, and starts another one
 	}
 	end := keeper.Message{Kind: keeper.KindEnd, Value: int32(status)}

@@ -16,10 +16,8 @@ func (c *Config) policy(role nsutil.Role, contextEnds bool) (ending.Policy, erro
 	p := ending.Policy{
 		Pause: c.Pause, StopSignal: c.StopSignal, StopDelay: c.StopDelay, GiveUp: c.GiveUp,
 		Leftovers: c.Leftovers, Forward: c.Forward, Rewrite: c.Rewrite,
-		TimeoutExit: max(
-			c.TimeoutExit,
-			0,
-		), PreserveStatus: c.PreserveStatus, Expect: c.Expect, StopExit: c.StopExit,
+		TimeoutExit: max(c.TimeoutExit, 0), PreserveStatus: c.PreserveStatus,
+		Expect: c.Expect, StopExit: c.StopExit,
 	}
 	if c.TimeoutExit == 0 {
 		p.TimeoutExit = ending.DefaultTimeoutExit

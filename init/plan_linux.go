@@ -49,6 +49,7 @@ type planner struct {
 	link    *keeper.Link
 	command *spawn.Command
 	calls   *spawn.CallList
+	to      record.Targets
 }
 
 func newPlanner(ctx context.Context, link *keeper.Link, cfg Config, undo *cleanup) (_ *planner, err error) {
@@ -66,8 +67,8 @@ func newPlanner(ctx context.Context, link *keeper.Link, cfg Config, undo *cleanu
 		return nil, err
 	}
 	undo.add(namespaces.Close)
-	to := p.targets(record.Self{PID: unix.Getpid(), Stderr: link.Stderr})
-	if p.command, _, err = p.runner.command(ctx, &to); err != nil {
+	p.to = p.targets(record.Self{PID: unix.Getpid(), Stderr: link.Stderr})
+	if p.command, _, err = p.runner.command(ctx, &p.to); err != nil {
 		return nil, err
 	}
 	undo.add(p.command.GiveBack)
@@ -78,7 +79,7 @@ func newPlanner(ctx context.Context, link *keeper.Link, cfg Config, undo *cleanu
 	if p.calls, err = spawn.NewCallList(link.Plan, namespaces, p.command); err != nil {
 		return nil, err
 	}
-	link.Plan.Stays = p.command.Cgroup != nil || to.IsReported()
+	link.Plan.Stays = p.command.Cgroup != nil || p.to.IsReported()
 	return p, nil
 }
 
@@ -145,7 +146,7 @@ func (p *planner) serve() (gone, kill bool) {
 
 // recordRefusal writes the report of a keeper that could not be made.
 func (p *planner) recordRefusal(refused *spawn.Refusal) {
-	to := p.targets(record.Self{PID: unix.Getpid(), Stderr: p.link.Stderr})
+	to := p.to
 	to.Events = ""
 	if p.out.Open(to, nil) != nil {
 		return

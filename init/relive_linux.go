@@ -26,9 +26,9 @@ type moment struct {
 // by the keeper, but for the kill of the tree, which is done again. Timers that it would have
 // started go on.
 func (r *runner) relive(facts *keeper.Facts) {
-	r.started = wallTime(facts.Started)
+	boot := bootTime()
+	r.started = boot.Add(time.Duration(facts.Started))
 	r.out.StartAt(r.started)
-	boot := wallTime(0)
 	for _, p := range r.past(facts, boot) {
 		p.ev.At = boot.Add(time.Duration(p.at)).Sub(r.epoch)
 		ago := time.Since(boot) - time.Duration(p.at)
@@ -151,9 +151,9 @@ func (r *runner) reliveAction(a *machine.Action, ago time.Duration) {
 	}
 }
 
-// wallTime is when CLOCK_MONOTONIC showed at.
-func wallTime(at int64) time.Time {
+// bootTime is when CLOCK_MONOTONIC, which the keeper's times are of, showed 0.
+func bootTime() time.Time {
 	var now unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
-	return time.Now().Add(-time.Duration(now.Nano() - at))
+	return time.Now().Add(-time.Duration(now.Nano()))
 }

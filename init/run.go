@@ -148,7 +148,7 @@ func (r *runner) command(
 	to *record.Targets,
 ) (command *spawn.Command, noCgroup, err error) {
 	cfg := r.cfg
-	if cfg.Pause {
+	if command = cfg.command(); command == nil {
 		if cfg.Cgroup == ending.CgroupRequire {
 			err = &UsageError{
 				Field: "Cgroup",
@@ -158,17 +158,21 @@ func (r *runner) command(
 		}
 		return nil, nil, err
 	}
-	command = &spawn.Command{
-		Args:           cfg.Args,
-		Env:            cfg.Env,
-		Dir:            cfg.Dir,
-		CgroupRequired: cfg.Cgroup == ending.CgroupRequire,
-	}
 	if !cfg.wantsCgroup(ctx, &r.policy) {
 		return command, nil, nil
 	}
 	command.Cgroup, noCgroup, err = makeCgroup(cfg.Cgroup, effects.LaterDescriptors+to.Descriptors())
 	return command, noCgroup, err
+}
+
+// command is what is executed, without a cgroup so far; nil: there is none (a pause).
+func (c *Config) command() *spawn.Command {
+	if c.Pause {
+		return nil
+	}
+	return &spawn.Command{
+		Args: c.Args, Env: c.Env, Dir: c.Dir, CgroupRequired: c.Cgroup == ending.CgroupRequire,
+	}
 }
 
 // wantsCgroup reports whether the command is to have a cgroup of its own. Where no ending is

@@ -146,12 +146,7 @@ func (r *runner) before() {
 		case err != nil:
 			r.step(machine.Event{Kind: machine.EvTrouble, Err: err})
 		case gone: // before that was set, so nothing was sent
-			r.step(
-				machine.Event{
-					Kind:   machine.EvSignal,
-					Signal: signals.Signal{Number: sig, Sender: signals.Sender{Known: true, Kernel: true}},
-				},
-			)
+			r.step(machine.ParentEnded(sig))
 		}
 	}
 	for !r.finished {

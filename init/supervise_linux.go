@@ -48,8 +48,7 @@ func Supervise(
 	if err != nil {
 		return ending.Result{ExitStatus: ending.StatusFailure}, err
 	}
-	begun := facts.Command != 0 || facts.Paused
-	if begun {
+	if facts.Begun() {
 		r.relive(facts)
 	}
 	if err := link.Tell(keeper.Message{Kind: keeper.KindHello}, -1); err != nil {
@@ -61,7 +60,7 @@ func Supervise(
 		effects.ReserveThreads(o.Threads)
 		effects.SettleThreads()
 	}
-	if begun {
+	if facts.Begun() {
 		return r.goOn(ctx, facts), nil
 	}
 	return r.run(ctx), nil
@@ -127,7 +126,7 @@ func (r *runner) prepareLinked(
 	}
 	after.add(lifeline.Close)
 	to := r.targets(self)
-	to.Running = facts.Command != 0 || facts.Paused
+	to.Running = facts.Begun()
 	to.Memory = &linkedRecords{link, to.Running}
 	if err := r.out.Open(to, cfg.Log); err != nil {
 		return nil, err
@@ -164,13 +163,8 @@ func (r *runner) linkedCommand(
 	if facts.Cgroup < 0 && !to.Running && !facts.Planned {
 		return r.command(ctx, to)
 	}
-	if r.cfg.Pause {
+	if command = r.cfg.command(); command == nil {
 		return nil, nil, nil
-	}
-	command = &spawn.Command{
-		Args:           r.cfg.Args,
-		Dir:            r.cfg.Dir,
-		CgroupRequired: r.cfg.Cgroup == ending.CgroupRequire,
 	}
 	if facts.Cgroup >= 0 {
 		command.Cgroup, noCgroup = cgroup.Adopt(int(facts.Cgroup))

@@ -70,7 +70,7 @@ func supervisorChanged(r int) {
 //
 //go:nosplit
 func isCalm() bool {
-	return (facts.Command != 0 || facts.Paused) && !isEnding() && facts.Dead == 0
+	return facts.Begun() && !isEnding() && facts.Dead == 0
 }
 
 // isEnding reports whether something is being ended. A signal that was passed on does not count.

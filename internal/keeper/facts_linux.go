@@ -67,6 +67,11 @@ type Facts struct {
 	NoSubreaper bool  // the kernel refused PR_SET_CHILD_SUBREAPER
 }
 
+// Begun reports whether the run has begun: there is a command, or a pause.
+//
+//go:nosplit
+func (f *Facts) Begun() bool { return f.Command != 0 || f.Paused }
+
 // WasKilled reports whether a supervisor has to say why the command is dead: finite is PID 1 of a
 // container, the arguments are plain, and SIGKILL ended the command, but not finite's. The sender
 // may be the kernel, which was out of memory.

@@ -123,7 +123,7 @@ func startNamed(index, flags, cgroup int32) {
 //
 //go:nosplit
 func beginPause() {
-	if facts.Command != 0 || facts.Paused {
+	if facts.Begun() {
 		return
 	}
 	facts.Paused, facts.Started = true, now()

@@ -106,7 +106,7 @@ func awaitPoll(n, limit uintptr) bool {
 //
 //go:nosplit
 func beExact() {
-	if facts.Command != 0 || facts.Paused || run.keeper != 0 {
+	if facts.Begun() || run.keeper != 0 {
 		sys2(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, 0) // back to that of the fork
 	}
 }

@@ -47,6 +47,17 @@ type Options struct {
 	IsQuiet   func() bool          // whether there is nothing to say of a command that soon exits by itself
 }
 
+// cgroup is the command's cgroup; nil: it has none of its own.
+func (o *Options) cgroup() *cgroup.Cgroup {
+	if o.Command == nil {
+		return nil
+	}
+	return o.Command.Cgroup
+}
+
+// HasCgroup reports whether the command has a cgroup of its own.
+func (o *Options) HasCgroup() bool { return o.cgroup() != nil }
+
 // descriptors is how many are needed after the start.
 func (o *Options) descriptors() int { return LaterDescriptors + o.Descriptors }
 
@@ -86,14 +97,6 @@ func (b *base) init(o Options, spare int, subreaper bool) {
 	}
 }
 
-// cgroup is the command's cgroup; nil: it has none of its own.
-func (b *base) cgroup() *cgroup.Cgroup {
-	if b.Command == nil {
-		return nil
-	}
-	return b.Command.Cgroup
-}
-
 func (b *base) miss(what string) {
 	if !b.lacks(what) {
 		b.missing = append(b.missing, what)
@@ -108,7 +111,7 @@ func (b *base) Without() []string { return b.missing }
 // adopt takes over the command that has started.
 func (b *base) adopt(ev *machine.Event) {
 	b.pid, b.pidfd = ev.Pid, ev.Pidfd
-	if b.cgroup() != nil && !ev.InCgroup {
+	if b.HasCgroup() && !ev.InCgroup {
 		b.miss("cgroup")
 	}
 	// The signal 0 only asks (kill(2)).
@@ -129,7 +132,7 @@ func (b *base) Empty() bool {
 	if b.Role == nsutil.RoleInit {
 		return nsutil.NamespaceEmpty()
 	}
-	return b.cgroup() == nil || cgroupIsEmpty(b.cgroup())
+	return !b.HasCgroup() || cgroupIsEmpty(b.cgroup())
 }
 
 // do carries out what needs no parent.
@@ -169,7 +172,7 @@ func (b *base) stop() {
 
 // removeCgroup removes the command's cgroup. Where no process is left, that may take a moment.
 func (b *base) removeCgroup(nobodyLeft bool) error {
-	if b.cgroup() == nil {
+	if !b.HasCgroup() {
 		return nil
 	}
 	limit := time.Duration(0)
@@ -213,6 +216,3 @@ const lateKill = 250 * time.Millisecond
 
 // refused reports whether a system call was not there, or not allowed.
 func refused(err error) bool { return errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) }
-
-// HasCgroup reports whether the command has a cgroup of its own.
-func (o *Options) HasCgroup() bool { return o.Command != nil && o.Command.Cgroup != nil }

@@ -143,12 +143,7 @@ func (k *Linked) WatchParent(sig unix.Signal) (gone bool, err error) {
 	}
 	go func() {
 		if file.Wait() == nil {
-			k.Post(
-				machine.Event{
-					Kind:   machine.EvSignal,
-					Signal: signals.Signal{Number: sig, Sender: signals.Sender{Known: true, Kernel: true}},
-				},
-			)
+			k.Post(machine.ParentEnded(sig))
 		}
 	}()
 	return false, nil

@@ -95,7 +95,7 @@ func (k *Linked) cgroupWays() int {
 	switch {
 	case k.link.Facts.Planned && k.link.Facts.Cgroup >= 0:
 		return 1
-	case k.cgroup() != nil:
+	case k.HasCgroup():
 		return 2
 	}
 	return 0

@@ -86,6 +86,13 @@ type Event struct {
 	Handled   chan<- struct{} // where not nil, whoever sent the event waits for a word here that it was handled
 }
 
+// ParentEnded is the signal that stands for the end of the parent process.
+func ParentEnded(sig unix.Signal) Event {
+	return Event{
+		Kind: EvSignal, Signal: signals.Signal{Number: sig, Sender: signals.Sender{Known: true, Kernel: true}},
+	}
+}
+
 // TimerID names a timer. Each runs once, at most one of a name at a time.
 type TimerID uint8
 
