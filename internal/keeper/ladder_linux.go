@@ -12,6 +12,7 @@ var due struct {
 	dead       int64 // the command is dead by its pidfd, and waitid(2) should have returned it
 	stuck      int64 // the command was killed, and should have ended
 	supervisor int64 // the next look at the supervisor: see checkSupervisor
+	again      int64 // a command that has stopped itself again and again is continued once more
 	settle     int64 // processes that were killed should be gone
 	watch      int64 // the next look whether the command was executed: see delayWatch
 	drop       int64 // the caller's descriptors are closed
@@ -37,6 +38,7 @@ func nextDue() int64 {
 	at = earlier(at, due.watch)
 	at = earlier(at, hold.until)
 	at = earlier(at, due.settle)
+	at = earlier(at, due.again)
 	at = earlier(at, nextHelper())
 	return earlier(at, stops.again)
 }
@@ -90,6 +92,12 @@ func keepTime() {
 	}
 	if isDue(due.watch) {
 		due.watch = 0
+	}
+	if isDue(due.again) {
+		due.again = 0
+		if facts.Stopped && facts.KilledAt == 0 {
+			sendContinue()
+		}
 	}
 	if isDue(due.drop) {
 		due.drop = 0

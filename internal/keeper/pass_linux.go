@@ -4,27 +4,43 @@ package keeper
 
 import "golang.org/x/sys/unix"
 
-// continueCommand sends SIGCONT to a stopped command, maxContinues times for one stop signal. Where
-// the command leads a process group, its children may have been stopped with it, and are continued
-// as well. Nothing is continued once SIGKILL was due: the kill of a tree stops its processes first.
+// continueCommand sends SIGCONT to a stopped command, for one stop signal maxContinues times at
+// once, then every continuePeriod. Nothing is continued once SIGKILL was due: the kill of a tree
+// stops its processes first.
 //
 //go:nosplit
 func continueCommand() {
-	if continues >= maxContinues || facts.KilledAt != 0 {
+	if facts.KilledAt != 0 {
+		return
+	}
+	if continues >= maxContinues {
+		due.again = earlier(due.again, now()+continuePeriod)
 		return
 	}
 	continues++
+	sendContinue()
+}
+
+// sendContinue sends SIGCONT to the command. Where the command leads a process group, its children
+// may have been stopped with it, and are continued as well.
+//
+//go:nosplit
+func sendContinue() {
 	if facts.Group && int32(sys1(unix.SYS_GETPGID, uintptr(facts.Command))) == facts.Command {
 		kill(-facts.Command, int32(unix.SIGCONT))
 	}
 	signalCommand(int32(unix.SIGCONT))
 }
 
-// maxContinues is how often a stopped command is continued so that it can act on a stop signal.
-// SIGTSTP, SIGTTIN and SIGTTOU may be pending, and the handler of each may stop the command again.
-// A command that stops itself again and again stays stopped, until the grace time is over where
-// there is one. A supervisor counts its own SIGCONTs.
-const maxContinues = 4
+// maxContinues is how often a stopped command is continued at once so that it can act on a stop
+// signal. SIGTSTP, SIGTTIN and SIGTTOU may be pending, and the handler of each may stop the command
+// again. A command that stops itself more often is continued every continuePeriod: the stop signal
+// may reach it later, since a front tells of a signal before it sends it. A supervisor counts its
+// own SIGCONTs.
+const (
+	maxContinues   = 4
+	continuePeriod = second
+)
 
 var (
 	continues int32 // how often the command was sent SIGCONT since the last stop signal

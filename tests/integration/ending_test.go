@@ -311,6 +311,15 @@ func TestStoppedChildEndsInTime(t *testing.T) {
 			c.signal(unix.SIGTERM)
 			c.wait().want(t, 6)
 		})
+		for name, options := range map[string][]string{"keeper": nil, "supervisor": {"-v"}} {
+			t.Run("again and again/"+name, func(t *testing.T) {
+				stops := `$SIG{TERM} = sub { kill "STOP", $$ for 1 .. 7; exit 6 }; print "ready\n"; sleep 1 while 1`
+				c := start(t, m, append(options, "--", "perl", "-e", "$| = 1; "+stops)...)
+				c.stdout.await(t, "ready")
+				c.signal(unix.SIGTERM)
+				c.wait().want(t, 6)
+			})
+		}
 	})
 }
 

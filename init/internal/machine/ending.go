@@ -108,18 +108,26 @@ func (m *Machine) endPause(why string) {
 
 func (m *Machine) announce() string { return ": " + m.Policy.Ending.Announce() }
 
-// maxContinues is how often a stopped command is continued so that it can act on a stop signal. A
-// SIGTSTP, SIGTTIN or SIGTTOU that was pending may have its handler stop the command again, each
-// once. A command that stops itself again and again stays stopped, until the grace time is over
-// where there is one.
-const maxContinues = 4
+// maxContinues is how often a stopped command is continued at once so that it can act on a stop
+// signal. A SIGTSTP, SIGTTIN or SIGTTOU that was pending may have its handler stop the command
+// again, each once. A command that stops itself more often is continued every continuePeriod: the
+// stop signal may reach it later, since a front tells of a signal before it sends it.
+const (
+	maxContinues   = 4
+	continuePeriod = time.Second
+)
 
 // resume sends SIGCONT to a stopped command, and to its process group.
 func (m *Machine) resume() {
 	if m.continues >= maxContinues {
+		m.arm(timerContinue, continuePeriod)
 		return
 	}
 	m.continues++
+	m.sendContinue()
+}
+
+func (m *Machine) sendContinue() {
 	m.do(Action{Kind: ActSend, Sig: unix.SIGCONT, Target: max(m.Policy.Forward, ending.ForwardGroup)})
 }
 
@@ -131,6 +139,7 @@ func (m *Machine) kill(why string) {
 	m.disarm(timerDump)
 	m.disarm(timerStart)
 	m.disarm(timerSettle)
+	m.disarm(timerContinue)
 	m.dropDelayed()
 	if m.alive {
 		m.do(Action{Kind: ActSend, Sig: unix.SIGKILL, Target: ending.ForwardChild})
@@ -173,6 +182,10 @@ func (m *Machine) timer(ev Event) {
 			m.now = max(m.now, m.nextAt)
 		}
 		m.advance("the grace time is over")
+	case timerContinue:
+		if m.stopped && m.state == ending.StateStopping {
+			m.sendContinue()
+		}
 	case timerThaw:
 		if m.state != ending.StateKilling && m.state != ending.StateSurvey {
 			m.do(Action{Kind: ActThaw})

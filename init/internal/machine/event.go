@@ -105,6 +105,7 @@ const (
 	timerProbe                    // ask again whether the PID namespace is empty
 	timerSurvey                   // the survivors could not be described in time
 	timerThaw                     // the command had its time to end without being thawed
+	timerContinue                 // a command that has stopped itself again and again is continued once more
 	timerDump                     // a snapshot takes too long
 	timerStopDelay                // a stop signal was held back for long enough
 	TimerCount
@@ -118,6 +119,7 @@ var timerNames = [...]string{
 	"probe",
 	"survey",
 	"thaw",
+	"continue",
 	"dump",
 	"stop-delay",
 }

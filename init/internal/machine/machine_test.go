@@ -488,7 +488,7 @@ func TestMachine(t *testing.T) {
 			kind: ending.KindDeadline, status: 124,
 		},
 		{
-			name: "a command that stops itself after the stop signal is continued, four times",
+			name: "a command that stops itself after the stop signal is continued, four times at once, then every second",
 			steps: []step{
 				{cloning, "", ending.StateStarting},
 				{started, "", ending.StateRunning},
@@ -497,8 +497,13 @@ func TestMachine(t *testing.T) {
 				{stopped(unix.SIGSTOP), "send SIGCONT group", ending.StateStopping},
 				{stopped(unix.SIGSTOP), "send SIGCONT group", ending.StateStopping},
 				{stopped(unix.SIGSTOP), "send SIGCONT group", ending.StateStopping},
-				{stopped(unix.SIGSTOP), "", ending.StateStopping},
+				{stopped(unix.SIGSTOP), "arm continue 1s", ending.StateStopping},
+				{timer(timerContinue), "send SIGCONT group", ending.StateStopping},
+				{continued, "", ending.StateStopping},
+				{stopped(unix.SIGSTOP), "arm continue 1s", ending.StateStopping},
 				{sig(unix.SIGTERM), "forward SIGTERM child; send SIGCONT group", ending.StateStopping},
+				{continued, "", ending.StateStopping},
+				{timer(timerContinue), "", ending.StateStopping}, // it runs
 				{exit(0), "arm settle 1s", ending.StateLeftovers},
 				{empty, "end", ending.StateEnded},
 			},
