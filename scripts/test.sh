@@ -119,21 +119,14 @@ part_unit() {
 }
 
 part_integration() {
-	local dir=. packages='./tests/internal/... ./tests/integration/... ./tests/chaos ./tests/hostile'
-	if [ -e tests/integration/go.mod ]; then
-		dir=tests/integration packages=./...
-	fi
-	if ! ls tests/integration/*_test.go >/dev/null 2>&1; then
-		skip "the integration tests" "there are none in tests/integration"
-		return
-	fi
+	local packages='./tests/internal/... ./tests/integration/... ./tests/chaos ./tests/hostile'
 	[ -x bin/finite ] || part_build
 	# They take minutes, so each test is shown as it ends.
 	report_flags=(-progress)
 	# One package at a time: some of them are about time. Four tests at a time, of those that say that they may be: they wait more than they work.
 	find_compiler integration # one of them supervises in the test binary itself
 	# shellcheck disable=SC2086 # a list of words
-	CGO_ENABLED=$cgo FINITE_BIN=$root/bin/finite go_test "$dir" "${race[@]}" -p 1 -parallel 4 -timeout "$(limit 16)" $packages
+	CGO_ENABLED=$cgo FINITE_BIN=$root/bin/finite go_test . "${race[@]}" -p 1 -parallel 4 -timeout "$(limit 16)" $packages
 }
 
 # That the benchmark works, and makes every figure. What the figures are is of no interest here.

@@ -6,28 +6,21 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/finite-init/finite/tests/internal/cage"
 	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
 const (
-	roleEnv  = "CHAOS_ROLE"
-	orderEnv = "CHAOS_ORDER"
-
 	shortForm = 40 // rounds, where nobody says how many
 
 	// Processes and threads of a round that is to have enough of them. Whatever goes wrong, the
@@ -50,45 +43,17 @@ var (
 // How many of them were needed is said at the end.
 func slack() int { return int(testkit.Stretched(10 * time.Second).Milliseconds()) }
 
-// paths of executables.
-var finiteBin, playerBin, selfBin string
+var playerBin string // the path of what finite runs
 
-// The test binary is also what runs inside a cage: roleEnv says as what.
 func TestMain(m *testing.M) {
-	if role := os.Getenv(roleEnv); role != "" {
-		var o order
-		must(json.Unmarshal([]byte(os.Getenv(orderEnv)), &o))
-		switch role {
-		case "observer":
-			playObserver(o)
-		case "stage":
-			playStage(o)
-		}
-		os.Exit(99)
+	roles := cage.Roles{
+		"observer": func() { playObserver(cage.Order[order]()) },
+		"stage":    func() { playStage(cage.Order[order]()) },
 	}
-	flag.Parse()
-	dir, err := os.MkdirTemp("", "finite-chaos-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	status := func() int {
-		defer os.RemoveAll(dir)
-		selfBin, playerBin = filepath.Join(dir, "cage"), filepath.Join(dir, "player")
-		self, err := os.Executable()
-		if err == nil {
-			err = testkit.CopyFile(selfBin, self)
-		}
-		if err == nil {
-			finiteBin, err = testkit.Build(dir)
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		return m.Run()
-	}()
-	os.Exit(status)
+	cage.Main(m, roles, func(dir string) error {
+		playerBin = filepath.Join(dir, "player")
+		return nil
+	})
 }
 
 // report is what is read of finite's report.
@@ -214,7 +179,7 @@ func play(t *testing.T, r *round, sum *summary, c *testkit.Canaries) {
 
 func playOnce(t *testing.T, r *round) *evidence {
 	o := order{
-		Round: r, Finite: finiteBin, Player: playerBin, Dir: t.TempDir(),
+		Round: r, Finite: cage.Finite, Player: playerBin, Dir: t.TempDir(),
 		Patience: testkit.Stretched(5 * time.Second),
 	}
 	if err := makeCounters(o.file("counters")); err != nil {
@@ -266,80 +231,21 @@ func oomKills(cgroups []string) (n int) {
 
 // run runs the cage of a round.
 func (e *evidence) run(t *testing.T, o order, place string) error {
-	text, err := json.Marshal(o)
-	if err != nil {
-		return err
-	}
-	up, down, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer up.Close()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.Command(selfBin)
-	cmd.Env = append(os.Environ(), roleEnv+"=observer", orderEnv+"="+string(text), "GORACE=atexit_sleep_ms=0")
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	switch e.Stderr {
-	case "full":
-		cmd.Stderr = testkit.FullPipe(t)
-	case "broken":
-		r, w, err := os.Pipe()
-		if err != nil {
-			return err
+	c := cage.Start(t, "observer", o, func(cmd *exec.Cmd) {
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		switch e.Stderr {
+		case "full":
+			cmd.Stderr = testkit.FullPipe(t)
+		case "broken":
+			cmd.Stderr = testkit.BrokenPipe(t)
 		}
-		r.Close()
-		defer w.Close()
-		cmd.Stderr = w
-	}
-	cmd.ExtraFiles = []*os.File{down} // descriptor 3 in the cage
-	cmd.WaitDelay = testkit.Stretched(10 * time.Second)
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL,
-	}
-	testkit.Within(t, place)(cmd)
-	if err := testkit.StartLocked(cmd); err != nil {
-		down.Close()
-		testkit.Missing(t, "cannot make a PID namespace: %v", err)
-	}
-	down.Close()
-	told := make(chan []byte, 1) // read while it runs: there may be more than a pipe holds
-	go func() {
-		text, _ := io.ReadAll(up)
-		told <- text
-	}()
-	var hung string
-	hang := time.AfterFunc(time.Duration(long+e.Grace+e.GiveUp+margin+2*slack()+10000)*time.Millisecond, func() {
-		hung = describeTree(cmd.Process.Pid)
-		_ = cmd.Process.Kill()
+		testkit.Within(t, place)(cmd)
 	})
-	_ = cmd.Wait()
+	limit := long + e.Grace + e.GiveUp + margin + 2*slack() + 10000
+	err := c.End(&e.seen, time.Duration(limit)*time.Millisecond)
 	e.stdout, e.stderr = stdout.String(), stderr.String()
-	if !hang.Stop() {
-		return fmt.Errorf("it never ended:\n%s", hung)
-	}
-	if err2 := json.Unmarshal(<-told, &e.seen); err2 != nil {
-		return fmt.Errorf("the observer told nothing (it ended with %v): %w", cmd.ProcessState, err2)
-	}
-	return nil
-}
-
-// describeTree says of every thread below a process what it is doing: a line with the beginning of
-// its stat, and its kernel stack.
-func describeTree(top int) string {
-	var b strings.Builder
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", top))
-	for _, task := range tasks {
-		stat, _ := os.ReadFile(filepath.Join(task, "stat"))
-		stack, _ := os.ReadFile(filepath.Join(task, "stack"))
-		fmt.Fprintf(&b, "%.60s %s\n", stat, strings.Join(strings.Fields(string(stack)), " "))
-		children, _ := os.ReadFile(filepath.Join(task, "children"))
-		for _, word := range strings.Fields(string(children)) {
-			if pid, err := strconv.Atoi(word); err == nil {
-				b.WriteString(describeTree(pid))
-			}
-		}
-	}
-	return b.String()
+	return err
 }
 
 func (e *evidence) readReport(o order) {

@@ -2,18 +2,17 @@ package chaos
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/tests/internal/cage"
 	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
@@ -55,18 +54,10 @@ type observer struct {
 	early time.Time // when finite was executed
 }
 
-func must(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "cage:", err)
-		os.Exit(98)
-	}
-}
+var must = cage.Must
 
 func playObserver(o order) {
-	runtime.LockOSThread()
-	must(unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
-	must(unix.Mount("proc", "/proc", "proc", 0, ""))
-	unix.CloseOnExec(3)
+	cage.Enter()
 	if o.Round.has("D0(") {
 		must(testkit.MountStuck(o.file("stuck")))
 	}
@@ -76,32 +67,18 @@ func playObserver(o order) {
 	must(err)
 	b.start()
 	b.watch()
-	text, err := json.Marshal(b.seen)
-	must(err)
-	_, err = syscall.Write(3, text)
-	must(err)
+	cage.Tell(b.seen)
 	os.Exit(0)
 }
 
 // start starts the stage, which becomes finite.
 func (b *observer) start() {
-	text, err := json.Marshal(b.order)
-	must(err)
-	attr := &syscall.ProcAttr{Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}}
-	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "CHAOS_") {
-			attr.Env = append(attr.Env, kv)
-		}
-	}
-	attr.Env = append(attr.Env, roleEnv+"=stage", orderEnv+"="+string(text))
+	attr := syscall.ProcAttr{Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}}
 	if b.Round.Role == asInit {
 		attr.Sys.Cloneflags |= unix.CLONE_NEWPID
 	}
-	self, err := os.Executable()
-	must(err)
 	b.began = time.Now()
-	b.pid, err = syscall.ForkExec(self, []string{self}, attr)
-	must(err)
+	b.pid = cage.Fork("stage", b.order, attr)
 }
 
 func (b *observer) now() int { return int(time.Since(b.began).Milliseconds()) + 1 }
@@ -122,9 +99,7 @@ func (b *observer) watch() {
 			must(err)
 		}
 		if pid == b.pid {
-			if b.Status = ws.ExitStatus(); ws.Signaled() {
-				b.Status = -int(ws.Signal())
-			}
+			b.Status = cage.Status(ws)
 			break
 		}
 		if b.Stuck == 0 && b.Round.Role == asInit && b.Round.has("D0(") && b.saysEnded() {
@@ -153,7 +128,7 @@ func (b *observer) watch() {
 // to reap: in a round in which somebody was stuck, or finite was killed, who ends after finite
 // becomes one.
 func (b *observer) ghosts() []testkit.Process {
-	all := everybody()
+	all := cage.Everybody()
 	if !b.Round.has("D0(") && b.Round.Kind != "finite is killed" {
 		return all
 	}
@@ -216,13 +191,13 @@ func (b *observer) saysEnded() bool {
 // killed, and need a moment to be gone: finite does not wait for them any longer than for the stuck
 // one.
 func (b *observer) inventory() {
-	b.Left = everybody()
+	b.Left = cage.Everybody()
 	if !b.Round.has("D0(") {
 		return
 	}
 	begin := time.Now()
 	for time.Since(begin) < b.Patience {
-		b.Left = everybody()
+		b.Left = cage.Everybody()
 		if !slices.ContainsFunc(b.Left, b.restless) {
 			b.Gone = int(time.Since(begin).Milliseconds())
 			return
@@ -238,23 +213,13 @@ func (b *observer) restless(p testkit.Process) bool {
 	return p.State != "D" && p.State != "Z" && p.PID != b.pid && (p.Inner != 1 || b.Round.Role == asSubreaper)
 }
 
-// everybody is testkit.Everybody where a failure ends the cage.
-func everybody() []testkit.Process {
-	all, err := testkit.Everybody()
-	must(err)
-	return all
-}
-
 // playStage takes away from itself what finite is not to have, and becomes finite.
 func playStage(o order) {
 	runtime.LockOSThread() // no_new_privs and a filter belong to a thread
 	r := o.Round
-	must(unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
-	switch {
-	case r.NoProc:
+	cage.OwnMounts(r.Role == asInit && !r.NoProc)
+	if r.NoProc {
 		must(unix.Mount("none", "/proc", "tmpfs", unix.MS_RDONLY, ""))
-	case r.Role == asInit:
-		must(unix.Mount("proc", "/proc", "proc", 0, ""))
 	}
 	must(syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}))
 	script := `while [ "$1" != -- ]; do echo 0 >"$1/cgroup.procs" || exit 97; shift; done; shift; `
@@ -272,15 +237,9 @@ func playStage(o order) {
 	args = append(args, "--", o.Finite)
 	args = append(args, r.options(o.file("report"))...)
 	args = append(args, "--", o.Player, o.file("counters"), r.Tree, r.End, o.file("stuck"))
-	var env []string
-	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "CHAOS_") {
-			env = append(env, kv)
-		}
-	}
 	if r.Deny != nil {
 		must(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		must(r.Deny.Install())
 	}
-	must(syscall.Exec(args[0], args, env))
+	must(syscall.Exec(args[0], args, cage.Environ()))
 }

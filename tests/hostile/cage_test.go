@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/tests/hostile/plan"
+	"github.com/finite-init/finite/tests/internal/cage"
 	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
@@ -40,28 +41,22 @@ type seen struct {
 	Gone   int64             // when nobody was left
 }
 
-func must(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "cage:", err)
-		os.Exit(98)
-	}
-}
+var must = cage.Must
 
-// observer is PID 1 of a cage. No signal from the cage ends it: it catches all of them.
+// playObserver is PID 1 of a cage. No signal from the cage ends it: it catches all of them.
 func playObserver(o order) {
-	runtime.LockOSThread()
+	cage.Enter()
 	signal.Notify(make(chan os.Signal, 1))
-	must(unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
-	must(unix.Mount("proc", "/proc", "proc", 0, ""))
-	unix.CloseOnExec(3)
 	role := roleNamed(o.Role)
 	var h host
 	if role.name == asGuest {
 		h = startHost(o)
 		o.Args = slices.Insert(o.Args, 1, "--join", strconv.Itoa(h.init))
 	}
-	attr := stageOf(o)
-	attr.Sys = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | role.flags}
+	attr := syscall.ProcAttr{
+		Files: []uintptr{0, 1, 2},
+		Sys:   &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | role.flags},
+	}
 	if role.terminal {
 		_, tty, err := pty.Open()
 		must(err)
@@ -70,44 +65,14 @@ func playObserver(o order) {
 		attr.Sys.Foreground, attr.Sys.Ctty = true, int(tty.Fd())
 	}
 	s := seen{Began: plan.Now()}
-	pid := fork(attr)
-	var ws syscall.WaitStatus
-	for {
-		if _, err := syscall.Wait4(pid, &ws, 0, nil); err != syscall.EINTR {
-			must(err)
-			break
-		}
-	}
+	s.Status = cage.Wait(cage.Fork("stage", o, attr))
 	s.Ended = plan.Now()
-	if s.Status = ws.ExitStatus(); ws.Signaled() {
-		s.Status = -int(ws.Signal())
-	}
 	s.Left = h.guests()
 	s.Ghosts = h.reapAll(o.Patience)
 	s.Gone = plan.Now()
 	h.end()
-	text, err := json.Marshal(s)
-	must(err)
-	_, err = syscall.Write(3, text)
-	must(err)
+	cage.Tell(s)
 	os.Exit(0)
-}
-
-// stageOf describes a process that becomes what is ordered (playStage).
-func stageOf(o order) *syscall.ProcAttr {
-	text, err := json.Marshal(o)
-	must(err)
-	env := append(withoutOwn(os.Environ()), roleEnv+"=stage", orderEnv+"="+string(text))
-	return &syscall.ProcAttr{Files: []uintptr{0, 1, 2}, Env: env}
-}
-
-// fork starts this program once more.
-func fork(attr *syscall.ProcAttr) (pid int) {
-	self, err := os.Executable()
-	must(err)
-	pid, err = syscall.ForkExec(self, []string{self}, attr)
-	must(err)
-	return pid
 }
 
 // host owns the namespaces that finite joins. It belongs to the cage: the command cannot end it.
@@ -126,10 +91,10 @@ func startHost(o order) (h host) {
 	o.Args = append(o.Args, "/bin/sh", "-c", "echo ready; exec sleep infinity")
 	r, w, err := os.Pipe()
 	must(err)
-	attr := stageOf(o)
-	attr.Files[1] = w.Fd()
-	attr.Sys = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS, Setsid: true}
-	h.unshare = fork(attr)
+	h.unshare = cage.Fork("stage", o, syscall.ProcAttr{
+		Files: []uintptr{0, w.Fd(), 2},
+		Sys:   &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS, Setsid: true},
+	})
 	w.Close()
 	_, err = io.ReadFull(r, make([]byte, len("ready")))
 	must(err)
@@ -155,48 +120,24 @@ func (h host) end() {
 // guests is everybody but the host.
 func (h host) guests() []testkit.Process {
 	return slices.DeleteFunc(
-		everybody(),
+		cage.Everybody(),
 		func(p testkit.Process) bool { return p.PID == h.unshare || p.PID == h.init },
 	)
 }
 
 // reapAll waits until nobody is there, and returns who is after all.
-func (h host) reapAll(patience time.Duration) []testkit.Process {
-	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
-		for {
-			if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); pid <= 0 || err != nil {
-				break
-			}
-		}
-		if all := h.guests(); len(all) == 0 || time.Since(begin) > patience {
-			return all
-		}
-	}
-}
-
-func withoutOwn(environ []string) (env []string) {
-	for _, kv := range environ {
-		if !strings.HasPrefix(kv, "HOSTILE_") && !strings.HasPrefix(kv, "TEST_FINITE_") {
-			env = append(env, kv)
-		}
-	}
-	return env
-}
-
-// everybody is testkit.Everybody where a failure ends the cage.
-func everybody() []testkit.Process {
-	all, err := testkit.Everybody()
-	must(err)
+func (h host) reapAll(patience time.Duration) (all []testkit.Process) {
+	cage.Reap(patience, func() bool {
+		all = h.guests()
+		return len(all) == 0
+	})
 	return all
 }
 
 // playStage becomes the user that the round is about, and then finite.
 func playStage(o order) {
 	runtime.LockOSThread() // what is set here belongs to a thread
-	must(unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
-	if roleNamed(o.Role).flags&unix.CLONE_NEWPID != 0 {
-		must(unix.Mount("proc", "/proc", "proc", 0, ""))
-	}
+	cage.OwnMounts(roleNamed(o.Role).flags&unix.CLONE_NEWPID != 0)
 	must(syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}))
 	if o.Pinned {
 		must(pin())
@@ -219,7 +160,7 @@ func playStage(o order) {
 	must(unix.Chdir("/"))
 	text, err := json.Marshal(o.Plan)
 	must(err)
-	must(syscall.Exec(o.Args[0], o.Args, append(withoutOwn(os.Environ()), plan.Env+"="+string(text))))
+	must(syscall.Exec(o.Args[0], o.Args, append(cage.Environ(), plan.Env+"="+string(text))))
 }
 
 // pin leaves this thread, and what it becomes, one of its processors.

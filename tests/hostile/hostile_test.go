@@ -15,13 +15,11 @@ import (
 	"time"
 
 	"github.com/finite-init/finite/tests/hostile/plan"
+	"github.com/finite-init/finite/tests/internal/cage"
 	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
 const (
-	roleEnv  = "HOSTILE_ROLE"
-	orderEnv = "HOSTILE_ORDER"
-
 	shortForm = 100 // rounds, where nobody says how many
 
 	stall = 500 * time.Millisecond // without a processor, from which on a round that fails is played again
@@ -40,57 +38,22 @@ var (
 	showFlag     = flag.Bool("hostile.show", false, "print every round and what was seen of it")
 )
 
-// paths of executables.
-var finiteBin, attackerBin, selfBin string
+var attackerBin string // the path of what finite runs
 
-// The test binary is also what runs inside a cage: roleEnv says as what.
 func TestMain(m *testing.M) {
-	if role := os.Getenv(roleEnv); role != "" {
-		var o order
-		must(json.Unmarshal([]byte(os.Getenv(orderEnv)), &o))
-		switch role {
-		case "observer":
-			playObserver(o)
-		case "stage":
-			playStage(o)
+	roles := cage.Roles{
+		"observer": func() { playObserver(cage.Order[order]()) },
+		"stage":    func() { playStage(cage.Order[order]()) },
+	}
+	cage.Main(m, roles, func(dir string) error {
+		attackerBin = filepath.Join(dir, "attacker")
+		cmd := exec.Command("go", "build", "-buildvcs=false", "-o", attackerBin, "./attacker")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if text, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("go build: %w\n%s", err, text)
 		}
-		os.Exit(99)
-	}
-	flag.Parse()
-	dir, err := os.MkdirTemp("", "finite-hostile-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	status := func() int {
-		defer os.RemoveAll(dir)
-		if err := buildAll(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		return m.Run()
-	}()
-	os.Exit(status)
-}
-
-func buildAll(dir string) (err error) {
-	selfBin, attackerBin = filepath.Join(dir, "cage"), filepath.Join(dir, "attacker")
-	if finiteBin, err = testkit.Build(dir); err != nil {
-		return err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	if err := testkit.CopyFile(selfBin, self); err != nil {
-		return err
-	}
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", attackerBin, "./attacker")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, text)
-	}
-	return nil
+		return nil
+	})
 }
 
 func TestHostile(t *testing.T) {
@@ -189,12 +152,12 @@ func playOnce(t *testing.T, r *round) *evidence {
 	o.Plan = plan.Plan{
 		Seed: r.Seed, Command: r.Command, Leftover: r.Leftover, End: r.End, Exit: r.Exit,
 		Protected: r.protected(), Perfmon: mounts(r), Freeze: r.limited(),
-		Log: filepath.Join(dir, "log"), Records: records, Victim: filepath.Join(dir, "victim"), Finite: finiteBin,
+		Log: filepath.Join(dir, "log"), Records: records, Victim: filepath.Join(dir, "victim"), Finite: cage.Finite,
 	}
 	for path, text := range map[string]string{o.Plan.Log: "", o.Plan.Victim: untouched} {
 		giveFile(t, path, text, u.uid)
 	}
-	o.Args = append(append([]string{finiteBin}, r.options(records)...), "--", attackerBin)
+	o.Args = append(append([]string{cage.Finite}, r.options(records)...), "--", attackerBin)
 	var place func(*exec.Cmd)
 	if r.Cgroup {
 		o.Plan.Cgroup = delegated(t, u.uid)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/finite-init/finite/tests/hostile/plan"
+	"github.com/finite-init/finite/tests/internal/cage"
 	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
@@ -123,7 +124,7 @@ func measure(t *testing.T, l limit, s subject) string {
 		o.Plan.End = "sleep"
 	}
 	giveFile(t, o.Plan.Log, "", uid)
-	program := finiteBin
+	program := cage.Finite
 	if s.program != "" {
 		var err error
 		if program, err = exec.LookPath(s.program); err != nil {

@@ -2,14 +2,9 @@ package integration
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,12 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/finite-init/finite/tests/internal/testkit"
-)
-
-const (
-	roleEnv = "TEST_FINITE_ROLE"
-	cageEnv = "TEST_FINITE_CAGE"
+	"github.com/finite-init/finite/tests/internal/cage"
 )
 
 // mode is how finite stands in its cage.
@@ -54,14 +44,13 @@ type cageReport struct {
 	Left   []string
 }
 
-// cage is one run of finite in a PID namespace of its own.
-type cage struct {
+// caged is one run of finite in a cage.
+type caged struct {
+	*cage.Cage
 	t      *testing.T
-	cmd    *exec.Cmd
 	mode   mode
 	stdout *lines
 	stderr *lines
-	report *os.File
 }
 
 // result is how a run ended.
@@ -132,97 +121,36 @@ func (l *lines) awaitFrom(t *testing.T, from int, text string) int {
 }
 
 // start runs finite with args in a new cage.
-func start(t *testing.T, m mode, args ...string) *cage {
+func start(t *testing.T, m mode, args ...string) *caged {
 	t.Helper()
 	return startSpec(t, cageSpec{Mode: m, Args: append([]string{finiteBin}, args...)}, nil)
 }
 
-func startSpec(t *testing.T, spec cageSpec, change func(*exec.Cmd)) *cage {
+func startSpec(t *testing.T, spec cageSpec, change func(*exec.Cmd)) *caged {
 	t.Helper()
-	text, err := json.Marshal(spec)
-	if err != nil {
-		t.Fatal(err)
+	if spec.Mode == asNobody && os.Geteuid() != 0 {
+		missing(t, "needs root to become another user")
 	}
-	up, down, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cage{t: t, mode: spec.Mode, stdout: newLines(), stderr: newLines(), report: up}
-	c.cmd = exec.Command(testBinary(t))
-	testkit.Slow() // which the cage is told by the environment
-	c.cmd.Env = append(os.Environ(), roleEnv+"=cage", cageEnv+"="+string(text), "GORACE=atexit_sleep_ms=0")
-	c.cmd.Stdout, c.cmd.Stderr = c.stdout, c.stderr
-	c.cmd.ExtraFiles = []*os.File{down} // descriptor 3 in the cage
-	c.cmd.WaitDelay = patience()
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS,
-		Pdeathsig:  syscall.SIGKILL,
-	}
-	if os.Geteuid() != 0 {
-		if spec.Mode == asNobody {
-			missing(t, "needs root to become another user")
+	c := &caged{t: t, mode: spec.Mode, stdout: newLines(), stderr: newLines()}
+	c.Cage = cage.Start(t, "cage", spec, func(cmd *exec.Cmd) {
+		cmd.Stdout, cmd.Stderr = c.stdout, c.stderr
+		if change != nil {
+			change(cmd)
 		}
-		c.cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
-		c.cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-		c.cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-	}
-	if change != nil {
-		change(c.cmd)
-	}
-	if err := startLocked(c.cmd); err != nil {
-		missing(t, "cannot make a PID namespace: %v", err)
-	}
-	down.Close()
-	t.Cleanup(func() {
-		_ = c.cmd.Process.Kill() // PID 1 of the cage: everybody in it ends
-		_ = c.cmd.Wait()
-		up.Close()
 	})
 	return c
 }
 
-var testBinary = func() func(*testing.T) string {
-	var once sync.Once
-	var path string
-	return func(t *testing.T) string {
-		t.Helper()
-		once.Do(func() {
-			// A copy that every user may execute.
-			path = filepath.Join(filepath.Dir(finiteBin), "cage")
-			exe, err := os.Executable()
-			if err == nil {
-				err = copyFile(path, exe)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		})
-		return path
-	}
-}()
-
 // pid returns finite's PID as the test sees it.
-func (c *cage) pid() int {
+func (c *caged) pid() int {
 	c.t.Helper()
 	if c.mode == asInit {
-		return c.cmd.Process.Pid
+		return c.Process.Pid
 	}
-	deadline := time.Now().Add(patience())
-	for time.Now().Before(deadline) {
-		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", c.cmd.Process.Pid))
-		for _, task := range tasks {
-			b, _ := os.ReadFile(task)
-			if f := strings.Fields(string(b)); len(f) > 0 {
-				pid, _ := strconv.Atoi(f[0])
-				return pid
-			}
-		}
-	}
-	c.t.Fatal("finite does not run in its cage")
-	return 0
+	return cage.Child(c.t, c.Process.Pid)
 }
 
-func (c *cage) signal(sig unix.Signal) {
+func (c *caged) signal(sig unix.Signal) {
 	c.t.Helper()
 	if err := unix.Kill(c.pid(), sig); err != nil {
 		c.t.Fatalf("kill: %v", err)
@@ -230,30 +158,27 @@ func (c *cage) signal(sig unix.Signal) {
 }
 
 // wait waits for the end of the run.
-func (c *cage) wait() result {
+func (c *caged) wait() result {
 	c.t.Helper()
 	return c.waitLong(patience())
 }
 
-func (c *cage) waitLong(limit time.Duration) result {
+func (c *caged) waitLong(limit time.Duration) result {
 	c.t.Helper()
-	hang := time.AfterFunc(limit, func() { _ = c.cmd.Process.Kill() })
-	err := c.cmd.Wait()
-	if !hang.Stop() {
-		c.t.Fatalf("the run did not end\nstdout: %s\nstderr: %s", c.stdout, c.stderr)
+	var report cageReport
+	var seen any
+	if c.mode != asInit {
+		seen = &report
+	}
+	if err := c.End(seen, limit); err != nil {
+		c.t.Fatalf("%v\nstdout: %s\nstderr: %s", err, c.stdout, c.stderr)
 	}
 	c.stdout.close()
 	c.stderr.close()
-	r := result{status: exitCode(c.t, err), stdout: c.stdout.String(), stderr: c.stderr.String()}
+	r := result{status: report.Status, stdout: c.stdout.String(), stderr: c.stderr.String(), left: report.Left}
 	if c.mode == asInit {
-		return r
+		r.status = cage.Status(c.ProcessState.Sys().(syscall.WaitStatus))
 	}
-	text, _ := io.ReadAll(c.report)
-	var report cageReport
-	if err := json.Unmarshal(text, &report); err != nil {
-		c.t.Fatalf("the cage told nothing (%v), it ended with %v\nstderr: %s", err, c.cmd.ProcessState, r.stderr)
-	}
-	r.status, r.left = report.Status, report.Left
 	return r
 }
 
@@ -264,11 +189,7 @@ func exitCode(t *testing.T, err error) int {
 	case err == nil:
 		return 0
 	case errors.As(err, &exit):
-		ws := exit.Sys().(syscall.WaitStatus)
-		if ws.Signaled() {
-			return -int(ws.Signal()) // finite never dies of a signal
-		}
-		return ws.ExitStatus()
+		return cage.Status(exit.Sys().(syscall.WaitStatus))
 	}
 	t.Fatal(err)
 	return 0

@@ -11,7 +11,7 @@ import (
 
 // startBash is startSpec for a shell that prepares something in a directory that everybody may
 // write to, which is its $1. finite is $0.
-func startBash(t *testing.T, spec cageSpec, dir, script string) *cage {
+func startBash(t *testing.T, spec cageSpec, dir, script string) *caged {
 	t.Helper()
 	spec.Args = []string{needCommand(t, "bash"), "-c", `cd "$1" || exit 99; ` + script, finiteBin, dir}
 	return startSpec(t, spec, nil)
@@ -162,7 +162,7 @@ func TestTimesReachTheCaller(t *testing.T) {
 	t.Run("init", func(t *testing.T) {
 		c := start(t, asInit, "--", "perl", "-e", burn)
 		c.wait().want(t, 3)
-		if got := c.cmd.ProcessState.UserTime().Seconds(); got < 0.5 {
+		if got := c.ProcessState.UserTime().Seconds(); got < 0.5 {
 			t.Errorf("the caller sees %v s of user time, want 0.5", got)
 		}
 	})

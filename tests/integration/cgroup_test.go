@@ -49,7 +49,7 @@ func wantNoLeaf(t *testing.T, dir string) {
 }
 
 // startIn runs finite with args in a new cage, in the cgroup dir.
-func startIn(t *testing.T, dir string, m mode, args ...string) *cage {
+func startIn(t *testing.T, dir string, m mode, args ...string) *caged {
 	t.Helper()
 	if m == asNobody {
 		delegate(t, dir)
@@ -431,7 +431,7 @@ const (
 )
 
 // startLaidOut runs finite with args in a new cage, in the cgroup dir, with cgroups as in a layout.
-func startLaidOut(t *testing.T, dir string, m mode, name string, args ...string) *cage {
+func startLaidOut(t *testing.T, dir string, m mode, name string, args ...string) *caged {
 	t.Helper()
 	needCommand(t, "mount")
 	i := slices.IndexFunc(layouts, func(l struct {

@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/signal"
@@ -13,6 +12,8 @@ import (
 
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/tests/internal/cage"
 )
 
 const consoleFD = 4 // the terminal, in the PID 1 of a console's cage
@@ -67,20 +68,9 @@ func playConsole(spec cageSpec) {
 		case err == syscall.ECHILD:
 			waitForEver()
 		case err == nil && pid == leader:
-			text, err := json.Marshal(cageReport{Status: waitedStatus(ws)})
-			must(err)
-			_, err = syscall.Write(3, text)
-			must(err)
+			cage.Tell(cageReport{Status: cage.Status(ws)})
 		}
 	}
-}
-
-// waitedStatus is the exit status of a process, or the negative number of the signal that ended it.
-func waitedStatus(ws syscall.WaitStatus) int {
-	if ws.Signaled() {
-		return -int(ws.Signal())
-	}
-	return ws.ExitStatus()
 }
 
 // playLeader is a session leader that is no shell. It runs a command in its own process group or
@@ -100,7 +90,7 @@ func playLeader(group bool, args []string) {
 			continue // interrupted
 		}
 		if !ws.Stopped() {
-			fmt.Println("leader: ended with", waitedStatus(ws))
+			fmt.Println("leader: ended with", cage.Status(ws))
 			os.Exit(0)
 		}
 		fmt.Println("leader: stopped by", int(ws.StopSignal()))

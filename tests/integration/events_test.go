@@ -152,7 +152,7 @@ while test -d /proc/$k && ! grep -q "^State:.Z" /proc/$k/status 2>&-; do :; done
 	}
 }
 
-func (c *cage) file(t *testing.T, dir, name string) string {
+func (c *caged) file(t *testing.T, dir, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {

@@ -42,7 +42,7 @@ var recorderBin = func() func(*testing.T) string {
 }()
 
 // enqueue sends a signal with a value (sigqueue(3)).
-func (c *cage) enqueue(sig unix.Signal, value int) {
+func (c *caged) enqueue(sig unix.Signal, value int) {
 	c.t.Helper()
 	var info [128]byte
 	n := binary.NativeEndian
@@ -59,7 +59,7 @@ func (c *cage) enqueue(sig unix.Signal, value int) {
 // settled waits until no thread of the Go runtime's takes SIGRTMIN any more. A moment after the
 // start that is so; until then the runtime, which unblocks this one on each of its threads, may
 // have two of them handle two signals at the same time.
-func (c *cage) settled() {
+func (c *caged) settled() {
 	c.t.Helper()
 	for begin := time.Now(); time.Since(begin) < patience(); time.Sleep(time.Millisecond) {
 		open := 0

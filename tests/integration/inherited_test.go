@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/tests/internal/cage"
 )
 
 // ways are the ends of a plain run: by itself, with others left, and by the deadline. What comes
@@ -99,7 +101,7 @@ func TestInheritedSignals(t *testing.T) {
 func TestStrangeStarts(t *testing.T) {
 	perl := needCommand(t, "perl")
 	argless := func(count string) func(args ...string) []string {
-		return func(args ...string) []string { return append([]string{testBinary(t), count}, args...) }
+		return func(args ...string) []string { return append([]string{cage.Self, count}, args...) }
 	}
 	for name, tt := range map[string]struct {
 		modes          []mode
@@ -135,9 +137,9 @@ func TestStrangeStarts(t *testing.T) {
 				prepare = ":"
 			}
 			if strings.Contains(name, "argv[0]") {
-				prepare = roleEnv + "=argless; export " + roleEnv
+				prepare = "export " + cage.Plays("argless")
 			}
-			inheriting(t, tt.modes, prepare, "unset "+roleEnv+"; "+tt.check, tt.as)
+			inheriting(t, tt.modes, prepare, "unset TEST_FINITE_ROLE; "+tt.check, tt.as)
 		})
 	}
 }
@@ -175,7 +177,7 @@ func playArgless() {
 // Without any argument, its own name neither, finite says what is missing.
 func TestNoArgument(t *testing.T) {
 	forModes(t, allModes, func(t *testing.T, m mode) {
-		args := []string{testBinary(t), "none", finiteBin}
+		args := []string{cage.Self, "none", finiteBin}
 		r := startSpec(t, cageSpec{Mode: m, Role: "argless", Args: args}, nil).wait()
 		if r.want(t, 125); strings.Count(r.stderr, "\n") != 1 || !strings.HasPrefix(r.stderr, "finite: ") {
 			t.Errorf("stderr %q, want one line", r.stderr)

@@ -16,6 +16,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/tests/internal/cage"
 	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
@@ -107,7 +108,7 @@ func inspected(t *testing.T, script string, args ...string) (verdict string, all
 	const tail = `
 echo "$p"; "$0" --inspect --json || exit 96; "$0" --inspect "$p" || exit 95; finish`
 	needCommand(t, "perl")
-	r := scripted(t, inspectHead+script+tail, append([]string{testBinary(t)}, args...)...)
+	r := scripted(t, inspectHead+script+tail, append([]string{cage.Self}, args...)...)
 	lines := strings.SplitN(r.stdout, "\n", 3)
 	if r.status != 0 || len(lines) < 3 || r.stderr != "" {
 		t.Fatalf("status %d\nstdout: %s\nstderr: %s", r.status, r.stdout, r.stderr)

@@ -1,6 +1,10 @@
 package integration
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/finite-init/finite/tests/internal/cage"
+)
 
 // Jobs that begin in the background.
 var backgroundScenarios = []scenario{
@@ -148,7 +152,7 @@ var sessionScenarios = []scenario{
 // leaderOf is a session leader that starts a command in its own process group, or in a new one.
 func leaderOf(group string) func(*testing.T, []string) []string {
 	return func(t *testing.T, front []string) []string {
-		args := append([]string{testBinary(t), group}, front...)
+		args := append([]string{cage.Self, group}, front...)
 		return append(args, needCommand(t, "sh"), "-c", "echo ready; exec cat")
 	}
 }

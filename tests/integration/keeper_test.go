@@ -56,7 +56,7 @@ func childNamed(parent int, name string) int {
 }
 
 // keeper returns the keeper's PID as the test sees it.
-func (c *cage) keeper() (pid int) {
+func (c *caged) keeper() (pid int) {
 	c.t.Helper()
 	front := c.pid()
 	if c.mode == asInit {
@@ -70,7 +70,7 @@ func (c *cage) keeper() (pid int) {
 }
 
 // kill sends a signal to a process of the cage that is no longer unknown.
-func (c *cage) kill(pid int, sig unix.Signal) {
+func (c *caged) kill(pid int, sig unix.Signal) {
 	c.t.Helper()
 	if err := unix.Kill(pid, sig); err != nil {
 		c.t.Errorf("kill %d: %v", pid, err)
@@ -78,7 +78,7 @@ func (c *cage) kill(pid int, sig unix.Signal) {
 }
 
 // startLate is start for a run that is ended from outside: what is left gets some time.
-func startLate(t *testing.T, m mode, args ...string) *cage {
+func startLate(t *testing.T, m mode, args ...string) *caged {
 	t.Helper()
 	return startSpec(t, cageSpec{Mode: m, Args: args, Late: true}, nil)
 }
@@ -100,12 +100,12 @@ nohup sleep 1000 >/dev/null 2>&1 & (set -m; sleep 1000 &) 2>/dev/null; `
 func TestFrontIsKilled(t *testing.T) {
 	needCommand(t, "perl")
 	tree := script(t, "tree.pl")
-	kill := func(c *cage) { c.kill(c.pid(), unix.SIGKILL) }
-	killGroup := func(c *cage) { c.kill(-c.pid(), unix.SIGKILL) }
+	kill := func(c *caged) { c.kill(c.pid(), unix.SIGKILL) }
+	killGroup := func(c *caged) { c.kill(-c.pid(), unix.SIGKILL) }
 	const waiting = `echo ready; while :; do sleep 1000; done`
 	for name, tt := range map[string]struct {
 		args []string
-		kill func(*cage) // nil: it comes by itself
+		kill func(*caged) // nil: it comes by itself
 	}{
 		"a sleeping command":  {[]string{finiteBin, "--", "sh", "-c", waiting}, kill},
 		"fugitives":           {[]string{finiteBin, "--", "sh", "-c", fugitives + waiting}, kill},

@@ -1,11 +1,10 @@
 package integration
 
 import (
-	"fmt"
-	"os"
 	"os/exec"
 	"testing"
 
+	"github.com/finite-init/finite/tests/internal/cage"
 	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
@@ -13,6 +12,7 @@ type denial = testkit.Denial
 
 // What other packages of tests use as well.
 var (
+	must        = cage.Must
 	missing     = testkit.Missing
 	copyFile    = testkit.CopyFile
 	startLocked = testkit.StartLocked
@@ -30,24 +30,11 @@ var (
 // finiteBin is the binary under test.
 var finiteBin string
 
-// The test binary is also what runs inside a cage: roleEnv says as what.
 func TestMain(m *testing.M) {
-	if role := os.Getenv(roleEnv); role != "" {
-		playRole(role)
-		os.Exit(99)
-	}
-	dir, err := os.MkdirTemp("", "finite-test-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	if finiteBin, err = testkit.Build(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	status := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(status)
+	cage.Main(m, roles, func(string) error {
+		finiteBin = cage.Finite
+		return nil
+	})
 }
 
 func needCommand(t *testing.T, name string) string {

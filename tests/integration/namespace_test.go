@@ -11,27 +11,23 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/tests/internal/cage"
 )
 
 // boxes are the options that make a PID namespace with its own /proc, in each mode.
 var boxes = map[mode]string{asInit: "pid,mount", asSubreaper: "pid,mount", asNobody: "user,pid,mount"}
 
 // inBox runs finite with a PID namespace of the command's own.
-func inBox(t *testing.T, m mode, args ...string) *cage {
+func inBox(t *testing.T, m mode, args ...string) *caged {
 	t.Helper()
 	return start(t, m, append([]string{"--unshare", boxes[m]}, args...)...)
 }
 
 // innerPID returns the PID of the inner finite, as the test sees it, once it is there.
-func (c *cage) innerPID() int {
+func (c *caged) innerPID() int {
 	c.t.Helper()
-	outer := *c
-	outer.mode = asSubreaper // whose PID is that of the first child
-	if c.mode == asInit {
-		return outer.pid()
-	}
-	outer.cmd = &exec.Cmd{Process: &os.Process{Pid: c.pid()}}
-	return outer.pid()
+	return cage.Child(c.t, c.pid())
 }
 
 // scripted runs a shell script in a cage, with finite as $0, and a directory that everybody may
@@ -41,7 +37,7 @@ func scripted(t *testing.T, script string, args ...string) result {
 	return startScript(t, script, args...).wait()
 }
 
-func startScript(t *testing.T, script string, args ...string) *cage {
+func startScript(t *testing.T, script string, args ...string) *caged {
 	t.Helper()
 	dir := t.TempDir()
 	for d := dir; d != os.TempDir() && len(d) > 1; d = filepath.Dir(d) {

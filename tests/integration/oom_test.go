@@ -17,7 +17,7 @@ const memoryLimit = 32 << 20
 // startInMemory starts finite in a cgroup with a limit of memory, with options that need a
 // supervisor, which counts. The command's standard input ends when finite has begun to count, which
 // it does a moment after the start.
-func startInMemory(t *testing.T, dir string, m mode, args ...string) *cage {
+func startInMemory(t *testing.T, dir string, m mode, args ...string) *caged {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {

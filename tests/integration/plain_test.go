@@ -23,10 +23,10 @@ func TestPlainRunPassesSignals(t *testing.T) {
 	const count = 200
 	for name, send := range map[string]struct {
 		code int
-		one  func(c *cage, pid int, sig unix.Signal) error
+		one  func(c *caged, pid int, sig unix.Signal) error
 	}{
-		"kill":   {0, func(_ *cage, pid int, sig unix.Signal) error { return unix.Kill(pid, sig) }},
-		"tgkill": {-6, func(_ *cage, pid int, sig unix.Signal) error { return unix.Tgkill(pid, pid, sig) }},
+		"kill":   {0, func(_ *caged, pid int, sig unix.Signal) error { return unix.Kill(pid, sig) }},
+		"tgkill": {-6, func(_ *caged, pid int, sig unix.Signal) error { return unix.Tgkill(pid, pid, sig) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			forModes(t, allModes, func(t *testing.T, m mode) {

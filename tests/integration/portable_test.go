@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/tests/internal/cage"
 )
 
 // buildPortable builds finite without the entry point.
@@ -45,7 +47,7 @@ TestTracerOutOfReach TestUsageErrorThatNobodyReads TestWrongUses`
 // The build without the entry point passes the tests of what it promises as the other one does.
 func TestSharedWithOneProcess(t *testing.T) {
 	names := strings.Fields(shared)
-	cmd := exec.Command(testBinary(t),
+	cmd := exec.Command(cage.Self,
 		"-test.v", "-test.count=1", "-test.parallel=4", "-test.run", "^("+strings.Join(names, "|")+")$")
 	cmd.Env = append(os.Environ(), "FINITE_BIN="+buildPortable(t))
 	out, err := cmd.CombinedOutput()

@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/tests/internal/cage"
 )
 
 // playProber tries to get at the processes of which it is told the names, and says what succeeds.
@@ -86,7 +88,7 @@ func TestDeadlineIsProtected(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			forModes(t, rootModes, func(t *testing.T, m mode) {
 				t.Parallel()
-				args := as(finiteBin, "-t", "3s", "-k", "200ms", "--", testBinary(t))
+				args := as(finiteBin, "-t", "3s", "-k", "200ms", "--", cage.Self)
 				c := startSpec(t, cageSpec{Mode: m, Role: "prober", Args: args}, nil)
 				r := c.wait()
 				r.want(t, 124)

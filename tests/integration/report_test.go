@@ -107,7 +107,7 @@ func ended(t *testing.T, path, kind string, status int) runReport {
 
 // startWithin starts a shell script in a cage; $0 is finite, $1 is dir, where it begins; it is to
 // end with exec "$0" …
-func startWithin(t *testing.T, m mode, dir, script string, change func(*exec.Cmd), args ...string) *cage {
+func startWithin(t *testing.T, m mode, dir, script string, change func(*exec.Cmd), args ...string) *caged {
 	t.Helper()
 	for d := dir; d != os.TempDir() && len(d) > 1; d = filepath.Dir(d) {
 		_ = os.Chmod(d, 0o777)

@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"runtime"
@@ -9,64 +8,39 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/tests/internal/cage"
 )
 
-func playRole(role string) {
-	switch role {
-	case "cage":
-		var spec cageSpec
-		must(json.Unmarshal([]byte(os.Getenv(cageEnv)), &spec))
-		playCage(spec)
-	case "served":
+// roles is what the test binary plays.
+var roles = cage.Roles{
+	"cage": func() { playCage(cage.Order[cageSpec]()) },
+	"served": func() {
 		op, _ := strconv.Atoi(os.Args[1])
 		playServed(op, os.Args[2], os.Args[3:]...)
-	case "stuck":
-		playStuck(os.Args[1], os.Args[2:]...)
-	case "storm":
-		playStorm()
-	case "tracer":
-		playTracer()
-	case "argless":
-		playArgless()
-	case "prober":
-		playProber()
-	case "reader":
-		playReader()
-	case "leader":
-		playLeader(os.Args[1] == "group", os.Args[2:])
-	}
-}
-
-func must(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "cage:", err)
-		os.Exit(98)
-	}
+	},
+	"stuck":   func() { playStuck(os.Args[1], os.Args[2:]...) },
+	"storm":   playStorm,
+	"tracer":  playTracer,
+	"argless": playArgless,
+	"prober":  playProber,
+	"reader":  playReader,
+	"leader":  func() { playLeader(os.Args[1] == "group", os.Args[2:]) },
 }
 
 // playCage is the first process of a new PID namespace.
 func playCage(spec cageSpec) {
-	runtime.LockOSThread() // no_new_privs and a filter belong to a thread
-	must(unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
-	must(unix.Mount("proc", "/proc", "proc", 0, ""))
-	unix.CloseOnExec(3)
+	cage.Enter()
 	if spec.Mode == asConsole {
 		playConsole(spec)
 	}
-	var env []string
-	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "TEST_FINITE_") {
-			env = append(env, kv)
-		}
-	}
 	// A directory of the caller's PATH that this user may not search would make "not found" a
 	// "permission denied".
-	env = append(env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+	env := append(cage.Environ(), "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 	if spec.Role != "" {
-		env = append(env, roleEnv+"="+spec.Role)
+		env = append(env, cage.Plays(spec.Role))
 	}
 	if spec.Deny != nil || spec.Mode == asNobody {
 		must(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
@@ -83,39 +57,13 @@ func playCage(spec cageSpec) {
 	}
 	pid, err := syscall.ForkExec(spec.Args[0], spec.Args, attr)
 	must(err)
-	// Only finite is waited for: what comes here besides is what finite has left, zombies included.
-	var ws syscall.WaitStatus
-	for {
-		_, err := syscall.Wait4(pid, &ws, 0, nil)
-		if err != syscall.EINTR {
-			must(err)
-			break
-		}
-	}
+	report := cageReport{Status: cage.Wait(pid)}
 	if spec.Late {
-		reapOthers()
+		cage.Reap(patience()/2, func() bool { return len(cage.Everybody()) == 0 })
 	}
-	report := cageReport{Status: ws.ExitStatus(), Left: whoIsThere()}
-	if ws.Signaled() {
-		report.Status = -int(ws.Signal())
-	}
-	text, err := json.Marshal(report)
-	must(err)
-	_, err = syscall.Write(3, text)
-	must(err)
+	report.Left = whoIsThere()
+	cage.Tell(report)
 	os.Exit(0)
-}
-
-// reapOthers reaps until nobody is there, or patience is half over.
-func reapOthers() {
-	for begin := time.Now(); time.Since(begin) < patience()/2; time.Sleep(time.Millisecond) {
-		for pid := 1; pid > 0; {
-			var err error
-			if pid, err = syscall.Wait4(-1, nil, syscall.WNOHANG, nil); err == syscall.ECHILD {
-				return
-			}
-		}
-	}
 }
 
 // whoIsThere lists everybody in this PID namespace but its PID 1.

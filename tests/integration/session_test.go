@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"encoding/json"
 	"io"
 	"os"
 	"os/exec"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/tests/internal/cage"
 )
 
 const (
@@ -26,7 +27,7 @@ type session struct {
 	t      *testing.T
 	with   bool // with finite
 	shell  string
-	cage   *cage
+	cage   *caged
 	leader int
 	dir    string // the working directory, with a fifo
 	tty    *os.File
@@ -62,7 +63,7 @@ func openSession(
 	env := []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "LC_ALL=C", "TERM=dumb", "PS1=" + promptText, "PS2=",
 		"SHELL_UNDER_TEST=" + shell, "F=" + strings.Join(front, " "), "D=" + strings.Join(deadline, " "),
-		roleEnv + "=leader", "GORACE=atexit_sleep_ms=0",
+		cage.Plays("leader"), "GORACE=atexit_sleep_ms=0",
 	}
 	if err := unix.Mkfifo(filepath.Join(s.dir, "fifo"), 0o666); err != nil {
 		t.Fatal(err)
@@ -86,7 +87,7 @@ func openSession(
 	}()
 	s.until("the session leader", func(all []process) bool {
 		for _, p := range all {
-			if p.parent == s.cage.cmd.Process.Pid {
+			if p.parent == s.cage.Process.Pid {
 				s.leader = p.pid
 			}
 		}
@@ -177,7 +178,7 @@ func (s *session) file(name string) string {
 	return string(text)
 }
 
-func (s *session) everybody() []process { return descendants(s.cage.cmd.Process.Pid) }
+func (s *session) everybody() []process { return descendants(s.cage.Process.Pid) }
 
 // until waits until the processes of the session are as they must be.
 func (s *session) until(what string, ok func([]process) bool) {
@@ -273,10 +274,7 @@ func (s *session) gone() {
 func (s *session) end() outcome {
 	s.t.Helper()
 	var report cageReport
-	if err := s.cage.report.SetReadDeadline(time.Now().Add(patience())); err != nil {
-		s.t.Fatal(err)
-	}
-	if err := json.NewDecoder(s.cage.report).Decode(&report); err != nil {
+	if err := s.cage.Hear(&report, patience()); err != nil {
 		s.t.Fatalf("the session leader did not end: %v\noutput: %s", err, s.out)
 	}
 	s.until("nobody left", func(all []process) bool { return len(all) == 0 })

@@ -17,6 +17,7 @@ import (
 	pid1 "github.com/finite-init/finite/init"
 	"github.com/finite-init/finite/init/ending"
 	"github.com/finite-init/finite/signals"
+	"github.com/finite-init/finite/tests/internal/cage"
 )
 
 const (
@@ -45,7 +46,7 @@ func TestStorm(t *testing.T) {
 	}
 	t.Logf("%s=%d", seedEnv, seed)
 	forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
-		c := startSpec(t, cageSpec{Mode: m, Args: []string{testBinary(t)}, Role: "storm"}, func(cmd *exec.Cmd) {
+		c := startSpec(t, cageSpec{Mode: m, Args: []string{cage.Self}, Role: "storm"}, func(cmd *exec.Cmd) {
 			cmd.Env = append(cmd.Env, seedEnv+"="+strconv.FormatUint(seed, 10))
 		})
 		r := c.waitLong(5 * patience())

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/tests/internal/cage"
 	"github.com/finite-init/finite/tests/internal/testkit"
 )
 
@@ -93,8 +94,8 @@ func startBeside(t *testing.T, role string, args ...string) *stuckRun {
 	if _, err := os.Stat("/dev/fuse"); err != nil {
 		missing(t, "no FUSE: %v", err)
 	}
-	r := &stuckRun{Cmd: exec.Command(testBinary(t), args...), out: newLines(), err: newLines()}
-	r.Env = append(os.Environ(), roleEnv+"="+role)
+	r := &stuckRun{Cmd: exec.Command(cage.Self, args...), out: newLines(), err: newLines()}
+	r.Env = append(os.Environ(), cage.Plays(role))
 	r.Stdout, r.Stderr = r.out, r.err
 	in, err := r.StdinPipe()
 	if err != nil {

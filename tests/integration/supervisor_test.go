@@ -16,7 +16,7 @@ import (
 
 // harm sends a signal to the next supervisors of a keeper, one after the other, when each has been
 // there for a time. It stops when the test has what it wants, and returns how many it has met.
-func (c *cage) harm(keeper int, sig unix.Signal, most int, delay time.Duration) (stop func() int) {
+func (c *caged) harm(keeper int, sig unix.Signal, most int, delay time.Duration) (stop func() int) {
 	met := map[int]bool{}
 	over := make(chan struct{})
 	var done sync.WaitGroup
@@ -47,7 +47,7 @@ func (c *cage) harm(keeper int, sig unix.Signal, most int, delay time.Duration) 
 }
 
 // startHeld starts finite with a standard input that stays open and empty until release is called.
-func startHeld(t *testing.T, m mode, args ...string) (c *cage, release func()) {
+func startHeld(t *testing.T, m mode, args ...string) (c *caged, release func()) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {

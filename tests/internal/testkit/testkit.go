@@ -110,3 +110,15 @@ func FullPipe(t *testing.T) *os.File {
 	})
 	return w
 }
+
+// BrokenPipe returns the writing end of a pipe that nobody can read, until the test ends.
+func BrokenPipe(t *testing.T) *os.File {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	t.Cleanup(func() { w.Close() })
+	return w
+}
