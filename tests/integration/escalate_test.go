@@ -1,6 +1,7 @@
 package integration
 
 import (
+	_ "embed"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,13 +11,9 @@ import (
 )
 
 // climber says which signals arrive, and ends for none.
-const climber = `trap "echo got USR1" USR1
-trap "echo got QUIT" QUIT
-trap "echo got TERM" TERM
-(setsid sh -c 'exec sleep 1000' &)
-sleep 1000 &
-echo ready
-while :; do wait; done`
+//
+//go:embed testdata/climber.sh
+var climber string
 
 func TestEscalate(t *testing.T) {
 	atOnce(t, allModes, func(t *testing.T, m mode) {

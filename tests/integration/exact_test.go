@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bytes"
+	_ "embed"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -20,6 +21,16 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// slackOfThreads looks at the timer slack of its parent's threads, until it is as it should be.
+//
+//go:embed testdata/slack.sh
+var slackOfThreads string
+
+// slackForeign looks at the timer slack of all threads of the process outside, until it is its own.
+//
+//go:embed testdata/slack-foreign.sh
+var slackForeign string
 
 // recorderBin builds the command of these tests, which says exactly what arrives.
 var recorderBin = func() func(*testing.T) string {
@@ -246,18 +257,8 @@ my $set = pack("Q", shift); syscall(14, 2, $set, 0, 8) == 0 or die "sigprocmask:
 // the monitor is not known there.
 func TestTimerSlackWithAForeignProc(t *testing.T) {
 	needExact(t)
-	const script = `read own </proc/self/timerslack_ns
-read -r pid comm state finite rest </proc/self/stat; end=$(($(date +%s) + 30))
-while [ "$(date +%s)" -lt $end ]; do
-	other=
-	for t in $(ls -U /proc/$finite/task); do
-		read slack </proc/$t/timerslack_ns; [ $slack = $own ] || other="$other $t:$slack"
-	done
-	[ "$other" ] || exit 0
-done
-echo "the slack of these is another:$other"; exit 1`
 	r := startWithin(t, asSubreaper, t.TempDir(), `exec unshare --pid --fork "$0" -- sh -c "$2"`,
-		nil, script).wait()
+		nil, slackForeign).wait()
 	if r.want(t, 0); t.Failed() {
 		t.Log(r.stdout)
 	}
@@ -268,18 +269,7 @@ echo "the slack of these is another:$other"; exit 1`
 func TestTimerSlackOfThreads(t *testing.T) {
 	needExact(t)
 	forModes(t, rootModes, func(t *testing.T, m mode) { // nobody may not ask (proc_pid_timerslack_ns(5))
-		const script = `read own </proc/self/timerslack_ns; end=$(($(date +%s) + 30))
-while [ "$(date +%s)" -lt $end ]; do
-	n=0 other=
-	for t in $(ls -U /proc/$PPID/task); do
-		read slack </proc/$t/timerslack_ns; n=$((n + 1)); want=$own
-		[ $n -ne 2 ] || want=10000000
-		[ $slack = $want ] || other="$other $n:$slack"
-	done
-	[ "$other" ] || exit 0
-done
-echo "$n threads; the slack of these is another:$other"; exit 1`
-		r := run(t, m, "--", "sh", "-c", script)
+		r := run(t, m, "--", "sh", "-c", slackOfThreads)
 		r.want(t, 0)
 	})
 }

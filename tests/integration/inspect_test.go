@@ -1,6 +1,7 @@
 package integration
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -74,32 +75,16 @@ func parseInspection(t *testing.T, text string) (i inspection) {
 	return i
 }
 
-// inspectHead has functions for scripts: state PID STATES waits for one of these, and fuse makes a
-// file system in $m with one file, every read and flush of which is never answered; asked waits for
-// one. finish ends what would keep the cage from telling who is left.
-const inspectHead = `dir=$1 cage=$2 m=$1/m
-state() { until grep -qs "^State:.[$2]" /proc/$1/status; do test -d /proc/$1 || exit 94; done; }
-finish() { :; }
-fuse() { mkdir $m; mkfifo $m.asked; exec 3<>/dev/fuse 4<>$m.asked
-mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0,allow_other test $m || exit 97
-perl -e '` + fuseServer + `' 4>&4 & server=$!; exec 3>&-; finish() { kill -9 $server; }; }
-asked() { dd bs=1 count=1 <&4 2>&-; }
-`
+// inspectHead has functions for scripts.
+var inspectHead = "fuse_server='" + fuseServer + "'\n" + inspectFunctions
+
+//go:embed testdata/inspect.sh
+var inspectFunctions string
 
 // fuseServer speaks the protocol of linux/fuse.h.
-const fuseServer = `open my $f, "+<&=", 3;
-my $attr = pack "Q6L10", 2, 9, 1, 0, 0, 0, 0, 0, 0, 0100755, 1, 0, 0, 0, 4096, 0;
-my $root = pack "Q6L10", 1, 0, 0, 0, 0, 0, 0, 0, 0, 040755, 2, 0, 0, 0, 4096, 0;
-while (sysread $f, my $in, 1 << 20) {
-	my ($len, $op, $id, $node) = unpack "LLQQ", $in;
-	my $out = $op == 26 ? pack("L4S2L2S2L7", 7, 31, 0, 0, 0, 0, 4096, 1, (0) x 9)
-		: $op == 1 ? pack("Q4L2", 2, 0, 99, 99, 0, 0) . $attr
-		: $op == 3 ? pack("QLL", 99, 0, 0) . ($node == 1 ? $root : $attr)
-		: $op == 14 ? pack("QLL", 1, 1, 0) : undef;
-	if ($op == 15 || $op == 25) { open my $a, ">&=", 4; syswrite $a, $op == 15 ? "r" : "f"; next }
-	next if $op == 36 || $op == 2;
-	syswrite $f, defined $out ? pack("LlQ", 16 + length $out, 0, $id) . $out : pack("LlQ", 16, -38, $id);
-}`
+//
+//go:embed testdata/fuse.pl
+var fuseServer string
 
 // inspected runs a script that makes a process, sets p to its PID, and has it inspected; it returns
 // what is said of it, of all, and in text.

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	_ "embed"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,17 +17,9 @@ import (
 // container is a shell function that makes a container, as an engine would, and sets c to the PID
 // of its init, which reaps nothing; and others that look into it, and end it. Its options are those
 // of unshare(1).
-const container = `container() {
-	mkfifo "$dir/up$#"
-	unshare --pid --fork --mount-proc --kill-child "$@" sh -c 'echo up;
-exec sleep 1000' >"$dir/up$#" 2>/dev/null &
-	u=$!
-	read -r up <"$dir/up$#"; read -r c <"/proc/$u/task/$u/children"; test "$up" && test "$c" || exit 97; }
-alive() { nsenter -t $c -p -m sh -c 'for p in /proc/[0-9]*; do
-	read -r pid comm state rest <$p/stat && test $pid != $$ && echo "$comm $state"; done' 2>&- | sort; }
-finish() { kill -9 $c; wait $u; exit 0; }
-finite=$0; dir=$1; shift
-`
+//
+//go:embed testdata/container.sh
+var container string
 
 // inContainer runs a script in a cage, with a container of the test's own.
 func inContainer(t *testing.T, script string, args ...string) result {

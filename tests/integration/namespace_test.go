@@ -1,6 +1,7 @@
 package integration
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -14,6 +15,11 @@ import (
 
 	"github.com/finite-init/finite/tests/internal/cage"
 )
+
+// randomMoment starts a program many times, ends it at a random moment, and says how it ended.
+//
+//go:embed testdata/random-moment.pl
+var randomMoment string
 
 // boxes are the options that make a PID namespace with its own /proc, in each mode.
 var boxes = map[mode]string{asInit: "pid,mount", asSubreaper: "pid,mount", asNobody: "user,pid,mount"}
@@ -258,26 +264,13 @@ func TestUnshareOuterIsKilled(t *testing.T) {
 // At a random moment of the first 5 ms, SIGTERM ends it with 143, and SIGKILL leaves nobody either.
 func TestUnshareEndsAtARandomMoment(t *testing.T) {
 	const runs = 200
-	script := `use POSIX; use Time::HiRes "time"; my ($finite, $runs, @args) = @ARGV;
-my %ended; $SIG{ALRM} = sub { print "hangs\n"; POSIX::_exit(1) };
-for my $i (1 .. $runs) {
-	alarm 30; pipe(my $r, my $w); my $sig = $i % 2 ? 15 : 9; my $at = rand 0.005; pipe(my $go, my $begin);
-	my $pid = fork; if (!$pid) {
-		open STDOUT, ">&", $w; close $begin; sysread $go, my $b, 1; exec $finite, @args or POSIX::_exit(1) }
-	close $w; close $go; my $begun = time; close $begin; 1 while time - $begun < $at;
-	kill $sig, $pid; waitpid $pid, 0; my $status = $?; sysread $r, my $b, 1;
-	$ended{"$sig " . ($status & 127 ? "signal " . ($status & 127) : "status " . ($status >> 8))}++ }
-for (1 .. 1000) { # one that notices the end of its front needs a processor to end on
-	last unless grep { open my $f, "<", "$_/stat" and <$f> =~ /\((keeper|supervisor|planner)\) [^ZX]/ } glob "/proc/[0-9]*";
-	select undef, undef, undef, 0.01 }
-print join("\n", sort keys %ended), "\n"; print STDERR "$_: $ended{$_}\n" for sort keys %ended;`
 	for name, args := range map[string][]string{
 		"pid,mount": {"--unshare", "pid,mount"},
 		"all":       {"--unshare", "all", "--cgroup", "auto", "--stop-grace", stretch("5s")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args = append(append([]string{
-				needCommand(t, "perl"), "-e", script, finiteBin, strconv.Itoa(runs),
+				needCommand(t, "perl"), "-e", randomMoment, finiteBin, strconv.Itoa(runs),
 			}, args...), "--", "sleep", "1000")
 			c := startSpec(t, cageSpec{Mode: asSubreaper, Args: args}, nil)
 			r := c.waitLong(2 * patience())

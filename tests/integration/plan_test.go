@@ -1,6 +1,7 @@
 package integration
 
 import (
+	_ "embed"
 	"fmt"
 	"os"
 	"slices"
@@ -87,6 +88,9 @@ while test $i -lt 1200; do set -- "$@" --join "/proc/$c/ns/net"; i=$((i + 1)); d
 	}
 }
 
+//go:embed testdata/keeper-killed.sh
+var keeperKilled string
+
 // A keeper in a PID namespace that it has joined leaves whom it had to that namespace's PID 1. Its
 // cgroup ends them all; without one the command is ended, and the line says so.
 func TestJoinKeeperIsKilled(t *testing.T) {
@@ -97,16 +101,9 @@ func TestJoinKeeperIsKilled(t *testing.T) {
 		if with {
 			options, said = "--cgroup require", "the keeper was killed: SIGKILL to everything that is left"
 		}
-		const script = container + `container
-"$finite" $1 -t 1h --join $c:pid,mnt -- sh -c 'setsid sleep 1000 & echo ready;
-exec sleep 2000' >"$dir/out" & f=$!
-until grep -qs ready "$dir/out"; do sleep 0.01; done
-for k in $(cat /proc/$f/task/$f/children); do test "$(cat /proc/$k/comm)" = keeper && kill -9 $k; done
-wait $f; echo status $?; nsenter -t $c -p -m sh -c 'for p in /proc/[0-9]*; do tr "\0" " " <$p/cmdline;
-echo; done' | grep '^sleep' | sort; finish`
 		cgroup := room(t)
 		r := startSpec(t, cageSpec{
-			Mode: asSubreaper, Args: []string{"/bin/sh", "-c", script, finiteBin, t.TempDir(), options},
+			Mode: asSubreaper, Args: []string{"/bin/sh", "-c", container + keeperKilled, finiteBin, t.TempDir(), options},
 		}, within(t, cgroup)).wait()
 		r.want(t, 0)
 		wantNoLeaf(t, cgroup)

@@ -2,6 +2,7 @@ package engines
 
 import (
 	"bufio"
+	_ "embed"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,22 +25,9 @@ const (
 //
 // The engines find cgroup v2 alone, and whatever they leave in /dev/shm, /etc, /opt, /run and /var
 // goes with the room.
-const roomScript = `
-set -e
-mount -t proc proc /proc
-mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /dev/shm
-for dir in etc opt var; do
-	mkdir -p /run/room/$dir /run/room/work.$dir
-	mount -t overlay -o lowerdir=/$dir,upperdir=/run/room/$dir,workdir=/run/room/work.$dir overlay /$dir
-done
-umount -l /sys/fs/cgroup
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mkdir /sys/fs/cgroup/` + engineCgroup + `
-echo 1 >/sys/fs/cgroup/` + engineCgroup + `/cgroup.procs
-echo ready
-exec env --ignore-signal=CHLD cat
-`
+//
+//go:embed testdata/room.sh
+var roomScript string
 
 // janitor makes the room in the given cgroup, writes the PID of its PID 1 to stdout, waits for its
 // end and removes both the cgroup and the directory.
@@ -60,7 +48,7 @@ func keepRoom(cgroup string) error {
 	if err != nil {
 		return fmt.Errorf("cannot open cgroup %s: %w", cgroup, err)
 	}
-	cmd := exec.Command("/bin/sh", "-c", roomScript)
+	cmd := exec.Command("/bin/sh", "-c", roomScript, "sh", engineCgroup)
 	cmd.Stdin, cmd.Stderr = os.Stdin, os.Stderr
 	cmd.SysProcAttr = &unix.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNET,

@@ -1,6 +1,7 @@
 package engines
 
 import (
+	_ "embed"
 	"strings"
 	"testing"
 )
@@ -8,19 +9,9 @@ import (
 // deafTree is a command that does not end: it and its tree ignore every polite request, and members
 // leave by each of the usual doors. Each prints a line when it is there, and the first one another
 // when all of them are.
-const deafTree = `
-trap "" TERM INT QUIT HUP
-member='echo member; exec sleep 10000'
-{
-	sh -c "$member" &                      # a child
-	setsid sh -c "$member" &               # in a session of its own
-	(sh -c "$member" &)                    # whose parent is gone
-	(setsid sh -c "(sh -c '$member' &)" &) # both, and one further down
-	(set -m; sh -c "$member" &)            # in a process group of its own
-	sh -c 'echo member; kill -STOP $$' &   # stopped
-} 2>/dev/null
-wait
-`
+//
+//go:embed testdata/deaf-tree.sh
+var deafTree string
 
 const deafMembers = 6
 
