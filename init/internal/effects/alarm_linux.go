@@ -1,7 +1,7 @@
 package effects
 
 import (
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,11 +15,14 @@ import (
 type alarm struct {
 	fd   int
 	file *sys.File
-	// Where there is no timerfd: a seccomp filter, or too few descriptors. It does not follow the
-	// wall clock.
+	fire func()
+	left func() time.Duration // until it fires
+
+	mu   sync.Mutex
+	over bool // it has fired, or was closed
+	// Where the timerfd fails: a seccomp filter, too few descriptors, an error of read(2). It does
+	// not follow the wall clock.
 	fallback *time.Timer
-	fire     func()
-	over     atomic.Bool // it has fired, or was closed
 }
 
 // NewAlarm calls fire, once, in a goroutine, when the wall clock reads at or later.
@@ -28,64 +31,84 @@ func NewAlarm(at time.Time, fire func()) *alarm {
 	if when.Sec < 0 || when == (unix.Timespec{}) {
 		when = unix.Timespec{Nsec: 1} // long past; 0 would disarm the timer
 	}
-	a := makeAlarm(unix.CLOCK_REALTIME, fire)
-	a.arm(unix.TFD_TIMER_ABSTIME, when, time.Until(at))
+	a := &alarm{fire: fire, left: func() time.Duration { return time.Until(at) }}
+	a.begin(unix.CLOCK_REALTIME, unix.TFD_TIMER_ABSTIME, when)
 	return a
 }
 
 // NewTimeout calls fire, once, in a goroutine, after d, which is above 0.
 func NewTimeout(d time.Duration, fire func()) *alarm {
-	a := makeAlarm(unix.CLOCK_MONOTONIC, fire)
-	a.arm(0, unix.NsecToTimespec(d.Nanoseconds()), d)
+	at := time.Now().Add(d) // by the monotonic clock
+	a := &alarm{fire: fire, left: func() time.Duration { return time.Until(at) }}
+	a.begin(unix.CLOCK_MONOTONIC, 0, unix.NsecToTimespec(d.Nanoseconds()))
 	return a
 }
 
-// makeAlarm makes an alarm that is not armed.
-func makeAlarm(clock int, fire func()) *alarm {
-	a := &alarm{fd: -1, fire: fire}
+// begin sets the alarm to a time, as timerfd_settime(2) has it.
+func (a *alarm) begin(clock, flags int, when unix.Timespec) {
+	a.open(clock)
+	if a.file == nil || unix.TimerfdSettime(a.fd, flags, &unix.ItimerSpec{Value: when}, nil) != nil {
+		a.fallBack()
+		return
+	}
+	go a.await(a.file.Read)
+}
+
+// open makes the timerfd.
+func (a *alarm) open(clock int) {
 	fd, err := unix.TimerfdCreate(clock, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
 	if err != nil {
-		return a
+		return
 	}
 	if HaveDescriptors(LaterDescriptors) != nil {
 		_ = unix.Close(fd) // others need it more
-		return a
-	}
-	file, err := sys.NewFile(fd, "timerfd")
-	if err != nil {
-		return a
-	}
-	a.fd, a.file = fd, file
-	go func() {
-		var expirations [8]byte
-		if _, err := file.Read(expirations[:]); err == nil {
-			a.ring()
-		}
-	}()
-	return a
-}
-
-// arm sets the time, as timerfd_settime(2) has it and as a duration from now.
-func (a *alarm) arm(flags int, when unix.Timespec, d time.Duration) {
-	if a.file != nil && unix.TimerfdSettime(a.fd, flags, &unix.ItimerSpec{Value: when}, nil) == nil {
 		return
 	}
-	a.fallback = time.AfterFunc(d, a.ring)
+	if file, err := sys.NewFile(fd, "timerfd"); err == nil {
+		a.fd, a.file = fd, file
+	}
+}
+
+// await waits for the timerfd.
+func (a *alarm) await(read func([]byte) (int, error)) {
+	var expirations [8]byte
+	if _, err := read(expirations[:]); err != nil {
+		a.fallBack() // unless it was closed
+		return
+	}
+	a.ring()
+}
+
+func (a *alarm) fallBack() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.over {
+		a.fallback = time.AfterFunc(a.left(), a.ring)
+	}
 }
 
 func (a *alarm) ring() {
-	if !a.over.Swap(true) {
+	if a.end() {
 		a.fire()
 	}
+}
+
+// end makes it over, and reports whether it was not.
+func (a *alarm) end() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	pending := !a.over
+	a.over = true
+	if a.fallback != nil {
+		a.fallback.Stop()
+	}
+	return pending
 }
 
 // Close stops the alarm, and reports whether it had not fired. If it had, fire may still be under
 // way.
 func (a *alarm) Close() bool {
-	pending := !a.over.Swap(true)
-	if a.fallback != nil {
-		a.fallback.Stop()
-	}
+	pending := a.end()
 	if a.file != nil {
 		a.file.Close()
 	}

@@ -7,35 +7,57 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A timeout fires after its time, once; with a timerfd and without.
+// A timeout fires after its time, once; with a timerfd, without, and with one that cannot be read.
 func TestTimeout(t *testing.T) {
-	for _, without := range []bool{false, true} {
-		fired := make(chan time.Time, 2)
-		fire := func() { fired <- time.Now() }
-		create := func(d time.Duration) *alarm {
-			if !without {
-				return NewTimeout(d, fire)
-			}
-			a := &alarm{fd: -1, fire: fire}
-			a.arm(0, unix.Timespec{}, d)
+	for name, create := range map[string]func(time.Duration, func()) *alarm{
+		"timerfd": NewTimeout,
+		"none": func(d time.Duration, fire func()) *alarm {
+			a := testAlarm(d, fire)
+			a.fallBack()
 			return a
-		}
-		begin := time.Now()
-		a := create(50 * time.Millisecond)
-		if at := <-fired; at.Sub(begin) < 50*time.Millisecond {
-			t.Errorf("it fired after %v", at.Sub(begin))
-		}
-		if a.Close() {
-			t.Error("it is not over")
-		}
-		if !create(time.Hour).Close() {
-			t.Error("it was over")
-		}
-		select {
-		case <-fired:
-			t.Error("it fired again")
-		default:
-		}
+		},
+		"read fails": func(d time.Duration, fire func()) *alarm {
+			a := testAlarm(d, fire)
+			a.await(func([]byte) (int, error) { return 0, unix.EIO })
+			return a
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			testTimeout(t, create)
+		})
+	}
+}
+
+// testAlarm is an alarm that nothing sets off.
+func testAlarm(d time.Duration, fire func()) *alarm {
+	at := time.Now().Add(d)
+	return &alarm{fire: fire, left: func() time.Duration { return time.Until(at) }}
+}
+
+func testTimeout(t *testing.T, create func(time.Duration, func()) *alarm) {
+	fired := make(chan time.Time, 2)
+	fire := func() { fired <- time.Now() }
+	begin := time.Now()
+	a := create(50*time.Millisecond, fire)
+	var at time.Time
+	select {
+	case at = <-fired:
+	case <-time.After(20 * time.Second):
+		t.Fatal("it did not fire")
+	}
+	if at.Sub(begin) < 50*time.Millisecond {
+		t.Errorf("it fired after %v", at.Sub(begin))
+	}
+	if a.Close() {
+		t.Error("it is not over")
+	}
+	if !create(time.Hour, fire).Close() {
+		t.Error("it was over")
+	}
+	select {
+	case <-fired:
+		t.Error("it fired again")
+	default:
 	}
 }
 
