@@ -125,6 +125,21 @@ func (s *Stat) setTime(field int, text []byte) error {
 	return err
 }
 
+// parseParent returns the PPid of a text of /proc/PID/status. The name, in which the kernel writes a
+// newline as \n, cannot hold such a line.
+func parseParent(b []byte) (int, error) {
+	_, rest, ok := bytes.Cut(b, []byte("\nPPid:\t"))
+	number, _, ends := bytes.Cut(rest, []byte("\n"))
+	if !ok || !ends {
+		return 0, fmt.Errorf("status: no PPid: %w", ErrMalformed)
+	}
+	pid, err := strconv.Atoi(string(number))
+	if err != nil {
+		return 0, fmt.Errorf("status: PPid: %w", err)
+	}
+	return pid, nil
+}
+
 // ParseStatus reads the text of /proc/PID/status. Lines it does not know are passed over; a line it
 // knows and cannot read is an error.
 func ParseStatus(b []byte) (Status, error) {

@@ -151,6 +151,15 @@ func (p *Proc) Status(pid int) (Status, error) {
 	return ParseStatus(b)
 }
 
+// Parent reads the PID of a process's parent from /proc/PID/status, which never hangs.
+func (p *Proc) Parent(pid int) (int, error) {
+	b, err := p.Read(pid, "status")
+	if err != nil {
+		return 0, err
+	}
+	return parseParent(b)
+}
+
 // WChan reads the name of the kernel function that a process sleeps in from /proc/PID/wchan, which
 // may hang; it is empty if the kernel does not tell.
 func (p *Proc) WChan(pid int) string { return ParseWChan(p.Read(pid, "wchan")) }

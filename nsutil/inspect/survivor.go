@@ -26,7 +26,8 @@ type Survivor struct {
 // still there. It returns after limit with what it has by then. It is an error if /proc tells of
 // nobody in that time.
 func FindSurvivors(role nsutil.Role, leaf *cgroup.Cgroup, limit time.Duration) ([]Survivor, error) {
-	reader := procfs.NewLimited(procfs.NewProc, limit, limit, 1)
+	// A file that hangs tells why its process is left, if time is left after it.
+	reader := procfs.NewLimited(procfs.NewProc, limit/2, limit, maxLost)
 	return findSurvivors(members{role: role, leaf: leaf, root: nsutil.Root(), self: os.Getpid()}, reader)
 }
 

@@ -143,9 +143,8 @@ func (t *Tree) strangers() []int {
 // member is one process of the tree, with what is needed to know it again.
 type member struct {
 	pid    int
-	direct bool   // our own child: its PID is pinned while the sweep lasts
-	parent int    // index of its parent in Tree.members; none where direct
-	start  uint64 // its start time, which with the PID names it for good; not read for direct ones
+	direct bool // our own child: its PID is pinned while the sweep lasts
+	parent int  // index of its parent in Tree.members; none where direct
 }
 
 // sweep visits every descendant once, parents before their children, and leaves the list in
@@ -204,8 +203,7 @@ func (t *Tree) walk(first int, visit func(member)) int {
 			if _, ok := t.found[pid]; ok {
 				continue
 			}
-			m := member{pid: pid, parent: i}
-			if t.verify(&m) {
+			if m := (member{pid: pid, parent: i}); t.verify(m) {
 				t.add(m, visit)
 			}
 		}
@@ -224,20 +222,22 @@ func (t *Tree) add(m member, visit func(member)) {
 	}
 }
 
-// verify makes sure that m is a child of its parent at this moment and not a stranger who was given
-// a freed PID, and notes its start time or, if that is noted already, compares it.
-func (t *Tree) verify(m *member) bool {
-	p := t.members[m.parent]
-	st, err := t.proc.Stat(m.pid)
-	if err != nil || st.PPID != p.pid || (m.start != 0 && m.start != st.StartTime) {
-		return false
+// verify makes sure that m is a child of its parent at this moment, and that one of its own, and
+// not a stranger who was given a freed PID. Who has such a parent belongs to the tree, whoever had
+// the PID before. The start time would tell strangers as well, but /proc/PID/stat hangs for a
+// process that is stuck in execve(2).
+func (t *Tree) verify(m member) bool {
+	for range 2 {
+		parent := t.members[m.parent]
+		if ppid, err := t.proc.Parent(m.pid); err != nil || ppid != parent.pid {
+			return false
+		}
+		if parent.direct {
+			break
+		}
+		m = parent
 	}
-	m.start = st.StartTime
-	if p.direct {
-		return true
-	}
-	again, err := t.proc.Stat(p.pid)
-	return err == nil && again.StartTime == p.start
+	return true
 }
 
 // send signals one member and nobody else. A direct child's PID is pinned. Any other is signalled
@@ -262,7 +262,7 @@ func (t *Tree) send(m member, sig unix.Signal) error {
 			t.noPidfd = true
 		}
 	}
-	if !t.verify(&m) {
+	if !t.verify(m) {
 		return unix.ESRCH
 	}
 	if fd < 0 {
@@ -283,7 +283,7 @@ func (t *Tree) children(pids []int, pid int) ([]int, error) {
 	return t.proc.Children(pids, pid)
 }
 
-// scanAll lists who is whose child from /proc/PID/stat of everybody. It is slower than the kernel's
+// scanAll lists who is whose child from /proc/PID/status of everybody. It is slower than the kernel's
 // own lists, and a line of descent that forks and exits quickly slips through more of its sweeps.
 func (t *Tree) scanAll() error {
 	pids, err := t.proc.PIDs()
@@ -292,8 +292,8 @@ func (t *Tree) scanAll() error {
 	}
 	t.scanned = make(map[int][]int)
 	for _, pid := range pids {
-		if st, err := t.proc.Stat(pid); err == nil {
-			t.scanned[st.PPID] = append(t.scanned[st.PPID], pid)
+		if parent, err := t.proc.Parent(pid); err == nil {
+			t.scanned[parent] = append(t.scanned[parent], pid)
 		}
 	}
 	return nil

@@ -31,20 +31,6 @@ func eventually(t *testing.T, what string, so func() bool) {
 	}
 }
 
-// children lists who a process has started, or was given.
-func children(pid int) (pids []int) {
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, task := range tasks {
-		text, _ := os.ReadFile(task)
-		for _, word := range strings.Fields(string(text)) {
-			if child, err := strconv.Atoi(word); err == nil {
-				pids = append(pids, child)
-			}
-		}
-	}
-	return pids
-}
-
 // childNamed finds a child by its comm, 0 if there is none.
 func childNamed(parent int, name string) int {
 	for _, pid := range children(parent) {

@@ -13,6 +13,7 @@ type denial = testkit.Denial
 // What other packages of tests use as well.
 var (
 	must        = cage.Must
+	children    = cage.Children
 	missing     = testkit.Missing
 	copyFile    = testkit.CopyFile
 	startLocked = testkit.StartLocked

@@ -185,10 +185,7 @@ func TestBinaryThatCannotBeRead(t *testing.T) {
 					`trap "" TERM; setsid sleep 1000 & echo "ready"; while :; do sleep 1000; done`)
 				r := startBeside(t, "served", args...)
 				r.out.await(t, "ready")
-				of := children(r.Process.Pid)
-				for i := 0; i < len(of); i++ {
-					of = append(of, children(of[i])...)
-				}
+				of := below(r.Process.Pid)
 				eventually(t, "finite holds its memory", func() bool {
 					for _, pid := range of {
 						text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))

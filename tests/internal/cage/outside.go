@@ -102,7 +102,7 @@ func (c *Cage) End(seen any, limit time.Duration) error {
 func Child(t *testing.T, parent int) int {
 	t.Helper()
 	for deadline := time.Now().Add(testkit.Patience()); time.Now().Before(deadline); {
-		if pids := children(parent); len(pids) > 0 {
+		if pids := Children(parent); len(pids) > 0 {
 			return pids[0]
 		}
 	}
@@ -110,8 +110,8 @@ func Child(t *testing.T, parent int) int {
 	return 0
 }
 
-// children lists the children of all threads of a process.
-func children(pid int) (pids []int) {
+// Children lists the children of all threads of a process.
+func Children(pid int) (pids []int) {
 	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, list := range lists {
 		text, _ := os.ReadFile(list)
@@ -135,7 +135,7 @@ func describe(top int) string {
 		calls := strings.ReplaceAll(strings.Join(strings.Fields(string(stack)), " "), "[<0>] ", "")
 		fmt.Fprintf(&b, "%.60s %.200s\n", stat, calls)
 	}
-	for _, pid := range children(top) {
+	for _, pid := range Children(top) {
 		b.WriteString(describe(pid))
 	}
 	return b.String()
