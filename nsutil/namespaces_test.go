@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/finite-init/finite/internal/procfs"
 )
 
 const allNamespaces = UserNamespace | CgroupNamespace | IPCNamespace | UTSNamespace |
@@ -140,6 +142,7 @@ func openCount(t *testing.T) int {
 
 // There is nothing to join where this process is already, and nothing stays open.
 func TestOpenNamespacesOfOneself(t *testing.T) {
+	_ = procfs.Hold() // which stays open
 	before := openCount(t)
 	own := strconv.Itoa(os.Getpid())
 	for _, target := range []string{
@@ -166,6 +169,7 @@ func TestOpenNamespacesFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_ = procfs.Hold() // which stays open
 	before := openCount(t)
 	for target, want := range map[string]string{
 		strconv.Itoa(gone.Process.Pid):          "no such process",

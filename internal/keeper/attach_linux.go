@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/finite-init/finite/internal/procfs"
 	"github.com/finite-init/finite/internal/sys"
 )
 
@@ -76,6 +77,7 @@ func Attach() *Link {
 	if attached.planner {
 		l.Plan = thePlan()
 	}
+	procfs.Use(int(procFD))
 	attached.socket = 0
 	signalsBlocked = true
 	return l

@@ -111,7 +111,6 @@ func becomeSupervisor() {
 	closeFD(signalFD)
 	closeFD(toFront)
 	closeFD(wakeFD)
-	closeFD(procFD)
 	if facts.Directory >= 0 {
 		sys1(unix.SYS_FCHDIR, uintptr(facts.Directory))
 		closeFD(facts.Directory)

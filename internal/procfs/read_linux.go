@@ -5,29 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/internal/sys"
 )
 
-// ErrNoProc is why a subreaper can find no descendants but its children.
-var ErrNoProc = errors.New("/proc is not mounted, or not this PID namespace's")
-
 // Proc reads a mounted procfs. It holds a buffer that is used again for every read, so one Proc
 // belongs to one goroutine.
 type Proc struct {
-	Root string // "/proc" unless a test says otherwise
+	Root string // empty: /proc; a test may name another directory
 	buf  []byte
 	path []byte
 	dir  []byte
 	seen bool // it was mounted when it was asked last
 }
 
-// NewProc returns a reader of /proc. Nothing is opened before it is asked for.
+// NewProc returns a reader of /proc.
 func NewProc() *Proc {
-	return &Proc{Root: "/proc", buf: make([]byte, 16<<10), dir: make([]byte, 8<<10)}
+	return &Proc{buf: make([]byte, 16<<10), dir: make([]byte, 8<<10)}
 }
 
 // Mounted reports whether this is the procfs of the reader's own PID namespace. A container without
@@ -36,7 +32,11 @@ func NewProc() *Proc {
 // a namespace below the procfs's (NSpid, Linux 4.1).
 func (p *Proc) Mounted() bool {
 	var target [16]byte
-	n, err := sys.Readlink(p.Root+"/self", target[:])
+	dir, path, err := p.place("self")
+	if err != nil {
+		return false
+	}
+	n, err := sys.Readlink(dir, path, target[:])
 	if err != nil || string(target[:n]) != strconv.Itoa(unix.Getpid()) {
 		return false
 	}
@@ -50,24 +50,33 @@ func (p *Proc) Mounted() bool {
 
 // Read returns the content of the file name of a process. The bytes are valid until the next call.
 func (p *Proc) Read(pid int, name string) ([]byte, error) {
-	p.path = append(p.path[:0], p.Root...)
-	p.path = append(p.path, '/')
-	p.path = strconv.AppendInt(p.path, int64(pid), 10)
+	p.path = strconv.AppendInt(p.path[:0], int64(pid), 10)
 	p.path = append(p.path, '/')
 	p.path = append(p.path, name...)
-	return p.ReadPath(string(p.path))
+	return p.ReadFile(string(p.path))
 }
 
-// ReadPath returns the content of a file. The bytes are valid until the next call.
+// ReadFile returns the content of a file of the procfs. The bytes are valid until the next call.
+func (p *Proc) ReadFile(name string) ([]byte, error) {
+	fd, err := p.Open(name, 0)
+	return p.readAll(fd, name, err)
+}
+
+// ReadPath returns the content of another file. The bytes are valid until the next call.
 func (p *Proc) ReadPath(path string) ([]byte, error) {
-	fd, err := p.open(path)
+	fd, err := open(here, path, 0)
+	return p.readAll(fd, path, err)
+}
+
+// readAll reads what was opened, with an error or without, to its end, and closes it.
+func (p *Proc) readAll(fd int, name string, err error) ([]byte, error) {
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
 	defer sys.Close(fd)
 	var text []byte
 	if text, p.buf, err = readToEnd(fd, p.buf); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	return text, nil
 }
@@ -88,33 +97,6 @@ func readToEnd(fd int, buf []byte) (text, longer []byte, err error) {
 		}
 		total += n
 	}
-}
-
-// open opens a file for reading. The runtime is told, so that others go on where the file system
-// does not answer. What somebody has mounted over a file of the procfs is EXDEV (openat2(2), Linux
-// 5.6; older kernels open it). A file that may hang by itself is opened as it is: its readers have
-// a limit of time.
-func (p *Proc) open(path string) (int, error) {
-	if name, ok := strings.CutPrefix(path, p.Root+"/"); ok && !mayHang(name) {
-		if dir, err := unix.Open(p.Root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
-			defer sys.Close(dir)
-			how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_XDEV}
-			fd, err := sys.Retry(func() (int, error) { return unix.Openat2(dir, name, &how) })
-			if err != unix.ENOSYS && err != unix.EPERM && err != unix.EINVAL {
-				return fd, err
-			}
-		}
-	}
-	return sys.Retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
-}
-
-// mayHang reports whether a file of the procfs waits for a process that is stuck in execve(2).
-func mayHang(name string) bool {
-	switch name[strings.LastIndexByte(name, '/')+1:] {
-	case "stat", "wchan", "stack":
-		return true
-	}
-	return false
 }
 
 // read is read(2) of a file that may wait for the process that it is about. The runtime is told, so
@@ -176,10 +158,10 @@ func ParseWChan(b []byte, err error) string {
 // Children appends the children of pid, those of all its threads, zombies included. It needs a
 // kernel with CONFIG_PROC_CHILDREN; without it the error is ENOENT while the process exists.
 func (p *Proc) Children(pids []int, pid int) ([]int, error) {
-	task := p.Root + "/" + strconv.Itoa(pid) + "/task"
+	task := strconv.Itoa(pid) + "/task"
 	// Most processes have one thread, and then there is no need to list them: the directory has a
 	// link for each, besides its two.
-	if n, err := sys.Links(task); err == nil && n == 3 {
+	if n, err := p.links(task); err == nil && n == 3 {
 		if b, err := p.Read(pid, "task/"+strconv.Itoa(pid)+"/children"); err == nil {
 			return AppendChildren(pids, b), nil
 		}
@@ -204,14 +186,22 @@ func (p *Proc) Children(pids []int, pid int) ([]int, error) {
 	return pids, err
 }
 
-// PIDs lists every process that this procfs shows.
-func (p *Proc) PIDs() ([]int, error) { return p.Numbers(p.Root) }
-
-// Numbers lists the entries of a directory whose names are numbers.
-func (p *Proc) Numbers(path string) ([]int, error) {
-	fd, err := sys.Open(path, unix.O_RDONLY|unix.O_DIRECTORY)
+func (p *Proc) links(name string) (int, error) {
+	dir, path, err := p.place(name)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return 0, err
+	}
+	return sys.Links(dir, path)
+}
+
+// PIDs lists every process that this procfs shows.
+func (p *Proc) PIDs() ([]int, error) { return p.Numbers(".") }
+
+// Numbers lists the entries of a directory of the procfs whose names are numbers.
+func (p *Proc) Numbers(name string) ([]int, error) {
+	fd, err := p.Open(name, unix.O_DIRECTORY)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
 	defer sys.Close(fd)
 	var found []int
@@ -219,7 +209,7 @@ func (p *Proc) Numbers(path string) ([]int, error) {
 	for {
 		n, err := sys.ReadDirent(fd, p.dir)
 		if err != nil {
-			return nil, fmt.Errorf("getdents %s: %w", path, err)
+			return nil, fmt.Errorf("getdents %s: %w", name, err)
 		}
 		if n <= 0 {
 			return found, nil

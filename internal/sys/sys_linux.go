@@ -84,25 +84,25 @@ func buffer(number, fd uintptr, p []byte) (int, error) {
 	return call(number, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0)
 }
 
-// Readlink is readlink(2).
-func Readlink(path string, p []byte) (int, error) {
+// Readlink is readlinkat(2).
+func Readlink(dir int, path string, p []byte) (int, error) {
 	s, err := unix.BytePtrFromString(path)
 	if err != nil {
 		return -1, err
 	}
-	return call(unix.SYS_READLINKAT, uintptr(here), uintptr(unsafe.Pointer(s)),
+	return call(unix.SYS_READLINKAT, uintptr(dir), uintptr(unsafe.Pointer(s)),
 		uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0)
 }
 
-// Links returns how many links a file has (statx(2), Linux 4.11): a directory has one for each
-// directory in it, and two more.
-func Links(path string) (int, error) {
+// Links returns how many links a file below a directory has (statx(2), Linux 4.11): a directory
+// has one for each directory in it, and two more.
+func Links(dir int, path string) (int, error) {
 	s, err := unix.BytePtrFromString(path)
 	if err != nil {
 		return -1, err
 	}
 	var st unix.Statx_t
-	_, err = call(unix.SYS_STATX, uintptr(here), uintptr(unsafe.Pointer(s)), 0,
+	_, err = call(unix.SYS_STATX, uintptr(dir), uintptr(unsafe.Pointer(s)), 0,
 		unix.STATX_NLINK, uintptr(unsafe.Pointer(&st)))
 	return int(st.Nlink), err
 }

@@ -87,11 +87,11 @@ func TestFiles(t *testing.T) {
 	if _, err := Read(fd, buf[:]); err != unix.EBADF {
 		t.Errorf("read after close: %v", err)
 	}
-	n, err := Readlink(filepath.Join(dir, "link"), buf[:])
+	n, err := Readlink(unix.AT_FDCWD, filepath.Join(dir, "link"), buf[:])
 	if string(buf[:max(0, n)]) != "file" || err != nil {
 		t.Errorf("readlink %q, %v", buf[:max(0, n)], err)
 	}
-	if n, err := Links(dir); err != nil || (n != 3 && n != 1) { // btrfs counts 1
+	if n, err := Links(unix.AT_FDCWD, dir); err != nil || (n != 3 && n != 1) { // btrfs counts 1
 		t.Errorf("links %d, %v", n, err)
 	}
 	list, err := Open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
@@ -112,8 +112,8 @@ func TestFiles(t *testing.T) {
 	}
 	missing := filepath.Join(dir, "missing")
 	_, openErr := Open(missing, unix.O_RDONLY)
-	_, readlinkErr := Readlink(missing, buf[:])
-	_, linksErr := Links(missing)
+	_, readlinkErr := Readlink(unix.AT_FDCWD, missing, buf[:])
+	_, linksErr := Links(unix.AT_FDCWD, missing)
 	if openErr != unix.ENOENT || readlinkErr != unix.ENOENT || linksErr != unix.ENOENT {
 		t.Errorf("%v, %v, %v", openErr, readlinkErr, linksErr)
 	}

@@ -29,7 +29,7 @@ func New(parent string) (*Cgroup, error) {
 		sys.Close(up)
 		return nil, fmt.Errorf("%s is not in cgroup2", parent)
 	}
-	if n, err := sys.Links(parent); err == nil && n > 2 {
+	if n, err := sys.Links(unix.AT_FDCWD, parent); err == nil && n > 2 {
 		removeStale(up, time.Now().Add(staleLimit))
 	}
 	for range makeAttempts {

@@ -86,7 +86,7 @@ type cgroupReader struct {
 
 func (c *cgroupReader) membership(proc *procfs.Proc, text []byte) (m membership) {
 	if c.mounts == nil {
-		mountinfo, err := proc.ReadPath(proc.Root + "/self/mountinfo")
+		mountinfo, err := proc.ReadFile("self/mountinfo")
 		if err != nil {
 			mountinfo = nil
 		}

@@ -59,7 +59,7 @@ func (in *inspector) stuckThreads(p *Inspected) []StuckThread {
 		tracer  int
 	}
 	f, ok := procfs.Within(in.reader, func(proc *procfs.Proc) (f found) {
-		tids, _ := proc.Numbers(proc.Root + "/" + strconv.Itoa(pid) + "/task")
+		tids, _ := proc.Numbers(strconv.Itoa(pid) + "/task")
 		for i, tid := range tids {
 			if tid == pid || i >= room {
 				continue

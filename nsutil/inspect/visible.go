@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,13 +25,13 @@ func (in *inspector) whyNot() error {
 
 // hidePID returns the option hidepid of /proc if it may keep this user from seeing others.
 func hidePID(p *procfs.Proc) string {
-	text, err := p.ReadPath(p.Root + "/self/mountinfo")
+	text, err := p.ReadFile("self/mountinfo")
 	if err != nil {
 		return ""
 	}
 	value, group := "", -1
 	for _, m := range mounts.Parse(text) {
-		if m.Kind != "proc" || m.Point != p.Root {
+		if m.Kind != "proc" || m.Point != cmp.Or(p.Root, "/proc") {
 			continue
 		}
 		value, group = "", -1 // of several, the last one counts

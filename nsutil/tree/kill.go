@@ -47,7 +47,7 @@ func (t *Tree) Kill(done <-chan struct{}, failed func(error)) {
 			reported[err.Error()] = true
 			failed(err)
 		}
-		if errors.Is(err, procfs.ErrNoProc) {
+		if errors.Is(err, procfs.ErrNoProc) || errors.Is(err, errCovered) {
 			t.killChildren(done)
 		}
 		timer.Reset(pause)
@@ -56,10 +56,14 @@ func (t *Tree) Kill(done <-chan struct{}, failed func(error)) {
 }
 
 func (t *Tree) killRound(done <-chan struct{}) error {
-	killed := t.leaf != nil && t.leaf.Kill() == nil
-	if t.role == nsutil.RoleInit {
-		return t.Signal(unix.SIGKILL)
+	if t.role == nsutil.RoleInit { // which needs no file
+		err := t.Signal(unix.SIGKILL)
+		if t.leaf != nil {
+			_ = t.leaf.Kill()
+		}
+		return err
 	}
+	killed := t.leaf != nil && t.leaf.Kill() == nil
 	// Who is in the cgroup dies by one write. Who is not, is looked for when the others are gone:
 	// that is quicker than to walk over all.
 	for begin := time.Now(); killed && time.Since(begin) < maxFreeze && !isClosed(done); {
@@ -90,11 +94,16 @@ func (t *Tree) killRound(done <-chan struct{}) error {
 	}
 	// Children first: with a parent killed first, its children change parents while they are
 	// walked, and a deep tree would take a round for each level.
-	return t.sweep(nil, func() {
+	covered := t.covered
+	err := t.sweep(nil, func() {
 		for i := len(t.members) - 1; i >= 0; i-- {
 			_ = t.send(t.members[i], unix.SIGKILL)
 		}
 	})
+	if err == nil && (covered || t.covered) {
+		err = errCovered
+	}
+	return err
 }
 
 // The numbers that processes can have, counted from this process's own on (PID_MAX_LIMIT,
@@ -189,15 +198,14 @@ func (t *Tree) freeze(done <-chan struct{}) {
 // openLists opens the lists of children of this process's threads, as far as there are descriptors,
 // and adds who is on them. Orphans go to the first thread.
 func (t *Tree) openLists(visit func(member)) []int {
-	tasks := "/proc/" + strconv.Itoa(t.root) + "/task"
+	tasks := strconv.Itoa(t.root) + "/task"
 	threads, err := t.proc.Numbers(tasks)
 	if err != nil {
 		return nil // the sweep that follows says what is wrong
 	}
 	var fds []int
 	for _, tid := range threads {
-		path := tasks + "/" + strconv.Itoa(tid) + "/children"
-		fd, err := sys.Open(path, unix.O_RDONLY)
+		fd, err := t.proc.Open(tasks+"/"+strconv.Itoa(tid)+"/children", 0)
 		if err != nil {
 			continue
 		}

@@ -18,6 +18,9 @@ import (
 // ErrNoProc is why a subreaper can find no descendants but its children.
 var ErrNoProc = procfs.ErrNoProc
 
+// errCovered is why a subreaper cannot find all descendants.
+var errCovered = errors.New("something is mounted over files of /proc")
+
 // Tree is everything that descends from this process, or, as PID 1, everything else in its PID
 // namespace.
 type Tree struct {
@@ -30,6 +33,7 @@ type Tree struct {
 
 	scan    bool          // no CONFIG_PROC_CHILDREN: find children by scanning all of /proc
 	scanned map[int][]int // the scan of the sweep under way: children by parent
+	covered bool          // the sweep met a file of /proc that something is mounted over
 	noPidfd bool          // pidfd_open is refused: signal by PID after the same checks
 	rounds  int           // of the kill, without /proc
 
@@ -165,6 +169,7 @@ func (t *Tree) sweep(visit func(m member), then func()) error {
 	}
 	direct, err := t.children(nil, t.root)
 	if err != nil && !t.scan {
+		t.covered = t.covered || procfs.IsCovered(err)
 		t.scan = true
 		if err := t.scanAll(); err != nil {
 			return err
@@ -188,7 +193,7 @@ func (t *Tree) sweep(visit func(m member), then func()) error {
 func (t *Tree) begin() {
 	t.seen, t.found = t.found, t.seen
 	clear(t.found)
-	t.members = t.members[:0]
+	t.members, t.covered = t.members[:0], false
 }
 
 // walk adds the descendants of the members from index first on and returns how many members there
@@ -197,8 +202,11 @@ func (t *Tree) begin() {
 func (t *Tree) walk(first int, visit func(member)) int {
 	var pids []int
 	for i := first; i < len(t.members); i++ {
-		// An error: it has ended, and its children have another parent now.
-		pids, _ = t.children(pids[:0], t.members[i].pid)
+		var err error
+		if pids, err = t.children(pids[:0], t.members[i].pid); err != nil {
+			// Otherwise it has ended, and its children have another parent now.
+			t.covered = t.covered || procfs.IsCovered(err)
+		}
 		for _, pid := range pids {
 			if _, ok := t.found[pid]; ok {
 				continue
@@ -229,7 +237,9 @@ func (t *Tree) add(m member, visit func(member)) {
 func (t *Tree) verify(m member) bool {
 	for range 2 {
 		parent := t.members[m.parent]
-		if ppid, err := t.proc.Parent(m.pid); err != nil || ppid != parent.pid {
+		ppid, err := t.proc.Parent(m.pid)
+		if err != nil || ppid != parent.pid {
+			t.covered = t.covered || procfs.IsCovered(err)
 			return false
 		}
 		if parent.direct {
@@ -292,9 +302,11 @@ func (t *Tree) scanAll() error {
 	}
 	t.scanned = make(map[int][]int)
 	for _, pid := range pids {
-		if parent, err := t.proc.Parent(pid); err == nil {
+		parent, err := t.proc.Parent(pid)
+		if err == nil {
 			t.scanned[parent] = append(t.scanned[parent], pid)
 		}
+		t.covered = t.covered || procfs.IsCovered(err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -58,9 +59,15 @@ func TestPlannerIsHarmed(t *testing.T) {
 	for sig, statuses := range map[unix.Signal][]int{unix.SIGSTOP: {7}, unix.SIGKILL: {7, 125}} {
 		met := 0
 		for range 20 {
-			c := start(t, asSubreaper, "--join", "/proc/self/ns/net", "--unshare", "uts",
-				"--hostname", "box", "--", "sh", "-c", "exit 7")
+			in, ends, err := os.Pipe() // the command ends with its input
+			must(err)
+			c := startSpec(t, cageSpec{Mode: asSubreaper, Args: []string{
+				finiteBin, "--join", "/proc/self/ns/net", "--unshare", "uts", "--hostname", "box", "--",
+				"sh", "-c", "cat; exit 7",
+			}}, func(cmd *exec.Cmd) { cmd.Stdin = in })
+			in.Close()
 			stop := c.harm(c.pid(), sig, 1, 0)
+			ends.Close()
 			r := c.wait()
 			met += stop()
 			if !slices.Contains(statuses, r.status) || r.status != 7 && strings.Count(r.stderr, "finite: ") != 1 {

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	_ "embed"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -192,6 +193,28 @@ mkfifo /proc/sys/kernel/pid_max /proc/sys/kernel/cap_last_cap /proc/mounts /proc
 						}
 					})
 				})
+			}
+		})
+	}
+}
+
+//go:embed testdata/forged-proc.sh
+var forgedProc string
+
+// What the command has mounted over /proc is not believed: no stranger is signalled for it, and who
+// is left out of it ends.
+func TestForgedProc(t *testing.T) {
+	needRoot(t)
+	for _, way := range []string{"list", "tasks", "own", "all"} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			for _, options := range [][]string{nil, {"-v"}} {
+				args := privately(append([]string{"/bin/sh", "-c", stretch(forgedProc), finiteBin, openDir(t), way}, options...)...)
+				r := startSpec(t, cageSpec{Mode: asSubreaper, Args: args}, nil).wait()
+				r.want(t, 137)
+				if want := "status 124\nState:\tS (sleeping)\n"; r.stdout != want {
+					t.Errorf("stdout %q, want %q, stderr: %s", r.stdout, want, r.stderr)
+				}
 			}
 		})
 	}

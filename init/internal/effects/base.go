@@ -10,6 +10,7 @@ import (
 	"github.com/finite-init/finite/init/ending"
 	"github.com/finite-init/finite/init/internal/machine"
 	"github.com/finite-init/finite/init/internal/spawn"
+	"github.com/finite-init/finite/internal/procfs"
 	"github.com/finite-init/finite/internal/sys"
 	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/nsutil/cgroup"
@@ -87,6 +88,7 @@ type base struct {
 // init takes over the options. spare is how many descriptors others need more than what only helps.
 func (b *base) init(o Options, spare int, subreaper bool) {
 	b.Options, b.pidfd = o, -1
+	_ = procfs.Hold() // whoever needs it hears of the error
 	b.held.post, b.held.spare, b.oom.spare = o.Post, spare, spare
 	b.trees = treeWorker{role: o.Role, cgroup: b.cgroup(), post: o.Post, stopKill: make(chan struct{})}
 	if !subreaper {

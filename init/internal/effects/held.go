@@ -94,6 +94,9 @@ func heldEvent(proc *procfs.Proc, pid int) machine.Event {
 		return ev
 	}
 	st, err := proc.Stat(pid)
+	if procfs.IsCovered(err) {
+		return ev
+	}
 	if err != nil || st.State != 'Z' && st.State != 'X' {
 		return machine.Event{Kind: machine.EvNone} // it was reaped just now
 	}
