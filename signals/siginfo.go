@@ -6,30 +6,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Values of si_code (sigaction(2)). Those above 0 are the kernel's; those below 0 a process can
-// choose by rt_sigqueueinfo(2).
+// Values of si_code (sigaction(2)). Those above 0 are the kernel's alone, and with codeUser and
+// codeTkill the kernel says who has sent the signal. All others a process can choose by
+// rt_sigqueueinfo(2), and with them what is said of the sender.
 const (
-	codeUser    = 0  // kill(2)
-	codeQueue   = -1 // sigqueue(3)
-	codeTimer   = -2 // a POSIX timer; there is no sender's PID
-	codeAsyncIO = -4
-	codeSIGIO   = -5
-	codeTkill   = -6 // tgkill(2)
+	codeUser  = 0  // kill(2)
+	codeQueue = -1 // sigqueue(3)
+	codeTkill = -6 // tgkill(2)
 )
 
 // Arrived returns the signal that a siginfo_t with these fields tells of (sigaction(2)).
 func Arrived(number, code, pid int32, uid uint32, value uint64) Signal {
 	sig := Signal{Number: unix.Signal(number), Code: code}
 	sig.Sender.Known = true
-	switch {
-	case sig.Code > 0, sig.Code == codeTimer, sig.Code == codeAsyncIO, sig.Code == codeSIGIO:
+	if code > 0 {
 		sig.Sender.Kernel = true
-	default:
-		sig.Sender.PID = max(0, int(pid))
-		sig.Sender.UID = int(uid)
+		return sig
 	}
-	if sig.Code < 0 && sig.Code != codeTkill {
-		sig.Value = value
+	sig.Sender.PID = max(0, int(pid))
+	sig.Sender.UID = int(uid)
+	if code < 0 && code != codeTkill {
+		sig.Sender.Claimed, sig.Value = true, value
 	}
 	return sig
 }

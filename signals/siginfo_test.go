@@ -24,7 +24,7 @@ func TestArrived(t *testing.T) {
 		"sigqueue(3)": {
 			40, codeQueue, 42, 1000, 1<<63 | 5,
 			Signal{
-				Number: 40, Sender: Sender{Known: true, PID: 42, UID: 1000}, Code: codeQueue,
+				Number: 40, Sender: Sender{Known: true, Claimed: true, PID: 42, UID: 1000}, Code: codeQueue,
 				Value: 1<<63 | 5,
 			},
 		},
@@ -36,15 +36,15 @@ func TestArrived(t *testing.T) {
 			2, 0x80, 42, 1000, 0,
 			Signal{Number: unix.SIGINT, Sender: Sender{Known: true, Kernel: true}, Code: 0x80},
 		},
-		"a POSIX timer, whose number is where a PID would be": {
-			14, codeTimer, 42, 0, 9,
+		"who claims to be a POSIX timer": {
+			14, -2, 42, 3, 9,
 			Signal{
-				Number: unix.SIGALRM, Sender: Sender{Known: true, Kernel: true}, Code: codeTimer, Value: 9,
+				Number: unix.SIGALRM, Sender: Sender{Known: true, Claimed: true, PID: 42, UID: 3}, Code: -2, Value: 9,
 			},
 		},
 		"nobody in particular": {
 			64, codeQueue, -1, 1<<32 - 1, 0,
-			Signal{Number: RTMax, Sender: Sender{Known: true, UID: 1<<32 - 1}, Code: codeQueue},
+			Signal{Number: RTMax, Sender: Sender{Known: true, Claimed: true, UID: 1<<32 - 1}, Code: codeQueue},
 		},
 	} {
 		if got := Arrived(tt.number, tt.code, tt.pid, tt.uid, tt.value); got != tt.want {
@@ -57,7 +57,7 @@ func TestArrived(t *testing.T) {
 // process that is not its own target.
 func TestEncode(t *testing.T) {
 	for code, want := range map[int32]bool{
-		0x80: false, 1: false, codeUser: false, codeTkill: false, codeQueue: true, codeTimer: true, -60: true,
+		0x80: false, 1: false, codeUser: false, codeTkill: false, codeQueue: true, -2: true, -60: true,
 	} {
 		if _, ok := encode(Signal{Number: 40, Code: code}); ok != want {
 			t.Errorf("si_code %d: %v, want %v", code, ok, want)

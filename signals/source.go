@@ -10,10 +10,12 @@ import (
 // tell.
 type Sender struct {
 	Known  bool
-	Kernel bool   // the kernel itself: a key on the terminal, a timer, a limit. There is no PID then
-	PID    int    // 0: from outside this PID namespace
-	UID    int    // the sender's real user ID, as seen from this user namespace
-	Comm   string // the sender's name at the time it was looked up; a source leaves it empty
+	Kernel bool // the kernel itself: a key on the terminal, a timer, a limit. There is no PID then
+	// The sender has written PID and UID (sigqueue(3), rt_sigqueueinfo(2)), and may have lied.
+	Claimed bool
+	PID     int    // 0: from outside this PID namespace
+	UID     int    // the sender's real user ID, as seen from this user namespace
+	Comm    string // the name of PID at the time it was looked up; a source leaves it empty
 }
 
 // Signal is one signal that arrived.

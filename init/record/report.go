@@ -203,6 +203,8 @@ func newReportBy(by *ending.By, self *Self) *reportBy {
 	case !s.Known:
 	case s.Kernel:
 		r.From = "kernel"
+	case s.Claimed:
+		r.From = "claimed"
 	case s.PID == self.PID:
 		r.From = "self"
 	case s.PID == 0 || self.Foreign:

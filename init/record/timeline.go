@@ -85,7 +85,11 @@ func describeReportBy(by *reportBy) string {
 	case "":
 		return ""
 	}
-	return fmt.Sprintf(" from %s (pid %d)", by.Comm, by.PID)
+	text := fmt.Sprintf(" from %s (pid %d)", by.Comm, by.PID)
+	if by.From == "claimed" {
+		text += ", as the sender claims"
+	}
+	return text
 }
 
 // rows are the states, each followed by the rungs that were taken in it.

@@ -187,7 +187,7 @@ func pass(pidfd, command int32, s *Signal) int {
 //go:nosplit
 func sendInfo(pidfd int32, s *Signal, flags uintptr) int {
 	info := uintptr(0)
-	if s.Code < codeUser && s.Code != codeTkill {
+	if isClaimed(s) {
 		info = addr(&arrival.sent)
 		*(*int32)(pointer(info)) = s.Number
 		*(*int32)(pointer(info + 4)) = 0

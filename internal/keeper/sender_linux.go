@@ -19,17 +19,16 @@ func putSender(s *Signal, early bool) {
 	}
 }
 
-// appendSender writes who sent a signal, as siginfo has it. A sender that forges its siginfo is not
-// detected.
+// appendSender writes who sent a signal, as siginfo has it.
 //
 //go:nosplit
 func appendSender(l *line) {
 	s := &l.signal
 	switch {
-	case s.Code > 0 || s.Code == codeTimer:
+	case s.Code > 0:
 		appendTo(l, " from the kernel")
 		return
-	case s.PID == 0:
+	case s.PID == 0 && !isClaimed(s):
 		appendTo(l, " from outside the PID namespace")
 		return
 	}
@@ -44,7 +43,16 @@ func appendSender(l *line) {
 	}
 	appendNumber(l, int64(s.UID))
 	appendByte(l, ')')
+	if isClaimed(s) {
+		appendTo(l, ", as the sender claims")
+	}
 }
+
+// isClaimed reports whether the sender of a signal has written who it is (rt_sigqueueinfo(2)), and
+// not the kernel.
+//
+//go:nosplit
+func isClaimed(s *Signal) bool { return s.Code < codeUser && s.Code != codeTkill }
 
 // appendName writes the name of a sender that the front has looked up. It returns false where there
 // is none.

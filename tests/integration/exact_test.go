@@ -55,11 +55,18 @@ var recorderBin = func() func(*testing.T) string {
 // enqueue sends a signal with a value (sigqueue(3)).
 func (c *caged) enqueue(sig unix.Signal, value int) {
 	c.t.Helper()
+	const queue = -1 // SI_QUEUE
+	c.queueInfo(sig, queue, os.Getpid(), value)
+}
+
+// queueInfo sends a signal with a si_code, a sender's PID and a value (rt_sigqueueinfo(2)).
+func (c *caged) queueInfo(sig unix.Signal, code int32, pid, value int) {
+	c.t.Helper()
 	var info [128]byte
 	n := binary.NativeEndian
 	n.PutUint32(info[0:], uint32(sig))
-	n.PutUint32(info[8:], math.MaxUint32) // SI_QUEUE
-	n.PutUint32(info[16:], uint32(os.Getpid()))
+	n.PutUint32(info[8:], uint32(code))
+	n.PutUint32(info[16:], uint32(pid))
 	n.PutUint64(info[24:], uint64(value))
 	if _, _, errno := unix.Syscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(c.pid()),
 		uintptr(sig), uintptr(unsafe.Pointer(&info))); errno != 0 {
@@ -307,6 +314,41 @@ print "ready\n"; for (1 .. 40) { select undef, undef, undef, 0.02 } exit 7'`, fi
 			t.Errorf("stderr: %q", r.stderr)
 		}
 	})
+}
+
+// A sender that writes its siginfo itself is not believed: neither that it is the kernel, nor that
+// it is outside, nor which process it is.
+func TestForgedSender(t *testing.T) {
+	needExact(t)
+	for code, claim := range map[int32]int{-1: 0, -2: 4711, -4: 0, -5: 1, -60: 4711} {
+		for name, options := range map[string][]string{"keeper": nil, "supervisor": {"-v"}} {
+			t.Run(fmt.Sprintf("%d/%s", code, name), func(t *testing.T) {
+				forModes(t, rootModes, func(t *testing.T, m mode) {
+					dir := openDir(t)
+					options = append(options, "--report", filepath.Join(dir, "report.json"))
+					if name == "keeper" {
+						options = nil
+					}
+					c := start(t, m, append(options, "-t", "1h", "--", "sh", "-c",
+						`trap "exit 5" TERM; echo ready; while :; do sleep 0.05; done`)...)
+					c.stdout.await(t, "ready")
+					c.queueInfo(unix.SIGTERM, code, claim, 0)
+					r := c.wait()
+					r.want(t, 5)
+					for _, word := range []string{"from the kernel", "from outside"} {
+						if strings.Contains(r.stderr, word) {
+							t.Errorf("stderr: %s", r.stderr)
+						}
+					}
+					text, _ := os.ReadFile(filepath.Join(dir, "report.json"))
+					if name == "supervisor" && (!strings.Contains(string(text), `"from":"claimed"`) ||
+						!strings.Contains(r.stderr, ", as the sender claims\n")) {
+						t.Errorf("stderr: %s\nreport: %s", r.stderr, text)
+					}
+				})
+			})
+		}
+	}
 }
 
 // The sender is named at info level, for every signal, and always where a stop is requested.

@@ -181,12 +181,17 @@ func DescribeSender(s signals.Sender) string {
 		return ""
 	case s.Kernel:
 		return " from the kernel"
-	case s.PID == 0:
+	case s.PID == 0 && !s.Claimed:
 		return " from outside the PID namespace"
-	case s.Comm != "":
-		return fmt.Sprintf(" from %s (pid %d, uid %d)", s.Comm, s.PID, s.UID)
 	}
-	return fmt.Sprintf(" from pid %d (uid %d)", s.PID, s.UID)
+	by := fmt.Sprintf(" from pid %d (uid %d)", s.PID, s.UID)
+	if s.Comm != "" {
+		by = fmt.Sprintf(" from %s (pid %d, uid %d)", s.Comm, s.PID, s.UID)
+	}
+	if s.Claimed {
+		by += ", as the sender claims"
+	}
+	return by
 }
 
 // Outcome is what a run has come to so far.
