@@ -46,3 +46,53 @@ func exitEarly() {
 	awaitHelpers()
 	exit(128 + s.Number)
 }
+
+// startPatience is how long a stop signal waits for a supervisor to have the command started. A
+// file that a record goes to may not answer.
+const startPatience = second
+
+// endUnstarted ends finite where a stop signal comes to the front while the keeper's namespaces are
+// made, or has waited for the command for startPatience.
+//
+//go:nosplit
+func endUnstarted() {
+	if run.earlyFD < 0 {
+		return
+	}
+	if run.command != 0 || run.told {
+		closeFD(run.earlyFD)
+		run.earlyFD, run.early = -1, 0
+		return
+	}
+	sys2(unix.SYS_RT_SIGPENDING, addr(&waiting), 8)
+	if waiting&earlySet == 0 {
+		return
+	}
+	patience, building := int64(second), planAt != 0 && thePlan().Fate != planTaken
+	if !building && run.early == 0 {
+		run.early = now() + startPatience
+	}
+	if !building && !isDue(run.early) || building && !thePlan().decide(planDropped) || !takeEarly() {
+		return
+	}
+	if building {
+		patience = giveUpTime
+	}
+	// A planner that waits for another program does not end by itself.
+	kill(run.keeper, int32(unix.SIGKILL))
+	endPlanner(1)
+	endEverything(patience)
+	exitEarly()
+}
+
+// endUnstartedInit does for a keeper that is PID 1 what endUnstarted does for a front, where a
+// supervisor has been silent for startPatience.
+//
+//go:nosplit
+func endUnstartedInit() {
+	unheard := facts.Front == 0 && !facts.Begun() && !supervisor.spoke
+	if unheard && int64(supervisor.silent)*silencePause >= startPatience && takeEarly() {
+		kill(supervisor.pid, int32(unix.SIGKILL))
+		exitEarly()
+	}
+}

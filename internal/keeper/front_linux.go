@@ -19,7 +19,8 @@ var run struct {
 
 	how     int32  // how the signal in arrival is passed on, while the keeper has no room for it; 0: none
 	passed  uint64 // the signals that were passed on
-	earlyFD int32  // a signalfd for stop signals while the namespaces are made; -1: they are made
+	earlyFD int32  // a signalfd for stop signals that come before there is a command; -1: there is one
+	early   int64  // when such a signal, which waits for the command, ends finite; 0: there is none
 
 	stopNumber int32 // the number of the command's last stop that the front has heard of
 	heard      bool  // the keeper is to be told that the front has heard of that stop
@@ -54,8 +55,10 @@ func front(keeper int32) {
 	run.keeper, run.lateStatus = keeper, statusFailure
 	run.drop = now() + dropDelay
 	if planAt != 0 {
-		run.earlyFD = signalDescriptor(&earlySet)
 		beForeign()
+	}
+	if !facts.Plain || planAt != 0 {
+		run.earlyFD = signalDescriptor(&earlySet)
 	}
 	sys1(unix.SYS_CHDIR, text("/\x00"))
 	for {
@@ -65,7 +68,7 @@ func front(keeper int32) {
 			reapStrays()
 		}
 		hearKeeper()
-		endBuilding()
+		endUnstarted()
 		if mayPass() {
 			passSignals()
 		}
@@ -166,9 +169,19 @@ func sleepAsFront() {
 		poll.fds[2].Events |= unix.POLLOUT
 	} else if mayPass() {
 		poll.fds[1].Fd = signalFD
-	} else {
+	} else if run.early == 0 {
 		poll.fds[1].Fd = run.earlyFD
 	}
 	reapHelpers()
-	awaitPoll(3, limitUntil(earlier(earlier(run.latest, run.patience), earlier(run.drop, nextHelper()))))
+	awaitPoll(3, limitUntil(nextOfFront()))
+}
+
+// nextOfFront is the first time at which something is due in the front.
+//
+//go:nosplit
+func nextOfFront() int64 {
+	at := earlier(run.latest, run.patience)
+	at = earlier(at, run.drop)
+	at = earlier(at, run.early)
+	return earlier(at, nextHelper())
 }

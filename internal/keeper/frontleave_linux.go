@@ -109,7 +109,7 @@ func takeOver() {
 	if run.pidfd >= 0 {
 		sendByPidfd(run.pidfd, int32(unix.SIGKILL))
 	}
-	if !endEverything() {
+	if !endEverything(giveUpTime) {
 		startLine()
 		put("gave up: somebody cannot be ended, or is held by another process")
 		say()

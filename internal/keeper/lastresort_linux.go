@@ -142,11 +142,11 @@ func signalChildren(first, end int, sig int32) (found bool) {
 }
 
 // endEverything kills what is left until no process is, in the place of a keeper that has died. It
-// returns false where it gave up.
+// returns false where it gave up after a time.
 //
 //go:nosplit
-func endEverything() bool {
-	for until := now() + giveUpTime; now() < until; {
+func endEverything(patience int64) bool {
+	for until := now() + patience; now() < until; {
 		for wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG) > 0 {
 			forgetHelper(childChange.pid)
 		}

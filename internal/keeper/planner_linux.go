@@ -163,30 +163,6 @@ func endPlanner(killsCgroup int32) {
 
 const plannerTime = 2 // seconds
 
-// endBuilding ends finite where a stop signal comes while the keeper's namespaces are made: there
-// is no command yet. The planner is killed, since a planner that waits for another program does not
-// end by itself.
-//
-//go:nosplit
-func endBuilding() {
-	if run.earlyFD < 0 {
-		return
-	}
-	if thePlan().Fate == planTaken {
-		closeFD(run.earlyFD)
-		run.earlyFD = -1
-		return
-	}
-	sys2(unix.SYS_RT_SIGPENDING, addr(&waiting), 8)
-	if waiting&earlySet == 0 || !thePlan().decide(planDropped) || !takeEarly() {
-		return
-	}
-	kill(run.keeper, int32(unix.SIGKILL))
-	endPlanner(1)
-	endEverything()
-	exitEarly()
-}
-
 // keeperBuilt reports whether the child that was reaped last has cloned the keeper, as the plan has
 // it. The keeper is a child of the front then.
 //
