@@ -2,6 +2,7 @@ package integration
 
 import (
 	_ "embed"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -242,22 +243,41 @@ wait; syswrite STDOUT, "ready\n"; sleep 1000 while 1`
 // gone.
 func TestUnshareOuterIsKilled(t *testing.T) {
 	needCommand(t, "perl")
-	for user, front := range map[string]string{"root": "", "nobody": nobody} {
+	capable := filepath.Join(filepath.Dir(finiteBin), "capable")
+	for user, tt := range map[string]struct{ front, kinds, binary string }{
+		"root":   {"", boxes[asSubreaper], finiteBin},
+		"nobody": {nobody, boxes[asNobody], finiteBin},
+		// Whose execution clears the parent-death signal (PR_SET_PDEATHSIG(2const)).
+		"file capabilities": {"setpriv --reuid 12345 --regid 12345 --clear-groups ", boxes[asSubreaper], capable},
+	} {
 		t.Run(user, func(t *testing.T) {
-			if front != "" {
+			if tt.front != "" {
 				needRoot(t)
 			}
-			const script = `sh -c 'echo $$; exec '"$3"'"$@"' sh "$0" --unshare "$4" -- perl -e "$2" |
-{ read -r outer; read -r ready; kill -9 "$outer"; cat; echo "gone after $ready"; }`
-			kinds := boxes[asSubreaper]
-			if front != "" {
-				kinds = boxes[asNobody]
+			if tt.binary == capable {
+				needCommand(t, "setpriv")
+				must(copyFile(capable, finiteBin))
+				allow(t, capable, unix.CAP_SYS_ADMIN)
 			}
-			r := scripted(t, script, familyWithPipe, front, kinds)
+			const script = `sh -c 'echo $$; exec '"$3"'"$@"' sh "$5" --unshare "$4" -- perl -e "$2" |
+{ read -r outer; read -r ready; kill -9 "$outer"; cat; echo "gone after $ready"; }`
+			r := scripted(t, script, familyWithPipe, tt.front, tt.kinds, tt.binary)
 			if r.stdout != "gone after ready\n" || r.status != 0 {
 				t.Errorf("status %d, stdout %q, stderr %q", r.status, r.stdout, r.stderr)
 			}
 		})
+	}
+}
+
+// allow gives a file a capability, which is effective at once (capabilities(7)).
+func allow(t *testing.T, path string, capability int) {
+	t.Helper()
+	const revision2, effective = 0x02000000, 1
+	data := binary.LittleEndian.AppendUint32(nil, revision2|effective)
+	data = binary.LittleEndian.AppendUint32(data, 1<<capability)
+	data = append(data, make([]byte, 12)...)
+	if err := unix.Setxattr(path, "security.capability", data, 0); err != nil {
+		missing(t, "cannot give %s a capability: %v", path, err)
 	}
 }
 
