@@ -8,6 +8,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -66,7 +67,7 @@ func run(args, env []string) int {
 	cfg.Log = newLogger(opts, stderr{})
 	result, err := pid1.Run(context.Background(), cfg)
 	if err != nil {
-		return fail(describeUsage(err))
+		return fail(opts.describe(err))
 	}
 	return result.ExitStatus
 }
@@ -77,20 +78,28 @@ func fail(err error) int {
 	return ending.StatusFailure
 }
 
-// describeUsage names options instead of the fields that they set.
-func describeUsage(err error) error {
+// describe names options, or their variables, instead of the fields that they set.
+func (o *options) describe(err error) error {
 	var usage *pid1.UsageError
 	if !errors.As(err, &usage) {
 		return err
 	}
-	own, why := usage.Field, usage.Why
+	own, variable, why := usage.Field, "", usage.Why
 	for i := range optionTable {
-		if o := &optionTable[i]; o.field != "" {
-			why = replaceWord(why, "Config."+o.field, "--"+o.long)
-			if o.field == usage.Field {
-				own = "--" + o.long
+		row := &optionTable[i]
+		if row.field == "" {
+			continue
+		}
+		why = replaceWord(why, "Config."+row.field, "--"+row.long)
+		if row.field == usage.Field {
+			own, variable = "--"+row.long, o.variables[row.long]
+			if variable != "" {
+				own = row.env()
 			}
 		}
+	}
+	if variable != "" {
+		return fmt.Errorf("%s=%s: %s", own, variable, why)
 	}
 	return optionError(own, usage.Value, why)
 }

@@ -67,11 +67,26 @@ func (o *options) finish(operands []string) (*options, error) {
 		}
 		o.config.Forward = ending.ForwardGroup
 	}
+	if o.variables["escalate"] != "" {
+		o.fitEscalation()
+	}
 	o.config.Args = operands
 	if len(operands) == 0 && !o.config.Pause {
 		return nil, errors.New("no command given (see finite --help)")
 	}
 	return o, nil
+}
+
+// fitEscalation leaves those rungs of FINITE_ESCALATE out that would be before the start, before a
+// deadline that there is not, or, with --pause, for a command that there is not: the variable holds
+// for many runs.
+func (o *options) fitEscalation() {
+	c := &o.config
+	c.Escalate = slices.DeleteFunc(c.Escalate, func(r ending.LadderRung) bool {
+		none := c.Timeout == 0 && c.Deadline.IsZero()
+		late := c.Timeout > 0 && -r.After >= c.Timeout
+		return r.After < 0 && (none || late || c.Pause && r.Signal != 0)
+	})
 }
 
 // fromEnv sets an option from its variable, if that is there and not empty.
@@ -92,6 +107,10 @@ func (o *options) fromEnv(row *option, env []string) error {
 			return fmt.Errorf("%s=%s: %w", row.env(), value, err)
 		}
 	}
+	if o.variables == nil {
+		o.variables = make(map[string]string)
+	}
+	o.variables[row.long] = value
 	return nil
 }
 

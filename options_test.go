@@ -181,6 +181,7 @@ func TestParseOptions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			got.variables = nil
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("got  %+v\nwant %+v", got, want)
 			}
@@ -356,7 +357,7 @@ func TestUsageErrorsNameOptions(t *testing.T) {
 		},
 		{pid1.UsageError{Field: "Args", Value: "[]", Why: "no command"}, "Args []: no command"},
 	} {
-		if got := describeUsage(&tt.usage).Error(); got != tt.want {
+		if got := new(options).describe(&tt.usage).Error(); got != tt.want {
 			t.Errorf("got %q, want %q", got, tt.want)
 		}
 	}

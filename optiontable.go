@@ -26,6 +26,7 @@ type options struct {
 	verbosity int
 	logLevel  string
 	logFormat string
+	variables map[string]string // the values of options that the environment has set, by long names
 }
 
 // optionTable has the options in the order of the help. Nothing in it is a call: the linker makes

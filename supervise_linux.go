@@ -39,7 +39,7 @@ func plan(link *keeper.Link, args, env []string) int {
 	cfg := opts.config
 	cfg.Env = withoutOptions(env)
 	if err := pid1.Plan(context.Background(), link, cfg); err != nil {
-		return fail(describeUsage(err))
+		return fail(opts.describe(err))
 	}
 	return 0
 }
@@ -58,7 +58,7 @@ func superviseFor(link *keeper.Link, args, env []string) (status int, left bool,
 	cfg.Log = newLogger(opts, stderr{})
 	result, err := pid1.Supervise(context.Background(), link, cfg, isOwnVariable)
 	if err != nil {
-		return fail(describeUsage(err)), false, err
+		return fail(opts.describe(err)), false, err
 	}
 	return result.ExitStatus, result.GaveUp || cfg.Leftovers == ending.LeftoversLeave, nil
 }
