@@ -252,19 +252,20 @@ func TestRunInItsOwnCgroup(t *testing.T) {
 type leafWorld struct {
 	*fakeWorld
 	kills  []int // what each question is answered with
+	ever   bool  // since the cgroup was made
 	asked  int
 	probes []bool // the same
 	closed []bool // what Close was told
 }
 
-func (w *leafWorld) OOMKills() int {
+func (w *leafWorld) OOMKills(bool) (n int, ever bool) {
 	w.asked++
 	if len(w.kills) == 0 {
-		return 0
+		return 0, w.ever
 	}
-	n := w.kills[0]
+	n = w.kills[0]
 	w.kills = w.kills[1:]
-	return n
+	return n, w.ever
 }
 
 func (w *leafWorld) Empty() bool {
@@ -341,6 +342,26 @@ func TestRunnerAsksForOOMKills(t *testing.T) {
 			t.Errorf("%+v\n%s", res, log)
 		}
 	})
+}
+
+// A command that was killed before anything was counted may have been killed for want of memory:
+// that is said, unless finite has killed it.
+func TestRunnerAsksTooLate(t *testing.T) {
+	for timeout, said := range map[time.Duration]int{0: 1, time.Second: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			k := &leafWorld{kills: []int{1}, ever: true}
+			k.fakeWorld = &fakeWorld{onStart: func(f *fakeWorld) {
+				time.Sleep(2 * timeout)
+				f.die(reap.Change{Code: reap.CodeKilled, Status: int(unix.SIGKILL)})
+			}}
+			cfg := testConfig(func(c *Config) { c.Timeout, c.Grace = timeout, ending.AtOnce })
+			res, log := runLeaf(t, cfg, false, nil, k)
+			wantCount(t, "OOM kills", res.Counts.OOMKills, 0)
+			if strings.Count(log, "since that was made") != said {
+				t.Errorf("%v: %+v\n%s", timeout, res, log)
+			}
+		})
+	}
 }
 
 // Who is in the cgroup without being a child is waited for, asked to end, and killed.

@@ -237,11 +237,12 @@ func (r *runner) step(ev machine.Event) {
 	r.effects.Note(&ev)
 	r.handle(ev)
 	if ev.Kind == machine.EvExited || ev.Kind == machine.EvReaped && ev.Killed > 0 {
-		if n := r.effects.OOMKills(); n > 0 {
+		killed := ev.Kind == machine.EvExited && ev.Change.Signal() == unix.SIGKILL
+		if n, ever := r.effects.OOMKills(killed); n > 0 {
 			r.out.Event(record.Event{Event: machine.EvOOM.String(), Count: n})
 			r.answer = append(
 				r.answer,
-				machine.Event{Kind: machine.EvOOM, Count: n, Gone: ev.Kind == machine.EvExited},
+				machine.Event{Kind: machine.EvOOM, Count: n, Gone: ev.Kind == machine.EvExited, Ever: ever},
 			)
 		}
 	}

@@ -45,7 +45,7 @@ func (w *fakeWorld) WatchParent(unix.Signal) (bool, error) { return w.orphaned, 
 func (w *fakeWorld) Identify(int) string                   { return "sender" }
 func (w *fakeWorld) Gone() bool                            { return w.zombie }
 func (w *fakeWorld) Empty() bool                           { return true }
-func (w *fakeWorld) OOMKills() int                         { return 0 }
+func (w *fakeWorld) OOMKills(bool) (int, bool)             { return 0, false }
 func (w *fakeWorld) Without() []string                     { return nil }
 func (w *fakeWorld) Close(bool) error                      { return nil }
 

@@ -36,8 +36,9 @@ type world interface {
 	// command's cgroup. Such a process need not be a child.
 	Empty() bool
 	// OOMKills returns how many processes the kernel has ended for want of memory since it was
-	// called last, or since the start.
-	OOMKills() int
+	// called last, or since the start. Where nothing was counted yet when SIGKILL ended the
+	// command, it is since the cgroup was made: ever.
+	OOMKills(killed bool) (n int, ever bool)
 	// Without lists what is missing.
 	Without() []string
 	// Close gives everything back: the terminal, descriptors, goroutines, the cgroup. Where no

@@ -2,6 +2,7 @@ package cgroup
 
 import (
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -13,13 +14,18 @@ import (
 // OOMCounter counts the processes that the kernel has killed for want of memory in a cgroup:
 // oom_kill in memory.events (v2, Linux 4.13), where cgroups below count too, or in
 // memory.oom_control (v1, Linux 4.13), where they do not. The kernel counts from the making of the
-// cgroup, and other processes may be in it, so it is a difference that tells something.
+// cgroup, and other processes may be in it, so it is a difference that tells something. In v1 the
+// cgroups below are counted one by one, as far as that takes no longer than walkLimit.
 //
 // One goroutine at a time uses it.
 type OOMCounter struct {
 	fd   int
+	dir  int // v1: the cgroup's directory; -1: there is no need to look below it
 	path string
 }
+
+// walkLimit is how long the walk over v1 cgroups may take.
+const walkLimit = 10 * time.Millisecond
 
 // NewOOMCounter returns a counter for the cgroup that own.Memory names, or nil where nothing
 // counts. The file is opened once.
@@ -36,7 +42,10 @@ func NewOOMCounter(own Own) *OOMCounter {
 	if err != nil {
 		return nil
 	}
-	c := &OOMCounter{fd: fd, path: path}
+	c := &OOMCounter{fd: fd, dir: -1, path: path}
+	if own.MemoryV1 {
+		c.dir, _ = openat(unix.AT_FDCWD, own.Memory, unix.O_PATH|unix.O_DIRECTORY)
+	}
 	if _, err := c.Count(); err != nil {
 		c.Close()
 		return nil
@@ -46,22 +55,48 @@ func NewOOMCounter(own Own) *OOMCounter {
 
 // Count returns how many there have been so far.
 func (c *OOMCounter) Count() (int, error) {
+	count, err := readOOMKills(c.fd)
+	if err != nil || c.dir < 0 {
+		if err != nil {
+			err = fmt.Errorf("%s: %w", c.path, err)
+		}
+		return count, err
+	}
+	total := 0
+	_ = walkCgroups(c.dir, time.Now().Add(walkLimit), cgroupVisitor{visit: func(dir int) {
+		fd, err := openat(dir, oomFileV1, unix.O_RDONLY)
+		if err != nil {
+			return
+		}
+		n, _ := readOOMKills(fd)
+		total += n
+		sys.Close(fd)
+	}})
+	return max(count, total), nil
+}
+
+// readOOMKills reads the count of one file.
+func readOOMKills(fd int) (int, error) {
 	var buf [512]byte
-	n, err := readStart(c.fd, buf[:])
+	n, err := readStart(fd, buf[:])
 	if err != nil {
-		return 0, fmt.Errorf("read %s: %w", c.path, err)
+		return 0, fmt.Errorf("read: %w", err)
 	}
 	count, ok := procfs.Keyed(buf[:n], "oom_kill")
 	if !ok {
-		return 0, fmt.Errorf("%s: oom_kill: %w", c.path, procfs.ErrMalformed)
+		return 0, fmt.Errorf("oom_kill: %w", procfs.ErrMalformed)
 	}
 	return count, nil
 }
 
 // Close closes its file. It may be called of nil.
 func (c *OOMCounter) Close() {
-	if c != nil && c.fd >= 0 {
-		sys.Close(c.fd)
-		c.fd = -1
+	if c == nil || c.fd < 0 {
+		return
 	}
+	sys.Close(c.fd)
+	if c.dir >= 0 {
+		sys.Close(c.dir)
+	}
+	c.fd, c.dir = -1, -1
 }

@@ -110,12 +110,18 @@ func TestOOMCounterKernel(t *testing.T) {
 	if err != nil || before != 0 {
 		t.Errorf("Count: %d, %v", before, err)
 	}
-	cmd := helper(t, "eater", "CGROUP_PROCS="+filepath.Join(dir, "cgroup.procs"))
-	if err := cmd.Run(); err == nil || !strings.Contains(err.Error(), "killed") {
-		t.Errorf("the eater: %v", err)
+	below := filepath.Join(dir, "below")
+	if err := os.Mkdir(below, 0o755); err != nil {
+		t.Fatal(err)
 	}
-	if after, err := c.Count(); err != nil || after != 1 {
-		t.Errorf("Count: %d, %v", after, err)
+	for want, in := range []string{dir, below} {
+		cmd := helper(t, "eater", "CGROUP_PROCS="+filepath.Join(in, "cgroup.procs"))
+		if err := cmd.Run(); err == nil || !strings.Contains(err.Error(), "killed") {
+			t.Errorf("the eater: %v", err)
+		}
+		if after, err := c.Count(); err != nil || after != want+1 {
+			t.Errorf("Count: %d, %v", after, err)
+		}
 	}
 }
 

@@ -150,8 +150,16 @@ func (b *base) do(a *machine.Action) {
 }
 
 // OOMKills returns how many processes the kernel has ended for want of memory since it was called
-// last, or since the start.
-func (b *base) OOMKills() int { return b.oom.more() }
+// last, or since the start. Where nothing was counted yet when SIGKILL ended the command, it is
+// since the cgroup was made: ever.
+func (b *base) OOMKills(killed bool) (n int, ever bool) {
+	if killed && !b.oom.counts() {
+		counter, n := OpenOOMCounter()
+		counter.Close()
+		return n, true
+	}
+	return b.oom.more(), false
+}
 
 func (b *base) dump() {
 	go func() {

@@ -50,6 +50,13 @@ func (w *oomWatch) begin() {
 	w.counter, w.seen = counter, seen
 }
 
+// counts reports whether the count has begun.
+func (w *oomWatch) counts() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.counter != nil
+}
+
 // more returns how many there were since it was called last.
 func (w *oomWatch) more() int {
 	w.mu.Lock()

@@ -77,6 +77,9 @@ func (m *Machine) outOfMemory(ev Event) {
 		"processes",
 	) + " of this memory cgroup"
 	if ev.Ever {
+		if m.cause.Kind != ending.KindSignaled {
+			return // it was finite that killed the command
+		}
 		m.note(ending.LevelWarn, "the command was killed; "+said+" since that was made")
 		return
 	}
