@@ -2,6 +2,7 @@ package cgroup
 
 import (
 	"bytes"
+	"fmt"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -57,12 +58,21 @@ func identity(dir int, name string) (inode, mount uint64, err error) {
 	return st.Ino, mount, nil
 }
 
-// sameMount reports whether two directories are reached through the same mount, as far as the
-// kernel tells.
-func sameMount(a, b int) bool {
-	_, first, err1 := identity(a, "")
-	_, second, err2 := identity(b, "")
-	return err1 == nil && err2 == nil && first == second
+// sameMount returns an error unless two directories are reached through the same mount, as far as
+// the kernel tells.
+func sameMount(a, b int) error {
+	_, first, err := identity(a, "")
+	if err != nil {
+		return fmt.Errorf("statx: %w", err)
+	}
+	_, second, err := identity(b, "")
+	if err != nil {
+		return fmt.Errorf("statx: %w", err)
+	}
+	if first != second {
+		return errMountedOver
+	}
+	return nil
 }
 
 // writeStart is pwrite(2) at the start of a file that takes what is written as one command.

@@ -72,8 +72,8 @@ func (c *Cgroup) open() (err error) {
 	if c.dir, err = openat(c.parent, c.name, unix.O_RDONLY|unix.O_DIRECTORY); err == nil {
 		err = flock(c.dir)
 	}
-	if err == nil && !sameMount(c.parent, c.dir) {
-		return errMountedOver
+	if err == nil {
+		err = sameMount(c.parent, c.dir)
 	}
 	if err == nil {
 		err = c.openFiles()
@@ -111,8 +111,8 @@ func Adopt(fd int) (*Cgroup, error) {
 	if c.parent, err = openat(fd, "..", unix.O_PATH|unix.O_DIRECTORY); err == nil {
 		err = c.openFiles()
 	}
-	if err == nil && !sameDirectory(c.parent, c.name, fd) {
-		err = errMountedOver
+	if err == nil {
+		err = sameDirectory(c.parent, c.name, fd)
 	}
 	if err != nil {
 		c.dir = -1
@@ -122,11 +122,20 @@ func Adopt(fd int) (*Cgroup, error) {
 	return c, nil
 }
 
-// sameDirectory reports whether a name is that of a directory that is open.
-func sameDirectory(parent int, name string, dir int) bool {
-	first, mount1, err1 := identity(parent, name)
-	second, mount2, err2 := identity(dir, "")
-	return err1 == nil && err2 == nil && first == second && mount1 == mount2
+// sameDirectory returns an error unless a name is that of a directory that is open.
+func sameDirectory(parent int, name string, dir int) error {
+	first, mount1, err := identity(parent, name)
+	if err != nil {
+		return fmt.Errorf("statx: %w", err)
+	}
+	second, mount2, err := identity(dir, "")
+	if err != nil {
+		return fmt.Errorf("statx: %w", err)
+	}
+	if first != second || mount1 != mount2 {
+		return errMountedOver
+	}
+	return nil
 }
 
 // flock takes the lock that says that a directory has an owner. EWOULDBLOCK: it has one.

@@ -111,7 +111,7 @@ func removeIfStale(up int, name string, until time.Time) {
 		return
 	}
 	defer sys.Close(fd)
-	if flock(fd) != nil || !sameMount(up, fd) {
+	if flock(fd) != nil || sameMount(up, fd) != nil {
 		return // it has an owner, or is another's that was mounted there
 	}
 	if !isInUse(unix.Unlinkat(up, name, unix.AT_REMOVEDIR)) {

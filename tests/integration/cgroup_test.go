@@ -727,3 +727,23 @@ func TestCgroupNamespace(t *testing.T) {
 	}
 	wantNoLeaf(t, dir)
 }
+
+// Where statx(2) is refused there is no cgroup, and the reason is that one.
+func TestCgroupWithoutStatx(t *testing.T) {
+	for option, want := range map[string]string{
+		"auto":    "debug: no cgroup of its own for the command: ",
+		"require": "--cgroup require: ",
+	} {
+		for errno, why := range map[unix.Errno]string{
+			unix.EPERM: "statx: operation not permitted", unix.ENOSYS: "statx: function not implemented",
+		} {
+			r := startSpec(t, cageSpec{
+				Mode: asSubreaper, Deny: &denial{What: []string{"statx"}, Errno: uint16(errno)},
+				Args: []string{finiteBin, "-vv", "-t", "1h", "--cgroup", option, "--", "true"},
+			}, within(t, room(t))).wait()
+			if !strings.Contains(r.stderr, want) || !strings.Contains(r.stderr, why+"\n") {
+				t.Errorf("%s: stderr %q, want %q and %q", option, r.stderr, want, why)
+			}
+		}
+	}
+}
