@@ -167,6 +167,27 @@ func TestUninterruptibleSleep(t *testing.T) {
 	}
 }
 
+// The keeper of a namespace is killed while the command is in uninterruptible sleep, which keeps the
+// kernel from ending the namespace. The front ends all the same, without a deadline too.
+func TestKeeperIsKilledBesideUninterruptibleSleep(t *testing.T) {
+	dir := t.TempDir()
+	r := startStuck(t, dir, finiteBin, "--unshare", "pid,mount", "--", "cat", filepath.Join(dir, "stuck"))
+	keeper := 0
+	eventually(t, "the command sleeps", func() bool {
+		of := below(r.Process.Pid)
+		for _, pid := range withComm(keeperName, of) {
+			keeper = pid
+		}
+		return slices.ContainsFunc(withComm("cat", of), func(pid int) bool {
+			wchan, _ := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", pid))
+			return string(wchan) == "request_wait_answer"
+		})
+	})
+	must(unix.Kill(keeper, unix.SIGKILL))
+	r.out.await(t, "ended with 125\n")
+	r.err.await(t, "finite: the keeper was killed")
+}
+
 // The file system of finite's binary does not answer any more: the deadline ends the tree.
 func TestBinaryThatCannotBeRead(t *testing.T) {
 	for name, prefix := range map[string][]string{
