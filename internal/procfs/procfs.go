@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -100,16 +101,21 @@ func ParseStat(b []byte) (Stat, error) {
 // runs on.
 const ticks = 100
 
-// CPU is the processor time that the process and its threads have used.
-func (s *Stat) CPU() time.Duration {
-	return time.Duration(s.UserTime+s.SystemTime) * time.Second / ticks
+// fromTicks returns so many clock ticks as a duration: 146 years at most, so that a sum of two is
+// in range.
+func fromTicks(n uint64) time.Duration {
+	const tick = time.Second / ticks
+	return time.Duration(min(n, math.MaxInt64/2/uint64(tick))) * tick
 }
+
+// CPU is the processor time that the process and its threads have used.
+func (s *Stat) CPU() time.Duration { return fromTicks(s.UserTime) + fromTicks(s.SystemTime) }
 
 // Age is how long ago the process was made.
 func (s *Stat) Age() time.Duration {
 	var now unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) // Linux 2.6.39
-	return max(0, time.Duration(now.Nano())-time.Duration(s.StartTime)*time.Second/ticks)
+	return max(0, time.Duration(now.Nano())-fromTicks(s.StartTime))
 }
 
 func (s *Stat) setTime(field int, text []byte) error {
