@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -155,7 +156,9 @@ func ParseStatus(b []byte) (Status, error) {
 		if !ok {
 			continue
 		}
-		if err := s.set(string(key), bytes.TrimSpace(value)); err != nil {
+		if string(key) == "Name" {
+			s.Name = statusName(value)
+		} else if err := s.set(string(key), bytes.TrimSpace(value)); err != nil {
 			return Status{}, fmt.Errorf("status: %s: %w", key, err)
 		}
 	}
@@ -165,11 +168,19 @@ func ParseStatus(b []byte) (Status, error) {
 	return s, nil
 }
 
+// statusName returns the name of a process that is escaped as in status: the kernel writes a newline
+// as \n, a backslash as \\, and any other byte as it is.
+func statusName(value []byte) string {
+	name := string(bytes.TrimSuffix(bytes.TrimPrefix(value, []byte("\t")), []byte("\n")))
+	if !strings.Contains(name, `\`) {
+		return name
+	}
+	return strings.NewReplacer(`\n`, "\n", `\\`, `\`).Replace(name)
+}
+
 func (s *Status) set(key string, value []byte) (err error) {
 	first, _, _ := bytes.Cut(value, []byte("\t"))
 	switch key {
-	case "Name":
-		s.Name = string(value)
 	case "State":
 		if len(value) == 0 {
 			return ErrMalformed
