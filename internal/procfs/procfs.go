@@ -237,24 +237,17 @@ func parseMask(b []byte) (uint64, error) {
 }
 
 // AppendChildren appends the PIDs in the text of /proc/PID/task/TID/children: numbers with a blank
-// after each. What is no number ends the list.
+// after each. 0 is a child that has no PID here. Anything else that is no PID ends the list.
 func AppendChildren(pids []int, b []byte) []int {
-	n, digits := 0, false
-	for _, c := range b {
-		switch {
-		case c >= '0' && c <= '9':
-			n, digits = n*10+int(c-'0'), true
-		case c == ' ' || c == '\n':
-			if digits {
-				pids = append(pids, n)
-			}
-			n, digits = 0, false
-		default:
+	for len(b) > 0 {
+		word, rest, _ := bytes.Cut(b, []byte(" "))
+		pid, ok := ParsePID(word)
+		if ok {
+			pids = append(pids, pid)
+		} else if len(word) > 0 && string(word) != "0" {
 			return pids
 		}
-	}
-	if digits {
-		pids = append(pids, n)
+		b = rest
 	}
 	return pids
 }
@@ -270,4 +263,17 @@ func Keyed(b []byte, key string) (int, bool) {
 		return n, err == nil && n >= 0
 	}
 	return 0, false
+}
+
+// ParsePID reads a PID: decimal digits alone, from 1 to 2^31-1. So whatever the text is, the result
+// is fit for kill(2), to which 0 and numbers below are groups of processes.
+func ParsePID[T ~string | ~[]byte](text T) (pid int, ok bool) {
+	for i := range len(text) {
+		c := text[i]
+		if c < '0' || c > '9' || pid > math.MaxInt32 {
+			return 0, false
+		}
+		pid = pid*10 + int(c-'0')
+	}
+	return pid, pid > 0 && pid <= math.MaxInt32
 }

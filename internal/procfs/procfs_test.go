@@ -10,15 +10,6 @@ import (
 	"testing"
 )
 
-func FuzzKeyed(f *testing.F) {
-	f.Add([]byte("low 0\noom_kill 2\n"), "oom_kill")
-	f.Fuzz(func(t *testing.T, b []byte, key string) {
-		if n, ok := Keyed(b, key); ok && n < 0 {
-			t.Fatalf("Keyed(%q, %q) = %d", b, key, n)
-		}
-	})
-}
-
 // statTail is what follows the state: ppid, process group and session, and, of the fields up to 52,
 // the processor time (14 and 15), the start time (22) and the exit status (52).
 var statTail = " 5 40 41" + strings.Repeat(" 0", 7) + " 31 12" + strings.Repeat(" 0", 6) + " 123456" +
@@ -107,36 +98,6 @@ func testReadSelf(t *testing.T, p *Proc) {
 	if _, err := p.Stat(0); err == nil {
 		t.Error("Stat(0): want an error")
 	}
-}
-
-func FuzzParseStat(f *testing.F) {
-	f.Add([]byte("39 (sh) Z" + statTail))
-	f.Add([]byte("1 () R"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if s, err := ParseStat(b); err == nil && s.State == 0 {
-			t.Fatalf("ParseStat(%q) = %+v without a state", b, s)
-		}
-	})
-}
-
-func FuzzParseStatus(f *testing.F) {
-	f.Add([]byte("State:\tR\nNSpid:\t1\t2\nSigPnd:\t00\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if s, err := ParseStatus(b); err == nil && s.State == 0 {
-			t.Fatalf("ParseStatus(%q) = %+v without a state", b, s)
-		}
-	})
-}
-
-func FuzzAppendChildren(f *testing.F) {
-	f.Add([]byte("1 2 3 "))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, pid := range AppendChildren(nil, b) {
-			if pid < 0 && len(b) < 19 {
-				t.Fatalf("AppendChildren(%q) has %d", b, pid)
-			}
-		}
-	})
 }
 
 // A kernel without lists of children is told from a process without children, however many threads

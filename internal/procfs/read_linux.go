@@ -197,7 +197,7 @@ func (p *Proc) links(name string) (int, error) {
 // PIDs lists every process that this procfs shows.
 func (p *Proc) PIDs() ([]int, error) { return p.Numbers(".") }
 
-// Numbers lists the entries of a directory of the procfs whose names are numbers.
+// Numbers lists the entries of a directory of the procfs whose names are PIDs or thread IDs.
 func (p *Proc) Numbers(name string) ([]int, error) {
 	fd, err := p.Open(name, unix.O_DIRECTORY)
 	if err != nil {
@@ -216,7 +216,7 @@ func (p *Proc) Numbers(name string) ([]int, error) {
 		}
 		_, _, names = unix.ParseDirent(p.dir[:n], -1, names[:0])
 		for _, name := range names {
-			if pid, err := strconv.Atoi(name); err == nil {
+			if pid, ok := ParsePID(name); ok {
 				found = append(found, pid)
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"runtime"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -139,7 +138,7 @@ func gone(err error) error {
 // has no PID here.
 func parseProcs(pids []int, b []byte) []int {
 	for line := range bytes.Lines(b) {
-		if pid, err := strconv.Atoi(string(bytes.TrimSuffix(line, []byte("\n")))); err == nil && pid > 0 {
+		if pid, ok := procfs.ParsePID(bytes.TrimSuffix(line, []byte("\n"))); ok {
 			pids = append(pids, pid)
 		}
 	}
