@@ -122,3 +122,11 @@ func TestChildrenWithoutLists(t *testing.T) {
 		}
 	}
 }
+
+// A file without an end, which somebody may have mounted over one of the procfs, does not take all
+// of the memory.
+func TestReadWithoutEnd(t *testing.T) {
+	if text, err := NewProc().ReadPath("/dev/zero"); !errors.Is(err, ErrMalformed) {
+		t.Errorf("%d bytes, %v", len(text), err)
+	}
+}

@@ -81,10 +81,17 @@ func (p *Proc) readAll(fd int, name string, err error) ([]byte, error) {
 	return text, nil
 }
 
+// maxFile bounds what is read of a file: a list of 100000 mounts, the most that a mount namespace
+// has by default (fs.mount-max), is shorter.
+const maxFile = 32 << 20
+
 // readToEnd reads a file to its end into buf, or into a longer one, which it returns to be used
-// again.
+// again. A file that is longer than maxFile is an error.
 func readToEnd(fd int, buf []byte) (text, longer []byte, err error) {
 	for total := 0; ; {
+		if total >= maxFile {
+			return nil, buf, fmt.Errorf("longer than %d bytes: %w", maxFile, ErrMalformed)
+		}
 		if total == len(buf) {
 			buf = append(buf, make([]byte, len(buf))...)
 		}
