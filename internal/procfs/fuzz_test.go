@@ -24,7 +24,7 @@ func FuzzParseStat(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if s.State == 0 || s.CPU() < 0 || s.Age() < 0 {
+		if !isLetter(s.State) || s.CPU() < 0 || s.Age() < 0 {
 			t.Fatalf("ParseStat(%q) = %+v", text, s)
 		}
 		open, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
@@ -40,11 +40,11 @@ func FuzzParseStat(f *testing.F) {
 // What is parsed of a stat is written back.
 func FuzzStatNumbers(f *testing.F) {
 	f.Add(7, "sh", byte('S'), 1, 7, 7, uint64(3), uint64(1<<60), uint64(99), 256)
-	f.Add(1, ")", byte(')'), 0, -1, -1, ^uint64(0), uint64(0), uint64(0), -1)
+	f.Add(1, ")", byte('Z'), 0, -1, -1, ^uint64(0), uint64(0), uint64(0), -1)
 	f.Fuzz(func(t *testing.T, pid int, comm string, state byte, ppid, pgrp, session int,
 		user, system, start uint64, code int,
 	) {
-		if state <= ' ' || state > '~' || state == ')' {
+		if !isLetter(state) {
 			return
 		}
 		want := Stat{
@@ -70,7 +70,7 @@ func FuzzParseStatus(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if s.State == 0 || len(s.NSpid) > len(text) {
+		if !isLetter(s.State) || len(s.NSpid) > len(text) {
 			t.Fatalf("ParseStatus(%q) = %+v", text, s)
 		}
 		if len(text) > 0 && text[len(text)-1] != '\n' {

@@ -71,7 +71,9 @@ func ParseStat(b []byte) (Stat, error) {
 		var target *int
 		switch field {
 		case 3:
-			s.State = f[0]
+			if s.State = f[0]; len(f) != 1 || !isLetter(s.State) {
+				return Stat{}, fmt.Errorf("stat: state: %w", ErrMalformed)
+			}
 		case 4:
 			target = &s.PPID
 		case 5:
@@ -97,6 +99,8 @@ func ParseStat(b []byte) (Stat, error) {
 	}
 	return s, nil
 }
+
+func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 
 // ticks is how many clock ticks of /proc make a second (USER_HZ): 100 on every architecture that Go
 // runs on.
@@ -182,7 +186,7 @@ func (s *Status) set(key string, value []byte) (err error) {
 	first, _, _ := bytes.Cut(value, []byte("\t"))
 	switch key {
 	case "State":
-		if len(value) == 0 {
+		if len(value) == 0 || !isLetter(value[0]) {
 			return ErrMalformed
 		}
 		s.State = value[0]

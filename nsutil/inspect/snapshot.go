@@ -161,7 +161,7 @@ func (s *Snapshot) Table() string {
 			wchan = "-"
 		}
 		fmt.Fprintf(&b, "%7d %7d %6d %1s %3d %9s %9s %8d  %-20s %s%s\n",
-			p.PID, p.PPID, p.UID, p.State, p.Threads, cpu, age, p.RSSKB, wchan,
+			p.PID, p.PPID, p.UID, p.State, p.Threads, cpu, age, p.RSSKB, text.Printable(wchan),
 			strings.Repeat("  ", min(p.Depth, 20)), text.Printable(p.Comm))
 	}
 	if s.Left > 0 {
