@@ -3,7 +3,6 @@
 package keeper
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"unsafe"
@@ -110,38 +109,47 @@ func (l *Link) Tell(m Message, fd int) error {
 	}
 }
 
-// errMessage says that a packet is not a message.
-var errMessage = errors.New("not a message of the keeper's")
-
 // Hear waits for the keeper's next message. It returns the descriptor that came with the message,
 // -1 for none. An error means that the keeper is gone.
 func (l *Link) Hear() (m Message, fd int, err error) {
-	l.vector = unix.Iovec{Base: (*byte)(unsafe.Pointer(&l.heard))}
-	l.vector.SetLen(int(messageSize))
-	l.header = unix.Msghdr{Iov: &l.vector, Control: &l.rights[0]}
-	l.header.SetIovlen(1)
-	l.header.SetControllen(len(l.rights))
-	n, err := l.file.Receive(&l.header)
-	switch {
-	case err != nil:
-		return Message{}, -1, fmt.Errorf("recvmsg: %w", err)
-	case n == 0:
-		return Message{}, -1, unix.EPIPE
-	case uintptr(n) != messageSize:
-		return Message{}, -1, errMessage
+	for {
+		l.vector = unix.Iovec{Base: (*byte)(unsafe.Pointer(&l.heard))}
+		l.vector.SetLen(int(messageSize))
+		l.header = unix.Msghdr{Iov: &l.vector, Control: &l.rights[0]}
+		l.header.SetIovlen(1)
+		l.header.SetControllen(len(l.rights))
+		n, err := l.file.Receive(&l.header)
+		switch {
+		case err != nil:
+			return Message{}, -1, fmt.Errorf("recvmsg: %w", err)
+		case n == 0:
+			return Message{}, -1, unix.EPIPE
+		}
+		whole := uintptr(n) == messageSize && l.header.Flags&unix.MSG_TRUNC == 0
+		fd := passedDescriptor(l.rights[:l.header.Controllen], whole && takesDescriptor(l.heard.Kind))
+		if whole {
+			return l.heard, fd, nil
+		}
 	}
-	return l.heard, passedDescriptor(l.rights[:l.header.Controllen]), nil
 }
 
-// passedDescriptor returns the descriptor of a control message, -1 for none.
-func passedDescriptor(rights []byte) int {
+// passedDescriptor returns the descriptor of a control message, -1 for none. It closes those that
+// are not wanted.
+func passedDescriptor(rights []byte, wanted bool) int {
 	all, err := unix.ParseSocketControlMessage(rights)
 	if err != nil || len(all) != 1 {
 		return -1
 	}
 	fds, err := unix.ParseUnixRights(&all[0])
-	if err != nil || len(fds) != 1 {
+	if err != nil || len(fds) == 0 {
 		return -1
 	}
-	return fds[0]
+	passed := -1
+	if wanted {
+		passed, fds = fds[0], fds[1:]
+	}
+	for _, fd := range fds {
+		sys.Close(fd)
+	}
+	return passed
 }

@@ -18,14 +18,16 @@ type packetHeader struct {
 	vectors  uint64
 	control  uintptr
 	controls uint64
-	_        uint64 // flags
+	flags    int32 // what recvmsg(2) says of the packet
+	_        int32
 }
 
-// descriptorMessage is a control message with one descriptor (unix(7), SCM_RIGHTS).
+// descriptorMessage is a control message with one descriptor (unix(7), SCM_RIGHTS). Its padding has
+// room for another one, which no process of finite sends. There is one where the length says so.
 type descriptorMessage struct {
 	length      uint64
 	level, kind int32
-	fd, _       int32
+	fd, second  int32
 }
 
 // descriptorLength is the length of a descriptorMessage without its padding.
@@ -84,7 +86,7 @@ func send(socket int32, kind Kind, fd int32) bool {
 
 // receive takes the next packet into packet.message and its descriptor into packet.passed.fd (-1:
 // none). It returns ok false where there is no packet, or one of another length, and gone where the
-// other end is closed.
+// other end is closed. A descriptor that the message is not to come with is closed.
 //
 //go:nosplit
 func receive(socket int32) (ok, gone bool) {
@@ -105,8 +107,15 @@ func receive(socket int32) (ok, gone bool) {
 	}
 	if packet.passed.level != unix.SOL_SOCKET || packet.passed.kind != unix.SCM_RIGHTS {
 		packet.passed.fd = -1
+	} else if packet.passed.length > descriptorLength {
+		closeFD(packet.passed.second)
 	}
-	return n == int(messageSize), n == 0 || n == -int(unix.ECONNRESET)
+	ok = n == int(messageSize) && packet.header.flags&unix.MSG_TRUNC == 0
+	if !ok || !takesDescriptor(packet.message.Kind) {
+		closeFD(packet.passed.fd)
+		packet.passed.fd = -1
+	}
+	return ok, n == 0 || n == -int(unix.ECONNRESET)
 }
 
 // tell sends a message of a kind and two numbers.
@@ -115,4 +124,15 @@ func receive(socket int32) (ok, gone bool) {
 func tell(socket int32, kind Kind, value, count int32) {
 	packet.message = Message{Value: value, Count: count}
 	send(socket, kind, -1)
+}
+
+// takesDescriptor reports whether a message of this kind may come with a descriptor.
+//
+//go:nosplit
+func takesDescriptor(kind Kind) bool {
+	switch kind {
+	case kindStarted, KindStarted, KindStart, KindPlanDescriptor, KindPlanCgroup:
+		return true
+	}
+	return false
 }
