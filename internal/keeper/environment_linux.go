@@ -18,19 +18,19 @@ func copyEnvironment() bool {
 	for i := range n {
 		setWord(room, i, wordAt(plain.envp, i))
 	}
-	plain.commandEnv = room
+	plain.commandEnv, plain.variables = room, n
 	return true
 }
 
 // dropped is in the place of a variable that the command does not get.
 const dropped = 1 // in the place of a variable
 
-// dropVariable takes the i-th variable out of the command's environment. So a finite that the
-// command executes inherits no deadline.
+// dropVariable takes the i-th variable out of the command's environment, if there are so many. So a
+// finite that the command executes inherits no deadline.
 //
 //go:nosplit
 func dropVariable(i int) {
-	if copyEnvironment() {
+	if i >= 0 && copyEnvironment() && i < plain.variables {
 		setWord(plain.commandEnv, i, dropped)
 	}
 }

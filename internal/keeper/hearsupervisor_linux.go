@@ -43,9 +43,7 @@ func obeySupervisor() {
 		}
 		startNamed(m.Value, m.Count, packet.passed.fd)
 	case KindDrop:
-		if m.Value >= 0 {
-			dropVariable(int(m.Value))
-		}
+		dropVariable(int(m.Value))
 	case KindRules:
 		takeRules(m)
 	case KindLatest:

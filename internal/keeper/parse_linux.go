@@ -12,7 +12,8 @@ var plain struct {
 	program       uintptr // argv[0]; 0: there is none
 	argv          uintptr // the command's arguments, in the array that the kernel made
 	envp          uintptr // the environment
-	commandEnv    uintptr // the command's environment
+	commandEnv    uintptr // the command's environment: envp, or a copy
+	variables     int     // how many variables the copy was made of
 	path          uintptr // the value of PATH; 0: there is none
 	timeout       int64   // ns; 0: none
 	grace         int64   // ns; 0: SIGKILL at once
