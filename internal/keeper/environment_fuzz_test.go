@@ -39,7 +39,7 @@ func withBlock(args, env []string, f func()) {
 		block = append(block, 0)
 	}
 	before := plain
-	plain.commandEnv, plain.path, plain.timeout = 0, 0, 0
+	plain.argv, plain.commandEnv, plain.path, plain.timeout = 0, 0, 0, 0
 	parse(uintptr(unsafe.Pointer(&block[0])))
 	plain.commandEnv = plain.envp
 	f()

@@ -106,12 +106,16 @@ func nameProcess(s *Signal, pid int32) {
 	}
 }
 
-// startOf returns when a process was started, in clock ticks after the boot (proc_pid_stat(5),
-// starttime); 0: it is not known.
+// startOf returns when a process was started, in clock ticks after the boot; 0: it is not known.
 //
 //go:nosplit
-func startOf(pid int32) int64 {
-	n := readProc(pid, "/stat\x00")
+func startOf(pid int32) int64 { return startIn(readProc(pid, "/stat\x00")) }
+
+// startIn returns the starttime of a stat (proc_pid_stat(5)), of which entries has n bytes; 0: there
+// is none.
+//
+//go:nosplit
+func startIn(n int) int64 {
 	at := addr(&entries)
 	for i := 0; i < n; i++ { // the last one ends the name, which may have any character
 		if byteAt(addr(&entries)+uintptr(i)) == ')' {
@@ -132,15 +136,17 @@ func startOf(pid int32) int64 {
 	return start
 }
 
-// showsRunning reports whether /proc shows that a process is not stopped (proc_pid_status(5)).
+// showsRunning reports whether /proc shows that a process is not stopped.
 //
 //go:nosplit
-func showsRunning(pid int32) bool {
-	if !isOwnProc() {
-		return false
-	}
+func showsRunning(pid int32) bool { return isOwnProc() && runsIn(readProc(pid, "/status\x00")) }
+
+// runsIn reports whether a status (proc_pid_status(5)), of which entries has n bytes, is of a process
+// that is not stopped.
+//
+//go:nosplit
+func runsIn(n int) bool {
 	field := text("\nState:\t\x00")
-	n := readProc(pid, "/status\x00")
 	at := field
 	for i := 0; i < n; i++ {
 		c := byteAt(addr(&entries) + uintptr(i))
@@ -150,7 +156,9 @@ func showsRunning(pid int32) bool {
 		case c:
 			at++
 		default:
-			at = field
+			if at = field; c == '\n' { // which begins the field, where it does not go on with it
+				at++
+			}
 		}
 	}
 	return false
