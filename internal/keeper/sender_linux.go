@@ -28,17 +28,17 @@ func appendSender(l *line) {
 	case s.Code > 0:
 		appendTo(l, " from the kernel")
 		return
-	case s.PID == 0 && !isClaimed(s):
+	case s.PID <= 0 && !isClaimed(s):
 		appendTo(l, " from outside the PID namespace")
 		return
 	}
 	if !appendName(l, s) && (facts.Foreign || !appendComm(l, s.PID)) {
 		appendTo(l, " from pid ")
-		appendNumber(l, int64(s.PID))
+		appendNumber(l, int64(max(s.PID, 0)))
 		appendTo(l, " (uid ")
 	} else {
 		appendTo(l, " (pid ")
-		appendNumber(l, int64(s.PID))
+		appendNumber(l, int64(max(s.PID, 0)))
 		appendTo(l, ", uid ")
 	}
 	appendNumber(l, int64(s.UID))
@@ -63,7 +63,7 @@ func appendName(l *line, s *Signal) bool {
 		return false
 	}
 	appendTo(l, " from ")
-	for a := addr(&s.Name); byteAt(a) != 0 && a < addr(&s.Name)+16; a++ {
+	for a := addr(&s.Name); a < addr(&s.Name)+16 && byteAt(a) != 0; a++ {
 		appendByte(l, byteAt(a))
 	}
 	return true
