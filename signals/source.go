@@ -57,10 +57,12 @@ func (s *Source) Close() {
 // Set is a set of signals: bit n-1 is signal n, as in the kernel and in /proc/PID/status.
 type Set uint64
 
-// SetOf returns the set of sigs.
+// SetOf returns the set of sigs. Numbers that are no signal are in no set.
 func SetOf(sigs ...unix.Signal) (s Set) {
 	for _, sig := range sigs {
-		s |= 1 << (sig - 1)
+		if sig >= 1 && sig <= RTMax {
+			s |= 1 << (sig - 1)
+		}
 	}
 	return s
 }
