@@ -2,8 +2,6 @@ package mounts
 
 import (
 	"reflect"
-	"slices"
-	"strings"
 	"testing"
 )
 
@@ -154,29 +152,4 @@ func TestLocate(t *testing.T) {
 	if _, dir := Locate([]Mount{root, named}, isMemory, "/x"); dir != "/c/x" {
 		t.Errorf("with another controller: %q", dir)
 	}
-}
-
-func FuzzParseCgroups(f *testing.F) {
-	f.Add([]byte("4:memory,x:/a\n0::/b\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		own := ParseCgroups(b)
-		for _, path := range []string{own.Unified, own.Memory} {
-			if path != "" && (path[0] != '/' || slices.Contains(strings.Split(path, "/"), "..")) {
-				t.Fatalf("ParseCgroups(%q) = %+v", b, own)
-			}
-		}
-	})
-}
-
-func FuzzParse(f *testing.F) {
-	f.Add([]byte("31 23 0:28 / /c rw - cgroup2 none rw\n32 31 0:29 / /c/x rw - tmpfs none rw\n"), "/x")
-	f.Fuzz(func(t *testing.T, b []byte, path string) {
-		if reachable(path) == "" {
-			return
-		}
-		point, dir := Locate(Parse(b), Mount.IsUnified, path)
-		if !IsWithin(point, dir) {
-			t.Fatalf("Locate(%q, %q) = %q, %q", b, path, point, dir)
-		}
-	})
 }
