@@ -489,33 +489,6 @@ func TestParseProcs(t *testing.T) {
 	}
 }
 
-func FuzzNextDirent(f *testing.F) {
-	f.Add(append(make([]byte, 16), 24, 0, 4, 'a', 0, 0, 0, 0))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		for rest := b; ; {
-			name, _, next := nextDirent(rest)
-			if next == nil {
-				return
-			}
-			if len(next) >= len(rest) || strings.Contains(name, "\x00") {
-				t.Fatalf("nextDirent(%q) = %q, %q", rest, name, next)
-			}
-			rest = next
-		}
-	})
-}
-
-func FuzzParseProcs(f *testing.F) {
-	f.Add([]byte("1\n0\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, pid := range parseProcs(nil, b) {
-			if pid <= 0 {
-				t.Fatalf("parseProcs(%q) has %d", b, pid)
-			}
-		}
-	})
-}
-
 func BenchmarkCgroup(b *testing.B) {
 	parent := base(b)
 	own, err := Find()
