@@ -1,6 +1,7 @@
 package ending
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
@@ -57,9 +58,14 @@ func TestParseLadder(t *testing.T) {
 	}
 }
 
+// A ladder that is accepted is written back as the same one, is in order, ends with KILL, and can be
+// said in one line. A duration that is negative by itself is no way around the order.
 func FuzzParseLadder(f *testing.F) {
 	f.Add("USR1@-60s,QUIT@0s,TERM@5s,KILL@15s")
 	f.Add("DUMP@0s,KILL@0s")
+	f.Add("TERM@--5s,KILL@0s")
+	f.Add("TERM@-2562047h47m16.854775808s,KILL@2562047h47m16.854775807s")
+	f.Add("dump@0s,dump@0s,SIGRTMIN+3@0s,9@0s")
 	f.Fuzz(func(t *testing.T, s string) {
 		l, err := ParseLadder(s, time.ParseDuration)
 		if err != nil {
@@ -68,6 +74,23 @@ func FuzzParseLadder(f *testing.F) {
 		again, err := ParseLadder(l.String(), time.ParseDuration)
 		if err != nil || !slices.Equal(again, l) {
 			t.Fatalf("%q is %v, and that is %v, %v", s, l, again, err)
+		}
+		byTime := func(a, b LadderRung) int { return cmp.Compare(a.After, b.After) }
+		last := l[len(l)-1]
+		if !slices.IsSortedFunc(l, byTime) || len(l) > maxRungs || last.Signal != unix.SIGKILL || last.After < 0 {
+			t.Fatalf("%q is %v", s, l)
+		}
+		rungs := 0
+		for first := 0; first < len(l); rungs++ {
+			first = l.Group(first)
+		}
+		words := l.Announce()
+		if rungs > len(l) || strings.ContainsAny(words, "\n") || strings.Contains(words, "SIGSTOP") ||
+			!strings.Contains(words, "SIGKILL to everything") {
+			t.Fatalf("%q: %q", s, words)
+		}
+		if rest := l.from(0); len(rest) == 0 || rest[0].After < 0 {
+			t.Fatalf("%q from 0: %v", s, rest)
 		}
 	})
 }

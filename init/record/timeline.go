@@ -148,12 +148,13 @@ func (p *plot) row(r plotRow) {
 	p.text.WriteByte('\n')
 }
 
-// column is where a time is in a bar of so many columns.
+// column is where a time is in a bar of so many columns. One that is out of the bar is at its end.
 func (p *plot) column(ms float64, columns int) int {
 	if p.total <= 0 {
 		return 0
 	}
-	return min(max(0, int(ms/p.total*float64(columns))), columns-1)
+	part := min(max(0, ms/p.total), 1) // before it is an int, which may be too small for it
+	return min(int(part*float64(columns)), columns-1)
 }
 
 func (p *plot) fill(state string) string {
@@ -203,7 +204,8 @@ func padTo(words string, columns int) string {
 }
 
 func plotTime(ms float64) string {
-	d := time.Duration(ms * float64(time.Millisecond))
+	const most = 1 << 62 // ns
+	d := time.Duration(max(-most, min(ms*float64(time.Millisecond), most)))
 	if d < time.Hour {
 		return fmt.Sprintf("%.3f s", d.Seconds())
 	}

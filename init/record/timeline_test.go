@@ -61,17 +61,6 @@ func TestTimelineFits(t *testing.T) {
 	}
 }
 
-func FuzzTimeline(f *testing.F) {
-	f.Add(timelineReport(), 80)
-	f.Add(
-		[]byte(`{"schema":"finite.report/v1","elapsed_ms":-1,"states":[{"state":"running","at_ms":1e300}]}`),
-		40,
-	)
-	f.Fuzz(func(_ *testing.T, report []byte, width int) {
-		_, _ = Timeline(report, text.Style{Width: width % 1000})
-	})
-}
-
 func TestTimelineOfSomethingElse(t *testing.T) {
 	for _, report := range []string{"", "{}", "[]", `{"schema":"finite.report/v2"}`} {
 		if got, err := Timeline([]byte(report), text.Style{}); err == nil ||
