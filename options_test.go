@@ -298,17 +298,6 @@ func TestHelpNamesEveryOption(t *testing.T) {
 	}
 }
 
-func FuzzParseDuration(f *testing.F) {
-	for _, s := range []string{"90", "1.5s", "2d", "1e9", "-1", "0x1p-2", "1_000", "infd"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		if d, err := parseDuration(s, 0, "off"); err == nil && d < 0 && s != "off" {
-			t.Fatalf("parseDuration(%q) = %v", s, d)
-		}
-	})
-}
-
 // The binary's import graph stays lean: what every image inherits is size, start-up, and other
 // people's advisories.
 func TestImportGraph(t *testing.T) {

@@ -27,15 +27,9 @@ func parseDuration(s string, low time.Duration, off string) (time.Duration, erro
 		if days, ok := strings.CutSuffix(s, "d"); ok {
 			number, unit = days, 24*time.Hour
 		}
-		n, parseErr := strconv.ParseFloat(number, 64)
-		if parseErr != nil || strings.ContainsAny(number, "xXpPiInN_") {
-			return 0, errors.New("not a duration (examples: 90, 1.5s, 300ms, 1h30m, 2d)")
+		if d, err = parseNumber(number, unit); err != nil {
+			return 0, err
 		}
-		f := n * float64(unit)
-		if f >= 1<<63 {
-			return 0, errors.New("out of range")
-		}
-		d = time.Duration(max(math.Round(f), -1)) // 1.001 is 1001 ms, not a nanosecond less
 	}
 	if d < 0 {
 		return 0, errors.New("must not be negative")
@@ -44,6 +38,26 @@ func parseDuration(s string, low time.Duration, off string) (time.Duration, erro
 		return 0, fmt.Errorf("must be at least %v", low)
 	}
 	return d, nil
+}
+
+// parseNumber reads a number of units, rounded to the nanosecond: 1.001 is 1001 ms. What is below 0
+// is -1 or less.
+func parseNumber(number string, unit time.Duration) (time.Duration, error) {
+	n, err := strconv.ParseFloat(number, 64)
+	if err != nil || strings.ContainsAny(number, "xXpPiInN_") {
+		return 0, errors.New("not a duration (examples: 90, 1.5s, 300ms, 1h30m, 2d)")
+	}
+	f := n * float64(unit)
+	if f >= 1<<63 {
+		return 0, errors.New("out of range")
+	}
+	// A float has too few digits for years in nanoseconds, but enough for the part of a unit.
+	whole, part, _ := strings.Cut(number, ".")
+	if count, err := strconv.ParseUint(whole, 10, 63); err == nil && strings.Trim(part, "0123456789") == "" {
+		n, _ = strconv.ParseFloat("0."+part, 64)
+		return time.Duration(count)*unit + time.Duration(math.Round(n*float64(unit))), nil
+	}
+	return time.Duration(max(math.Round(f), -1)), nil
 }
 
 // setRecord sets the name of a file, or fd:N.
