@@ -71,6 +71,9 @@ func idMap(root bool, id, start, count int) []string {
 	return text
 }
 
+// noID is no user's and no group's: -1 for the kernel.
+const noID = 1<<32 - 1
+
 // subordinate returns the first range that a file such as /etc/subuid grants to the user, by number
 // or by name.
 func subordinate(file string, uid int) (start, count int) {
@@ -93,10 +96,10 @@ func subordinate(file string, uid int) (start, count int) {
 		if len(f) != 3 || f[0] != number && (name == "" || f[0] != name) {
 			continue
 		}
-		start, err1 := strconv.Atoi(f[1])
-		count, err2 := strconv.Atoi(f[2])
-		if err1 == nil && err2 == nil && start > 0 && count > 0 {
-			return start, count
+		start, err1 := strconv.ParseUint(f[1], 10, 32)
+		count, err2 := strconv.ParseUint(f[2], 10, 32)
+		if err1 == nil && err2 == nil && start > 0 && count > 0 && start+count <= noID {
+			return int(start), int(count)
 		}
 	}
 	return 0, 0
