@@ -17,7 +17,7 @@ BUILD = CGO_ENABLED=0 GOEXPERIMENT=$(GOEXPERIMENT) $(GO) build -buildvcs=false -
 DIST_ARCHS = amd64 arm64
 
 # Nothing here is a file to make: what is out of date is for go's build cache to know.
-.PHONY: help build dist image demo test unit integration chaos hostile bench profile lint fmt clean
+.PHONY: help build dist image demo test unit integration fuzz chaos hostile bench profile lint fmt clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,13 @@ unit: ## the unit tests alone
 
 integration: ## the tests of the built binary alone
 	@scripts/test.sh build integration
+
+# For so long each; or some of them: make fuzz FUZZ=Stat FUZZTIME=5m.
+FUZZTIME ?= 60s
+FUZZ     ?= .
+
+fuzz: ## every fuzz target, on what others write: 60 s each (an hour)
+	@scripts/fuzz.sh '$(FUZZTIME)' '$(FUZZ)'
 
 # One round again: make chaos SEED=4711 ROUNDS=1.
 ROUNDS ?= 2000
