@@ -86,6 +86,10 @@ func FuzzOptionForms(f *testing.F) {
 		want, wantErr := parseOptions([]string{"finite", "x"}, []string{row.env() + "=" + value})
 		for _, form := range forms {
 			got, err := parseOptions(append([]string{"finite"}, form...), nil)
+			if err == nil && wantErr == nil { // what holds for variables alone
+				got.variables = want.variables
+				got.fitEscalation()
+			}
 			if (err == nil) != (wantErr == nil) || !reflect.DeepEqual(got, want) {
 				t.Fatalf("%q: %+v, %v; %s=%s: %+v, %v", form, got, err, row.env(), value, want, wantErr)
 			}
