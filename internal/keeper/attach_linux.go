@@ -5,6 +5,7 @@ package keeper
 import (
 	"fmt"
 	"os"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -91,7 +92,7 @@ func (l *Link) Listen() (err error) {
 }
 
 // Tell sends a message to the keeper, with a descriptor where fd is not negative. An error means
-// that the keeper is gone.
+// that the keeper is gone, or cannot be told at all.
 func (l *Link) Tell(m Message, fd int) error {
 	b := (*[messageSize]byte)(unsafe.Pointer(&m))[:]
 	var rights []byte
@@ -103,11 +104,17 @@ func (l *Link) Tell(m Message, fd int) error {
 		case unix.EINTR:
 		case unix.EAGAIN: // the keeper reads in a moment
 			sys.Writable(l.socket)
+		case unix.ENOMEM, unix.ENOBUFS, unix.ETOOMANYREFS:
+			time.Sleep(scarceTime)
 		default:
 			return err
 		}
 	}
 }
+
+// scarceTime is the time between two tries where the kernel lacks memory. A process that goes on
+// trying is silent for its keeper, and is replaced.
+const scarceTime = time.Millisecond
 
 // Hear waits for the keeper's next message. It returns the descriptor that came with the message,
 // -1 for none. An error means that the keeper is gone.
@@ -120,6 +127,9 @@ func (l *Link) Hear() (m Message, fd int, err error) {
 		l.header.SetControllen(len(l.rights))
 		n, err := l.file.Receive(&l.header)
 		switch {
+		case err == unix.ENOMEM || err == unix.ENOBUFS:
+			time.Sleep(scarceTime)
+			continue
 		case err != nil:
 			return Message{}, -1, fmt.Errorf("recvmsg: %w", err)
 		case n == 0:

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/finite-init/finite/tests/internal/cage"
 	"github.com/finite-init/finite/tests/internal/testkit"
 )
@@ -41,9 +43,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestFaults(t *testing.T) {
-	if os.Geteuid() != 0 {
-		testkit.Missing(t, "needs root to trace what changes its dumpable attribute")
-	}
+	needTracing(t)
 	workers := startWorkers(t, *atOnceFlag)
 	sum := newSummary()
 	defer func() { fmt.Print(sum) }()
@@ -73,6 +73,18 @@ func TestFaults(t *testing.T) {
 	all, kinds := plan(points, seed)
 	fmt.Printf("faults: seed %d; %d points, %d cases, %d kinds of fault\n", seed, len(points), len(all), kinds)
 	playAll(t, workers, all, sum)
+}
+
+// needTracing skips a test where finite cannot be traced.
+func needTracing(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		testkit.Missing(t, "needs root to trace what changes its dumpable attribute")
+	}
+	err := ptrace(unix.PTRACE_GET_SYSCALL_INFO, os.Getpid(), 0, 0)
+	if err == unix.EIO || err == unix.ENOSYS || err == unix.EPERM {
+		testkit.Missing(t, "needs ptrace(2) of Linux 5.3: %v", err)
+	}
 }
 
 // startWorkers makes workers, each with a cgroup where there can be one.

@@ -1,0 +1,45 @@
+//go:build amd64
+
+package faults
+
+import (
+	"testing"
+
+	"github.com/finite-init/finite/tests/internal/testkit"
+)
+
+// Cases that have found defects of finite find none any more. A schedule that shows a defect does
+// not come every time, so such a case is played several times.
+var found = []struct {
+	defect string
+	key    string
+	times  int
+}{
+	{
+		"a supervisor takes want of memory for the death of the keeper",
+		"init/records/supervisor/recvmsg/2/ENOMEM", 1,
+	},
+	{
+		"a supervisor that cannot send for want of memory ends the run without a word",
+		"init/verbose/supervisor/sendmsg/1/ENOBUFS", 1,
+	},
+}
+
+func TestFound(t *testing.T) {
+	needTracing(t)
+	w := startWorkers(t, 1)[0]
+	defer w.end()
+	canaries := testkit.KeepCanaries(t)
+	sum := newSummary()
+	for _, f := range found {
+		c, err := parseCase(f.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(f.defect, func(t *testing.T) {
+			for range f.times {
+				play(t, w, c, sum, canaries)
+			}
+		})
+	}
+}
