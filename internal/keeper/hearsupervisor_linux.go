@@ -52,13 +52,9 @@ func obeySupervisor() {
 		keepDescriptor(m.Value, m.Count != 0)
 	case KindKeepDirectory:
 		keepDirectory()
-	case KindFact:
-		noteFact(m.Value, &m.Signal)
 	case KindHello:
 		supervisor.spoke = true
 		catchUp()
-	case KindLeftovers:
-		facts.LeftoversAt = earlier(facts.LeftoversAt, now())
 	case KindByHeart:
 		killingByHeart = m.Value == int32(unix.SIGKILL)
 		signalEverything(m.Value)
@@ -80,7 +76,7 @@ func obeySupervisor() {
 }
 
 // noteMessage notes what counts in packet.message even if the supervisor that sent it has ended
-// since: that the end of the command is not quiet, and where a record is.
+// since: what it was about to do, that the end of the command is not quiet, and where a record is.
 //
 //go:nosplit
 func noteMessage() {
@@ -88,6 +84,12 @@ func noteMessage() {
 	switch m.Kind {
 	case KindFact, KindLeftovers, KindByHeart, KindHold:
 		supervisor.quiet = false
+		switch m.Kind {
+		case KindFact:
+			noteFact(m.Value, &m.Signal)
+		case KindLeftovers:
+			facts.LeftoversAt = earlier(facts.LeftoversAt, now())
+		}
 	case KindRecord:
 		if m.Value >= 0 && m.Value < MaxRecords {
 			*(*Place)(pointer(addr(&facts.Records) + uintptr(m.Value)*unsafe.Sizeof(Place{}))) = m.Place
@@ -160,20 +162,24 @@ func setLatest(milliseconds, status, inTime int32) {
 //
 //go:nosplit
 func noteFact(what int32, s *Signal) {
+	at := now()
+	if facts.Ended.Code == 0 { // the command may have ended of it: reap has seen that already
+		at = earlier(at, lastEnd.at)
+	}
 	switch what {
 	case FactDeadline:
-		facts.DeadlineAt = earlier(facts.DeadlineAt, now())
+		facts.DeadlineAt = earlier(facts.DeadlineAt, at)
 	case FactLifeline:
-		facts.LifelineAt = earlier(facts.LifelineAt, now())
+		facts.LifelineAt = earlier(facts.LifelineAt, at)
 	case FactStop:
 		if facts.Stop.Number != s.Number { // else the keeper has seen it first
-			facts.Stop, facts.StopAt = *s, now()
+			facts.Stop, facts.StopAt = *s, at
 		}
 	case FactKilled:
-		facts.KilledAt = earlier(facts.KilledAt, now())
+		facts.KilledAt = earlier(facts.KilledAt, at)
 	case FactRung:
 		if facts.RungCount < maxRungs {
-			*(*int64)(pointer(addr(&facts.Rungs) + uintptr(facts.RungCount)*8)) = now()
+			*(*int64)(pointer(addr(&facts.Rungs) + uintptr(facts.RungCount)*8)) = at
 			facts.RungCount++
 		}
 	}

@@ -120,7 +120,8 @@ func becomeSupervisor() {
 	silence()
 }
 
-// supervisorEnded deals with the end of a supervisor. A verdict may still be in the socket.
+// supervisorEnded deals with the end of a supervisor. Its last messages may still be in the socket:
+// a verdict, or what it was about to do.
 //
 //go:nosplit
 func supervisorEnded() {
@@ -129,6 +130,8 @@ func supervisorEnded() {
 		if !ok {
 			break
 		}
+		closeFD(packet.passed.fd)
+		noteMessage()
 		if packet.message.Kind == KindEnd {
 			supervisor.verdict = true
 			supervisor.status, supervisor.left = packet.message.Value, packet.message.Count != 0

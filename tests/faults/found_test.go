@@ -23,6 +23,10 @@ var found = []struct {
 		"a supervisor that cannot send for want of memory ends the run without a word",
 		"init/verbose/supervisor/sendmsg/1/ENOBUFS", 1,
 	},
+	{
+		"a deadline that a supervisor tells of just before its death is forgotten",
+		"init/verbose/supervisor/write/2/SIGKILL", 10,
+	},
 }
 
 func TestFound(t *testing.T) {
