@@ -17,7 +17,7 @@ BUILD = CGO_ENABLED=0 GOEXPERIMENT=$(GOEXPERIMENT) $(GO) build -buildvcs=false -
 DIST_ARCHS = amd64 arm64
 
 # Nothing here is a file to make: what is out of date is for go's build cache to know.
-.PHONY: help build dist image demo test unit integration fuzz chaos hostile bench profile lint fmt clean
+.PHONY: help build dist image demo test unit integration fuzz chaos hostile faults bench profile lint fmt clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +70,14 @@ DURATION ?= 10m
 hostile: build ## a command that attacks finite, by every means that it has (10 minutes)
 	@scripts/test.sh setup
 	cd tests/hostile && CGO_ENABLED=0 FINITE_BIN=$(CURDIR)/bin/finite $(GO) test -count=1 -timeout 1h -run TestHostile -args -hostile.duration $(DURATION) -hostile.rounds $(ROUNDS) -hostile.seed $(SEED)
+
+# One case again: make faults CASE=subreaper/deadline/keeper/ppoll/3/ENOMEM.
+FAULTTIME ?= 13m
+CASE      ?=
+
+faults: build ## system calls of finite that fail, hang and are late, one in each run (15 minutes)
+	@scripts/test.sh setup
+	cd tests/faults && CGO_ENABLED=0 FINITE_BIN=$(CURDIR)/bin/finite $(GO) test -count=1 -timeout 1h -run TestFaults -args -faults.duration $(FAULTTIME) -faults.seed $(SEED) -faults.case '$(CASE)'
 
 bench: build ## measure beside tini, dumb-init, catatonit, timeout and BEFORE, another finite (15 minutes), and write docs/benchmarks
 	@scripts/test.sh setup

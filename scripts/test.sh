@@ -119,7 +119,7 @@ part_unit() {
 }
 
 part_integration() {
-	local packages='./tests/internal/... ./tests/integration/... ./tests/chaos ./tests/hostile'
+	local packages='./tests/internal/... ./tests/integration/... ./tests/chaos ./tests/hostile ./tests/faults'
 	[ -x bin/finite ] || part_build
 	# They take minutes, so each test is shown as it ends.
 	report_flags=(-progress)

@@ -22,7 +22,7 @@ func (c *oneCase) check(s *seen) error {
 	var v violations
 	c.checkStatus(s, &v)
 	c.checkStderr(s, &v)
-	if limit := c.setting.limit() + c.patience(); s.Took > limit {
+	if limit := c.limit(); s.Took > limit {
 		v.add("ended after %v, and should have after %v", s.Took.Round(time.Millisecond), limit)
 	}
 	if s.Hung != "" {
@@ -43,13 +43,20 @@ func (c *oneCase) check(s *seen) error {
 	return nil
 }
 
-// patience is how much longer than due a run may take. A process that hangs is found out at the
-// latest time, when those that wait for it have asked it and waited for an answer.
-func (c *oneCase) patience() time.Duration {
-	if c.fault == faultHang {
-		return testkit.Stretched(harassed)
+// limit is how long the run of a case may take. Nobody survives SIGKILL here, so the time to give up
+// counts only where a process hangs: that is found out at the latest time, when those that wait for
+// it have asked it and waited for an answer.
+func (c *oneCase) limit() time.Duration {
+	limit := timeout + grace + margin
+	switch c.fault {
+	case faultHang:
+		limit += giveUp + harassed
+	case faultStop:
+		limit += stopped
+	case faultDelay:
+		limit += delayTime
 	}
-	return testkit.Stretched(time.Second)
+	return testkit.Stretched(limit)
 }
 
 // isMain reports whether the fault is one of the process that the caller waits for.

@@ -34,7 +34,7 @@ var (
 	durationFlag = flag.Duration("faults.duration", shortForm, "how long cases are begun")
 	atOnceFlag   = flag.Int("faults.parallel", 6, "how many cases at a time")
 	caseFlag     = flag.String("faults.case", "", "play this `case` alone, and print what was seen")
-	onlyFlag     = flag.String("faults.only", "", "play only cases whose key has this `text`")
+	onlyFlag     = flag.String("faults.only", "", "play only cases whose key has all of these `texts`, separated by commas")
 	timesFlag    = flag.Int("faults.times", 1, "how often the case is played")
 )
 
@@ -150,7 +150,7 @@ func playAll(t *testing.T, workers []*worker, all []*oneCase, sum *summary) {
 		if time.Since(begin) > *durationFlag {
 			break
 		}
-		if strings.Contains(c.String(), *onlyFlag) {
+		if c.hasAll(*onlyFlag) {
 			cases <- c
 		}
 	}

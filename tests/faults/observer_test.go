@@ -88,8 +88,9 @@ func observe(p place, o *order) seen {
 	}
 	t := tracer{finite: p.Finite, setting: set, target: o.Target}
 	var s seen
+	limit := testkit.Stretched(timeout + grace + giveUp + margin + harassed + 3*time.Second)
 	var late atomic.Bool
-	watchdog := time.AfterFunc(set.limit()+testkit.Stretched(harassed+3*time.Second), func() {
+	watchdog := time.AfterFunc(limit, func() {
 		s.Hung = everybodyDoes()
 		late.Store(true)
 		_ = unix.Kill(-1, unix.SIGKILL)
@@ -108,7 +109,7 @@ func observe(p place, o *order) seen {
 	s.Status, s.Came, s.Hit, s.Stuck, s.Object = t.status, t.came, t.hit, t.stuck, t.object
 	t.reapTraced()
 	if s.Left = t.everybody(); len(s.Left) > 0 {
-		s.Ghosts = t.outlast(set.limit())
+		s.Ghosts = t.outlast(limit)
 	}
 	t.end()
 	s.Stderr = readPipe(stderr[0])

@@ -31,6 +31,17 @@ func (c *oneCase) String() string {
 // kindOfFault is what every long run covers.
 func (c *oneCase) kindOfFault() string { return c.kind + "/" + c.call.name + "/" + c.fault }
 
+// hasAll reports whether the key has all of the texts of a list.
+func (c *oneCase) hasAll(texts string) bool {
+	key := c.String()
+	for text := range strings.SplitSeq(texts, ",") {
+		if !strings.Contains(key, text) {
+			return false
+		}
+	}
+	return true
+}
+
 // parseCase reads a key.
 func parseCase(key string) (*oneCase, error) {
 	f := strings.Split(key, "/")

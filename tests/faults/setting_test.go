@@ -28,6 +28,7 @@ const (
 	giveUp   = 5 * time.Second
 	margin   = 2 * time.Second
 	harassed = 8 * time.Second
+	stopped  = 3 * time.Second
 	limited  = "-t 150ms -k 100ms"
 	unending = "exec sleep 60"
 	stubborn = "trap '' TERM; sleep 60; :"
@@ -64,11 +65,6 @@ var settings = func() map[string]*setting {
 
 // hasDeadline reports whether there is an ending that finite enforces.
 func (s *setting) hasDeadline() bool { return strings.Contains(s.options, "-t ") }
-
-// limit is how long a run may take.
-func (s *setting) limit() time.Duration {
-	return testkit.Stretched(timeout + grace + giveUp + margin)
-}
 
 // args are what is run. As PID 1 finite finds the /proc of its PID namespace.
 func (s *setting) args(finite, dir string) []string {

@@ -14,7 +14,7 @@ import (
 // page, and ENOSYS and EPERM where a kernel or a seccomp filter may lack or refuse it. Errnos that
 // only a mistake of the caller brings about (EBADF, EFAULT, ENOTSOCK), or that would be untrue
 // (ESRCH and ECHILD of a process that is there, EPIPE and ECONNRESET of a socket whose other end is
-// open, ENOEXEC of a binary), are not among them.
+// open, EAGAIN of what can be read, ENOEXEC of a binary), are not among them.
 type call struct {
 	name   string
 	number int
@@ -69,9 +69,9 @@ var calls = []call{
 	{"prlimit64", unix.SYS_PRLIMIT64, "EPERM", false},
 	{"pselect6", unix.SYS_PSELECT6, "EINTR ENOMEM", false},
 	{"pwrite64", unix.SYS_PWRITE64, "EDQUOT EFBIG EINTR EIO ENOSPC EPERM", true},
-	{"read", unix.SYS_READ, "EAGAIN EINTR EIO", true},
+	{"read", unix.SYS_READ, "EINTR EIO", true},
 	{"readlinkat", unix.SYS_READLINKAT, "EACCES EIO ELOOP ENOENT ENOMEM", true},
-	{"recvmsg", unix.SYS_RECVMSG, "EAGAIN EINTR ENOMEM", false},
+	{"recvmsg", unix.SYS_RECVMSG, "EINTR ENOMEM", false},
 	{"renameat", unix.SYS_RENAMEAT, "EACCES EBUSY EDQUOT EIO ENOENT ENOMEM ENOSPC EPERM EROFS", true},
 	{"rt_sigtimedwait", unix.SYS_RT_SIGTIMEDWAIT, "EAGAIN EINTR", false},
 	{"sched_getaffinity", unix.SYS_SCHED_GETAFFINITY, "EINVAL EPERM", false},
@@ -88,7 +88,6 @@ var calls = []call{
 	{"timerfd_create", unix.SYS_TIMERFD_CREATE, "EMFILE ENFILE ENODEV ENOMEM EPERM", false},
 	{"timerfd_settime", unix.SYS_TIMERFD_SETTIME, "ECANCELED EPERM", false},
 	{"unlinkat", unix.SYS_UNLINKAT, "EACCES EBUSY EIO ENOENT ENOMEM EPERM EROFS", true},
-	{"waitid", unix.SYS_WAITID, "EINTR", false},
 	{"write", unix.SYS_WRITE, "EAGAIN EDQUOT EFBIG EINTR EIO ENOSPC EPERM EPIPE", true},
 
 	// By their manual pages these fail of mistakes alone. They are late, and processes are killed and
@@ -108,6 +107,7 @@ var calls = []call{
 	{"rt_sigreturn", unix.SYS_RT_SIGRETURN, "", false},
 	{"sched_yield", unix.SYS_SCHED_YIELD, "", false},
 	{"sigaltstack", unix.SYS_SIGALTSTACK, "", false},
+	{"waitid", unix.SYS_WAITID, "", false}, // with WNOHANG
 }
 
 // Faults that are no errno.
