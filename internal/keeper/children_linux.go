@@ -20,7 +20,8 @@ func reap() {
 	for range childrenAtOnce {
 		pid := takeChange()
 		if pid <= 0 {
-			tree.empty, tree.others = pid == errNoChild, pid == 0
+			tree.empty = pid == errNoChild || pid == 0 && isSupervisorAlone()
+			tree.others = pid == 0 && !tree.empty
 			break
 		}
 		switch {
@@ -51,6 +52,23 @@ func reap() {
 		packet.message.Count, packet.message.Killed = reaped, killed
 		tellSupervisor(KindReaped)
 	}
+}
+
+// isSupervisorAlone reports whether, after the end of the command, no child is left but a supervisor
+// that is an ordinary child: waitid(2) counts it. Without the kernel's list of children those with
+// PIDs near this process's own are looked for. A child beyond them is found when the supervisor has
+// ended (see isOver).
+//
+//go:nosplit
+func isSupervisorAlone() bool {
+	if !facts.Ordinary || supervisor.pid == 0 || lastEnd.change.Code == 0 || facts.OlderCount > 0 {
+		return false
+	}
+	if openChildren(); childrenFD >= 0 {
+		return !signalListed(0)
+	}
+	own := sys0(unix.SYS_GETPID)
+	return !signalChildren(own+1, own+nearNumbers, 0)
 }
 
 // takeChange takes the next change of a child, and returns as wait does. Where a supervisor wants

@@ -27,6 +27,10 @@ var found = []struct {
 		"a deadline that a supervisor tells of just before its death is forgotten",
 		"init/verbose/supervisor/write/2/SIGKILL", 10,
 	},
+	{
+		"a supervisor that is an ordinary child counts as what the command has left",
+		"subreaper/records/keeper/clone/1/EPERM", 1,
+	},
 }
 
 func TestFound(t *testing.T) {

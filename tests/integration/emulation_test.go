@@ -85,6 +85,24 @@ func TestSignalsAndStatusUnderQEMU(t *testing.T) {
 	})
 }
 
+// A supervisor is an ordinary child there. It does not count as what the command has left: nothing
+// is killed where nobody is left, or where everybody ends by the stop signal.
+func TestLeftoversUnderQEMU(t *testing.T) {
+	forModes(t, []mode{asInit, asSubreaper}, func(t *testing.T, m mode) {
+		for _, script := range []string{"exit 3", "sleep infinity & exit 3"} {
+			if m == asSubreaper && script != "exit 3" {
+				continue // there is no subreaper
+			}
+			r := startSpec(t, cageSpec{Mode: m, Args: qemu(t, "--report", "fd:1", "--", "sh", "-c", script)}, nil).wait()
+			r.want(t, 3)
+			wantLastReport(t, r.stdout, `"exit_status":3`)
+			if r.stderr != "" || strings.Contains(r.stdout, `"killing"`) {
+				t.Errorf("%s: stdout: %s\nstderr: %s", script, r.stdout, r.stderr)
+			}
+		}
+	})
+}
+
 // gvisor is a command in a sandbox of gVisor's, a kernel that is not Linux, on the machine's files.
 // Its ptrace platform needs nothing of the machine.
 func gvisor(t *testing.T, args ...string) []string {
