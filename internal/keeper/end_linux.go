@@ -203,8 +203,26 @@ func finish() {
 		if isOver() {
 			packet.message.Times[0] = 1
 		}
-		send(toFront, kindStatus, -1)
-		wakeFront()
+		tellStatus()
 	}
 	exit(status)
+}
+
+// tellStatus sends the front the message of finish, and wakes the front. The socket of a front that
+// was stopped may be full, and the kernel may lack memory: tellStatus tries again for a second.
+//
+//go:nosplit
+func tellStatus() {
+	for until := now() + second; ; {
+		told := send(toFront, kindStatus, -1)
+		wakeFront()
+		if told || now() >= until {
+			return
+		}
+		poll.fds[0] = unix.PollFd{Fd: toFront}
+		poll.limit = [2]int64{0, millisecond}
+		if awaitPoll(1, addr(&poll.limit)) { // the front has ended
+			return
+		}
+	}
 }

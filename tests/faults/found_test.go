@@ -31,6 +31,10 @@ var found = []struct {
 		"a supervisor that is an ordinary child counts as what the command has left",
 		"subreaper/records/keeper/clone/1/EPERM", 1,
 	},
+	{
+		"a keeper whose last message to the front finds no room has told no status",
+		"subreaper/records/keeper/sendmsg/7/EAGAIN", 1,
+	},
 }
 
 func TestFound(t *testing.T) {
