@@ -32,7 +32,7 @@ const (
 var (
 	seedFlag     = flag.Uint64("faults.seed", 0, "the `seed` of the order of the cases; 0: a random one")
 	durationFlag = flag.Duration("faults.duration", shortForm, "how long cases are begun")
-	atOnceFlag   = flag.Int("faults.parallel", 6, "how many cases at a time")
+	atOnceFlag   = flag.Int("faults.parallel", 8, "how many cases at a time")
 	caseFlag     = flag.String("faults.case", "", "play this `case` alone, and print what was seen")
 	onlyFlag     = flag.String("faults.only", "", "play only cases whose key has all of these `texts`, separated by commas")
 	timesFlag    = flag.Int("faults.times", 1, "how often the case is played")
@@ -71,6 +71,7 @@ func TestFaults(t *testing.T) {
 		sum.exempts(&points[i])
 	}
 	all, kinds := plan(points, seed)
+	sum.of = [2]int{len(points), kinds}
 	fmt.Printf("faults: seed %d; %d points, %d cases, %d kinds of fault\n", seed, len(points), len(all), kinds)
 	playAll(t, workers, all, sum)
 }
@@ -87,7 +88,7 @@ func needTracing(t *testing.T) {
 	}
 }
 
-// startWorkers makes workers, each with a cgroup where there can be one.
+// startWorkers makes workers, each with a cgroup of its own.
 func startWorkers(t *testing.T, n int) (workers []*worker) {
 	t.Helper()
 	for range n {

@@ -47,6 +47,7 @@ type seen struct {
 	Left    []testkit.Process // when finite had ended
 	Ghosts  []testkit.Process // when everybody had had time to go
 	Hung    string            // what everybody did when the time was over
+	Leaves  int               `json:"-"`          // cgroups that finite has made and not removed
 	Counts  []count           `json:",omitempty"` // of a recording
 }
 

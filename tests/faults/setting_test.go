@@ -17,7 +17,6 @@ type setting struct {
 	command string // of a shell; it says first that it has started
 	status  int
 	initial bool // finite is PID 1
-	cgroup  bool // it needs a cgroup v2
 	report  bool // it writes a report to DIR/report
 }
 
@@ -48,10 +47,14 @@ var settings = func() map[string]*setting {
 			name: "late", options: limited + " --report DIR/report", command: stubborn, status: 124, report: true,
 		},
 		{name: "unshare", options: "--unshare pid,mount", command: "exit 3", status: 3},
+		{
+			name: "planned", options: "--unshare pid,mount,uts --hostname box " + limited + " --report DIR/report",
+			command: stubborn, status: 124, report: true,
+		},
 		{name: "orphans", options: "-k 100ms", command: orphans, status: 3},
 		{
-			name: "cgroup", options: "-k 100ms --cgroup auto --report DIR/report", command: orphans, status: 3,
-			cgroup: true, report: true,
+			name: "cgroup", options: "--timeout 60s -k 100ms --cgroup auto --report DIR/report", command: orphans, status: 3,
+			report: true,
 		},
 	} {
 		for _, role := range []string{"init/", "subreaper/"} {

@@ -15,9 +15,11 @@ import (
 // summary is what is said at the end.
 type summary struct {
 	mu         sync.Mutex
+	of         [2]int // how many points and kinds of fault there are
 	cases      int
 	missed     int // of these: the call did not come
 	repeated   int
+	leaves     int // runs that have left a cgroup
 	refused    int // runs that ended before the command had started
 	violations []string
 	points     map[string]bool
@@ -70,6 +72,9 @@ func (s *summary) add(c *oneCase, seen *seen, violation error) {
 	} else if c.setting.report {
 		s.reports[reportState(seen.Report)]++
 	}
+	if seen.Leaves > 0 {
+		s.leaves++
+	}
 	if seen.Took > s.latest {
 		s.latest, s.latestCase = seen.Took, c.String()
 	}
@@ -105,10 +110,10 @@ func (s *summary) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var b strings.Builder
-	fmt.Fprintf(&b, "faults: %d cases at %d points, %d kinds of fault (process, call, fault); %d violations\n",
-		s.cases, len(s.points), len(s.kinds), len(s.violations))
-	fmt.Fprintf(&b, "  %d refused before the command started, %d missed, %d repeated; the longest took %v (%s)\n",
-		s.refused, s.missed, s.repeated, s.latest.Round(time.Millisecond), s.latestCase)
+	fmt.Fprintf(&b, "faults: %d cases at %d of %d points, %d of %d kinds of fault (process, call, fault); "+
+		"%d violations\n", s.cases, len(s.points), s.of[0], len(s.kinds), s.of[1], len(s.violations))
+	fmt.Fprintf(&b, "  %d refused before the command started, %d missed, %d repeated, %d left a cgroup; the longest took "+
+		"%v (%s)\n", s.refused, s.missed, s.repeated, s.leaves, s.latest.Round(time.Millisecond), s.latestCase)
 	for _, t := range []struct {
 		what string
 		of   map[string]int

@@ -77,6 +77,7 @@ var calls = []call{
 	{"sched_getaffinity", unix.SYS_SCHED_GETAFFINITY, "EINVAL EPERM", false},
 	{"sched_setaffinity", unix.SYS_SCHED_SETAFFINITY, "EINVAL EPERM", false},
 	{"sendmsg", unix.SYS_SENDMSG, "EAGAIN EINTR ENOBUFS ENOMEM ETOOMANYREFS", false},
+	{"sethostname", unix.SYS_SETHOSTNAME, "EPERM", false},
 	{"setpgid", unix.SYS_SETPGID, "EACCES EPERM", false},
 	{"setsid", unix.SYS_SETSID, "EPERM", false},
 	{"signalfd4", unix.SYS_SIGNALFD4, "EMFILE ENFILE ENODEV ENOMEM", false},
@@ -88,6 +89,7 @@ var calls = []call{
 	{"timerfd_create", unix.SYS_TIMERFD_CREATE, "EMFILE ENFILE ENODEV ENOMEM EPERM", false},
 	{"timerfd_settime", unix.SYS_TIMERFD_SETTIME, "ECANCELED EPERM", false},
 	{"unlinkat", unix.SYS_UNLINKAT, "EACCES EBUSY EIO ENOENT ENOMEM EPERM EROFS", true},
+	{"unshare", unix.SYS_UNSHARE, "EINVAL ENOMEM ENOSPC EPERM EUSERS", false},
 	{"write", unix.SYS_WRITE, "EAGAIN EDQUOT EFBIG EINTR EIO ENOSPC EPERM EPIPE", true},
 
 	// By their manual pages these fail of mistakes alone. They are late, and processes are killed and

@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/tests/internal/cage"
 	"github.com/finite-init/finite/tests/internal/testkit"
@@ -19,7 +22,7 @@ import (
 type worker struct {
 	t      *testing.T
 	dir    string
-	cgroup string // the cage is in it; empty: there is none
+	cgroup string // the cage is in it
 	cage   *cage.Cage
 	orders io.WriteCloser
 	said   *bytes.Buffer // by the observer itself
@@ -39,6 +42,11 @@ func (w *worker) play(o *order) (s seen, err error) {
 	if err != nil || len(s.Ghosts) > 0 || s.Hung != "" {
 		w.end()
 	}
+	leaves, _ := filepath.Glob(filepath.Join(w.cgroup, "finite-*"))
+	for _, dir := range leaves {
+		_ = unix.Rmdir(dir)
+	}
+	s.Leaves = len(leaves)
 	return s, err
 }
 
@@ -51,9 +59,7 @@ func (w *worker) start() {
 		w.said = &bytes.Buffer{}
 		cmd.Stderr = w.said
 		cmd.SysProcAttr.Setsid = true
-		if w.cgroup != "" {
-			testkit.Within(w.t, w.cgroup)(cmd)
-		}
+		testkit.Within(w.t, w.cgroup)(cmd)
 	})
 }
 
