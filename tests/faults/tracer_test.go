@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -57,41 +56,27 @@ type tracer struct {
 	setting *setting
 	target  *target // nil: this is a recording
 
-	main   int // the process that the observer has started
-	begun  bool
-	woken  bool // the SIGCONT of the start was seen
+	main   int  // the process that the observer has started
+	begun  bool // it is finite
+	woken  bool // it has had the SIGCONT of its start
 	tasks  map[int]*task
 	early  map[int]bool // new tasks whose parents have not told of them yet
 	counts map[countKey]int
+	child  bool // the process that becomes the command is there
+	ended  bool // the main process has
+	status int
 
 	start  time.Time
-	child  bool // the process that becomes the command is there
-	came   bool // the call has
-	hit    bool
-	inTime bool // the fault has happened before there can have been a deadline
-	armed  bool // the process that was stopped has seen to its continuation
-	stuck  bool // nevertheless it was not continued
-	done   bool // the fault has happened: every task is let go at its next stop
-	victim *process
-	ticker int // a process that ends when something held is to go on, or be continued; 0: there is none
-	heldAt *task
-
+	came   bool   // the call has
 	object string // what the call was about
-	ended  bool   // the main process has
-	status int
+	hit    bool   // the fault has happened, and every task is let go at its next stop
+	inTime bool   // it was before there can have been a deadline
+	armed  bool   // finite has seen to the continuation of the process that is stopped
+	stuck  bool   // nevertheless it was not continued
+	victim *process
+	held   *task // it is late
+	ticker int   // a process that ends when a delay is over, or a stop; 0: there is none
 }
-
-// target is a fault, and the point at which it happens.
-type target struct {
-	Kind   string
-	Number int
-	Nth    int
-	Fault  string
-	Errno  syscall.Errno // 0: the fault is none
-	After  bool          // the call is made nevertheless
-}
-
-const delayTime = 300 * time.Millisecond
 
 // trace starts finite, and returns when the process that was started has ended.
 func (t *tracer) trace(path string, args []string, attr *syscall.ProcAttr) {
@@ -173,22 +158,11 @@ func (t *tracer) take(pid int, ws syscall.WaitStatus) {
 		switch k := t.tasks[pid]; {
 		case k != nil:
 			t.stop(k, ws)
-		case t.done:
+		case t.hit:
 			t.letGo(&task{tid: pid}, 0)
 		default:
 			t.early[pid] = true
 		}
-	}
-}
-
-// tick ends a delay, or a stop.
-func (t *tracer) tick() {
-	if k := t.heldAt; k != nil && t.tasks[k.tid] == k {
-		t.heldAt = nil
-		t.resume(k, 0)
-	} else if t.victim != nil {
-		_ = unix.Kill(t.victim.pid, unix.SIGCONT)
-		t.stuck = t.armed && t.inTime
 	}
 }
 
@@ -208,7 +182,7 @@ func (t *tracer) stop(k *task, ws syscall.WaitStatus) {
 		cage.Must(unix.Kill(k.tid, unix.SIGCONT)) // the stop of startSeized
 		t.resume(k, 0)
 	case event == unix.PTRACE_EVENT_STOP && sig != unix.SIGTRAP:
-		if t.done {
+		if t.hit {
 			t.letGo(k, 0)
 			return
 		}
@@ -227,7 +201,7 @@ func (t *tracer) stop(k *task, ws syscall.WaitStatus) {
 // runs before finite are of no interest.
 func (t *tracer) resume(k *task, sig syscall.Signal) {
 	switch {
-	case t.done && !k.pending, !t.begun && k.tid != t.main:
+	case t.hit && !k.pending, !t.begun && k.tid != t.main:
 		t.letGo(k, sig)
 	case !t.begun:
 		_ = ptrace(unix.PTRACE_CONT, k.tid, 0, uintptr(sig))
@@ -287,96 +261,4 @@ func (t *tracer) executed(k *task) {
 		return
 	}
 	t.letGo(k, 0)
-}
-
-// call deals with a task at the beginning or the end of a system call.
-func (t *tracer) call(k *task) {
-	info, err := syscallInfo(k.tid)
-	if err != nil {
-		return // it was killed
-	}
-	if info.op == atExit && k.pending {
-		k.pending = false
-		_ = setResult(k.tid, t.target.Errno)
-	}
-	if info.op != atEntry || t.done {
-		t.resume(k, 0)
-		return
-	}
-	number := int(info.number)
-	if number == unix.SYS_PRCTL && info.args[0] == unix.PR_SET_NAME && k.of.kind == asChild {
-		if strings.HasPrefix(peekPath(k.tid, info.args[1]), asSupervisor) {
-			k.of.kind = asSupervisor
-		}
-	}
-	if number == unix.SYS_FUTEX && info.args[1]&0x7f != 0 { // any other than FUTEX_WAIT
-		t.resume(k, 0)
-		return
-	}
-	key := countKey{k.of.kind, number}
-	t.counts[key]++
-	if f := t.target; f != nil && f.Kind == key.kind && f.Number == number && f.Nth == t.counts[key] {
-		t.came, t.object = true, objectOf(k.tid, &info)
-		if f.Fault != faultHang || canHang(t.object) {
-			t.happen(k, f)
-			return
-		}
-	}
-	t.resume(k, 0)
-}
-
-// happen has the fault happen.
-func (t *tracer) happen(k *task, f *target) {
-	t.hit, t.done, t.victim = true, true, k.of
-	t.inTime = time.Since(t.start) < testkit.Stretched(timeout)
-	for tid := range t.early {
-		t.letGo(&task{tid: tid}, 0) // its parent may be killed now, and tell nothing
-	}
-	switch f.Fault {
-	case faultKill:
-		_ = unix.Kill(k.of.pid, unix.SIGKILL)
-		t.resume(k, 0)
-	case faultStop:
-		_ = unix.Kill(k.of.pid, unix.SIGSTOP)
-		if pause := t.stopTime(k.of.kind); pause != 0 {
-			t.startTicker(pause)
-		}
-		t.resume(k, 0)
-	case faultDelay:
-		t.heldAt = k
-		t.startTicker(delayTime)
-	case faultHang: // until it is killed
-	default:
-		k.pending = true
-		if !f.After {
-			_ = skipCall(k.tid)
-		}
-		t.resume(k, 0)
-	}
-}
-
-// stopTime is how long a process of finite's that is stopped now may stay so, until the observer
-// continues it, as a caller does; 0: another process of finite's continues it. Once there is a
-// command, one with a deadline to enforce is continued a second later at most: the keeper by a
-// timer, the front by the keeper.
-func (t *tracer) stopTime(kind string) time.Duration {
-	if kind != t.setting.mainKind() && kind != asChild {
-		return 0
-	}
-	t.armed = t.setting.hasDeadline() && t.child &&
-		(kind == asFront || t.counts[countKey{kind, unix.SYS_TIMER_SETTIME}] > 0)
-	if t.armed {
-		return testkit.Stretched(timeout + grace + 2*time.Second)
-	}
-	return delayTime
-}
-
-// startTicker starts a process that ends after some time.
-func (t *tracer) startTicker(d time.Duration) {
-	seconds := strconv.FormatFloat(d.Seconds(), 'f', 3, 64)
-	pid, err := syscall.ForkExec("/bin/sleep", []string{"sleep", seconds}, &syscall.ProcAttr{
-		Sys: &syscall.SysProcAttr{Setsid: true},
-	})
-	cage.Must(err)
-	t.ticker = pid
 }
