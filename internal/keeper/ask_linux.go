@@ -19,7 +19,6 @@ func checkSupervisor() {
 	if !supervisor.spoke || supervisor.asked {
 		kill(supervisor.pid, int32(unix.SIGCONT)) // a SIGSTOP may be why it is silent
 		supervisor.silent++
-		endUnstartedInit()
 		if supervisor.silent >= mostSilence {
 			kill(supervisor.pid, int32(unix.SIGKILL))
 			due.supervisor = now() + silencePause

@@ -90,7 +90,7 @@ func endUnstarted() {
 //
 //go:nosplit
 func endUnstartedInit() {
-	unheard := facts.Front == 0 && !facts.Begun() && !supervisor.spoke
+	unheard := facts.Front == 0 && !facts.Begun() && supervisor.pid != 0 && !supervisor.spoke
 	if unheard && int64(supervisor.silent)*silencePause >= startPatience && takeEarly() {
 		kill(supervisor.pid, int32(unix.SIGKILL))
 		exitEarly()

@@ -55,6 +55,7 @@ func keep() {
 			settleDown()
 		}
 		keepTime()
+		endUnstartedInit()
 		if overseeEnd() {
 			return // in a supervisor
 		}
