@@ -191,6 +191,7 @@ var ending struct {
 func finish() {
 	status := ending.status
 	killSupervisor()
+	killOnceMore()
 	returnTerminal(facts.Ended.Code != codeExited)
 	awaitHelpers()
 	awaitAbandoned()
@@ -206,6 +207,27 @@ func finish() {
 		tellStatus()
 	}
 	exit(status)
+}
+
+// killOnceMore kills what is left after SIGKILL was due. A supervisor may have given up before it
+// came to all, or to any: on a machine that is too busy, or in a tree that is too large for its time.
+//
+//go:nosplit
+func killOnceMore() {
+	if facts.KilledAt == 0 || facts.Init {
+		return
+	}
+	const quiet = 20 // rounds without a death, after which nobody is left, or nobody whom SIGKILL ends
+	until := now() + second
+	own := sys0(unix.SYS_GETPID)
+	signalChildren(own+1, own+nearNumbers, int32(unix.SIGKILL)) // more than the list has in one read
+	for rounds := 0; rounds < quiet && now() < until && signalEverything(int32(unix.SIGKILL)); rounds++ {
+		for wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG) > 0 {
+			forgetHelper(childChange.pid)
+			rounds = 0
+		}
+		pause(millisecond)
+	}
 }
 
 // tellStatus sends the front the message of finish, and wakes the front. The socket of a front that
