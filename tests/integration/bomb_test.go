@@ -121,3 +121,20 @@ func TestTooFewProcesses(t *testing.T) {
 		})
 	}
 }
+
+// A tree is too large to be stopped in the time until finite gives up. Everybody is killed all the
+// same.
+func TestGivesUpOnALargeTree(t *testing.T) {
+	needRoot(t)
+	needCommand(t, "perl")
+	const many = `$SIG{TERM} = "IGNORE";
+for (1 .. 12000) { my $pid = fork; last unless defined $pid; if (!$pid) { sleep 1000; exit } }
+sleep 1 while 1`
+	c := startSpec(t, cageSpec{
+		Mode: asSubreaper, Late: true, Args: []string{
+			finiteBin, "-t", stretch("5s"), "-k", "0", "--give-up", "100ms", "--cgroup", "off", "--",
+			"perl", "-e", many,
+		},
+	}, nil)
+	c.wait().want(t, 124)
+}
