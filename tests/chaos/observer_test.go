@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -102,7 +103,7 @@ func (b *observer) watch() {
 			b.Status = cage.Status(ws)
 			break
 		}
-		if b.Stuck == 0 && b.Round.Role == asInit && b.Round.has("D0(") && b.saysEnded() {
+		if b.Stuck == 0 && b.Round.Role == asInit && b.Round.has("D0(") && (b.saysEnded() || b.isExiting()) {
 			// The kernel does not let a PID 1 end before everybody in its namespace has.
 			b.Stuck = b.now()
 			b.inventory()
@@ -185,6 +186,13 @@ func (b *observer) saysEnded() bool {
 	}
 	var r report
 	return json.Unmarshal(text, &r) == nil && r.State == "ended"
+}
+
+// isExiting reports whether finite has no memory any more: it has ended, but for what the kernel
+// does. Without a supervisor it says so in no report.
+func (b *observer) isExiting() bool {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(b.pid) + "/status")
+	return err == nil && !strings.Contains(string(text), "\nVmSize:")
 }
 
 // inventory lists who is left. In a round in which somebody is stuck there may be others who were
