@@ -4,7 +4,6 @@ package faults
 
 import (
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -41,8 +40,9 @@ func (t *tracer) call(k *task) {
 		return
 	}
 	number := int(info.number)
-	if number == unix.SYS_PRCTL && info.args[0] == unix.PR_SET_NAME && k.of.kind == asChild {
-		if strings.HasPrefix(peekPath(k.tid, info.args[1]), asSupervisor) {
+	if number == unix.SYS_PRCTL && info.args[0] == unix.PR_SET_NAME {
+		k.of.named = true
+		if k.of.kind == asChild && peekPath(k.tid, info.args[1]) == asSupervisor {
 			k.of.kind = asSupervisor
 		}
 	}

@@ -27,8 +27,9 @@ const (
 
 // process is one of finite's own.
 type process struct {
-	pid  int
-	kind string
+	pid   int
+	kind  string
+	named bool // it has given itself a name: a keeper is complete then
 }
 
 // task is a thread that is traced.
@@ -84,7 +85,7 @@ func (t *tracer) trace(path string, args []string, attr *syscall.ProcAttr) {
 	cage.Must(err)
 	t.main, t.start = pid, time.Now()
 	t.begun = !t.setting.initial
-	t.tasks = map[int]*task{pid: {tid: pid, of: &process{pid, t.setting.mainKind()}}}
+	t.tasks = map[int]*task{pid: {tid: pid, of: &process{pid, t.setting.mainKind(), true}}}
 	t.early, t.counts = map[int]bool{}, map[countKey]int{}
 	for !t.ended {
 		t.await(0)
@@ -224,7 +225,7 @@ func (t *tracer) forked(k *task) {
 	}
 	child := &task{tid: int(tid), of: k.of}
 	if flags := cloneFlags(k.tid); flags&unix.CLONE_THREAD == 0 {
-		child.of = &process{int(tid), kindOf(k.of.kind, flags)}
+		child.of = &process{pid: int(tid), kind: kindOf(k.of, flags)}
 		t.child = t.child || t.begun && child.of.kind == asChild
 	}
 	t.tasks[child.tid] = child
@@ -234,15 +235,16 @@ func (t *tracer) forked(k *task) {
 	}
 }
 
-// kindOf says what the child of one of finite's processes is, by the flags of its clone.
-func kindOf(parent string, flags uint64) string {
-	sig := flags & 0xff
+// kindOf says what the child of one of finite's processes is, by the flags of its clone. What makes
+// namespaces for a keeper, and then the keeper itself, counts as one.
+func kindOf(of *process, flags uint64) string {
+	parent, sig := of.kind, flags&0xff
 	switch {
 	case flags&unix.CLONE_VM != 0 && flags&unix.CLONE_FILES != 0:
 		return asHelper
 	case parent == asFront && sig == 0:
 		return asPlanner
-	case parent == asFront:
+	case parent == asFront, parent == asKeeper && !of.named:
 		return asKeeper
 	case parent == asKeeper && flags&unix.CLONE_VM == 0 && sig == 0:
 		return asSupervisor
