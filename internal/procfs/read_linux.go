@@ -18,11 +18,24 @@ var ErrNoProc = errors.New("/proc is not mounted, or not this PID namespace's")
 // Proc reads a mounted procfs. It holds a buffer that is used again for every read, so one Proc
 // belongs to one goroutine.
 type Proc struct {
-	Root string // "/proc" unless a test says otherwise
-	buf  []byte
-	path []byte
-	dir  []byte
-	seen bool // it was mounted when it was asked last
+	Root  string // "/proc" unless a test says otherwise
+	files Files  // nil: the kernel's
+	buf   []byte
+	path  []byte
+	dir   []byte
+	seen  bool // it was mounted when it was asked last
+}
+
+// Files is a procfs that a test simulates.
+type Files interface {
+	// Self returns what the procfs calls self, and the number of this process.
+	Self() (link string, pid int)
+	// ReadFile reads a file into buf, or into a longer one, which it returns to be used again.
+	ReadFile(path string, buf []byte) (text, longer []byte, err error)
+	// Numbers lists the entries of a directory whose names are numbers.
+	Numbers(path string) ([]int, error)
+	// Links returns how many links a directory has.
+	Links(path string) (int, error)
 }
 
 // NewProc returns a reader of /proc. Nothing is opened before it is asked for.
@@ -30,22 +43,40 @@ func NewProc() *Proc {
 	return &Proc{Root: "/proc", buf: make([]byte, 16<<10), dir: make([]byte, 8<<10)}
 }
 
+// NewProcOf returns a reader of a simulated procfs.
+func NewProcOf(files Files) *Proc {
+	p := NewProc()
+	p.files = files
+	return p
+}
+
 // Mounted reports whether this is the procfs of the reader's own PID namespace. A container without
 // /proc and one that sees its host's are both "no"; the numbers in the latter are other processes'.
 // What the procfs calls self must be this process, and this process must have no further number in
 // a namespace below the procfs's (NSpid, Linux 4.1).
 func (p *Proc) Mounted() bool {
-	var target [16]byte
-	n, err := sys.Readlink(p.Root+"/self", target[:])
-	if err != nil || string(target[:n]) != strconv.Itoa(unix.Getpid()) {
+	self, ok := p.self()
+	if !ok {
 		return false
 	}
-	status, err := p.Status(unix.Getpid())
+	status, err := p.Status(self)
 	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
 		return p.seen // there is no descriptor to ask with
 	}
 	p.seen = err == nil && len(status.NSpid) <= 1
 	return p.seen
+}
+
+// self returns the number of this process, and reports whether the procfs calls it self.
+func (p *Proc) self() (pid int, ok bool) {
+	if p.files != nil {
+		link, pid := p.files.Self()
+		return pid, link == strconv.Itoa(pid)
+	}
+	var target [16]byte
+	pid = unix.Getpid()
+	n, err := sys.Readlink(p.Root+"/self", target[:])
+	return pid, err == nil && string(target[:n]) == strconv.Itoa(pid)
 }
 
 // Read returns the content of the file name of a process. The bytes are valid until the next call.
@@ -59,13 +90,16 @@ func (p *Proc) Read(pid int, name string) ([]byte, error) {
 }
 
 // ReadPath returns the content of a file. The bytes are valid until the next call.
-func (p *Proc) ReadPath(path string) ([]byte, error) {
+func (p *Proc) ReadPath(path string) (text []byte, err error) {
+	if p.files != nil {
+		text, p.buf, err = p.files.ReadFile(path, p.buf)
+		return text, err
+	}
 	fd, err := p.open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	defer sys.Close(fd)
-	var text []byte
 	if text, p.buf, err = readToEnd(fd, p.buf); err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
@@ -170,7 +204,7 @@ func (p *Proc) Children(pids []int, pid int) ([]int, error) {
 	task := p.Root + "/" + strconv.Itoa(pid) + "/task"
 	// Most processes have one thread, and then there is no need to list them: the directory has a
 	// link for each, besides its two.
-	if n, err := sys.Links(task); err == nil && n == 3 {
+	if n, err := p.links(task); err == nil && n == 3 {
 		if b, err := p.Read(pid, "task/"+strconv.Itoa(pid)+"/children"); err == nil {
 			return AppendChildren(pids, b), nil
 		}
@@ -195,11 +229,21 @@ func (p *Proc) Children(pids []int, pid int) ([]int, error) {
 	return pids, err
 }
 
+func (p *Proc) links(path string) (int, error) {
+	if p.files != nil {
+		return p.files.Links(path)
+	}
+	return sys.Links(path)
+}
+
 // PIDs lists every process that this procfs shows.
 func (p *Proc) PIDs() ([]int, error) { return p.Numbers(p.Root) }
 
 // Numbers lists the entries of a directory whose names are numbers.
 func (p *Proc) Numbers(path string) ([]int, error) {
+	if p.files != nil {
+		return p.files.Numbers(path)
+	}
 	fd, err := sys.Open(path, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)

@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/internal/procfs"
-	"github.com/finite-init/finite/internal/sys"
 	"github.com/finite-init/finite/nsutil"
 )
 
@@ -97,12 +96,9 @@ func (t *Tree) killRound(done <-chan struct{}) error {
 	})
 }
 
-// The numbers that processes can have, counted from this process's own on (PID_MAX_LIMIT,
-// proc_sys_kernel(5)), and the nearest of them, where most of its children are.
-const (
-	allNumbers  = 1 << 22
-	nearNumbers = 1 << 15
-)
+// nearNumbers are those of the numbers that processes can have, counted from this process's own on,
+// that most of its children have.
+const nearNumbers = 1 << 15
 
 // farRounds is how often the far numbers have their turn while children are found among the near
 // ones: who cannot be killed stays there.
@@ -114,7 +110,7 @@ const farRounds = 8
 func (t *Tree) killChildren(done <-chan struct{}) {
 	t.rounds++
 	if t.signalChildren(done, 1, nearNumbers, unix.SIGKILL) == 0 || t.rounds%farRounds == 0 {
-		t.signalChildren(done, nearNumbers, allNumbers, unix.SIGKILL)
+		t.signalChildren(done, nearNumbers, t.kernel.MaxPID(), unix.SIGKILL)
 	}
 }
 
@@ -125,7 +121,8 @@ func (t *Tree) signalChildren(done <-chan struct{}, first, end int, sigs ...unix
 		return 0 // the kernel tells a process of its own children alone
 	}
 	const few = 1 << 10 // are asked for at a time
-	for i := first; i < end; i++ {
+	all := t.kernel.MaxPID()
+	for i := first; i < min(end, all); i++ {
 		if i%few == 0 {
 			if isClosed(done) {
 				return found
@@ -133,15 +130,15 @@ func (t *Tree) signalChildren(done <-chan struct{}, first, end int, sigs ...unix
 			// Others go on, and the runtime polls, which it does not while somebody can run.
 			time.Sleep(time.Microsecond)
 		}
-		pid := (t.root + i) % allNumbers
-		if !sys.IsChild(pid) {
+		pid := (t.root + i) % all
+		if !t.kernel.IsChild(pid) {
 			continue
 		}
 		found++
 		t.pin.Lock()
-		if sys.IsChild(pid) { // and stays one until Unlock
+		if t.kernel.IsChild(pid) { // and stays one until Unlock
 			for _, sig := range sigs {
-				_ = unix.Kill(pid, sig)
+				_ = t.kernel.Kill(pid, sig)
 			}
 		}
 		t.pin.Unlock()
@@ -166,7 +163,7 @@ func (t *Tree) freeze(done <-chan struct{}) {
 	lists := t.openLists(stop)
 	defer func() {
 		for _, fd := range lists {
-			sys.Close(fd)
+			t.kernel.Close(fd)
 		}
 	}()
 	walked := t.walk(0, stop)
@@ -197,14 +194,14 @@ func (t *Tree) openLists(visit func(member)) []int {
 	var fds []int
 	for _, tid := range threads {
 		path := tasks + "/" + strconv.Itoa(tid) + "/children"
-		fd, err := sys.Open(path, unix.O_RDONLY)
+		fd, err := t.kernel.Open(path, unix.O_RDONLY)
 		if err != nil {
 			continue
 		}
 		before := len(t.members)
 		t.addListed(fd, visit)
 		if tid != t.root && before == len(t.members) {
-			sys.Close(fd) // this thread has no children, and gets none
+			t.kernel.Close(fd) // this thread has no children, and gets none
 			continue
 		}
 		fds = append(fds, fd)
@@ -216,7 +213,7 @@ func (t *Tree) openLists(visit func(member)) []int {
 // each with a blank behind it.
 func (t *Tree) addListed(fd int, visit func(member)) {
 	for {
-		n, err := sys.Read(fd, t.buf)
+		n, err := t.kernel.Read(fd, t.buf)
 		if err != nil || n == 0 {
 			return
 		}
