@@ -161,6 +161,9 @@ func (t *Tree) freeze(done <-chan struct{}) {
 	stop := func(m member) { _ = t.send(m, unix.SIGSTOP) }
 	t.begin()
 	lists := t.openLists(stop)
+	if len(lists) == 0 {
+		return // nothing would tell of anybody new
+	}
 	defer func() {
 		for _, fd := range lists {
 			t.kernel.Close(fd)
