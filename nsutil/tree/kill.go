@@ -140,6 +140,7 @@ func (t *Tree) signalChildren(done <-chan struct{}, first, end int, sigs ...unix
 			for _, sig := range sigs {
 				_ = t.kernel.Kill(pid, sig)
 			}
+			t.found[pid] = struct{}{} // so that it is not taken for one who is in the leaf alone
 		}
 		t.pin.Unlock()
 	}

@@ -1,0 +1,35 @@
+package pid1
+
+import (
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/finite-init/finite/init/ending"
+	"github.com/finite-init/finite/init/internal/simkernel"
+	"github.com/finite-init/finite/nsutil"
+)
+
+// Histories that have shown a fault, each as short as it can be.
+func TestSimulateFound(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for name, change := range map[string]func(s *scenario){
+		"a stop signal goes to the whole tree once, without /proc": func(s *scenario) {
+			s.world.Leaf, s.world.Faults.NoProc, s.cfg.Forward = true, true, ending.ForwardAll
+			s.world.Command = simkernel.Script{Stops: simkernel.Exits, StopsAfter: 50 * time.Millisecond}
+		},
+	} {
+		s := &scenario{
+			cfg: Config{
+				Args: []string{"command"}, Timeout: 100 * time.Millisecond, Grace: time.Second, GiveUp: time.Second,
+			},
+			world: simkernel.Options{Role: nsutil.RoleSubreaper},
+		}
+		s.world.Command = simkernel.Script{Stops: simkernel.Ignores, Child: &simkernel.Script{Stops: simkernel.Ignores}}
+		change(s)
+		if h := playScenario(t, s, true); len(h.faults) > 0 {
+			t.Errorf("%s: %s\n%s", name, strings.Join(h.faults, "\n"), strings.Join(h.lines, "\n"))
+		}
+	}
+}
