@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/finite-init/finite/init/ending"
 	"github.com/finite-init/finite/init/internal/simkernel"
 	"github.com/finite-init/finite/nsutil"
@@ -14,10 +16,15 @@ import (
 // Histories that have shown a fault, each as short as it can be.
 func TestSimulateFound(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	type act = simkernel.Act
 	for name, change := range map[string]func(s *scenario){
 		"a stop signal goes to the whole tree once, without /proc": func(s *scenario) {
 			s.world.Leaf, s.world.Faults.NoProc, s.cfg.Forward = true, true, ending.ForwardAll
 			s.world.Command = simkernel.Script{Stops: simkernel.Exits, StopsAfter: 50 * time.Millisecond}
+		},
+		"who is in the cgroup alone is killed, without cgroup.kill": func(s *scenario) {
+			s.world.Leaf, s.world.Faults.LeafKill = true, unix.EOPNOTSUPP
+			s.world.Command.Acts = []act{{Deed: simkernel.Emigrate}}
 		},
 	} {
 		s := &scenario{

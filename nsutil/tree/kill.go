@@ -89,11 +89,15 @@ func (t *Tree) killRound(done <-chan struct{}) error {
 	}
 	// Children first: with a parent killed first, its children change parents while they are
 	// walked, and a deep tree would take a round for each level.
-	return t.sweep(nil, func() {
+	err := t.sweep(nil, func() {
 		for i := len(t.members) - 1; i >= 0; i-- {
 			_ = t.send(t.members[i], unix.SIGKILL)
 		}
 	})
+	if !killed {
+		t.signalStrangers(unix.SIGKILL)
+	}
+	return err
 }
 
 // nearNumbers are those of the numbers that processes can have, counted from this process's own on,

@@ -91,12 +91,7 @@ func (t *Tree) Signal(sigs ...unix.Signal) error {
 	if errors.Is(err, procfs.ErrNoProc) {
 		t.signalChildren(nil, 1, nearNumbers, sigs...) // all of them would keep the kill waiting
 	}
-	for _, fd := range t.strangers() {
-		for _, sig := range sigs {
-			_ = t.kernel.PidfdSendSignal(fd, sig)
-		}
-		t.kernel.Close(fd)
-	}
+	t.signalStrangers(sigs...)
 	if err == nil && reached == 0 && refused != nil {
 		return fmt.Errorf("cannot signal any descendant: %w", refused)
 	}
@@ -146,6 +141,16 @@ func (t *Tree) strangers() []int {
 		t.kernel.Close(fd)
 	}
 	return there
+}
+
+// signalStrangers signals who is in the leaf and was not found by descent.
+func (t *Tree) signalStrangers(sigs ...unix.Signal) {
+	for _, fd := range t.strangers() {
+		for _, sig := range sigs {
+			_ = t.kernel.PidfdSendSignal(fd, sig)
+		}
+		t.kernel.Close(fd)
+	}
 }
 
 // member is one process of the tree, with what is needed to know it again.
