@@ -26,6 +26,13 @@ func TestSimulateFound(t *testing.T) {
 			s.world.Leaf, s.world.Faults.LeafKill = true, unix.EOPNOTSUPP
 			s.world.Command.Acts = []act{{Deed: simkernel.Emigrate}}
 		},
+		"who has left the cgroup is killed, while another cannot be": func(s *scenario) {
+			s.world.Leaf, s.cfg.GiveUp = true, MinGiveUp
+			s.world.Command.Acts = []act{
+				{At: time.Millisecond, Deed: simkernel.Fork}, {At: 10 * time.Millisecond, Deed: simkernel.SleepOn},
+			}
+			s.world.Command.Child.Acts = []act{{Deed: simkernel.LeaveLeaf}}
+		},
 	} {
 		s := &scenario{
 			cfg: Config{

@@ -66,11 +66,8 @@ func (t *Tree) killRound(done <-chan struct{}) error {
 			break
 		}
 	}
-	if isClosed(done) {
-		return nil
-	}
-	// What the round has stopped it also kills, closed or not: a stopped process would stay for
-	// ever.
+	// Whoever is not in the cgroup is killed, closed or not: the wait for one that cannot die may
+	// have taken all the time that there was. And what the round has stopped would stay so.
 	for range maxSweeps {
 		if isClosed(done) {
 			break
