@@ -182,8 +182,8 @@ func (h *history) checkStatus() {
 		want = 128 + int(cause.By.Signal)
 	case h.result.PID == 0:
 		want = 128 + int(h.runner.policy.StopSignal)
-	case !cause.Known && cause.Kind == ending.KindExited:
-		want = 125
+	case !cause.Known && cause.Kind == ending.KindExited && h.result.ExitStatus != 137:
+		want = 125 // it was never killed
 	case !cause.Known:
 		want = 137
 	case h.fate.Ended:

@@ -33,6 +33,10 @@ func TestSimulateFound(t *testing.T) {
 			}
 			s.world.Command.Child.Acts = []act{{Deed: simkernel.LeaveLeaf}}
 		},
+		"the cause has a kind, where a tracer keeps the zombie": func(s *scenario) {
+			s.cfg.Grace, s.cfg.GiveUp = ending.AtOnce, MinGiveUp
+			s.world.Command.Life, s.world.Command.Held = s.cfg.Timeout-time.Millisecond, -1
+		},
 	} {
 		s := &scenario{
 			cfg: Config{
