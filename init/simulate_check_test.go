@@ -110,6 +110,13 @@ func (h *history) outOfReach(l *simkernel.Left) bool {
 	return !l.Descends && f.LeafKill != 0 && (f.PidfdOpen != 0 || f.PidfdSend != 0 || f.NoFiles)
 }
 
+// tooLate reports whether a process was made behind the last round of the kill, by another one that
+// may not be killed.
+func (h *history) tooLate(l *simkernel.Left) bool {
+	return l.Began > h.took-500*time.Millisecond &&
+		slices.ContainsFunc(h.left, func(other simkernel.Left) bool { return other.Foreign })
+}
+
 // leaves reports whether what is left may be left.
 func (h *history) leaves() bool { return h.cfg.Leftovers == ending.LeftoversLeave }
 
@@ -120,8 +127,8 @@ func (h *history) checkLeft() {
 	}
 	for i := range h.left {
 		l := &h.left[i]
-		lost := l.Deep || l.Foreign || h.procFails() || h.outOfReach(l)
-		if l.ByFinite {
+		lost := l.Deep || l.Foreign || h.procFails() || h.outOfReach(l) || h.tooLate(l)
+		if l.ByFinite && !h.kernel.Hung() {
 			h.wrong("finite has stopped it, and left it so: %v", l)
 		}
 		switch {
@@ -130,7 +137,7 @@ func (h *history) checkLeft() {
 			h.wrong("it is left, though the run was not given up: %v", l)
 		case l.State != 'Z' && !lost:
 			h.wrong("it could be killed, and is left: %v", l)
-		case l.State != 'Z' && !l.Killed && !h.procFails() && !h.outOfReach(l):
+		case l.State != 'Z' && !l.Killed && !h.procFails() && !h.outOfReach(l) && !h.tooLate(l):
 			h.wrong("it is left and was never sent SIGKILL: %v", l)
 		}
 	}

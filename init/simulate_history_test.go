@@ -6,6 +6,7 @@ import (
 	"io"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +32,7 @@ type history struct {
 	left    []simkernel.Left
 	fate    simkernel.Fate
 	faults  []string // what is wrong
+	mu      sync.Mutex
 	lines   []string // the trace
 	begin   time.Time
 }
@@ -60,10 +62,8 @@ func playScenario(t *testing.T, s *scenario, traced bool) (h *history) {
 		goroutines = runtime.NumGoroutine()
 		h.begin = time.Now()
 		if traced {
-			h.world.Trace = func(line string) {
-				h.lines = append(h.lines, fmt.Sprintf("%14v  %s", time.Since(h.begin), line))
-			}
-			h.world.Trace(h.scenario.String())
+			h.world.Trace = h.trace
+			h.trace(h.scenario.String())
 		}
 		h.play()
 		time.Sleep(afterTime)
@@ -81,6 +81,12 @@ func playScenario(t *testing.T, s *scenario, traced bool) (h *history) {
 func stacks() string {
 	b := make([]byte, 1<<20)
 	return string(b[:runtime.Stack(b, true)])
+}
+
+func (h *history) trace(line string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lines = append(h.lines, fmt.Sprintf("%14v  %s", time.Since(h.begin), line))
 }
 
 func (h *history) wrong(format string, args ...any) {
@@ -160,7 +166,7 @@ func (h *history) post(ev machine.Event) {
 		h.wrong("%v", ev.Err)
 	}
 	if h.world.Trace != nil {
-		h.world.Trace(describe(&ev))
+		h.trace(describe(&ev))
 	}
 	h.runner.post(ev)
 }
@@ -203,6 +209,6 @@ func (traceHook) Levels() []logrus.Level { return logrus.AllLevels }
 
 func (t traceHook) Fire(e *logrus.Entry) error {
 	delete(e.Data, record.TreeField)
-	t.h.world.Trace(fmt.Sprintf("log %v: %s %v", e.Level, e.Message, e.Data))
+	t.h.trace(fmt.Sprintf("log %v: %s %v", e.Level, e.Message, e.Data))
 	return nil
 }

@@ -156,6 +156,12 @@ func (k *Kernel) call(most time.Duration) {
 		return
 	}
 	d := time.Duration(k.random.Int64N(int64(most))) + 1
+	switch k.random.IntN(16) {
+	case 0:
+		d *= 16 // others have the processor
+	case 1, 2, 3, 4:
+		d /= 16
+	}
 	k.mu.Unlock()
 	time.Sleep(d)
 }

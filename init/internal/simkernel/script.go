@@ -207,6 +207,9 @@ func (k *Kernel) doInLeaf(p *process, a Act) {
 	switch {
 	case a.Deed == LeaveLeaf:
 		p.inLeaf = false
+		if !p.descends() {
+			k.escape(p)
+		}
 	case a.Deed == FreezeLeaf && k.Leaf && p.inLeaf:
 		k.frozen, k.wasFrozen = true, true
 	case a.Deed == Emigrate && k.Leaf && p.inLeaf && !k.frozen:
