@@ -64,7 +64,9 @@ func (s *scenario) drawConfig(r *rand.Rand, span time.Duration) {
 	if r.IntN(5) < 3 {
 		c.Timeout = simkernel.Upto(r, span)
 	}
-	c.GiveUp = MinGiveUp + simkernel.Upto(r, time.Second)
+	if c.GiveUp = MinGiveUp; !oneIn(r, 4) {
+		c.GiveUp += simkernel.Upto(r, time.Second)
+	}
 	c.Leftovers = ending.Leftovers(r.IntN(4))
 	if c.Leftovers == ending.LeftoversLeave && (s.world.Role == nsutil.RoleInit || !oneIn(r, 3)) {
 		c.Leftovers = ending.LeftoversTerminate

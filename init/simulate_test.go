@@ -21,6 +21,7 @@ import (
 var (
 	simulateSeed      = flag.Uint64("simulate.seed", 0, "the first history; 0: one at random")
 	simulateHistories = flag.Int("simulate.histories", 10000, "how many histories are played; 1: with a trace")
+	simulateWrong     = flag.Int("simulate.wrong", 20, "after how many wrong histories a process plays no more")
 	simulateWorker    = flag.Bool("simulate.worker", false, "this is a process that TestSimulate has started")
 )
 
@@ -84,7 +85,8 @@ func work(t *testing.T, first uint64, histories int) (sum tally) {
 	}
 	defer place.Close()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestSimulateWorker$", "-test.timeout=0", "-simulate.worker",
-		"-simulate.seed", strconv.FormatUint(first, 10), "-simulate.histories", strconv.Itoa(histories))
+		"-simulate.seed", strconv.FormatUint(first, 10), "-simulate.histories", strconv.Itoa(histories),
+		"-simulate.wrong", strconv.Itoa(*simulateWrong))
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 	cmd.ExtraFiles = []*os.File{place}
 	out, err := cmd.CombinedOutput()
@@ -107,9 +109,6 @@ func work(t *testing.T, first uint64, histories int) (sum tally) {
 // tallyMark begins the line with what a worker has counted.
 const tallyMark = "tally: "
 
-// mostWrong is how many wrong histories a worker tells of before it gives up.
-const mostWrong = 20
-
 // realLimit is how long a history may take in real time, which is 0.1 ms.
 const realLimit = time.Minute
 
@@ -131,7 +130,7 @@ func TestSimulateWorker(t *testing.T) {
 		fmt.Printf("history %d takes longer than %v\n%s\n", seed, realLimit, stacks())
 		os.Exit(2)
 	})
-	for i := 0; i < *simulateHistories && sum.Wrong < mostWrong; i++ {
+	for i := 0; i < *simulateHistories && sum.Wrong < *simulateWrong; i++ {
 		seed = *simulateSeed + uint64(i)
 		_, _ = place.WriteAt(binary.NativeEndian.AppendUint64(nil, seed), 0)
 		tooLong.Reset(realLimit)

@@ -127,7 +127,7 @@ func DrawScript(r *rand.Rand, depth int, span time.Duration, hard bool) Script {
 		a := Act{At: Upto(r, span/2), Deed: Deed(r.IntN(int(deeds))), For: Upto(r, span), Of: 1 + r.IntN(8)}
 		switch a.Deed {
 		case SleepOn, Hang:
-			if !hard || r.IntN(3) > 0 {
+			if !hard || a.Deed == Hang && r.IntN(3) > 0 {
 				a.Deed = Fork
 			}
 		case Emigrate, Crash, OOM, FreezeLeaf:
