@@ -100,7 +100,7 @@ func (h *history) noticed() (at time.Duration, ok bool) {
 
 // procFails reports whether /proc cannot be relied on.
 func (h *history) procFails() bool {
-	return h.world.Faults.NoProc || h.kernel.Hung()
+	return h.world.Faults.NoProc
 }
 
 // outOfReach reports whether no way leads to a process: it is in the cgroup alone, and neither
@@ -128,7 +128,7 @@ func (h *history) checkLeft() {
 	for i := range h.left {
 		l := &h.left[i]
 		lost := l.Deep || l.Foreign || h.procFails() || h.outOfReach(l) || h.tooLate(l)
-		if l.ByFinite && !h.kernel.Hung() {
+		if l.ByFinite {
 			h.wrong("finite has stopped it, and left it so: %v", l)
 		}
 		switch {
@@ -285,7 +285,7 @@ func (h *history) checkSignals() {
 func (h *history) checkObedience() {
 	script := &h.world.Command
 	if !h.fate.Ended || !h.fate.Killed || h.fate.Change.Signal() != unix.SIGKILL || !script.Obeys() ||
-		h.kernel.Hung() || h.kernel.WasFrozen() {
+		h.kernel.WasFrozen() {
 		return
 	}
 	stops := []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGQUIT}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -88,6 +89,10 @@ var defects = []defect{
 		"	if !killed {\n		t.signalStrangers(unix.SIGKILL)\n	}\n", "",
 	},
 	{
+		"a stat that hangs keeps the kill of the tree", "nsutil/tree/look.go",
+		"	lookLimit = 100 * time.Millisecond //", "	lookLimit = time.Hour //",
+	},
+	{
 		"a child is signalled twice without /proc", "nsutil/tree/kill.go",
 		"			t.found[pid] = struct{}{} // so", "			// so",
 	},
@@ -104,7 +109,7 @@ func TestSimulateFindsDefects(t *testing.T) {
 			t.Errorf("not found: %s", d.name)
 			continue
 		}
-		t.Logf("%s: history %s: %.200s", d.name, seed, what)
+		t.Logf("%s: history %d: %.200s", d.name, seed, what)
 	}
 }
 
@@ -112,20 +117,26 @@ func TestSimulateFindsDefects(t *testing.T) {
 var wrongHistory = regexp.MustCompile(`history (\d+): (.*)`)
 
 // find puts the defect into a build, and plays more and more histories until one is wrong.
-func (d *defect) find(t *testing.T) (seed, what string) {
+func (d *defect) find(t *testing.T) (seed uint64, what string) {
 	overlay := d.overlay(t)
 	for histories := 10000; histories <= 1000000; histories *= 10 {
 		cmd := exec.Command("go", "test", "-overlay", overlay, "-count=1", "-timeout=10m", "-run=^TestSimulate$", ".",
-			"-args", "-simulate.seed=1", fmt.Sprintf("-simulate.histories=%d", histories))
+			"-args", "-simulate.seed=1", "-simulate.wrong=1", fmt.Sprintf("-simulate.histories=%d", histories))
 		out, err := cmd.CombinedOutput()
-		if found := wrongHistory.FindSubmatch(out); found != nil {
-			return string(found[1]), string(found[2])
+		for _, found := range wrongHistory.FindAllSubmatch(out, -1) {
+			n, err := strconv.ParseUint(string(found[1]), 10, 64)
+			if err == nil && (what == "" || n < seed) {
+				seed, what = n, string(found[2])
+			}
+		}
+		if what != "" {
+			return seed, what
 		}
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", d.name, err, out)
 		}
 	}
-	return "", ""
+	return 0, ""
 }
 
 // overlay writes the file with the defect, and what has the go command take it.

@@ -33,6 +33,13 @@ func TestSimulateFound(t *testing.T) {
 			}
 			s.world.Command.Child.Acts = []act{{Deed: simkernel.LeaveLeaf}}
 		},
+		"the others are killed, while the stat of one hangs": func(s *scenario) {
+			s.world.Command.Acts = []act{
+				{At: time.Millisecond, Deed: simkernel.Fork}, {At: 2 * time.Millisecond, Deed: simkernel.Fork},
+			}
+			s.world.Command.Child.Acts = []act{{At: 10 * time.Millisecond, Deed: simkernel.Fork}}
+			s.world.Command.Child.Child = &simkernel.Script{Acts: []act{{Deed: simkernel.Hang}}}
+		},
 		"the cause has a kind, where a tracer keeps the zombie": func(s *scenario) {
 			s.cfg.Grace, s.cfg.GiveUp = ending.AtOnce, MinGiveUp
 			s.world.Command.Life, s.world.Command.Held = s.cfg.Timeout-time.Millisecond, -1

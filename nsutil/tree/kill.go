@@ -31,6 +31,7 @@ const (
 // through failed, each text once. Where the tree has a cgroup, each round begins with cgroup.kill
 // (cgroups(7), Linux 5.14). A round that is under way when done is closed comes to its end.
 func (t *Tree) Kill(done <-chan struct{}, failed func(error)) {
+	defer t.endLooks()
 	reported := make(map[string]bool)
 	pause := firstPause
 	timer := time.NewTimer(0)

@@ -27,6 +27,9 @@ type Tree struct {
 	root   int // whose descendants they are
 	self   int // this process: the root, or a child of the root that is no part of the tree
 
+	looks *procfs.Limited  // reads what may hang; nil: nothing was read yet
+	hung  map[int]struct{} // whose stat has hung
+
 	scan    bool          // no CONFIG_PROC_CHILDREN: find children by scanning all of /proc
 	scanned map[int][]int // the scan of the sweep under way: children by parent
 	noPidfd bool          // pidfd_open is refused: signal by PID after the same checks
@@ -67,6 +70,7 @@ func NewOf(kernel Kernel, role nsutil.Role, pin Pinner, leaf Leaf) *Tree {
 // appear meanwhile may be missed. As PID 1 it is kill(-1). It is an error if the tree cannot be
 // read, or if nobody in it may be signalled (EPERM); an empty tree is none.
 func (t *Tree) Signal(sigs ...unix.Signal) error {
+	defer t.endLooks()
 	killing := slices.Equal(sigs, []unix.Signal{unix.SIGKILL})
 	if t.role == nsutil.RoleInit && (len(nsutil.Spared()) == 0 || killing) {
 		var errs []error
@@ -241,16 +245,19 @@ func (t *Tree) add(m member, visit func(member)) {
 // a freed PID, and notes its start time or, if that is noted already, compares it.
 func (t *Tree) verify(m *member) bool {
 	p := t.members[m.parent]
-	st, err := t.proc.Stat(m.pid)
-	if err != nil || st.PPID != p.pid || (m.start != 0 && m.start != st.StartTime) {
+	ppid, start, err := t.look(m.pid)
+	if err != nil || ppid != p.pid || (m.start != 0 && start != 0 && m.start != start) {
 		return false
 	}
-	m.start = st.StartTime
+	m.start = max(m.start, start)
 	if p.direct {
 		return true
 	}
-	again, err := t.proc.Stat(p.pid)
-	return err == nil && again.StartTime == p.start
+	ppid, start, err = t.look(p.pid)
+	if err != nil || start == 0 {
+		return err == nil && ppid == t.members[p.parent].pid
+	}
+	return p.start == 0 || start == p.start
 }
 
 // send signals one member and nobody else. A direct child's PID is pinned. Any other is signalled
@@ -296,7 +303,7 @@ func (t *Tree) children(pids []int, pid int) ([]int, error) {
 	return t.proc.Children(pids, pid)
 }
 
-// scanAll lists who is whose child from /proc/PID/stat of everybody. It is slower than the kernel's
+// scanAll lists who is whose child from /proc/PID/status of everybody. It is slower than the kernel's
 // own lists, and a line of descent that forks and exits quickly slips through more of its sweeps.
 func (t *Tree) scanAll() error {
 	pids, err := t.proc.PIDs()
@@ -305,8 +312,8 @@ func (t *Tree) scanAll() error {
 	}
 	t.scanned = make(map[int][]int)
 	for _, pid := range pids {
-		if st, err := t.proc.Stat(pid); err == nil {
-			t.scanned[st.PPID] = append(t.scanned[st.PPID], pid)
+		if status, err := t.proc.Status(pid); err == nil {
+			t.scanned[status.PPID] = append(t.scanned[status.PPID], pid)
 		}
 	}
 	return nil
