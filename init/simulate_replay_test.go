@@ -2,25 +2,29 @@ package pid1
 
 import (
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"testing"
 )
 
-// A history is the same each time that it is played. Some are not: of two events at the same moment
-// the runtime chooses one, which no seed decides. That is rare, and replay tries again.
+// A history can be played again. Of two events at the same moment the runtime chooses one, which no
+// seed decides, and a machine that is busy may take the processor away: then a further try is the same.
 func TestSimulateReplays(t *testing.T) {
 	if underRace {
 		return // the race detector changes the order in which goroutines run
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	const histories, most = 1000, 20 // one in a thousand, on the average
-	different := 0
-	for seed := range uint64(histories) {
-		if !slices.Equal(playHistory(t, seed, true).lines, playHistory(t, seed, true).lines) {
-			different++
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	for seed := range uint64(300) {
+		last := playHistory(t, seed, true).lines
+		for try := 0; ; try++ {
+			now := playHistory(t, seed, true).lines
+			if slices.Equal(last, now) {
+				break
+			}
+			if last = now; try == replays {
+				t.Fatalf("history %d is another one each time", seed)
+			}
 		}
-	}
-	if different > most {
-		t.Errorf("%d of %d histories were played in two ways", different, histories)
 	}
 }
