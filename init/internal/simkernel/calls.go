@@ -53,7 +53,7 @@ func (k *Kernel) Start(_ *spawn.Command, _, _ int) effects.Started {
 		return effects.Started{Step: "exec", Err: k.Faults.StartErr}
 	}
 	p := k.make(k.self, k.freePID(0), "command", k.Options.Command)
-	p.member, p.group, p.inLeaf = true, p.pid, k.Leaf && !k.Faults.NoClone
+	p.member, p.leader, p.inLeaf = true, p, k.Leaf && !k.Faults.NoClone
 	k.command = p
 	k.trace("%v is made: %v", p, &p.script)
 	k.delayStart(func() bool { return p.ended })
@@ -134,7 +134,7 @@ func (k *Kernel) Kill(pid int, sig unix.Signal) error {
 	case pid == -1:
 		return k.killAll(sig)
 	case pid < 0:
-		return k.killGroup(-pid, sig)
+		return k.killGroup(sig, func(leader *process) bool { return leader.pid == -pid })
 	}
 	p := k.find(pid)
 	if p == nil {
@@ -160,10 +160,10 @@ func (k *Kernel) killAll(sig unix.Signal) error {
 	return err
 }
 
-func (k *Kernel) killGroup(group int, sig unix.Signal) error {
+func (k *Kernel) killGroup(sig unix.Signal, is func(leader *process) bool) error {
 	err := error(unix.ESRCH)
 	for _, p := range k.pids {
-		if p != nil && p.group == group {
+		if p != nil && is(p.leader) {
 			if e := k.send(p, sig); e == nil || err == unix.ESRCH {
 				err = e
 			}
@@ -177,7 +177,7 @@ func (k *Kernel) Getpgid(pid int) (int, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if p := k.find(pid); p != nil {
-		return p.group, nil
+		return p.leader.pid, nil
 	}
 	return 0, unix.ESRCH
 }
@@ -240,8 +240,7 @@ func (k *Kernel) Send(fd int, sig signals.Signal, group bool) error {
 	case k.Faults.NoGroupSend:
 		return unix.EINVAL
 	}
-	// The group stays that process's for as long as anybody is in it.
-	return k.killGroup(f.of.pid, sig.Number)
+	return k.killGroup(sig.Number, func(leader *process) bool { return leader == f.of })
 }
 
 // SendPID is that of package signals.

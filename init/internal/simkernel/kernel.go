@@ -111,10 +111,11 @@ func New(o Options) *Kernel {
 	k.changed, k.unpinned = sync.NewCond(&k.mu), sync.NewCond(&k.mu)
 	k.outer = &process{k: k, pid: 0, name: "outer", script: Script{Reaps: true}}
 	k.self = &process{
-		k: k, pid: selfPID, name: "finite", parent: k.outer, start: k.tick(), group: selfPID, inits: true,
+		k: k, pid: selfPID, name: "finite", parent: k.outer, start: k.tick(), inits: true,
 	}
 	k.self.inits = o.Role == nsutil.RoleInit
 	k.outer.children = []*process{k.self}
+	k.self.leader = k.self
 	k.pids[selfPID] = k.self
 	return k
 }

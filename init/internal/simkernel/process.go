@@ -20,7 +20,7 @@ type process struct {
 	name     string
 	parent   *process
 	children []*process
-	group    int
+	leader   *process // of its process group
 	script   Script
 
 	member  bool // of the tree: the command or somebody who descends from it
@@ -110,7 +110,7 @@ func (k *Kernel) fork(parent *process, name string, s Script) *process {
 	}
 	p := k.make(parent, pid, name, s)
 	p.member = parent.member || parent == k.self
-	p.inLeaf, p.group, p.escaped = parent.inLeaf, parent.group, parent.escaped
+	p.inLeaf, p.leader, p.escaped = parent.inLeaf, parent.leader, parent.escaped
 	k.trace("%v forks %v: %v", parent, p, &s)
 	k.follow(p)
 	return p
@@ -133,7 +133,7 @@ func (k *Kernel) stranger(pid int) {
 		return
 	}
 	p := k.make(k.outer, pid, "stranger", Script{Reaps: true})
-	p.group = pid
+	p.leader = p
 	if k.Role == nsutil.RoleInit {
 		p.member = true // it came in from outside
 	}

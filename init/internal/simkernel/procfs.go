@@ -121,7 +121,7 @@ func (p *process) parentPID() int { return p.parent.pid }
 var zeros = strings.Repeat(" 0", 29)
 
 func (p *process) appendStat(b []byte) []byte {
-	b = fmt.Appendf(b, "%d (%s) %c %d %d %d", p.pid, p.name, p.state(), p.parentPID(), p.group, p.group)
+	b = fmt.Appendf(b, "%d (%s) %c %d %d %d", p.pid, p.name, p.state(), p.parentPID(), p.leader.pid, p.leader.pid)
 	b = append(b, zeros[:2*15]...)
 	b = fmt.Appendf(b, " %d", p.start)
 	b = append(b, zeros...)

@@ -174,7 +174,7 @@ func (k *Kernel) do(p *process, a Act) {
 		}
 		k.after(time.Duration(k.random.IntN(100_000)+1), between, func() {
 			if d := k.fork(between, "daemon", k.child(between)); d != nil {
-				d.group = d.pid
+				d.leader = d
 			}
 			k.end(between, reap.CodeExited, 0)
 		})
@@ -191,7 +191,7 @@ func (k *Kernel) do(p *process, a Act) {
 	case Hang:
 		p.deep, p.hangs = true, true
 	case Setsid:
-		p.group = p.pid
+		p.leader = p
 	case Crash:
 		k.end(p, reap.CodeDumped, int(unix.SIGSEGV))
 	case OOM:
