@@ -40,6 +40,14 @@ func TestSimulateFound(t *testing.T) {
 			s.world.Command.Child.Acts = []act{{At: 10 * time.Millisecond, Deed: simkernel.Fork}}
 			s.world.Command.Child.Child = &simkernel.Script{Acts: []act{{Deed: simkernel.Hang}}}
 		},
+		"the kill has one round, if a signal before it has taken the time": func(s *scenario) {
+			s.cfg.Grace, s.cfg.GiveUp, s.cfg.Forward = time.Microsecond, MinGiveUp, ending.ForwardAll
+			s.world.Command.Acts = []act{
+				{At: time.Millisecond, Deed: simkernel.Fork}, {At: 2 * time.Millisecond, Deed: simkernel.Fork},
+			}
+			s.world.Command.Child.Acts = []act{{At: 10 * time.Millisecond, Deed: simkernel.Fork}}
+			s.world.Command.Child.Child = &simkernel.Script{Acts: []act{{Deed: simkernel.Hang}}}
+		},
 		"the cause has a kind, where a tracer keeps the zombie": func(s *scenario) {
 			s.cfg.Grace, s.cfg.GiveUp = ending.AtOnce, MinGiveUp
 			s.world.Command.Life, s.world.Command.Held = s.cfg.Timeout-time.Millisecond, -1

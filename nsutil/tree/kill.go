@@ -29,19 +29,15 @@ const (
 // kill(-1, SIGKILL). As a subreaper, descendants are stopped first, until nothing new appears, so
 // that none of them can fork any more, and then killed. It reports the first error of a round
 // through failed, each text once. Where the tree has a cgroup, each round begins with cgroup.kill
-// (cgroups(7), Linux 5.14). A round that is under way when done is closed comes to its end.
+// (cgroups(7), Linux 5.14). A round that is under way when done is closed comes to its end, and
+// there is one round in any case: what came before it may have taken all the time.
 func (t *Tree) Kill(done <-chan struct{}, failed func(error)) {
 	defer t.endLooks()
 	reported := make(map[string]bool)
 	pause := firstPause
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		select {
-		case <-done:
-			return
-		case <-timer.C:
-		}
 		err := t.killRound(done)
 		if err != nil && !reported[err.Error()] {
 			reported[err.Error()] = true
@@ -52,6 +48,11 @@ func (t *Tree) Kill(done <-chan struct{}, failed func(error)) {
 		}
 		timer.Reset(pause)
 		pause = min(2*pause, maxPause)
+		select {
+		case <-done:
+			return
+		case <-timer.C:
+		}
 	}
 }
 
