@@ -17,7 +17,7 @@ BUILD = CGO_ENABLED=0 GOEXPERIMENT=$(GOEXPERIMENT) $(GO) build -buildvcs=false -
 DIST_ARCHS = amd64 arm64
 
 # Nothing here is a file to make: what is out of date is for go's build cache to know.
-.PHONY: help build dist image demo test unit integration fuzz chaos hostile faults bench profile lint fmt clean
+.PHONY: help build dist image demo test unit integration fuzz simulate defects chaos hostile faults bench profile lint fmt clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,15 @@ FUZZ     ?= .
 
 fuzz: ## every fuzz target, on what others write: 60 s each (an hour)
 	@scripts/fuzz.sh '$(FUZZTIME)' '$(FUZZ)'
+
+# One history again, with a trace: make simulate SEED=4711 HISTORIES=1.
+HISTORIES ?= 1000000
+
+simulate: ## runs in a simulated kernel, a million histories of them (2 minutes)
+	cd init && CGO_ENABLED=0 $(GO) test . -count=1 -timeout 1h -v -run '^TestSimulate$$' -args -simulate.histories $(HISTORIES) -simulate.seed $(SEED)
+
+defects: ## put defects into the code, one after the other, and have the simulation find each (10 minutes)
+	cd init && CGO_ENABLED=0 $(GO) test . -count=1 -timeout 1h -v -run '^TestSimulateFindsDefects$$' -args -simulate.defects
 
 # One round again: make chaos SEED=4711 ROUNDS=1.
 ROUNDS ?= 2000

@@ -20,6 +20,9 @@ func (r *runner) finish() ending.Result {
 		r.out.Log(ending.LevelInfo, err.Error(), nil)
 	}
 	r.last = r.result(ended)
+	if cause := &r.last.Cause; cause.Kind == "" && r.last.PID != 0 {
+		cause.Kind = ending.KindExited // before its end was asked for, and nothing has said how
+	}
 	r.last.Counts.LogDropped = r.out.Close(r.report(r.last), r.orphaned)
 	return r.last
 }

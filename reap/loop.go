@@ -30,12 +30,21 @@ type Handler interface {
 	Failed(error)
 }
 
+// Kernel is what tests simulate: waitid(2), and the lock that [Loop.Lock] takes.
+type Kernel interface {
+	sync.Locker
+	// Wait is waitid(2). found is false where WNOHANG was given and no child had changed.
+	Wait(idType, id, options int) (c Change, found bool, err error)
+}
+
 // Loop waits for all children of this process. The zero value is ready to use; it must not be
 // copied.
 type Loop struct {
 	// Peek, if not nil, is told of each child other than the registered one while that is a zombie
 	// still. It is called with the pin held, so it must be quick.
 	Peek func(Change)
+	// Kernel is asked in the place of this machine's; nil: that is asked.
+	Kernel Kernel
 
 	pin    sync.Mutex
 	closed atomic.Bool
@@ -47,21 +56,47 @@ type Loop struct {
 // Lock pins the PIDs of this process's children: until Unlock none is consumed, so a PID that was
 // read from a list of children after Lock still names that child. It blocks no longer than one
 // consumption takes.
-func (l *Loop) Lock() { l.pin.Lock() }
+func (l *Loop) Lock() {
+	if l.Kernel != nil {
+		l.Kernel.Lock()
+		return
+	}
+	l.pin.Lock()
+}
 
 // Unlock ends what Lock began.
-func (l *Loop) Unlock() { l.pin.Unlock() }
+func (l *Loop) Unlock() {
+	if l.Kernel != nil {
+		l.Kernel.Unlock()
+		return
+	}
+	l.pin.Unlock()
+}
 
 // Drained reports whether no child is waiting to be consumed. It may be called from any goroutine.
 func (l *Loop) Drained() bool {
 	var w waiter
-	_, found, err := w.wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT)
+	_, found, err := l.wait(&w, unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT)
 	return err != nil || !found
 }
 
 func (l *Loop) wake() chan struct{} {
 	l.init.Do(func() { l.again = make(chan struct{}, 1) })
 	return l.again
+}
+
+func (l *Loop) wait(w *waiter, idType, id, options int) (Change, bool, error) {
+	if l.Kernel != nil {
+		return l.Kernel.Wait(idType, id, options)
+	}
+	return w.wait(idType, id, options)
+}
+
+// HasEnded is the function of that name.
+func (l *Loop) HasEnded(pid int) bool {
+	var w waiter
+	_, found, err := l.wait(&w, unix.P_PID, pid, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT)
+	return err == nil && found
 }
 
 // Again makes a loop that rests look once more. It never blocks.
@@ -94,7 +129,7 @@ func (l *Loop) Run(start func() (pid int), h Handler) {
 		if child == 0 && !toldRemaining {
 			options |= unix.WNOHANG // is anybody left? A blocking wait would not say
 		}
-		c, found, err := w.wait(unix.P_ALL, 0, options)
+		c, found, err := l.wait(w, unix.P_ALL, 0, options)
 		switch {
 		case l.closed.Load():
 			return
@@ -156,20 +191,20 @@ const manyBatches = 16
 // up while a tree is being killed, and a sweep over a list full of zombies is too slow to catch a
 // process that forks and exits.
 func (l *Loop) reap(w *waiter, batch []Change, c Change, child int) []Change {
-	l.pin.Lock()
-	defer l.pin.Unlock()
+	l.Lock()
+	defer l.Unlock()
 	for {
 		batch = append(batch, c)
 		if l.Peek != nil {
 			l.Peek(c)
 		}
-		_, _, _ = w.wait(unix.P_PID, c.PID, unix.WEXITED|unix.WNOHANG)
+		_, _, _ = l.wait(w, unix.P_PID, c.PID, unix.WEXITED|unix.WNOHANG)
 		if len(batch) == cap(batch) {
 			return batch
 		}
 		var found bool
 		var err error
-		c, found, err = w.wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT)
+		c, found, err = l.wait(w, unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT)
 		if err != nil || !found || c.PID == child {
 			return batch
 		}
@@ -179,8 +214,8 @@ func (l *Loop) reap(w *waiter, batch []Change, c Change, child int) []Change {
 // consume takes one change that was looked at before. WNOHANG, because the child may have changed
 // again since.
 func (l *Loop) consume(w *waiter, pid, kind int) (Change, bool) {
-	l.pin.Lock()
-	defer l.pin.Unlock()
-	c, found, err := w.wait(unix.P_PID, pid, kind|unix.WNOHANG)
+	l.Lock()
+	defer l.Unlock()
+	c, found, err := l.wait(w, unix.P_PID, pid, kind|unix.WNOHANG)
 	return c, found && err == nil
 }

@@ -14,11 +14,24 @@ import (
 // Proc reads a mounted procfs. It holds a buffer that is used again for every read, so one Proc
 // belongs to one goroutine.
 type Proc struct {
-	Root string // empty: /proc; a test may name another directory
-	buf  []byte
-	path []byte
-	dir  []byte
-	seen bool // it was mounted when it was asked last
+	Root  string // empty: /proc; a test may name another directory
+	files Files  // nil: the kernel's
+	buf   []byte
+	path  []byte
+	dir   []byte
+	seen  bool // it was mounted when it was asked last
+}
+
+// Files is a procfs that a test simulates. Names are relative to its directory.
+type Files interface {
+	// Self returns what the procfs calls self, and the number of this process.
+	Self() (link string, pid int)
+	// ReadFile reads a file into buf, or into a longer one, which it returns to be used again.
+	ReadFile(name string, buf []byte) (text, longer []byte, err error)
+	// Numbers lists the entries of a directory whose names are numbers.
+	Numbers(name string) ([]int, error)
+	// Links returns how many links a directory has.
+	Links(name string) (int, error)
 }
 
 // NewProc returns a reader of /proc.
@@ -26,26 +39,44 @@ func NewProc() *Proc {
 	return &Proc{buf: make([]byte, 16<<10), dir: make([]byte, 8<<10)}
 }
 
+// NewProcOf returns a reader of a simulated procfs.
+func NewProcOf(files Files) *Proc {
+	p := NewProc()
+	p.files = files
+	return p
+}
+
 // Mounted reports whether this is the procfs of the reader's own PID namespace. A container without
 // /proc and one that sees its host's are both "no"; the numbers in the latter are other processes'.
 // What the procfs calls self must be this process, and this process must have no further number in
 // a namespace below the procfs's (NSpid, Linux 4.1).
 func (p *Proc) Mounted() bool {
-	var target [16]byte
-	dir, path, err := p.place("self")
-	if err != nil {
+	self, ok := p.self()
+	if !ok {
 		return false
 	}
-	n, err := sys.Readlink(dir, path, target[:])
-	if err != nil || string(target[:n]) != strconv.Itoa(unix.Getpid()) {
-		return false
-	}
-	status, err := p.Status(unix.Getpid())
+	status, err := p.Status(self)
 	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
 		return p.seen // there is no descriptor to ask with
 	}
 	p.seen = err == nil && len(status.NSpid) <= 1
 	return p.seen
+}
+
+// self returns the number of this process, and reports whether the procfs calls it self.
+func (p *Proc) self() (pid int, ok bool) {
+	if p.files != nil {
+		link, pid := p.files.Self()
+		return pid, link == strconv.Itoa(pid)
+	}
+	var target [16]byte
+	pid = unix.Getpid()
+	dir, path, err := p.place("self")
+	if err != nil {
+		return pid, false
+	}
+	n, err := sys.Readlink(dir, path, target[:])
+	return pid, err == nil && string(target[:n]) == strconv.Itoa(pid)
 }
 
 // Read returns the content of the file name of a process. The bytes are valid until the next call.
@@ -57,7 +88,11 @@ func (p *Proc) Read(pid int, name string) ([]byte, error) {
 }
 
 // ReadFile returns the content of a file of the procfs. The bytes are valid until the next call.
-func (p *Proc) ReadFile(name string) ([]byte, error) {
+func (p *Proc) ReadFile(name string) (text []byte, err error) {
+	if p.files != nil {
+		text, p.buf, err = p.files.ReadFile(name, p.buf)
+		return text, err
+	}
 	fd, err := p.Open(name, 0)
 	return p.readAll(fd, name, err)
 }
@@ -69,12 +104,11 @@ func (p *Proc) ReadPath(path string) ([]byte, error) {
 }
 
 // readAll reads what was opened, with an error or without, to its end, and closes it.
-func (p *Proc) readAll(fd int, name string, err error) ([]byte, error) {
+func (p *Proc) readAll(fd int, name string, err error) (text []byte, _ error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
 	defer sys.Close(fd)
-	var text []byte
 	if text, p.buf, err = readToEnd(fd, p.buf); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
@@ -194,6 +228,9 @@ func (p *Proc) Children(pids []int, pid int) ([]int, error) {
 }
 
 func (p *Proc) links(name string) (int, error) {
+	if p.files != nil {
+		return p.files.Links(name)
+	}
 	dir, path, err := p.place(name)
 	if err != nil {
 		return 0, err
@@ -206,6 +243,9 @@ func (p *Proc) PIDs() ([]int, error) { return p.Numbers(".") }
 
 // Numbers lists the entries of a directory of the procfs whose names are PIDs or thread IDs.
 func (p *Proc) Numbers(name string) ([]int, error) {
+	if p.files != nil {
+		return p.files.Numbers(name)
+	}
 	fd, err := p.Open(name, unix.O_DIRECTORY)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, err)

@@ -65,22 +65,27 @@ func (p *Proc) place(name string) (dir int, path string, err error) {
 	return int(root.Load() - 1), name, nil
 }
 
-// Open opens a file of the procfs for reading. What somebody has mounted over the file is EXDEV
-// (openat2(2), Linux 5.6). Older kernels open that; it is EXDEV if it is of no procfs.
+// Open opens a file of the procfs for reading, as the function Open does.
 func (p *Proc) Open(name string, flags int) (int, error) {
-	dir, path, err := p.place(name)
-	if err != nil || p.Root != "" {
-		if err == nil {
-			return open(dir, path, flags)
-		}
+	if p.Root != "" {
+		return open(here, p.Root+"/"+name, flags)
+	}
+	return Open(name, flags)
+}
+
+// Open opens a file of /proc for reading. What somebody has mounted over the file is EXDEV
+// (openat2(2), Linux 5.6). Older kernels open that; it is EXDEV if it is of no procfs.
+func Open(name string, flags int) (int, error) {
+	if err := Hold(); err != nil {
 		return -1, err
 	}
+	dir := int(root.Load() - 1)
 	how := unix.OpenHow{Flags: uint64(unix.O_RDONLY | unix.O_CLOEXEC | flags), Resolve: unix.RESOLVE_NO_XDEV}
-	fd, err := openat2(dir, path, &how)
+	fd, err := openat2(dir, name, &how)
 	if err != unix.ENOSYS && err != unix.EPERM && err != unix.EINVAL {
 		return fd, err
 	}
-	if fd, err = open(dir, path, flags|unix.O_NONBLOCK); err == nil && !isProc(fd) {
+	if fd, err = open(dir, name, flags|unix.O_NONBLOCK); err == nil && !isProc(fd) {
 		sys.Close(fd)
 		return -1, unix.EXDEV
 	}

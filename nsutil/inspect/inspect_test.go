@@ -79,7 +79,7 @@ func (f *fixture) hang(pid int, name string) {
 
 func (f *fixture) inspect(pid int, limit, total time.Duration) (*Inspection, error) {
 	newProc := func() *procfs.Proc { return procAt(f.root) }
-	return newInspector(procfs.NewLimited(newProc, limit, total, maxLost), os.Getpid()).inspect(pid)
+	return newInspector(linux{}, procfs.NewLimited(newProc, limit, total, maxLost), os.Getpid()).inspect(pid)
 }
 
 func (f *fixture) mustInspect(pid int) *Inspection {
@@ -231,7 +231,7 @@ func TestInspectThread(t *testing.T) {
 		}()
 	}
 	tid := max(<-tids, <-tids)
-	in := newInspector(procfs.NewLimited(procfs.NewProc, long, time.Minute, maxLost), os.Getpid())
+	in := newInspector(linux{}, procfs.NewLimited(procfs.NewProc, long, time.Minute, maxLost), os.Getpid())
 	want := fmt.Sprintf("it is a thread of process %d", os.Getpid())
 	if _, err := in.inspect(tid); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
@@ -291,7 +291,7 @@ func TestInspectIsBounded(t *testing.T) {
 		pids = append(pids, nobody+i)
 	}
 	f := newFixture(t)
-	in := newInspector(f.reader(long, maxLost), os.Getpid())
+	in := newInspector(linux{}, f.reader(long, maxLost), os.Getpid())
 	if in.describeAll(pids); in.result.Left != 5 || in.result.Unreadable != 0 {
 		t.Errorf("got %+v", in.result)
 	}

@@ -35,10 +35,11 @@ var (
 // It never hangs: every read has a time limit, and all of them together.
 func Inspect(pid int) (*Inspection, error) {
 	reader := procfs.NewLimited(procfs.NewProc, readLimit, inspectLimit, maxLost)
-	return newInspector(reader, os.Getpid()).inspect(pid)
+	return newInspector(linux{}, reader, os.Getpid()).inspect(pid)
 }
 
 type inspector struct {
+	kernel  Kernel
 	reader  *procfs.Limited
 	self    int
 	asked   int
@@ -48,8 +49,10 @@ type inspector struct {
 	result  Inspection
 }
 
-func newInspector(reader *procfs.Limited, self int) *inspector {
-	return &inspector{reader: reader, self: self, threads: maxThreads, limits: make(map[string]*PIDLimit)}
+func newInspector(k Kernel, reader *procfs.Limited, self int) *inspector {
+	return &inspector{
+		kernel: k, reader: reader, self: self, threads: maxThreads, limits: make(map[string]*PIDLimit),
+	}
 }
 
 func (in *inspector) inspect(pid int) (*Inspection, error) {
@@ -158,7 +161,7 @@ func (in *inspector) describeAll(pids []int) []Inspected {
 			in.result.Incomplete = true
 		case p.PID != 0:
 			all = append(all, p)
-		case unix.Kill(pid, 0) != unix.ESRCH:
+		case in.kernel.Kill(pid, 0) != unix.ESRCH:
 			in.result.Unreadable++
 		}
 	}
@@ -178,7 +181,7 @@ func (in *inspector) describe(pid int) (Inspected, bool) {
 		p.kernel, p.hasMemory = status.KernelThread, status.HasMemory
 		p.Pending, p.Blocked = SignalNames(status.SigPnd|status.ShdPnd), SignalNames(status.SigBlk)
 		p.Ignored, p.Caught = SignalNames(status.SigIgn), SignalNames(status.SigCgt)
-		p.refused = unix.Kill(pid, 0) == unix.EPERM
+		p.refused = in.kernel.Kill(pid, 0) == unix.EPERM
 		return p
 	})
 }

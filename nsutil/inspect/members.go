@@ -3,15 +3,19 @@ package inspect
 import (
 	"github.com/finite-init/finite/internal/procfs"
 	"github.com/finite-init/finite/nsutil"
-	"github.com/finite-init/finite/nsutil/cgroup"
 )
 
 // members are the processes of a tree.
 type members struct {
 	role nsutil.Role
-	leaf *cgroup.Cgroup
+	leaf Leaf
 	root int // whose descendants they are
 	self int // this process
+}
+
+func newMembers(k Kernel, role nsutil.Role, leaf Leaf) members {
+	root, self := k.Processes()
+	return members{role: role, leaf: leaf, root: root, self: self}
 }
 
 // describeMembers reads of each member what never hangs, up to maxDescribed, and returns how many

@@ -3,7 +3,6 @@ package inspect
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -54,12 +53,17 @@ const maxDescribed = 1024
 // the process that it is about, and then wchan and the times, which do; it returns after limit with
 // what it has by then, whatever hangs.
 func TakeSnapshot(role nsutil.Role, leaf *cgroup.Cgroup, limit time.Duration) (Snapshot, error) {
+	return TakeSnapshotOf(linux{}, role, orNone(leaf), limit)
+}
+
+// TakeSnapshotOf is TakeSnapshot with a kernel that a test may simulate.
+func TakeSnapshotOf(k Kernel, role nsutil.Role, leaf Leaf, limit time.Duration) (Snapshot, error) {
 	if !collecting.CompareAndSwap(false, true) {
 		return Snapshot{}, errCollecting
 	}
-	reader := procfs.NewLimited(procfs.NewProc, limit, limit, 1)
+	reader := procfs.NewLimited(k.NewProc, limit, limit, 1)
 	reader.Over = func() { collecting.Store(false) }
-	return takeSnapshot(members{role: role, leaf: leaf, root: nsutil.Root(), self: os.Getpid()}, reader)
+	return takeSnapshot(k, newMembers(k, role, leaf), reader)
 }
 
 // collecting bounds what a process that hangs can keep: one thread and one descriptor.
@@ -67,10 +71,10 @@ var collecting atomic.Bool
 
 var errCollecting = errors.New("the snapshot before it still waits for a process that hangs")
 
-func takeSnapshot(m members, reader *procfs.Limited) (Snapshot, error) {
+func takeSnapshot(k Kernel, m members, reader *procfs.Limited) (Snapshot, error) {
 	defer reader.Close()
 	s := Snapshot{At: time.Now()}
-	in := newInspector(reader, m.self)
+	in := newInspector(k, reader, m.self)
 	some, left, err := in.describeMembers(m)
 	if err != nil && err != errSilent {
 		return s, err

@@ -73,7 +73,7 @@ func (f *fixture) add(pid, ppid int, name string, lists bool, children ...int) {
 }
 
 func (f *fixture) snapshot(role nsutil.Role, limit time.Duration) (Snapshot, error) {
-	return takeSnapshot(members{role: role, root: os.Getpid(), self: os.Getpid()}, f.reader(limit, 1))
+	return takeSnapshot(linux{}, members{role: role, root: os.Getpid(), self: os.Getpid()}, f.reader(limit, 1))
 }
 
 // outline is "name name" with as many dots in front of each as it is deep.

@@ -1,7 +1,6 @@
 package inspect
 
 import (
-	"os"
 	"slices"
 	"time"
 
@@ -26,13 +25,18 @@ type Survivor struct {
 // still there. It returns after limit with what it has by then. It is an error if /proc tells of
 // nobody in that time.
 func FindSurvivors(role nsutil.Role, leaf *cgroup.Cgroup, limit time.Duration) ([]Survivor, error) {
-	// A file that hangs tells why its process is left, if time is left after it.
-	reader := procfs.NewLimited(procfs.NewProc, limit/2, limit, maxLost)
-	return findSurvivors(members{role: role, leaf: leaf, root: nsutil.Root(), self: os.Getpid()}, reader)
+	return FindSurvivorsOf(linux{}, role, orNone(leaf), limit)
 }
 
-func findSurvivors(m members, reader *procfs.Limited) ([]Survivor, error) {
-	in := newInspector(reader, m.self)
+// FindSurvivorsOf is FindSurvivors with a kernel that a test may simulate.
+func FindSurvivorsOf(k Kernel, role nsutil.Role, leaf Leaf, limit time.Duration) ([]Survivor, error) {
+	// A file that hangs tells why its process is left, if time is left after it.
+	reader := procfs.NewLimited(k.NewProc, limit/2, limit, maxLost)
+	return findSurvivors(k, newMembers(k, role, leaf), reader)
+}
+
+func findSurvivors(k Kernel, m members, reader *procfs.Limited) ([]Survivor, error) {
+	in := newInspector(k, reader, m.self)
 	defer in.reader.Close()
 	in.threads = maxDescribed // more would take the time that the rest needs
 	tree, _, err := in.describeMembers(m)

@@ -18,7 +18,7 @@ func TestParseStack(t *testing.T) {
 
 func (f *fixture) survivors(limit time.Duration) ([]Survivor, error) {
 	self := os.Getpid()
-	return findSurvivors(members{root: self, self: self}, f.reader(limit, 1))
+	return findSurvivors(linux{}, members{root: self, self: self}, f.reader(limit, 1))
 }
 
 // Who is left is named, whatever hangs, with the reason as far as it is known.

@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/internal/procfs"
-	"github.com/finite-init/finite/internal/sys"
 	"github.com/finite-init/finite/nsutil"
 )
 
@@ -30,18 +29,14 @@ const (
 // kill(-1, SIGKILL). As a subreaper, descendants are stopped first, until nothing new appears, so
 // that none of them can fork any more, and then killed. It reports the first error of a round
 // through failed, each text once. Where the tree has a cgroup, each round begins with cgroup.kill
-// (cgroups(7), Linux 5.14). A round that is under way when done is closed comes to its end.
+// (cgroups(7), Linux 5.14). A round that is under way when done is closed comes to its end, and
+// there is one round in any case: what came before it may have taken all the time.
 func (t *Tree) Kill(done <-chan struct{}, failed func(error)) {
 	reported := make(map[string]bool)
 	pause := firstPause
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		select {
-		case <-done:
-			return
-		case <-timer.C:
-		}
 		err := t.killRound(done)
 		if err != nil && !reported[err.Error()] {
 			reported[err.Error()] = true
@@ -52,6 +47,11 @@ func (t *Tree) Kill(done <-chan struct{}, failed func(error)) {
 		}
 		timer.Reset(pause)
 		pause = min(2*pause, maxPause)
+		select {
+		case <-done:
+			return
+		case <-timer.C:
+		}
 	}
 }
 
@@ -71,11 +71,8 @@ func (t *Tree) killRound(done <-chan struct{}) error {
 			break
 		}
 	}
-	if isClosed(done) {
-		return nil
-	}
-	// What the round has stopped it also kills, closed or not: a stopped process would stay for
-	// ever.
+	// Whoever is not in the cgroup is killed, closed or not: the wait for one that cannot die may
+	// have taken all the time that there was. And what the round has stopped would stay so.
 	for range maxSweeps {
 		if isClosed(done) {
 			break
@@ -100,18 +97,18 @@ func (t *Tree) killRound(done <-chan struct{}) error {
 			_ = t.send(t.members[i], unix.SIGKILL)
 		}
 	})
+	if !killed {
+		t.signalStrangers(unix.SIGKILL)
+	}
 	if err == nil && (covered || t.covered) {
 		err = errCovered
 	}
 	return err
 }
 
-// The numbers that processes can have, counted from this process's own on (PID_MAX_LIMIT,
-// proc_sys_kernel(5)), and the nearest of them, where most of its children are.
-const (
-	allNumbers  = 1 << 22
-	nearNumbers = 1 << 15
-)
+// nearNumbers are those of the numbers that processes can have, counted from this process's own on,
+// that most of its children have.
+const nearNumbers = 1 << 15
 
 // farRounds is how often the far numbers have their turn while children are found among the near
 // ones: who cannot be killed stays there.
@@ -123,7 +120,7 @@ const farRounds = 8
 func (t *Tree) killChildren(done <-chan struct{}) {
 	t.rounds++
 	if t.signalChildren(done, 1, nearNumbers, unix.SIGKILL) == 0 || t.rounds%farRounds == 0 {
-		t.signalChildren(done, nearNumbers, allNumbers, unix.SIGKILL)
+		t.signalChildren(done, nearNumbers, t.kernel.MaxPID(), unix.SIGKILL)
 	}
 }
 
@@ -134,7 +131,8 @@ func (t *Tree) signalChildren(done <-chan struct{}, first, end int, sigs ...unix
 		return 0 // the kernel tells a process of its own children alone
 	}
 	const few = 1 << 10 // are asked for at a time
-	for i := first; i < end; i++ {
+	all := t.kernel.MaxPID()
+	for i := first; i < min(end, all); i++ {
 		if i%few == 0 {
 			if isClosed(done) {
 				return found
@@ -142,16 +140,17 @@ func (t *Tree) signalChildren(done <-chan struct{}, first, end int, sigs ...unix
 			// Others go on, and the runtime polls, which it does not while somebody can run.
 			time.Sleep(time.Microsecond)
 		}
-		pid := (t.root + i) % allNumbers
-		if !sys.IsChild(pid) {
+		pid := (t.root + i) % all
+		if !t.kernel.IsChild(pid) {
 			continue
 		}
 		found++
 		t.pin.Lock()
-		if sys.IsChild(pid) { // and stays one until Unlock
+		if t.kernel.IsChild(pid) { // and stays one until Unlock
 			for _, sig := range sigs {
-				_ = unix.Kill(pid, sig)
+				_ = t.kernel.Kill(pid, sig)
 			}
+			t.found[pid] = struct{}{} // so that it is not taken for one who is in the leaf alone
 		}
 		t.pin.Unlock()
 	}
@@ -173,9 +172,12 @@ func (t *Tree) freeze(done <-chan struct{}) {
 	stop := func(m member) { _ = t.send(m, unix.SIGSTOP) }
 	t.begin()
 	lists := t.openLists(stop)
+	if len(lists) == 0 {
+		return // nothing would tell of anybody new
+	}
 	defer func() {
 		for _, fd := range lists {
-			sys.Close(fd)
+			t.kernel.Close(fd)
 		}
 	}()
 	walked := t.walk(0, stop)
@@ -205,14 +207,14 @@ func (t *Tree) openLists(visit func(member)) []int {
 	}
 	var fds []int
 	for _, tid := range threads {
-		fd, err := t.proc.Open(tasks+"/"+strconv.Itoa(tid)+"/children", 0)
+		fd, err := t.kernel.Open(tasks+"/"+strconv.Itoa(tid)+"/children", 0)
 		if err != nil {
 			continue
 		}
 		before := len(t.members)
 		t.addListed(fd, visit)
 		if tid != t.root && before == len(t.members) {
-			sys.Close(fd) // this thread has no children, and gets none
+			t.kernel.Close(fd) // this thread has no children, and gets none
 			continue
 		}
 		fds = append(fds, fd)
@@ -224,7 +226,7 @@ func (t *Tree) openLists(visit func(member)) []int {
 // each with a blank behind it.
 func (t *Tree) addListed(fd int, visit func(member)) {
 	for {
-		n, err := sys.Read(fd, t.buf)
+		n, err := t.kernel.Read(fd, t.buf)
 		if err != nil || n == 0 {
 			return
 		}

@@ -3,14 +3,12 @@ package tree
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/finite-init/finite/internal/procfs"
-	"github.com/finite-init/finite/internal/sys"
 	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/nsutil/cgroup"
 )
@@ -24,12 +22,13 @@ var errCovered = errors.New("something is mounted over files of /proc")
 // Tree is everything that descends from this process, or, as PID 1, everything else in its PID
 // namespace.
 type Tree struct {
-	role nsutil.Role
-	pin  Pinner
-	leaf *cgroup.Cgroup // the cgroup that was made for the tree; nil: none
-	proc *procfs.Proc
-	root int // whose descendants they are
-	self int // this process: the root, or a child of the root that is no part of the tree
+	role   nsutil.Role
+	pin    Pinner
+	leaf   Leaf // the cgroup that was made for the tree; nil: none
+	kernel Kernel
+	proc   *procfs.Proc
+	root   int // whose descendants they are
+	self   int // this process: the root, or a child of the root that is no part of the tree
 
 	scan    bool          // no CONFIG_PROC_CHILDREN: find children by scanning all of /proc
 	scanned map[int][]int // the scan of the sweep under way: children by parent
@@ -53,8 +52,17 @@ type Pinner interface {
 // is a cgroup that was made for the tree, or nil: whoever is in it belongs to the tree, wherever he
 // descends from.
 func New(role nsutil.Role, pin Pinner, leaf *cgroup.Cgroup) *Tree {
+	if leaf == nil {
+		return NewOf(Linux{}, role, pin, nil)
+	}
+	return NewOf(Linux{}, role, pin, leaf)
+}
+
+// NewOf is New with a kernel that a test simulates.
+func NewOf(kernel Kernel, role nsutil.Role, pin Pinner, leaf Leaf) *Tree {
+	root, self := kernel.Processes()
 	return &Tree{
-		role: role, pin: pin, leaf: leaf, proc: procfs.NewProc(), root: nsutil.Root(), self: os.Getpid(),
+		role: role, pin: pin, leaf: leaf, kernel: kernel, proc: kernel.NewProc(), root: root, self: self,
 		seen: make(map[int]struct{}), found: make(map[int]struct{}), buf: make([]byte, 16<<10),
 	}
 }
@@ -67,7 +75,7 @@ func (t *Tree) Signal(sigs ...unix.Signal) error {
 	if t.role == nsutil.RoleInit && (len(nsutil.Spared()) == 0 || killing) {
 		var errs []error
 		for _, sig := range sigs {
-			if err := unix.Kill(-1, sig); err != nil && err != unix.ESRCH {
+			if err := t.kernel.Kill(-1, sig); err != nil && err != unix.ESRCH {
 				errs = append(errs, fmt.Errorf("kill(-1): %w", err))
 			}
 		}
@@ -87,12 +95,7 @@ func (t *Tree) Signal(sigs ...unix.Signal) error {
 	if errors.Is(err, procfs.ErrNoProc) {
 		t.signalChildren(nil, 1, nearNumbers, sigs...) // all of them would keep the kill waiting
 	}
-	for _, fd := range t.strangers() {
-		for _, sig := range sigs {
-			_ = sys.PidfdSendSignal(fd, sig)
-		}
-		sys.Close(fd)
-	}
+	t.signalStrangers(sigs...)
 	if err == nil && reached == 0 && refused != nil {
 		return fmt.Errorf("cannot signal any descendant: %w", refused)
 	}
@@ -127,7 +130,7 @@ func (t *Tree) strangers() []int {
 	}
 	fds := make(map[int]int, maxStrangers)
 	for _, pid := range before[:min(len(before), maxStrangers)] {
-		if fd, err := sys.PidfdOpen(pid); err == nil {
+		if fd, err := t.kernel.PidfdOpen(pid); err == nil {
 			fds[pid] = fd
 		}
 	}
@@ -139,9 +142,19 @@ func (t *Tree) strangers() []int {
 		}
 	}
 	for _, fd := range fds {
-		sys.Close(fd)
+		t.kernel.Close(fd)
 	}
 	return there
+}
+
+// signalStrangers signals who is in the leaf and was not found by descent.
+func (t *Tree) signalStrangers(sigs ...unix.Signal) {
+	for _, fd := range t.strangers() {
+		for _, sig := range sigs {
+			_ = t.kernel.PidfdSendSignal(fd, sig)
+		}
+		t.kernel.Close(fd)
+	}
 }
 
 // member is one process of the tree, with what is needed to know it again.
@@ -256,15 +269,15 @@ func (t *Tree) verify(m member) bool {
 // signal.
 func (t *Tree) send(m member, sig unix.Signal) error {
 	if m.direct {
-		return unix.Kill(m.pid, sig)
+		return t.kernel.Kill(m.pid, sig)
 	}
 	fd := -1
 	if !t.noPidfd {
 		var err error
-		fd, err = sys.PidfdOpen(m.pid)
+		fd, err = t.kernel.PidfdOpen(m.pid)
 		switch err {
 		case nil:
-			defer sys.Close(fd)
+			defer t.kernel.Close(fd)
 		case unix.ESRCH:
 			return err
 		case unix.EMFILE, unix.ENFILE, unix.ENOMEM: // the checks and the PID must do
@@ -276,11 +289,11 @@ func (t *Tree) send(m member, sig unix.Signal) error {
 		return unix.ESRCH
 	}
 	if fd < 0 {
-		return unix.Kill(m.pid, sig)
+		return t.kernel.Kill(m.pid, sig)
 	}
-	err := sys.PidfdSendSignal(fd, sig)
+	err := t.kernel.PidfdSendSignal(fd, sig)
 	if err == unix.ENOSYS || err == unix.EPERM {
-		return unix.Kill(m.pid, sig) // refused by a filter, or truly not permitted: kill(2) tells
+		return t.kernel.Kill(m.pid, sig) // refused by a filter, or truly not permitted: kill(2) tells
 	}
 	return err
 }

@@ -27,6 +27,10 @@ type Options struct {
 	Post     func(machine.Event) // hands an event to the owner
 	Done     <-chan struct{}
 
+	// Kernel and Leaf are what a test simulates; nil: this machine's kernel, and Command.Cgroup.
+	Kernel Kernel
+	Leaf   Leaf
+
 	Observer      Observer // never nil
 	TellsChildren bool     // the observer wants to hear of each
 	Threads       int      // that what is written may keep
@@ -57,7 +61,23 @@ func (o *Options) cgroup() *cgroup.Cgroup {
 }
 
 // HasCgroup reports whether the command has a cgroup of its own.
-func (o *Options) HasCgroup() bool { return o.cgroup() != nil }
+func (o *Options) HasCgroup() bool { return o.leaf() != nil }
+
+// kernel is who is asked.
+func (o *Options) kernel() Kernel {
+	if o.Kernel == nil {
+		return linux{}
+	}
+	return o.Kernel
+}
+
+// leaf is the command's cgroup; nil: it has none of its own.
+func (o *Options) leaf() Leaf {
+	if o.Leaf != nil || o.cgroup() == nil {
+		return o.Leaf
+	}
+	return o.cgroup()
+}
 
 // descriptors is how many are needed after the start.
 func (o *Options) descriptors() int { return LaterDescriptors + o.Descriptors }
@@ -87,10 +107,14 @@ type base struct {
 
 // init takes over the options. spare is how many descriptors others need more than what only helps.
 func (b *base) init(o Options, spare int, subreaper bool) {
+	o.Kernel = o.kernel()
 	b.Options, b.pidfd = o, -1
 	_ = procfs.Hold() // whoever needs it hears of the error
-	b.held.post, b.held.spare, b.oom.spare = o.Post, spare, spare
-	b.trees = treeWorker{role: o.Role, cgroup: b.cgroup(), post: o.Post, stopKill: make(chan struct{})}
+	b.held.kernel, b.held.post, b.held.spare = o.Kernel, o.Post, spare
+	b.oom.kernel, b.oom.spare = o.Kernel, spare
+	b.trees = treeWorker{
+		kernel: o.Kernel, role: o.Role, leaf: b.leaf(), post: o.Post, stopKill: make(chan struct{}),
+	}
 	if !subreaper {
 		b.miss("subreaper")
 	}
@@ -117,7 +141,7 @@ func (b *base) adopt(ev *machine.Event) {
 		b.miss("cgroup")
 	}
 	// The signal 0 only asks (kill(2)).
-	if b.pidfd < 0 || refused(signals.Send(b.pidfd, signals.Signal{}, false)) {
+	if b.pidfd < 0 || refused(b.Kernel.Send(b.pidfd, signals.Signal{}, false)) {
 		b.miss("pidfd")
 	}
 }
@@ -132,9 +156,9 @@ func (b *base) look(pid, pidfd int) {
 // command's cgroup. Such a process need not be a child.
 func (b *base) Empty() bool {
 	if b.Role == nsutil.RoleInit {
-		return nsutil.NamespaceEmpty()
+		return b.Kernel.Kill(-1, 0) == unix.ESRCH // who may not be signalled counts as somebody
 	}
-	return !b.HasCgroup() || cgroupIsEmpty(b.cgroup())
+	return !b.HasCgroup() || cgroupIsEmpty(b.leaf())
 }
 
 // do carries out what needs no parent.
@@ -163,7 +187,7 @@ func (b *base) OOMKills(killed bool) (n int, ever bool) {
 
 func (b *base) dump() {
 	go func() {
-		s, err := inspect.TakeSnapshot(b.Role, b.cgroup(), machine.DumpLimit)
+		s, err := inspect.TakeSnapshotOf(b.Kernel, b.Role, b.leaf(), machine.DumpLimit)
 		b.Post(machine.Event{Kind: machine.EvDumped, Snapshot: s, Err: err})
 	}()
 }
@@ -189,7 +213,7 @@ func (b *base) removeCgroup(nobodyLeft bool) error {
 	if nobodyLeft {
 		limit = RemoveLimit
 	}
-	return b.cgroup().Remove(limit)
+	return b.leaf().Remove(limit)
 }
 
 // RemoveLimit is how long it may take until an empty cgroup can be removed.
@@ -197,7 +221,7 @@ const RemoveLimit = time.Second
 
 // cgroupIsEmpty reports whether a cgroup has no process. A process that was reaped leaves its
 // cgroup by itself, on its last processor; and the owner does not wait for what may take longer.
-func cgroupIsEmpty(leaf *cgroup.Cgroup) bool {
+func cgroupIsEmpty(leaf Leaf) bool {
 	for begin := time.Now(); ; sys.Yield() {
 		populated, err := leaf.Populated()
 		if err != nil || !populated {

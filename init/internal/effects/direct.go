@@ -10,10 +10,8 @@ import (
 
 	"github.com/finite-init/finite/init/ending"
 	"github.com/finite-init/finite/init/internal/machine"
-	"github.com/finite-init/finite/init/internal/spawn"
 	"github.com/finite-init/finite/internal/procfs"
 	"github.com/finite-init/finite/internal/stack"
-	"github.com/finite-init/finite/internal/sys"
 	"github.com/finite-init/finite/nsutil"
 	"github.com/finite-init/finite/reap"
 	"github.com/finite-init/finite/signals"
@@ -36,10 +34,14 @@ type Direct struct {
 
 // Init takes over the options.
 func (h *Direct) Init(o Options) {
-	h.init(o, o.descriptors()+2, o.Role == nsutil.RoleInit || nsutil.BecomeSubreaper() == nil)
+	o.Kernel = o.kernel()
+	h.init(o, o.descriptors()+2, o.Role == nsutil.RoleInit || o.Kernel.BecomeSubreaper() == nil)
+	h.reaper.Kernel = o.Kernel.Reaper()
 	h.trees.pin = &h.reaper
 	h.byNumber.Store(true) // until there is something better
-	h.terminal = openTerminal()
+	if o.Kernel.Terminal() {
+		h.terminal = openTerminal()
+	}
 	h.watcher = reapWatcher{post: o.Post, done: o.Done, byNumber: &h.byNumber, observer: o.Observer}
 }
 
@@ -56,19 +58,16 @@ func (h *Direct) Start() {
 }
 
 func (h *Direct) startCommand() int {
-	ReserveThreads(h.Threads)
-	if h.Command == nil {
-		SettleThreads()
-		return 0
-	}
 	tty := -1
 	if h.terminal != nil && h.terminal.foreground {
 		tty = h.terminal.fd
 	}
-	child, err := spawn.StartChild(h.Command, tty)
-	SettleThreads()
-	if err != nil {
-		h.Post(machine.Event{Kind: machine.EvStartFailed, Step: err.Step, Err: err.Err})
+	child := h.Kernel.Start(h.Command, tty, h.Threads)
+	switch {
+	case child.Err != nil:
+		h.Post(machine.Event{Kind: machine.EvStartFailed, Step: child.Step, Err: child.Err})
+		return 0
+	case h.Command == nil:
 		return 0
 	}
 	h.Observer.Started(child.Pid, h.Command.Args) // here, for it is to be the first
@@ -77,8 +76,8 @@ func (h *Direct) startCommand() int {
 			Kind:     machine.EvStarted,
 			Pid:      child.Pid,
 			Pidfd:    child.Pidfd,
-			InCgroup: child.How.Cgroup >= 0,
-			Err:      child.Err,
+			InCgroup: child.InCgroup,
+			Err:      child.NoCgroup,
 		},
 	)
 	if h.ListenLate != nil {
@@ -161,16 +160,16 @@ func (h *Direct) signal(target ending.Forward, sig signals.Signal) error {
 		}
 	}
 	if h.byNumber.Load() {
-		return signals.SendPID(h.pid, sig) // its own, since the reaper waits for the owner
+		return h.Kernel.SendPID(h.pid, sig) // its own, since the reaper waits for the owner
 	}
-	return signals.Send(h.pidfd, sig, false)
+	return h.Kernel.Send(h.pidfd, sig, false)
 }
 
 // signalGroup signals the process group that the command has led since clone, if it is there still;
 // one that the command has moved on to may be anybody's.
 func (h *Direct) signalGroup(sig signals.Signal) (done bool, err error) {
 	if !h.byNumber.Load() {
-		switch err := signals.Send(h.pidfd, sig, true); {
+		switch err := h.Kernel.Send(h.pidfd, sig, true); {
 		case errors.Is(err, unix.ESRCH):
 			return false, nil
 		case !errors.Is(err, unix.EINVAL): // before Linux 6.9
@@ -180,14 +179,14 @@ func (h *Direct) signalGroup(sig signals.Signal) (done bool, err error) {
 		// then.
 		h.reaper.Lock()
 		defer h.reaper.Unlock()
-		if errors.Is(signals.Send(h.pidfd, signals.Signal{}, false), unix.ESRCH) {
+		if errors.Is(h.Kernel.Send(h.pidfd, signals.Signal{}, false), unix.ESRCH) {
 			return true, errGone
 		}
 	}
-	if group, err := unix.Getpgid(h.pid); err != nil || group != h.pid {
+	if group, err := h.Kernel.Getpgid(h.pid); err != nil || group != h.pid {
 		return false, nil
 	}
-	err = unix.Kill(-h.pid, sig.Number)
+	err = h.Kernel.Kill(-h.pid, sig.Number)
 	return err != unix.ESRCH, wrapKill(err)
 }
 
@@ -202,8 +201,8 @@ func wrapKill(err error) error {
 func (h *Direct) killChild() {
 	h.reaper.Lock()
 	defer h.reaper.Unlock()
-	if sys.IsChild(h.pid) { // and stays one until Unlock
-		_ = unix.Kill(h.pid, unix.SIGKILL)
+	if h.Kernel.IsChild(h.pid) { // and stays one until Unlock
+		_ = h.Kernel.Kill(h.pid, unix.SIGKILL)
 	}
 }
 
@@ -213,7 +212,7 @@ func (h *Direct) Identify(pid int) string {
 		return ""
 	}
 	if h.proc == nil {
-		h.proc = procfs.NewProc()
+		h.proc = h.Kernel.NewProc()
 		h.procMounted = h.proc.Mounted()
 	}
 	if !h.procMounted {
@@ -236,9 +235,9 @@ func (h *Direct) WatchParent(sig unix.Signal) (gone bool, err error) {
 // Gone reports whether the command is a zombie already.
 func (h *Direct) Gone() bool {
 	if h.pidfd >= 0 {
-		return sys.Readable(h.pidfd) // poll(2) of a pidfd, Linux 5.3
+		return h.Kernel.Readable(h.pidfd)
 	}
-	return h.pid != 0 && reap.HasEnded(h.pid)
+	return h.pid != 0 && h.reaper.HasEnded(h.pid)
 }
 
 // suspend stops finite's own process group, if a shell is there to resume it.
@@ -259,7 +258,7 @@ func (h *Direct) Close(nobodyLeft bool) error {
 	h.reaper.Close()
 	h.stop()
 	if h.pidfd >= 0 {
-		sys.Close(h.pidfd)
+		h.Kernel.Close(h.pidfd)
 		h.pidfd = -1
 	}
 	if h.terminal != nil {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/finite-init/finite/init/internal/machine"
 	"github.com/finite-init/finite/internal/procfs"
-	"github.com/finite-init/finite/internal/sys"
 	"github.com/finite-init/finite/reap"
 )
 
@@ -21,28 +20,23 @@ const heldTime = time.Second
 
 // heldWatch watches for the end of the command beside the reaper.
 type heldWatch struct {
-	post  func(machine.Event)
-	spare int // descriptors that others need more
+	kernel Kernel
+	post   func(machine.Event)
+	spare  int // descriptors that others need more
 
 	mu     sync.Mutex
-	file   *sys.File
+	file   Watched
 	timer  *time.Timer
 	closed bool
 }
 
-// watch waits for a pidfd, of which it takes a copy, away from the owner. Without room for that,
-// only a deadline sees such an end. The pidfd becomes non-blocking, which matters to waitid(2) with
-// P_PIDFD alone, which finite does not use.
+// watch waits for a pidfd away from the owner. Without room for that, only a deadline sees such an
+// end.
 func (w *heldWatch) watch(pid, pidfd int) {
-	if pidfd < 0 || HaveDescriptors(w.spare) != nil {
+	if pidfd < 0 || w.kernel.HaveDescriptors(w.spare) != nil {
 		return
 	}
-	fd, err := unix.FcntlInt(uintptr(pidfd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return
-	}
-	_ = unix.SetNonblock(fd, true) // clone(2) does not make it so, and the runtime polls nothing else
-	file, err := sys.NewFile(fd, "pidfd")
+	file, err := w.kernel.Watch(pidfd)
 	if err != nil {
 		return
 	}
@@ -55,7 +49,7 @@ func (w *heldWatch) watch(pid, pidfd int) {
 	w.file = file
 	go func() {
 		if file.Wait() == nil {
-			w.ended(heldTime, func() machine.Event { return heldEvent(procfs.NewProc(), pid) })
+			w.ended(heldTime, func() machine.Event { return heldEvent(w.kernel.NewProc(), pid) })
 		}
 	}()
 }

@@ -9,8 +9,9 @@ import (
 // oomWatch counts what the kernel ends for want of memory, in the memory cgroup of this process and
 // below, which others may share.
 type oomWatch struct {
+	kernel  Kernel
 	mu      sync.Mutex
-	counter *cgroup.OOMCounter // nil: nothing counts, or not yet
+	counter OOMCounter // nil: nothing counts, or not yet
 	seen    int
 	closed  bool
 	spare   int // descriptors that others need more
@@ -37,14 +38,16 @@ func OpenOOMCounter() (*cgroup.OOMCounter, int) {
 
 // begin reads the count that there is before.
 func (w *oomWatch) begin() {
-	if HaveDescriptors(w.spare) != nil {
+	if w.kernel.HaveDescriptors(w.spare) != nil {
 		return // others need them more
 	}
-	counter, seen := OpenOOMCounter()
+	counter, seen := w.kernel.OOM()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
-		counter.Close()
+		if counter != nil {
+			counter.Close()
+		}
 		return
 	}
 	w.counter, w.seen = counter, seen

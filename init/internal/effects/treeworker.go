@@ -10,7 +10,6 @@ import (
 
 	"github.com/finite-init/finite/init/internal/machine"
 	"github.com/finite-init/finite/nsutil"
-	"github.com/finite-init/finite/nsutil/cgroup"
 	"github.com/finite-init/finite/nsutil/inspect"
 	"github.com/finite-init/finite/nsutil/tree"
 )
@@ -19,9 +18,10 @@ import (
 // tens of milliseconds. Jobs are done in the order in which they were given, by a goroutine that
 // the first one starts; the kill goes on until the survey or the end. Its methods are the owner's.
 type treeWorker struct {
+	kernel   tree.Kernel
 	role     nsutil.Role
 	pin      tree.Pinner
-	cgroup   *cgroup.Cgroup
+	leaf     Leaf // nil: none
 	post     func(machine.Event)
 	helpless func()                // called when the kill has failed; nil: there is no other way
 	jobs     chan func(*tree.Tree) // nil until there is a job
@@ -38,7 +38,7 @@ func (w *treeWorker) start() {
 	w.jobs, w.idle = make(chan func(*tree.Tree), treeJobs), make(chan struct{})
 	go func() {
 		defer close(w.idle)
-		tree := tree.New(w.role, w.pin, w.cgroup)
+		tree := tree.NewOf(w.kernel, w.role, w.pin, w.leaf)
 		for job := range w.jobs {
 			w.run(job, tree)
 		}
@@ -80,7 +80,7 @@ func (w *treeWorker) signal(sigs ...unix.Signal) error {
 	})
 }
 
-func (w *treeWorker) thaw() { _ = w.do(func(*tree.Tree) { w.cgroup.Thaw() }) }
+func (w *treeWorker) thaw() { _ = w.do(func(*tree.Tree) { w.leaf.Thaw() }) }
 
 func (w *treeWorker) kill() {
 	job := func(t *tree.Tree) {
@@ -112,7 +112,7 @@ func (w *treeWorker) survey() {
 		case <-over:
 		case <-time.After(machine.SurveyLimit / 4):
 		}
-		survivors, err := inspect.FindSurvivors(w.role, w.cgroup, machine.SurveyLimit/2)
+		survivors, err := inspect.FindSurvivorsOf(w.kernel, w.role, w.leaf, machine.SurveyLimit/2)
 		w.post(machine.Event{Kind: machine.EvSurvivors, Survivors: survivors, Err: err})
 	}()
 }
