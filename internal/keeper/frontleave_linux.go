@@ -12,6 +12,11 @@ import "golang.org/x/sys/unix"
 //go:nosplit
 func leave() {
 	awaitHelpers()
+	if planAt != 0 && thePlan().Forks && !run.built && thePlan().Keeper > 0 {
+		// A front that was stopped until now has not reaped what has cloned the keeper.
+		awaitChild(run.keeper, childTime)
+		run.keeper, run.built = thePlan().Keeper, true
+	}
 	if run.keeper != 0 {
 		kill(run.keeper, int32(unix.SIGKILL)) // it has nothing left to do, and may be stopped
 		patience := int64(childTime)

@@ -35,6 +35,10 @@ var found = []struct {
 		"a keeper whose last message to the front finds no room has told no status",
 		"subreaper/records/keeper/sendmsg/7/EAGAIN", 1,
 	},
+	{
+		"a front that was stopped while the keeper's namespaces were made leaves the keeper behind",
+		"subreaper/planned/front/chdir/1/SIGSTOP", 5,
+	},
 }
 
 func TestFound(t *testing.T) {
