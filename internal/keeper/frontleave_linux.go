@@ -50,7 +50,9 @@ var noCore [2]uint64
 //go:nosplit
 func awaitChild(pid int32, patience int64) {
 	const ended = unix.WEXITED | unix.WNOHANG | unix.WALL
-	for until := now() + patience; wait(unix.P_PID, uintptr(pid), ended) == 0 && now() < until; {
+	until := now() + patience
+	// The last look comes after the last time: this process may have been stopped in between.
+	for t := int64(0); wait(unix.P_PID, uintptr(pid), ended) == 0 && t < until; t = now() {
 		poll.fds = [6]unix.PollFd{{Fd: childFD, Events: unix.POLLIN}}
 		poll.limit = [2]int64{0, 100 * millisecond}
 		awaitPoll(1, addr(&poll.limit))

@@ -188,19 +188,15 @@ func killSupervisor() {
 	poll.fds[0] = unix.PollFd{Fd: supervisor.socket}
 	poll.limit = [2]int64{1, 0}
 	awaitPoll(1, addr(&poll.limit)) // the socket hangs up shortly before waitid(2) returns it
-	for soon := now() + millisecond/10; ; {
-		if wait(unix.P_PID, uintptr(supervisor.pid), unix.WEXITED|unix.WNOHANG|unix.WALL) != 0 {
-			break
-		}
-		t := now()
-		if t >= until {
-			break
-		}
-		if t < soon { // the shortest sleep is longer than that
+	soon := now() + millisecond/10
+	const ended = unix.WEXITED | unix.WNOHANG | unix.WALL
+	// The last look comes after the last time: this process may have been stopped in between.
+	for t := int64(0); wait(unix.P_PID, uintptr(supervisor.pid), ended) == 0 && t < until; {
+		if t = now(); t < soon { // the shortest sleep is longer than that
 			sys0(unix.SYS_SCHED_YIELD)
-			continue
+		} else {
+			pause(millisecond / 10)
 		}
-		pause(millisecond / 10)
 	}
 	for {
 		ok, _ := receive(supervisor.socket)

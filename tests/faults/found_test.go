@@ -39,6 +39,10 @@ var found = []struct {
 		"a front that was stopped while the keeper's namespaces were made leaves the keeper behind",
 		"subreaper/planned/front/chdir/1/SIGSTOP", 5,
 	},
+	{
+		"a front that was stopped while it waits for a planner does not look again",
+		"subreaper/planned/front/waitid/21/SIGSTOP", 4,
+	},
 }
 
 func TestFound(t *testing.T) {
