@@ -74,7 +74,11 @@ func dropAtEnd() {
 //
 //go:nosplit
 func silence() {
-	if nothing := openNothing(); nothing >= 0 && nothing != 2 {
+	nothing := openNothing()
+	switch {
+	case nothing < 0:
+		sys1(unix.SYS_CLOSE, 2)
+	case nothing != 2:
 		sys3(unix.SYS_DUP3, uintptr(nothing), 2, 0)
 		sys1(unix.SYS_CLOSE, uintptr(nothing))
 	}
