@@ -197,7 +197,13 @@ func (h *history) checkStatus() {
 		want = own(h.fate.Change)
 	}
 	if h.result.ExitStatus != want {
-		h.wrong("the exit status is %d, and should be %d: %+v, %+v", h.result.ExitStatus, want, *cause, h.fate)
+		h.wrong(
+			"the exit status is %d, and should be %d: %+v, %+v",
+			h.result.ExitStatus,
+			want,
+			*cause,
+			h.fate,
+		)
 	}
 	if (cause.Kind == ending.KindStartFailed) != (h.world.Faults.StartErr != nil) && h.fate.Made {
 		h.wrong("the start is told of wrongly: %+v", *cause)
@@ -207,7 +213,9 @@ func (h *history) checkStatus() {
 // unclear is how close two moments may be for it to be unclear which is the first.
 func (h *history) unclear() time.Duration {
 	f := &h.world.Faults
-	return 100*time.Millisecond + 20*f.SlowWait + time.Duration(h.kernel.InitialWaitErrors())*1100*time.Millisecond
+	return 100*time.Millisecond + 20*f.SlowWait + time.Duration(
+		h.kernel.InitialWaitErrors(),
+	)*1100*time.Millisecond
 }
 
 // requested is when the first signal arrives that asks for the end.

@@ -55,11 +55,16 @@ func TestSimulateFound(t *testing.T) {
 	} {
 		s := &scenario{
 			cfg: Config{
-				Args: []string{"command"}, Timeout: 100 * time.Millisecond, Grace: time.Second, GiveUp: time.Second,
+				Args: []string{
+					"command",
+				}, Timeout: 100 * time.Millisecond, Grace: time.Second, GiveUp: time.Second,
 			},
 			world: simkernel.Options{Role: nsutil.RoleSubreaper},
 		}
-		s.world.Command = simkernel.Script{Stops: simkernel.Ignores, Child: &simkernel.Script{Stops: simkernel.Ignores}}
+		s.world.Command = simkernel.Script{
+			Stops: simkernel.Ignores,
+			Child: &simkernel.Script{Stops: simkernel.Ignores},
+		}
 		change(s)
 		if h := playScenario(t, s, true); len(h.faults) > 0 {
 			t.Errorf("%s: %s\n%s", name, strings.Join(h.faults, "\n"), strings.Join(h.lines, "\n"))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -52,35 +51,25 @@ func playHistory(t *testing.T, seed uint64, traced bool) (h *history) {
 // playScenario plays the history that a scenario begins.
 func playScenario(t *testing.T, s *scenario, traced bool) (h *history) {
 	h = &history{scenario: s}
-	defer func() { // of the bubble: goroutines are left that wait for ever
+	defer func() { // of the bubble, where goroutines are left that wait for ever
 		if v := recover(); v != nil {
 			h.wrong("%v", v)
 		}
 	}()
-	goroutines := 0
 	synctest.Test(t, func(*testing.T) {
-		goroutines = runtime.NumGoroutine()
 		h.begin = time.Now()
 		if traced {
 			h.world.Trace = h.trace
-			h.trace(h.scenario.String())
+			h.trace(h.String())
 		}
 		h.play()
 		time.Sleep(afterTime)
 		synctest.Wait()
-		if n := runtime.NumGoroutine(); n != goroutines {
-			h.wrong("%d goroutines are left:\n%s", n-goroutines, stacks())
-		}
 		if n := h.kernel.OpenFiles(); n != 0 {
 			h.wrong("%d files are left open", n)
 		}
 	})
 	return h
-}
-
-func stacks() string {
-	b := make([]byte, 1<<20)
-	return string(b[:runtime.Stack(b, true)])
 }
 
 func (h *history) trace(line string) {

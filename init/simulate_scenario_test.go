@@ -131,7 +131,8 @@ func (s *scenario) drawEnds(r *rand.Rand, span time.Duration) {
 		s.cancel = span + simkernel.Upto(r, span)
 	}
 	kinds := []unix.Signal{
-		unix.SIGTERM, unix.SIGTERM, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGTSTP,
+		unix.SIGTERM, unix.SIGTERM, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1,
+		unix.SIGTSTP,
 		unix.SIGCONT, unix.SIGWINCH,
 	}
 	for n := r.IntN(8) - 4; n > 0; n-- {

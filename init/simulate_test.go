@@ -151,3 +151,9 @@ func TestSimulateWorker(t *testing.T) {
 	}
 	_, _ = io.WriteString(os.Stdout, "\n"+tallyMark+string(b)+"\n")
 }
+
+// stacks is what every goroutine does.
+func stacks() string {
+	b := make([]byte, 1<<20)
+	return string(b[:runtime.Stack(b, true)])
+}

@@ -39,17 +39,19 @@ type Leaf interface {
 }
 
 // Linux is the kernel of this machine.
-type Linux struct{}
+var Linux Kernel = linux{}
 
-// The methods of [Kernel].
+type linux struct{}
 
-func (Linux) Processes() (root, self int)                 { return nsutil.Root(), os.Getpid() }
-func (Linux) MaxPID() int                                 { return 1 << 22 } // PID_MAX_LIMIT (proc_sys_kernel(5))
-func (Linux) NewProc() *procfs.Proc                       { return procfs.NewProc() }
-func (Linux) Open(name string, flags int) (int, error)    { return procfs.Open(name, flags) }
-func (Linux) Read(fd int, p []byte) (int, error)          { return sys.Read(fd, p) }
-func (Linux) Close(fd int)                                { sys.Close(fd) }
-func (Linux) Kill(pid int, sig unix.Signal) error         { return unix.Kill(pid, sig) }
-func (Linux) PidfdOpen(pid int) (int, error)              { return sys.PidfdOpen(pid) }
-func (Linux) PidfdSendSignal(fd int, s unix.Signal) error { return sys.PidfdSendSignal(fd, s) }
-func (Linux) IsChild(pid int) bool                        { return sys.IsChild(pid) }
+const maxPID = 1 << 22 // PID_MAX_LIMIT (proc_sys_kernel(5))
+
+func (linux) Processes() (root, self int)                 { return nsutil.Root(), os.Getpid() }
+func (linux) MaxPID() int                                 { return maxPID }
+func (linux) NewProc() *procfs.Proc                       { return procfs.NewProc() }
+func (linux) Open(name string, flags int) (int, error)    { return procfs.Open(name, flags) }
+func (linux) Read(fd int, p []byte) (int, error)          { return sys.Read(fd, p) }
+func (linux) Close(fd int)                                { sys.Close(fd) }
+func (linux) Kill(pid int, sig unix.Signal) error         { return unix.Kill(pid, sig) }
+func (linux) PidfdOpen(pid int) (int, error)              { return sys.PidfdOpen(pid) }
+func (linux) PidfdSendSignal(fd int, s unix.Signal) error { return sys.PidfdSendSignal(fd, s) }
+func (linux) IsChild(pid int) bool                        { return sys.IsChild(pid) }

@@ -53,9 +53,9 @@ type Pinner interface {
 // descends from.
 func New(role nsutil.Role, pin Pinner, leaf *cgroup.Cgroup) *Tree {
 	if leaf == nil {
-		return NewOf(Linux{}, role, pin, nil)
+		return NewOf(Linux, role, pin, nil)
 	}
-	return NewOf(Linux{}, role, pin, leaf)
+	return NewOf(Linux, role, pin, leaf)
 }
 
 // NewOf is New with a kernel that a test simulates.

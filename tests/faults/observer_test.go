@@ -58,11 +58,11 @@ func playObserver(p place) {
 	orders := json.NewDecoder(os.Stdin)
 	for {
 		var o order
-		if err := orders.Decode(&o); errors.Is(err, io.EOF) {
+		err := orders.Decode(&o)
+		if errors.Is(err, io.EOF) {
 			os.Exit(0)
-		} else {
-			cage.Must(err)
 		}
+		cage.Must(err)
 		cage.Tell(observe(p, &o))
 	}
 }

@@ -38,7 +38,9 @@ func TestDeadlineUnderQEMU(t *testing.T) {
 				complete(t, 500*time.Millisecond, func(deadline string) bool {
 					r = startSpec(t, cageSpec{
 						Mode: m,
-						Args: qemu(t, endsDeafEscapee("--timeout", deadline, "--cgroup", cgroup, "--report", file)[1:]...),
+						Args: qemu(
+							t,
+							endsDeafEscapee("--timeout", deadline, "--cgroup", cgroup, "--report", file)[1:]...),
 					}, nil).wait()
 					if m == asSubreaper {
 						r.left = slices.DeleteFunc(r.left, isDying)
@@ -78,7 +80,11 @@ func TestSignalsAndStatusUnderQEMU(t *testing.T) {
 			137: {"sh", "-c", "kill -KILL $$"},
 			127: {"no-such-command"},
 		} {
-			r := startSpec(t, cageSpec{Mode: m, Args: qemu(t, append([]string{"--"}, args...)...)}, nil).wait()
+			r := startSpec(
+				t,
+				cageSpec{Mode: m, Args: qemu(t, append([]string{"--"}, args...)...)},
+				nil,
+			).wait()
 			r.want(t, status)
 			wantCalm(t, r)
 		}
@@ -93,7 +99,11 @@ func TestLeftoversUnderQEMU(t *testing.T) {
 			if m == asSubreaper && script != "exit 3" {
 				continue // there is no subreaper
 			}
-			r := startSpec(t, cageSpec{Mode: m, Args: qemu(t, "--report", "fd:1", "--", "sh", "-c", script)}, nil).wait()
+			r := startSpec(
+				t,
+				cageSpec{Mode: m, Args: qemu(t, "--report", "fd:1", "--", "sh", "-c", script)},
+				nil,
+			).wait()
 			r.want(t, 3)
 			wantLastReport(t, r.stdout, `"exit_status":3`)
 			if r.stderr != "" || strings.Contains(r.stdout, `"killing"`) {
@@ -119,7 +129,11 @@ func TestDeadlineUnderGVisor(t *testing.T) {
 	needRoot(t)
 	options := []string{"--report", "fd:1"}
 	t.Run("init", func(t *testing.T) {
-		r := startSpec(t, cageSpec{Mode: asSubreaper, Args: gvisor(t, endsDeafEscapee(options...)...)}, nil).wait()
+		r := startSpec(
+			t,
+			cageSpec{Mode: asSubreaper, Args: gvisor(t, endsDeafEscapee(options...)...)},
+			nil,
+		).wait()
 		r.left = slices.DeleteFunc(r.left, isDying) // gVisor's own
 		r.wantEnded(t)
 		if !strings.Contains(r.stderr, "finite: killed 2 processes that the command had left\n") {

@@ -66,7 +66,7 @@ func (o *Options) HasCgroup() bool { return o.leaf() != nil }
 // kernel is who is asked.
 func (o *Options) kernel() Kernel {
 	if o.Kernel == nil {
-		return linux{}
+		return theLinux
 	}
 	return o.Kernel
 }

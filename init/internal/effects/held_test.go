@@ -88,7 +88,7 @@ func TestHeldWatchSeesTheEnd(t *testing.T) {
 	defer unix.Close(pidfd)
 	pid := cmd.Process.Pid
 	events := make(chan machine.Event, 1)
-	w := heldWatch{kernel: linux{}, post: func(ev machine.Event) { events <- ev }, spare: 1}
+	w := heldWatch{kernel: theLinux, post: func(ev machine.Event) { events <- ev }, spare: 1}
 	defer w.close()
 	w.watch(pid, pidfd)
 	if w.file == nil {

@@ -72,7 +72,9 @@ type Leaf interface {
 }
 
 // linux is the kernel of this machine.
-type linux struct{ tree.Linux }
+type linux struct{ tree.Kernel }
+
+var theLinux Kernel = linux{tree.Linux}
 
 func (linux) Reaper() reap.Kernel    { return nil }
 func (linux) BecomeSubreaper() error { return nsutil.BecomeSubreaper() }

@@ -52,7 +52,7 @@ func (k *Kernel) Start(_ *spawn.Command, _, _ int) effects.Started {
 		k.delayStart(func() bool { return false })
 		return effects.Started{Step: "exec", Err: k.Faults.StartErr}
 	}
-	p := k.make(k.self, k.freePID(0), "command", k.Options.Command)
+	p := k.make(k.self, k.freePID(0), "command", k.Command)
 	p.member, p.leader, p.inLeaf = true, p, k.Leaf && !k.Faults.NoClone
 	k.command = p
 	k.trace("%v is made: %v", p, &p.script)

@@ -138,7 +138,11 @@ func (k *Kernel) stranger(pid int) {
 		p.member = true // it came in from outside
 	}
 	k.trace("stranger %d appears", pid)
-	k.after(time.Duration(k.random.Int64N(int64(20*time.Millisecond))), p, func() { k.end(p, reap.CodeExited, 0) })
+	k.after(
+		time.Duration(k.random.Int64N(int64(20*time.Millisecond))),
+		p,
+		func() { k.end(p, reap.CodeExited, 0) },
+	)
 }
 
 // end ends a process.

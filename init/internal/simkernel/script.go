@@ -145,7 +145,7 @@ func (k *Kernel) child(p *process) Script {
 	if p.script.Child != nil {
 		return *p.script.Child
 	}
-	return DrawScript(k.random, p.script.Depth+1, childSpan, k.Options.Hard)
+	return DrawScript(k.random, p.script.Depth+1, childSpan, k.Hard)
 }
 
 const childSpan = 4 * time.Second

@@ -34,18 +34,18 @@ func (k *Kernel) Wait(idType, id, options int) (reap.Change, bool, error) {
 		return reap.Change{}, false, unix.ENOMEM
 	}
 	for {
-		any := false
+		found := false
 		for _, p := range k.self.children {
 			if idType == unix.P_PID && p.pid != id {
 				continue
 			}
-			any = true
+			found = true
 			if c, ok := k.changeOf(p, options); ok {
 				return c, true, nil
 			}
 		}
 		switch {
-		case !any || k.closed:
+		case !found || k.closed:
 			return reap.Change{}, false, unix.ECHILD
 		case options&unix.WNOHANG != 0:
 			return reap.Change{}, false, nil
