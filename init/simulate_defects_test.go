@@ -73,7 +73,7 @@ var defects = []defect{
 	},
 	{
 		"nobody is checked before a signal", "nsutil/tree/tree.go",
-		"	if !t.verify(&m) {\n		return unix.ESRCH\n", "	if false {\n		return unix.ESRCH\n",
+		"	if !t.verify(m) {\n		return unix.ESRCH\n", "	if false {\n		return unix.ESRCH\n",
 	},
 	{
 		"a round of the kill that is given up leaves processes stopped", "nsutil/tree/kill.go",
@@ -89,13 +89,20 @@ var defects = []defect{
 		"	if !killed {\n		t.signalStrangers(unix.SIGKILL)\n	}\n", "",
 	},
 	{
-		"a stat that hangs keeps the kill of the tree", "nsutil/tree/look.go",
-		"	lookLimit = 100 * time.Millisecond //", "	lookLimit = time.Hour //",
+		"a stat that hangs keeps the kill of the tree", "nsutil/tree/tree.go",
+		"		ppid, err := t.proc.Parent(m.pid)\n", "		st, err := t.proc.Stat(m.pid)\n		ppid := st.PPID\n",
 	},
 	{
 		"a child is signalled twice without /proc", "nsutil/tree/kill.go",
 		"			t.found[pid] = struct{}{} // so", "			// so",
 	},
+}
+
+// What the defects are put in the place of is in the code, once.
+func TestDefectsFitTheCode(t *testing.T) {
+	for i := range defects {
+		defects[i].overlay(t)
+	}
 }
 
 // Each defect that is put back is found. It takes some minutes.

@@ -130,6 +130,8 @@ func (l *Link) Hear() (m Message, fd int, err error) {
 		case err == unix.ENOMEM || err == unix.ENOBUFS:
 			time.Sleep(scarceTime)
 			continue
+		case err == unix.ECONNRESET: // the keeper has left a message unread; what it sent may wait
+			continue
 		case err != nil:
 			return Message{}, -1, fmt.Errorf("recvmsg: %w", err)
 		case n == 0:

@@ -171,6 +171,9 @@ func signalPassed(s *Signal, passed bool) {
 //
 //go:nosplit
 func pass(pidfd, command int32, s *Signal) int {
+	if command <= 0 { // kill(2) would send it to a process group, or to everybody
+		return errNoProcess
+	}
 	if pidfd < 0 {
 		return kill(command, s.Number)
 	}
