@@ -85,11 +85,15 @@ func Open(name string, flags int) (int, error) {
 	if err != unix.ENOSYS && err != unix.EPERM && err != unix.EINVAL {
 		return fd, err
 	}
-	if fd, err = open(dir, name, flags|unix.O_NONBLOCK); err == nil && !isProc(fd) {
+	if fd, err = open(dir, name, flags|unix.O_NONBLOCK); err != nil {
+		return -1, err
+	}
+	var fs unix.Statfs_t
+	if unix.Fstatfs(fd, &fs) == nil && fs.Type != unix.PROC_SUPER_MAGIC { // gVisor does not tell
 		sys.Close(fd)
 		return -1, unix.EXDEV
 	}
-	return fd, err
+	return fd, nil
 }
 
 // open is openat(2). The runtime is told, so that others go on where the file system does not
