@@ -126,7 +126,7 @@ part_integration() {
 	# One package at a time: some of them are about time. Four tests at a time, of those that say that they may be: they wait more than they work.
 	find_compiler integration # one of them supervises in the test binary itself
 	# shellcheck disable=SC2086 # a list of words
-	CGO_ENABLED=$cgo FINITE_BIN=$root/bin/finite go_test . "${race[@]}" -p 1 -parallel 4 -timeout "$(limit 16)" $packages
+	CGO_ENABLED=$cgo FINITE_BIN=$root/bin/finite go_test . "${race[@]}" -p 1 -parallel 4 -timeout "$(limit 22)" $packages
 }
 
 # That the benchmark works, and makes every figure. What the figures are is of no interest here.
