@@ -8,7 +8,8 @@ import (
 )
 
 // A history can be played again. Of two events at the same moment the runtime chooses one, which no
-// seed decides, and a machine that is busy may take the processor away: then a further try is the same.
+// seed decides, and a machine that is busy may take the processor away: then a further try is the
+// same.
 func TestSimulateReplays(t *testing.T) {
 	if underRace {
 		return // the race detector changes the order in which goroutines run

@@ -58,8 +58,8 @@ func TestParseLadder(t *testing.T) {
 	}
 }
 
-// A ladder that is accepted is written back as the same one, is in order, ends with KILL, and can be
-// said in one line. A duration that is negative by itself is no way around the order.
+// A ladder that is accepted is written back as the same one, is in order, ends with KILL, and can
+// be said in one line. A duration that is negative by itself is no way around the order.
 func FuzzParseLadder(f *testing.F) {
 	f.Add("USR1@-60s,QUIT@0s,TERM@5s,KILL@15s")
 	f.Add("DUMP@0s,KILL@0s")

@@ -31,8 +31,8 @@ func checkTimeline(t *testing.T, drawn string, width int) {
 	}
 }
 
-// Whatever is said to be a report, its timeline has lines that fit, a few for each of its parts, and
-// writes nothing else to the terminal.
+// Whatever is said to be a report, its timeline has lines that fit, a few for each of its parts,
+// and writes nothing else to the terminal.
 func FuzzTimeline(f *testing.F) {
 	f.Add(timelineReport(), uint16(80))
 	for _, report := range []string{
@@ -94,8 +94,8 @@ func FuzzColumn(f *testing.F) {
 	})
 }
 
-// Whatever names others chose, a report is one line of JSON that gives them back, fits where room is
-// limited, and can be drawn.
+// Whatever names others chose, a report is one line of JSON that gives them back, fits where room
+// is limited, and can be drawn.
 func FuzzReport(f *testing.F) {
 	f.Add("job\x00-v", "sh", "no such file", "stuck", int64(time.Second), 9)
 	f.Add("\xff\u2028\"\\", "a\nb\x1b", strings.Repeat("\x01", 2000), strings.Repeat("é", 3000), int64(math.MinInt64), -1)

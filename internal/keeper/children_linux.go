@@ -54,10 +54,10 @@ func reap() {
 	}
 }
 
-// isSupervisorAlone reports whether, after the end of the command, no child is left but a supervisor
-// that is an ordinary child: waitid(2) counts it. Without the kernel's list of children those with
-// PIDs near this process's own are looked for. A child beyond them is found when the supervisor has
-// ended (see isOver).
+// isSupervisorAlone reports whether, after the end of the command, no child is left but a
+// supervisor that is an ordinary child: waitid(2) counts it. Without the kernel's list of children
+// those with PIDs near this process's own are looked for. A child beyond them is found when the
+// supervisor has ended (see isOver).
 //
 //go:nosplit
 func isSupervisorAlone() bool {

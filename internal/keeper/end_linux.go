@@ -210,7 +210,8 @@ func finish() {
 }
 
 // killOnceMore kills what is left after SIGKILL was due. A supervisor may have given up before it
-// came to all, or to any: on a machine that is too busy, or in a tree that is too large for its time.
+// came to all, or to any: on a machine that is too busy, or in a tree that is too large for its
+// time.
 //
 //go:nosplit
 func killOnceMore() {

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// play calls f with variables of the keeper and the front as they are before there is a command, and
-// without a timer. It restores them.
+// play calls f with variables of the keeper and the front as they are before there is a command,
+// and without a timer. It restores them.
 func play(f func()) {
 	a, b, c, d, e := facts, run, rules, supervisor, due
 	g, h, i, j, k := kept, keptCount, withheld, hold, stops

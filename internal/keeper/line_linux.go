@@ -145,7 +145,8 @@ func putQuoted(a uintptr) {
 	}
 }
 
-// appendQuoted writes a C string as a quoted string of Go. Bytes that are not ASCII stay as they are.
+// appendQuoted writes a C string as a quoted string of Go. Bytes that are not ASCII stay as they
+// are.
 //
 //go:nosplit
 func appendQuoted(l *line, a uintptr) {

@@ -111,8 +111,8 @@ func nameProcess(s *Signal, pid int32) {
 //go:nosplit
 func startOf(pid int32) int64 { return startIn(readProc(pid, "/stat\x00")) }
 
-// startIn returns the starttime of a stat (proc_pid_stat(5)), of which entries has n bytes; 0: there
-// is none.
+// startIn returns the starttime of a stat (proc_pid_stat(5)), of which entries has n bytes; 0:
+// there is none.
 //
 //go:nosplit
 func startIn(n int) int64 {
@@ -141,8 +141,8 @@ func startIn(n int) int64 {
 //go:nosplit
 func showsRunning(pid int32) bool { return isOwnProc() && runsIn(readProc(pid, "/status\x00")) }
 
-// runsIn reports whether a status (proc_pid_status(5)), of which entries has n bytes, is of a process
-// that is not stopped.
+// runsIn reports whether a status (proc_pid_status(5)), of which entries has n bytes, is of a
+// process that is not stopped.
 //
 //go:nosplit
 func runsIn(n int) bool {

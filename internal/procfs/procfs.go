@@ -136,8 +136,8 @@ func (s *Stat) setTime(field int, text []byte) error {
 	return err
 }
 
-// parseParent returns the PPid of a text of /proc/PID/status. The name, in which the kernel writes a
-// newline as \n, cannot hold such a line.
+// parseParent returns the PPid of a text of /proc/PID/status. The name, in which the kernel writes
+// a newline as \n, cannot hold such a line.
 func parseParent(b []byte) (int, error) {
 	_, rest, ok := bytes.Cut(b, []byte("\nPPid:\t"))
 	number, _, ends := bytes.Cut(rest, []byte("\n"))
@@ -172,8 +172,8 @@ func ParseStatus(b []byte) (Status, error) {
 	return s, nil
 }
 
-// statusName returns the name of a process that is escaped as in status: the kernel writes a newline
-// as \n, a backslash as \\, and any other byte as it is.
+// statusName returns the name of a process that is escaped as in status: the kernel writes a
+// newline as \n, a backslash as \\, and any other byte as it is.
 func statusName(value []byte) string {
 	name := string(bytes.TrimSuffix(bytes.TrimPrefix(value, []byte("\t")), []byte("\n")))
 	if !strings.Contains(name, `\`) {

@@ -306,8 +306,9 @@ func (t *Tree) children(pids []int, pid int) ([]int, error) {
 	return t.proc.Children(pids, pid)
 }
 
-// scanAll lists who is whose child from /proc/PID/status of everybody. It is slower than the kernel's
-// own lists, and a line of descent that forks and exits quickly slips through more of its sweeps.
+// scanAll lists who is whose child from /proc/PID/status of everybody. It is slower than the
+// kernel's own lists, and a line of descent that forks and exits quickly slips through more of its
+// sweeps.
 func (t *Tree) scanAll() error {
 	pids, err := t.proc.PIDs()
 	if err != nil {

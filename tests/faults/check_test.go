@@ -43,9 +43,9 @@ func (c *oneCase) check(s *seen) error {
 	return nil
 }
 
-// limit is how long the run of a case may take. Nobody survives SIGKILL here, so the time to give up
-// counts only where a process hangs: that is found out at the latest time, when those that wait for
-// it have asked it and waited for an answer.
+// limit is how long the run of a case may take. Nobody survives SIGKILL here, so the time to give
+// up counts only where a process hangs: that is found out at the latest time, when those that wait
+// for it have asked it and waited for an answer.
 func (c *oneCase) limit() time.Duration {
 	limit := timeout + grace + margin
 	switch c.fault {

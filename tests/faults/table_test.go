@@ -92,8 +92,8 @@ var calls = []call{
 	{"unshare", unix.SYS_UNSHARE, "EINVAL ENOMEM ENOSPC EPERM EUSERS", false},
 	{"write", unix.SYS_WRITE, "EAGAIN EDQUOT EFBIG EINTR EIO ENOSPC EPERM EPIPE", true},
 
-	// By their manual pages these fail of mistakes alone. They are late, and processes are killed and
-	// stopped at them.
+	// By their manual pages these fail of mistakes alone. They are late, and processes are killed
+	// and stopped at them.
 	{"arch_prctl", unix.SYS_ARCH_PRCTL, "", false},
 	{"clock_gettime", unix.SYS_CLOCK_GETTIME, "", false},
 	{"exit", unix.SYS_EXIT, "", false},

@@ -167,8 +167,8 @@ func TestUninterruptibleSleep(t *testing.T) {
 	}
 }
 
-// The keeper of a namespace is killed while the command is in uninterruptible sleep, which keeps the
-// kernel from ending the namespace. The front ends all the same, without a deadline too.
+// The keeper of a namespace is killed while the command is in uninterruptible sleep, which keeps
+// the kernel from ending the namespace. The front ends all the same, without a deadline too.
 func TestKeeperIsKilledBesideUninterruptibleSleep(t *testing.T) {
 	dir := t.TempDir()
 	r := startStuck(t, dir, finiteBin, "--unshare", "pid,mount", "--", "cat", filepath.Join(dir, "stuck"))

@@ -174,8 +174,8 @@ const (
 	waitCall  = 100 * time.Microsecond
 )
 
-// jitter is what is added to times, so that few things happen at the same moment: the order of those
-// is the runtime's, and another one each time.
+// jitter is what is added to times, so that few things happen at the same moment: the order of
+// those is the runtime's, and another one each time.
 func (k *Kernel) jitter() time.Duration { return time.Duration(k.random.IntN(5000)) }
 
 // after has something done by a process a little later: when it runs, if it does not run then, and

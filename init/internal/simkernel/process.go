@@ -78,8 +78,8 @@ func (k *Kernel) alive() (n int) {
 	return n
 }
 
-// freePID returns a number that nobody has, 0 if there is none. A stranger is given the one that was
-// freed last.
+// freePID returns a number that nobody has, 0 if there is none. A stranger is given the one that
+// was freed last.
 func (k *Kernel) freePID(again int) int {
 	if again != 0 && k.pids[again] == nil {
 		return again
