@@ -120,7 +120,16 @@ func (p *process) parentPID() int { return p.parent.pid }
 var zeros = strings.Repeat(" 0", 29)
 
 func (p *process) appendStat(b []byte) []byte {
-	b = fmt.Appendf(b, "%d (%s) %c %d %d %d", p.pid, p.name, p.state(), p.parentPID(), p.leader.pid, p.leader.pid)
+	b = fmt.Appendf(
+		b,
+		"%d (%s) %c %d %d %d",
+		p.pid,
+		p.name,
+		p.state(),
+		p.parentPID(),
+		p.leader.pid,
+		p.leader.pid,
+	)
 	b = append(b, zeros[:2*15]...)
 	b = fmt.Appendf(b, " %d", p.start)
 	b = append(b, zeros...)
@@ -137,7 +146,12 @@ func (p *process) appendStatus(b []byte) []byte {
 	if !p.ended {
 		b = append(b, "VmRSS:\t1 kB\n"...)
 	}
-	return fmt.Appendf(b, "NSpid:\t%d\nSigPnd:\t0\nShdPnd:\t%x\nSigBlk:\t0\nSigIgn:\t0\nSigCgt:\t0\n", p.pid, p.pending)
+	return fmt.Appendf(
+		b,
+		"NSpid:\t%d\nSigPnd:\t0\nShdPnd:\t%x\nSigBlk:\t0\nSigIgn:\t0\nSigCgt:\t0\n",
+		p.pid,
+		p.pending,
+	)
 }
 
 // childrenLatency is what one look at the open list of children takes, at most.
