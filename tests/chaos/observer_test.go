@@ -191,6 +191,9 @@ func (b *observer) saysEnded() bool {
 // isExiting reports whether finite has no memory any more: it has ended, but for what the kernel
 // does. Without a supervisor it says so in no report.
 func (b *observer) isExiting() bool {
+	if b.Ready == 0 {
+		return false // a thread of the stage may be executing finite
+	}
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(b.pid) + "/status")
 	return err == nil && !strings.Contains(string(text), "\nVmSize:")
 }
