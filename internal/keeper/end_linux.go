@@ -215,7 +215,8 @@ func finish() {
 //
 //go:nosplit
 func killOnceMore() {
-	if facts.KilledAt == 0 || facts.Init {
+	if facts.KilledAt == 0 || facts.Init ||
+		wait(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT) == errNoChild {
 		return
 	}
 	const quiet = 20 // rounds without a death, after which nobody is left, or nobody whom SIGKILL ends
