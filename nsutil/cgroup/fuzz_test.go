@@ -134,7 +134,7 @@ func FuzzOOMCount(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte, number uint32) {
 		text = text[:min(len(text), 400)]
 		count := func(text []byte) (int, error) {
-			c := &OOMCounter{fd: fileOf(t, text), path: "x"}
+			c := &OOMCounter{fd: fileOf(t, text), dir: -1, path: "x"}
 			defer c.Close()
 			n, err := c.Count()
 			if again, err2 := c.Count(); again != n || (err == nil) != (err2 == nil) {

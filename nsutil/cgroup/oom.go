@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -15,13 +16,14 @@ import (
 // oom_kill in memory.events (v2, Linux 4.13), where cgroups below count too, or in
 // memory.oom_control (v1, Linux 4.13), where they do not. The kernel counts from the making of the
 // cgroup, and other processes may be in it, so it is a difference that tells something. In v1 the
-// cgroups below are counted one by one, as far as that takes no longer than walkLimit.
+// cgroups below are counted one by one, unless that takes longer than walkLimit at first.
 //
 // One goroutine at a time uses it.
 type OOMCounter struct {
 	fd   int
-	dir  int // v1: the cgroup's directory; -1: there is no need to look below it
+	dir  int // v1: the cgroup's directory; -1: nothing below it is counted
 	path string
+	walk time.Duration // how long the walk over the cgroups below may take
 }
 
 // walkLimit is how long the walk over v1 cgroups may take.
@@ -29,7 +31,9 @@ const walkLimit = 10 * time.Millisecond
 
 // NewOOMCounter returns a counter for the cgroup that own.Memory names, or nil where nothing
 // counts. The file is opened once.
-func NewOOMCounter(own Own) *OOMCounter {
+func NewOOMCounter(own Own) *OOMCounter { return newOOMCounter(own, walkLimit) }
+
+func newOOMCounter(own Own, walk time.Duration) *OOMCounter {
 	if own.Memory == "" {
 		return nil
 	}
@@ -42,18 +46,25 @@ func NewOOMCounter(own Own) *OOMCounter {
 	if err != nil {
 		return nil
 	}
-	c := &OOMCounter{fd: fd, dir: -1, path: path}
+	c := &OOMCounter{fd: fd, dir: -1, path: path, walk: walk}
 	if own.MemoryV1 {
 		c.dir, _ = openat(unix.AT_FDCWD, own.Memory, unix.O_PATH|unix.O_DIRECTORY)
 	}
-	if _, err := c.Count(); err != nil {
-		c.Close()
-		return nil
+	if _, err := c.Count(); err == nil {
+		return c
 	}
-	return c
+	if c.dir >= 0 { // some of those below would be missing at one look, and new at the next
+		sys.Close(c.dir)
+		c.dir = -1
+		if _, err := c.Count(); err == nil {
+			return c
+		}
+	}
+	c.Close()
+	return nil
 }
 
-// Count returns how many there have been so far.
+// Count returns how many there have been so far. It is an error if not all cgroups were counted.
 func (c *OOMCounter) Count() (int, error) {
 	count, err := readOOMKills(c.fd)
 	if err != nil || c.dir < 0 {
@@ -62,16 +73,20 @@ func (c *OOMCounter) Count() (int, error) {
 		}
 		return count, err
 	}
-	total := 0
-	_ = walkCgroups(c.dir, time.Now().Add(walkLimit), cgroupVisitor{visit: func(dir int) {
+	total, missed := 0, error(nil)
+	err = walkCgroups(c.dir, time.Now().Add(c.walk), cgroupVisitor{visit: func(dir int) {
 		fd, err := openat(dir, oomFileV1, unix.O_RDONLY)
 		if err != nil {
+			missed = cmp.Or(missed, gone(err))
 			return
 		}
 		n, _ := readOOMKills(fd)
 		total += n
 		sys.Close(fd)
 	}})
+	if err = cmp.Or(err, missed); err != nil {
+		return 0, fmt.Errorf("%s, and below: %w", c.path, err)
+	}
 	return max(count, total), nil
 }
 

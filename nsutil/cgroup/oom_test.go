@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,6 +53,44 @@ func TestOOMCounter(t *testing.T) {
 	}
 	var none *OOMCounter
 	none.Close()
+}
+
+// Where the time is too short to count all cgroups of v1, the count is not that of some: what is
+// missing at one look would be new at the next.
+func TestOOMCounterInTime(t *testing.T) {
+	top := t.TempDir()
+	for _, name := range []string{"", "a", "b"} {
+		dir := filepath.Join(top, name)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "memory.oom_control"), []byte("oom_kill 2\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		first, then time.Duration
+		want        int
+	}{
+		{time.Minute, time.Minute, 6},
+		{-1, time.Minute, 2},
+	} {
+		c := newOOMCounter(Own{Memory: top, MemoryV1: true}, tt.first)
+		if c == nil {
+			t.Fatalf("in %v: no counter", tt.first)
+		}
+		c.walk = tt.then
+		if n, err := c.Count(); n != tt.want || err != nil {
+			t.Errorf("in %v and %v: Count: %d, %v; want %d", tt.first, tt.then, n, err, tt.want)
+		}
+		c.Close()
+	}
+	c := newOOMCounter(Own{Memory: top, MemoryV1: true}, time.Minute)
+	defer c.Close()
+	c.walk = -1
+	if n, err := c.Count(); err == nil {
+		t.Errorf("Count of some: %d", n)
+	}
 }
 
 // In v2 the nearest cgroup that counts does, within the mount.
