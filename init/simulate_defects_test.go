@@ -26,7 +26,7 @@ type defect struct {
 var defects = []defect{
 	{
 		"a stopped command is not continued after a stop signal", "init/internal/machine/ending.go",
-		"	m.continues++\n	m.sendContinue()\n", "	m.continues++\n",
+		"	case m.continues <= maxContinues:\n		m.sendContinue()\n", "	case m.continues <= maxContinues:\n",
 	},
 	{
 		"a command that stops itself again and again is continued four times", "init/internal/machine/ending.go",

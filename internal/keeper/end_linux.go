@@ -221,6 +221,9 @@ func killOnceMore() {
 	}
 	const quiet = 20 // rounds without a death, after which nobody is left, or nobody whom SIGKILL ends
 	until := now() + second
+	if ordinaryHelpers {
+		awaitHelpers() // by their numbers they look like what is left
+	}
 	own := sys0(unix.SYS_GETPID)
 	signalChildren(own+1, own+nearNumbers, int32(unix.SIGKILL)) // more than the list has in one read
 	for rounds := 0; rounds < quiet && now() < until && signalEverything(int32(unix.SIGKILL)); rounds++ {

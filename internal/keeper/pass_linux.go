@@ -5,20 +5,21 @@ package keeper
 import "golang.org/x/sys/unix"
 
 // continueCommand sends SIGCONT to a stopped command, for one stop signal maxContinues times at
-// once, then every continuePeriod. Nothing is continued once SIGKILL was due: the kill of a tree
-// stops its processes first.
+// once, then every continuePeriod, lateContinues times. Nothing is continued once SIGKILL was due:
+// the kill of a tree stops its processes first.
 //
 //go:nosplit
 func continueCommand() {
 	if facts.KilledAt != 0 {
 		return
 	}
-	if continues >= maxContinues {
-		due.again = earlier(due.again, now()+continuePeriod)
-		return
-	}
 	continues++
-	sendContinue()
+	switch {
+	case continues <= maxContinues:
+		sendContinue()
+	case continues <= maxContinues+lateContinues:
+		due.again = earlier(due.again, now()+continuePeriod)
+	}
 }
 
 // sendContinue sends SIGCONT to the command. Where the command leads a process group, its children
@@ -34,11 +35,12 @@ func sendContinue() {
 
 // maxContinues is how often a stopped command is continued at once so that it can act on a stop
 // signal. SIGTSTP, SIGTTIN and SIGTTOU may be pending, and the handler of each may stop the command
-// again. A command that stops itself more often is continued every continuePeriod: the stop signal
-// may reach it later, since a front tells of a signal before it sends it. A supervisor counts its
-// own SIGCONTs.
+// again. A command that stops itself more often is continued every continuePeriod, lateContinues
+// times: the stop signal may reach it later, since a front tells of a signal before it sends it.
+// A supervisor counts its own SIGCONTs.
 const (
 	maxContinues   = 4
+	lateContinues  = 10
 	continuePeriod = second
 )
 

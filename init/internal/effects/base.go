@@ -100,6 +100,7 @@ type base struct {
 	oom      oomWatch
 	later    *time.Timer // for what is done a little later
 	lastKill *time.Timer // of the command, where it is to be killed last
+	busy     bool        // the kill of the tree did not come back in time
 	missing  []string    // what finite has to do without
 
 	pid, pidfd int // the command, once adopted; pidfd is -1 where there is none
@@ -194,7 +195,7 @@ func (b *base) dump() {
 
 // stop ends everything that was begun and the kill of the tree.
 func (b *base) stop() {
-	b.trees.close()
+	b.busy = !b.trees.close()
 	for _, t := range []*time.Timer{b.later, b.lastKill} {
 		if t != nil {
 			t.Stop()
@@ -209,12 +210,18 @@ func (b *base) removeCgroup(nobodyLeft bool) error {
 	if !b.HasCgroup() {
 		return nil
 	}
+	if b.busy {
+		return errBusy
+	}
 	limit := time.Duration(0)
 	if nobodyLeft {
 		limit = RemoveLimit
 	}
 	return b.leaf().Remove(limit)
 }
+
+// errBusy is why a cgroup is left to the next finite beside it, which removes what is nobody's.
+var errBusy = errors.New("cannot remove the cgroup: the kill of the tree does not come back")
 
 // RemoveLimit is how long it may take until an empty cgroup can be removed.
 const RemoveLimit = time.Second

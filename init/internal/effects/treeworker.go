@@ -121,15 +121,17 @@ func (w *treeWorker) stop() { w.stopOnce.Do(func() { close(w.stopKill) }) }
 
 // close ends the kill and the worker, and waits for that: after it, no process is signalled: that
 // could be the next run's command. The wait is bounded by SurveyLimit, against a /proc that does
-// not answer.
-func (w *treeWorker) close() {
+// not answer: then it returns false, and the worker may still use the cgroup.
+func (w *treeWorker) close() (idle bool) {
 	if w.jobs == nil {
-		return
+		return true
 	}
 	w.stop()
 	close(w.jobs)
 	select {
 	case <-w.idle:
+		return true
 	case <-time.After(machine.SurveyLimit):
+		return false
 	}
 }

@@ -110,21 +110,24 @@ func (m *Machine) announce() string { return ": " + m.Policy.Ending.Announce() }
 
 // maxContinues is how often a stopped command is continued at once so that it can act on a stop
 // signal. A SIGTSTP, SIGTTIN or SIGTTOU that was pending may have its handler stop the command
-// again, each once. A command that stops itself more often is continued every continuePeriod: the
-// stop signal may reach it later, since a front tells of a signal before it sends it.
+// again, each once. A command that stops itself more often is continued every continuePeriod,
+// lateContinues times: the stop signal may reach it later, since a front tells of a signal before
+// it sends it. Whoever stops a command after that has it stopped.
 const (
 	maxContinues   = 4
+	lateContinues  = 10
 	continuePeriod = time.Second
 )
 
 // resume sends SIGCONT to a stopped command, and to its process group.
 func (m *Machine) resume() {
-	if m.continues >= maxContinues {
-		m.arm(timerContinue, continuePeriod)
-		return
-	}
 	m.continues++
-	m.sendContinue()
+	switch {
+	case m.continues <= maxContinues:
+		m.sendContinue()
+	case m.continues <= maxContinues+lateContinues:
+		m.arm(timerContinue, continuePeriod)
+	}
 }
 
 func (m *Machine) sendContinue() {
