@@ -8,7 +8,7 @@ import (
 
 // deafTree is a command that does not end: it and its tree ignore every polite request, and members
 // leave by each of the usual doors. Each prints a line when it is there, and the first one another
-// when all of them are.
+// when all of them are. It begins with a newline, since it follows other scripts.
 //
 //go:embed testdata/deaf-tree.sh
 var deafTree string

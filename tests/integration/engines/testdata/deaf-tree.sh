@@ -1,3 +1,4 @@
+
 trap "" TERM INT QUIT HUP
 member='echo member; exec sleep 10000'
 {
