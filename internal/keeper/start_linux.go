@@ -113,6 +113,7 @@ func fail(errno int) {
 func failFor(errno int) {
 	putError(errno)
 	say()
+	endPlanner(1)
 	awaitHelpers()
 	exit(statusFailure)
 }
@@ -140,6 +141,7 @@ func splitOff() {
 	keeper := fork(namespaces | uintptr(unix.SIGCHLD))
 	if keeper < 0 && namespaces != 0 {
 		sayPlanFailed(uintptr(thePlan().Clone), keeper)
+		endPlanner(1)
 		exit(statusFailure)
 	}
 	if keeper < 0 {

@@ -20,10 +20,11 @@ import (
 //
 // One goroutine at a time uses it.
 type OOMCounter struct {
-	fd   int
-	dir  int // v1: the cgroup's directory; -1: nothing below it is counted
-	path string
-	walk time.Duration // how long the walk over the cgroups below may take
+	fd    int
+	dir   int // v1: the cgroup's directory; -1: nothing below it is counted
+	path  string
+	below int           // v1: the kills in the cgroups below, at the last look that came to all of them
+	walk  time.Duration // how long the walk over the cgroups below may take
 }
 
 // walkLimit is how long the walk over v1 cgroups may take.
@@ -50,44 +51,51 @@ func newOOMCounter(own Own, walk time.Duration) *OOMCounter {
 	if own.MemoryV1 {
 		c.dir, _ = openat(unix.AT_FDCWD, own.Memory, unix.O_PATH|unix.O_DIRECTORY)
 	}
-	if _, err := c.Count(); err == nil {
-		return c
-	}
-	if c.dir >= 0 { // some of those below would be missing at one look, and new at the next
+	if c.dir >= 0 && c.look() != nil { // those that it missed would be new at the next look
 		sys.Close(c.dir)
 		c.dir = -1
-		if _, err := c.Count(); err == nil {
-			return c
-		}
+	}
+	if _, err := c.Count(); err == nil {
+		return c
 	}
 	c.Close()
 	return nil
 }
 
-// Count returns how many there have been so far. It is an error if not all cgroups were counted.
+// Count returns how many there have been so far. Of the cgroups below it is what the last look was
+// that came to all of them.
 func (c *OOMCounter) Count() (int, error) {
 	count, err := readOOMKills(c.fd)
-	if err != nil || c.dir < 0 {
-		if err != nil {
-			err = fmt.Errorf("%s: %w", c.path, err)
-		}
-		return count, err
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", c.path, err)
 	}
-	total, missed := 0, error(nil)
-	err = walkCgroups(c.dir, time.Now().Add(c.walk), cgroupVisitor{visit: func(dir int) {
+	if c.dir >= 0 {
+		_ = c.look()
+	}
+	return count + c.below, nil
+}
+
+// look counts the kills in the cgroups below. It is an error if it does not come to all of them.
+func (c *OOMCounter) look() error {
+	below, top, missed := 0, true, error(nil)
+	err := walkCgroups(c.dir, time.Now().Add(c.walk), cgroupVisitor{visit: func(dir int) {
+		if top {
+			top = false // the first one is the cgroup itself
+			return
+		}
 		fd, err := openat(dir, oomFileV1, unix.O_RDONLY)
 		if err != nil {
 			missed = cmp.Or(missed, gone(err))
 			return
 		}
 		n, _ := readOOMKills(fd)
-		total += n
+		below += n
 		sys.Close(fd)
 	}})
-	if err = cmp.Or(err, missed); err != nil {
-		return 0, fmt.Errorf("%s, and below: %w", c.path, err)
+	if err = cmp.Or(err, missed); err == nil {
+		c.below = max(c.below, below)
 	}
-	return max(count, total), nil
+	return err
 }
 
 // readOOMKills reads the count of one file.

@@ -88,8 +88,11 @@ func TestOOMCounterInTime(t *testing.T) {
 	c := newOOMCounter(Own{Memory: top, MemoryV1: true}, time.Minute)
 	defer c.Close()
 	c.walk = -1
-	if n, err := c.Count(); err == nil {
-		t.Errorf("Count of some: %d", n)
+	if err := os.WriteFile(filepath.Join(top, "memory.oom_control"), []byte("oom_kill 3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Count(); n != 7 || err != nil {
+		t.Errorf("Count of some: %d, %v", n, err)
 	}
 }
 
