@@ -43,6 +43,10 @@ var found = []struct {
 		"a front that was stopped while it waits for a planner does not look again",
 		"subreaper/planned/front/waitid/21/SIGSTOP", 4,
 	},
+	{
+		"a front that fails after the plan was made leaves the planner behind",
+		"subreaper/planned/front/socketpair/3/ENFILE", 1,
+	},
 }
 
 func TestFound(t *testing.T) {
