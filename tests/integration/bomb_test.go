@@ -128,7 +128,7 @@ func TestGivesUpOnALargeTree(t *testing.T) {
 	needRoot(t)
 	needCommand(t, "perl")
 	const many = `$SIG{TERM} = "IGNORE";
-for (1 .. 12000) { my $pid = fork; last unless defined $pid; if (!$pid) { sleep 1000; exit } }
+for (1 .. 8000) { my $pid = fork; last unless defined $pid; if (!$pid) { sleep 1000; exit } }
 sleep 1 while 1`
 	c := startSpec(t, cageSpec{
 		Mode: asSubreaper, Late: true, Args: []string{
