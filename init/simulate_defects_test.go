@@ -90,7 +90,7 @@ var defects = []defect{
 	},
 	{
 		"a stat that hangs keeps the kill of the tree", "nsutil/tree/tree.go",
-		"		ppid, err := t.proc.Parent(m.pid)\n", "		st, err := t.proc.Stat(m.pid)\n		ppid := st.PPID\n",
+		"	parent, err := t.proc.Parent(pid)\n", "	st, err := t.proc.Stat(pid)\n	parent := st.PPID\n",
 	},
 	{
 		"a child is signalled twice without /proc", "nsutil/tree/kill.go",

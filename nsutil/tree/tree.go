@@ -182,7 +182,6 @@ func (t *Tree) sweep(visit func(m member), then func()) error {
 	}
 	direct, err := t.children(nil, t.root)
 	if err != nil && !t.scan {
-		t.covered = t.covered || procfs.IsCovered(err)
 		t.scan = true
 		if err := t.scanAll(); err != nil {
 			return err
@@ -215,11 +214,8 @@ func (t *Tree) begin() {
 func (t *Tree) walk(first int, visit func(member)) int {
 	var pids []int
 	for i := first; i < len(t.members); i++ {
-		var err error
-		if pids, err = t.children(pids[:0], t.members[i].pid); err != nil {
-			// Otherwise it has ended, and its children have another parent now.
-			t.covered = t.covered || procfs.IsCovered(err)
-		}
+		// An error: it has ended, and its children have another parent now; or it is covered.
+		pids, _ = t.children(pids[:0], t.members[i].pid)
 		for _, pid := range pids {
 			if _, ok := t.found[pid]; ok {
 				continue
@@ -250,9 +246,7 @@ func (t *Tree) add(m member, visit func(member)) {
 func (t *Tree) verify(m member) bool {
 	for range 2 {
 		parent := t.members[m.parent]
-		ppid, err := t.proc.Parent(m.pid)
-		if err != nil || ppid != parent.pid {
-			t.covered = t.covered || procfs.IsCovered(err)
+		if ppid, err := t.parentOf(m.pid); err != nil || ppid != parent.pid {
 			return false
 		}
 		if parent.direct {
@@ -303,7 +297,16 @@ func (t *Tree) children(pids []int, pid int) ([]int, error) {
 	if t.scan {
 		return append(pids, t.scanned[pid]...), nil
 	}
-	return t.proc.Children(pids, pid)
+	pids, err := t.proc.Children(pids, pid)
+	t.covered = t.covered || procfs.IsCovered(err)
+	return pids, err
+}
+
+// parentOf returns the parent of pid.
+func (t *Tree) parentOf(pid int) (int, error) {
+	parent, err := t.proc.Parent(pid)
+	t.covered = t.covered || procfs.IsCovered(err)
+	return parent, err
 }
 
 // scanAll lists who is whose child from /proc/PID/status of everybody. It is slower than the
@@ -316,11 +319,9 @@ func (t *Tree) scanAll() error {
 	}
 	t.scanned = make(map[int][]int)
 	for _, pid := range pids {
-		parent, err := t.proc.Parent(pid)
-		if err == nil {
+		if parent, err := t.parentOf(pid); err == nil {
 			t.scanned[parent] = append(t.scanned[parent], pid)
 		}
-		t.covered = t.covered || procfs.IsCovered(err)
 	}
 	return nil
 }
