@@ -85,9 +85,3 @@ func SetParentDeathSignal(sig unix.Signal) error {
 	}
 	return nil
 }
-
-// NamespaceEmpty reports whether PID 1 is alone in its PID namespace: kill(-1, 0) finds nobody. A
-// process that may not be signalled counts as somebody. It is meaningful for PID 1 only.
-func NamespaceEmpty() bool {
-	return unix.Kill(-1, 0) == unix.ESRCH
-}

@@ -79,9 +79,8 @@ func (w *waiter) change() Change {
 // nothing and does not block. A child that a tracer holds, one that lives and one that is no child
 // at all are all "no".
 func HasEnded(pid int) bool {
-	var w waiter
-	_, found, err := w.wait(unix.P_PID, pid, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT)
-	return err == nil && found
+	var l Loop
+	return l.HasEnded(pid)
 }
 
 // Wait waits until the child pid, which no loop is to see, has ended, and consumes it.

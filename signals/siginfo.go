@@ -25,11 +25,14 @@ func Arrived(number, code, pid int32, uid uint32, value uint64) Signal {
 	}
 	sig.Sender.PID = max(0, int(pid))
 	sig.Sender.UID = int(uid)
-	if code < 0 && code != codeTkill {
+	if isClaimed(code) {
 		sig.Sender.Claimed, sig.Value = true, value
 	}
 	return sig
 }
+
+// isClaimed reports whether the sender has written the siginfo_t itself, and not the kernel.
+func isClaimed(code int32) bool { return code < codeUser && code != codeTkill }
 
 // infoSize is sizeof(siginfo_t).
 const infoSize = 128
@@ -38,7 +41,7 @@ const infoSize = 128
 // false where the kernel takes none from another process than the one that the signal is for: then
 // it makes its own (pidfd_send_signal(2), rt_sigqueueinfo(2)).
 func encode(sig Signal) (info [infoSize]byte, ok bool) {
-	if sig.Code >= codeUser || sig.Code == codeTkill {
+	if !isClaimed(sig.Code) {
 		return info, false
 	}
 	n := binary.NativeEndian
