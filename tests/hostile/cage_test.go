@@ -2,7 +2,6 @@ package hostile
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -98,10 +97,7 @@ func startHost(o order) (h host) {
 	w.Close()
 	_, err = io.ReadFull(r, make([]byte, len("ready")))
 	must(err)
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", h.unshare, h.unshare))
-	must(err)
-	h.init, err = strconv.Atoi(strings.TrimSpace(string(children)))
-	must(err)
+	h.init = cage.Children(h.unshare)[0]
 	return h
 }
 
